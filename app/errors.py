@@ -1,0 +1,123 @@
+"""The errors a client can get, in OpenAI's shape: `{"error": {message, type, param, code}}`.
+
+Source of the format: OpenAI's API reference and what `openai-python` reads. One class; the functions below are the
+catalogue, one per cause, so that the same cause has the same words wherever it is found.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ErrorReply(Exception):
+    """An error as a client gets it. Raised in the API, stored as the outcome of a job that failed."""
+
+    status: int
+    message: str
+    type: str = "invalid_request_error"
+    param: str | None = None
+    code: str | None = None
+    #: seconds the client should wait before it tries again; None: no advice
+    retry_after: float | None = None
+    #: whether the same request may succeed later; sent as `x-should-retry`
+    should_retry: bool = False
+
+    def __str__(self) -> str:
+        return self.message
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body: `{"error": {"message", "type", "param", "code"}}`, all four keys always there."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+
+    def headers(self) -> dict[str, str]:
+        """`x-should-retry`, and `Retry-After` in whole seconds where there is advice."""
+        found = {"x-should-retry": "true" if self.should_retry else "false"}
+        if self.retry_after is not None:
+            found["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON-able data, for `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ErrorReply:
+        """The inverse of `to_dict`. Unknown keys are refused with `TypeError`."""
+        return cls(**data)
+
+    def at(self, param: str) -> ErrorReply:
+        """The same error, naming the request's field it is about."""
+        return replace(self, param=param)
+
+
+def invalid_request(message: str, param: str | None = None, code: str | None = None) -> ErrorReply:
+    """The caller's mistake; the message says what to do."""
+    return ErrorReply(400, message, param=param, code=code)
+
+
+def unauthorized() -> ErrorReply:
+    """No key or a wrong one for this gateway (not Claude's login: that is `login_required`)."""
+    return ErrorReply(
+        401,
+        "Incorrect API key provided. Send one of this server's keys (NIGHTSHIFT_API_KEYS) as 'Authorization: Bearer KEY'.",
+        code="invalid_api_key",
+    )
+
+
+def not_found(message: str, code: str | None = None, param: str | None = None) -> ErrorReply:
+    """There is no such path, job or file."""
+    return ErrorReply(404, message, code=code, param=param)
+
+
+def model_not_found(model: str) -> ErrorReply:
+    """OpenAI's own code for an unknown model."""
+    return ErrorReply(
+        404,
+        f"The model '{model}' does not exist here. GET /v1/models lists what does; NIGHTSHIFT_MODEL_MAP adds names.",
+        param="model",
+        code="model_not_found",
+    )
+
+
+def conflict(message: str, code: str) -> ErrorReply:
+    """The request contradicts an earlier one, or comes too late."""
+    return ErrorReply(409, message, code=code)
+
+
+def rate_limited(message: str, code: str, retry_after: float) -> ErrorReply:
+    """Too much at once, or Claude's usage limit: the same request will pass later."""
+    return ErrorReply(429, message, "rate_limit_error", code=code, retry_after=retry_after, should_retry=True)
+
+
+def unavailable(message: str, code: str, retry_after: float) -> ErrorReply:
+    """Something we stand on is away: Redis, every worker, the login."""
+    return ErrorReply(503, message, "server_error", code=code, retry_after=retry_after, should_retry=True)
+
+
+def upstream_failed(message: str, status: int = 502, code: str = "upstream_error") -> ErrorReply:
+    """Claude failed, and all attempts are used up. Clients are told not to start it all over again."""
+    return ErrorReply(status, message, "server_error", code=code)
+
+
+def deadline_exceeded(seconds: float) -> ErrorReply:
+    """The client's patience ended before there was an answer."""
+    return ErrorReply(
+        504,
+        f"No answer within the request's {seconds:.0f} seconds. Ask for more time with the X-Request-Timeout header,"
+        " or send 'Prefer: respond-async' and poll.",
+        "server_error",
+        code="deadline_exceeded",
+    )
+
+
+def cancelled() -> ErrorReply:
+    """Somebody cancelled the job."""
+    return ErrorReply(409, "The request was cancelled.", "invalid_request_error", code="cancelled")
+
+
+def internal() -> ErrorReply:
+    """A bug of ours. The log has the traceback under the request's id."""
+    return ErrorReply(500, "Internal error. The server's log names it by the x-request-id.", "server_error", code="internal_error")

@@ -1,0 +1,38 @@
+"""What a job ended with: a completion or an error, never both, and never the one disguised as the other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.errors import ErrorReply
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Exactly one of `body` (OpenAI's response object) and `error` is set."""
+
+    body: dict[str, Any] | None = None
+    error: ErrorReply | None = None
+    #: response headers that belong to this outcome, e.g. the cost
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if (self.body is None) == (self.error is None):
+            raise ValueError("an outcome is a body or an error")
+
+    def to_json(self) -> str:
+        """For the store; `from_json` reads it back."""
+        return json.dumps(
+            {"body": self.body, "error": self.error and self.error.to_dict(), "headers": self.headers},
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Outcome:
+        """The inverse of `to_json`."""
+        data = json.loads(text)
+        error = data["error"]
+        return cls(data["body"], ErrorReply.from_dict(error) if error else None, data["headers"])

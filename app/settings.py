@@ -1,0 +1,223 @@
+"""The one place that reads the environment. Everything else is given a frozen `Settings`.
+
+Each field's comment holds its meaning and its unit; `docs/settings.md` and the README's table are made from here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
+
+#: What a Claude process may see of the host's environment: the login, the endpoint, the provider, the proxy and the
+#: certificates. Everything else stays outside. A name that ends in `*` is a prefix.
+CLAUDE_ENVIRONMENT = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_BEDROCK_*",
+    "ANTHROPIC_VERTEX_*",
+    "ANTHROPIC_DEFAULT_*",
+    "ANTHROPIC_SMALL_FAST_MODEL",
+    "AWS_*",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_SKIP_BEDROCK_AUTH",
+    "CLAUDE_CODE_SKIP_VERTEX_AUTH",
+    "CLOUD_ML_REGION",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "VERTEX_REGION_*",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "TZ",
+)
+
+Isolation = Literal["reset", "process"]
+Number = TypeVar("Number", int, float)
+
+
+class SettingsError(ValueError):
+    """A setting is wrong. The message names it, its value, and what it takes: it is shown to the user as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a process. A field `x_y` is read from `NIGHTSHIFT_X_Y` unless its metadata names another."""
+
+    #: where state lives: Redis' files, secrets, the workers' private directories
+    data_dir: Path = Path("~/.nightshift").expanduser()
+    #: `redis://`, `rediss://` or `unix://` of a server of your own; without it one is started under the data dir
+    redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL"})
+    host: str = "127.0.0.1"
+    port: int = 8204
+    #: how many workers `nightshift up` and `nightshift worker` start; each holds one Claude process
+    workers: int = 2
+    #: comma-separated keys that clients send as `Authorization: Bearer KEY`; none: loopback only
+    api_keys: tuple[str, ...] = ()
+    #: `whsec_` + base64; signs callbacks. Made at the first start and kept in the data dir when not set
+    webhook_secret: str | None = None
+    #: comma-separated host names that callbacks may go to although they are not public addresses
+    callback_allowed_hosts: tuple[str, ...] = ()
+    #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "sonnet"}
+    model_map: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType(
+            {"gpt-4o": "sonnet", "gpt-4o-mini": "haiku", "gpt-4.1": "sonnet", "gpt-4.1-mini": "haiku", "gpt-5": "opus"}
+        )
+    )
+    #: further Claude model ids for `GET /v1/models`; any `claude-…` id is passed on, listed or not
+    models: tuple[str, ...] = ()
+
+    #: `reset`: one conversation is wiped before the next request; `process`: each request has a process of its own
+    isolation: Isolation = "reset"
+    #: a Claude process is recycled after so many turns (± jitter)
+    max_turns: int = 500
+    #: a Claude process is recycled when the resident memory of its tree passes this, MiB
+    max_rss_mb: int = 1024
+    #: a Claude process that was idle for so long is recycled, seconds; 0: never
+    max_idle_seconds: float = 3600.0
+    #: no byte from Claude for so long ends the attempt, seconds
+    stall_seconds: float = 300.0
+    #: how often a job is run at most when Claude answers overload or a server error
+    max_attempts: int = 5
+    #: how often a job may take its worker down with it before it is set aside
+    max_worker_deaths: int = 3
+
+    #: how long a request waits and runs when the client does not say, seconds
+    request_timeout_seconds: float = 600.0
+    #: how many clients may wait at once in one API process; must be below `api_threads`
+    max_waiting: int = 500
+    #: threads of the API process
+    api_threads: int = 600
+    #: requests in the queue; beyond it 429
+    max_queued: int = 10_000
+    #: body of a request, bytes
+    max_body_bytes: int = 32 * 1024 * 1024
+    #: how long a client's place is kept after it hung up, for its own retry to join, seconds
+    abandon_grace_seconds: float = 5.0
+    #: how long outcomes are kept, seconds
+    result_ttl_seconds: int = 24 * 3600
+
+    #: a worker that has not beaten for so long is taken for dead, seconds
+    lease_seconds: float = 10.0
+    #: how often a worker renews its lease, seconds
+    beat_seconds: float = 2.0
+
+    #: wait for a callback's receiver, seconds
+    callback_timeout_seconds: float = 15.0
+    #: processes that deliver callbacks
+    callback_workers: int = 1
+
+    #: answers come from the simulated Messages API that `nightshift up --offline` starts
+    offline: bool = False
+    log_format: Literal["human", "json"] = "human"
+    #: pid of the supervisor whose tree `/health` measures; set by `nightshift` for its children
+    supervisor_pid: int | None = None
+
+    #: what Claude's processes get of the environment, see CLAUDE_ENVIRONMENT
+    claude_environment: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), metadata={"env": None}, repr=False
+    )
+    #: the user's own Claude config dir, whose login is used when no key or token is set
+    claude_home: Path = field(default=Path("~/.claude").expanduser(), metadata={"env": None})
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+        """Read the settings; `overrides` (from the command line) win. Raises `SettingsError`."""
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for f in fields(cls):
+            name = f.metadata.get("env", f"NIGHTSHIFT_{f.name.upper()}")
+            if name is not None and environ.get(name, "") != "":
+                values[f.name] = _parse(name, environ[name], str(f.type))
+        values["claude_environment"] = MappingProxyType(
+            {k: v for k, v in environ.items() if any(_matches(k, allowed) for allowed in CLAUDE_ENVIRONMENT)}
+        )
+        if home := environ.get("CLAUDE_CONFIG_DIR"):
+            values["claude_home"] = Path(home).expanduser()
+        values.update({k: v for k, v in overrides.items() if v is not None})
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.max_waiting >= self.api_threads:
+            raise SettingsError(
+                f"NIGHTSHIFT_MAX_WAITING is {self.max_waiting}; it must be below NIGHTSHIFT_API_THREADS"
+                f" ({self.api_threads}), or health checks would starve behind waiting clients."
+            )
+        if self.lease_seconds < 2 * self.beat_seconds:
+            raise SettingsError("NIGHTSHIFT_LEASE_SECONDS must be at least twice NIGHTSHIFT_BEAT_SECONDS.")
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables that make a child process read the same settings (the login's are inherited as they are)."""
+        found: dict[str, str] = {}
+        for f in fields(self):
+            name = f.metadata.get("env", f"NIGHTSHIFT_{f.name.upper()}")
+            value = getattr(self, f.name)
+            if name is None or value is None:
+                continue
+            if isinstance(value, Mapping):
+                found[name] = json.dumps(dict(value))
+            elif isinstance(value, tuple):
+                found[name] = ",".join(value)
+            elif isinstance(value, bool):
+                found[name] = "1" if value else "0"
+            else:
+                found[name] = str(value)
+        return found
+
+
+def _matches(name: str, allowed: str) -> bool:
+    return name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
+
+
+def _parse(name: str, text: str, annotation: str) -> Any:
+    """Turn a variable's text into the type that the field is annotated with."""
+    try:
+        if annotation.startswith("Path"):
+            return Path(text).expanduser()
+        if annotation.startswith("int"):
+            return _not_negative(int(text))
+        if annotation.startswith("float"):
+            return _not_negative(float(text))
+        if annotation == "bool":
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        if annotation.startswith("tuple"):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        if annotation.startswith("Mapping"):
+            return _string_map(text)
+        if annotation == "Isolation" and text not in ("reset", "process"):
+            raise ValueError("takes reset or process")
+        if annotation.startswith("Literal") and f"'{text}'" not in annotation and f'"{text}"' not in annotation:
+            raise ValueError(f"takes one of {annotation.removeprefix('Literal')}")
+    except (ValueError, KeyError) as error:
+        raise SettingsError(f"{name}={text!r} is not understood: {error}") from error
+    return text
+
+
+def _not_negative(value: Number) -> Number:
+    if value < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+def _string_map(text: str) -> Mapping[str, str]:
+    value = json.loads(text)
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise ValueError('takes a JSON object of names, such as {"gpt-4o": "sonnet"}')
+    return MappingProxyType(value)
