@@ -118,6 +118,11 @@ def cancelled() -> ErrorReply:
     return ErrorReply(409, "The request was cancelled.", "invalid_request_error", code="cancelled")
 
 
+def client_left() -> ErrorReply:
+    """The client hung up and did not come back within the grace."""
+    return ErrorReply(499, "The client closed the connection before the answer was there.", code="client_closed_request")
+
+
 def internal() -> ErrorReply:
     """A bug of ours. The log has the traceback under the request's id."""
     return ErrorReply(500, "Internal error. The server's log names it by the x-request-id.", "server_error", code="internal_error")

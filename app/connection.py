@@ -1,0 +1,31 @@
+"""Connections to Redis, for each of the ways we wait on it."""
+
+from __future__ import annotations
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+#: what redis-py raises while the server is away or loading its data
+AWAY = (RedisConnectionError, RedisTimeoutError)
+
+__all__ = ["AWAY", "RedisError", "connect", "connect_blocking"]
+
+
+def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
+    """A client for short commands: gives up after about `timeout_seconds`, having reconnected once or twice."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
+        health_check_interval=30,
+    )
+
+
+def connect_blocking(url: str) -> Redis:
+    """A client for commands that wait (BLMOVE, SUBSCRIBE): no read timeout of its own, no hidden retries."""
+    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=5.0, retry=Retry(ExponentialBackoff(), 0))

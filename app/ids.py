@@ -1,0 +1,20 @@
+"""Ids as OpenAI spells them. RQ takes letters, digits, `-` and `_` in a job's id, so that these are job ids too."""
+
+from __future__ import annotations
+
+import secrets
+
+
+def new_id(prefix: str) -> str:
+    """`prefix` + 32 hexadecimal digits, e.g. `chatcmpl-0f…`; 128 random bits."""
+    return prefix + secrets.token_hex(16)
+
+
+def new_completion_id() -> str:
+    """The id of a chat completion, which is the id of its job too."""
+    return new_id("chatcmpl-")
+
+
+def new_request_id() -> str:
+    """For `x-request-id`."""
+    return new_id("req_")

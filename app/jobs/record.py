@@ -1,0 +1,125 @@
+"""A job as Redis holds it: a small hash with its state, beside one key for the request and one for the outcome.
+
+The hash is the truth about a job. RQ's own job is only its place in the queue (see `app.jobs.tickets`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+#: version of the layout below and of the request's payload; a worker that meets a newer one leaves the job alone
+PAYLOAD_VERSION = 1
+
+ALL_JOBS = "nightshift:jobs"
+#: job ids by the second at which maintenance removes them
+RETENTION = "nightshift:jobs:retention"
+#: "job:execution" by the second at which the worker's lease ends
+LEASES = "nightshift:leases"
+#: job ids whose client hung up, by the second at which they are cancelled
+ABANDONED = "nightshift:jobs:abandoned"
+#: job ids that have a deadline and wait, by that second
+DEADLINES = "nightshift:jobs:deadlines"
+#: channel on which the id of each job that ended is published
+DONE = "nightshift:done"
+
+
+class Status(StrEnum):
+    """OpenAI's words."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+
+
+def record_key(job_id: str) -> str:
+    """The hash of the job's state."""
+    return f"nightshift:job:{job_id}"
+
+
+def request_key(job_id: str) -> str:
+    """The request's payload, JSON."""
+    return f"nightshift:job:{job_id}:request"
+
+
+def outcome_key(job_id: str) -> str:
+    """The `Outcome`, JSON; there once the job has ended."""
+    return f"nightshift:job:{job_id}:outcome"
+
+
+def interrupt_channel(worker: str) -> str:
+    """The channel on which a worker hears the id of a job that it should stop running."""
+    return f"nightshift:interrupt:{worker}"
+
+
+def status_key(status: Status) -> str:
+    """The index of the jobs in a state: ids by the second they were made."""
+    return f"{ALL_JOBS}:{status}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRecord:
+    """The state of a job. Times are seconds since the epoch; a time that has not come is None."""
+
+    id: str
+    kind: str
+    status: Status
+    model: str
+    created_at: float
+    #: the request is never started after this
+    deadline_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    #: runs that counted; a run that a usage limit or a restart of ours ended did not
+    attempts: int = 0
+    max_attempts: int = 1
+    #: workers and Claude processes that died of it
+    deaths: int = 0
+    #: the RQ execution that may publish the outcome; empty when nobody may
+    execution: str = ""
+    #: the execution that did publish it
+    published_by: str = ""
+    worker: str = ""
+    callback_url: str = ""
+    #: why it waits, when it was put back
+    waiting_for: str = ""
+    request_id: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    version: int = PAYLOAD_VERSION
+
+    def to_hash(self) -> dict[str, str]:
+        """The Redis hash; a field that is None is left out."""
+        found = {name: str(value) for name, value in vars(self).items() if value is not None and name != "metadata"}
+        found["metadata"] = json.dumps(dict(self.metadata))
+        return found
+
+    @classmethod
+    def from_hash(cls, data: Mapping[bytes, bytes]) -> JobRecord | None:
+        """The inverse of `to_hash`; None for an empty hash, which is how Redis says that there is none."""
+        if not data:
+            return None
+        text = {key.decode(): value.decode() for key, value in data.items()}
+        values: dict[str, Any] = {}
+        for name, annotation in cls.__annotations__.items():
+            if name in text:
+                values[name] = _READERS.get(annotation, str)(text[name])
+        return cls(**values)
+
+
+_READERS: Mapping[str, Any] = {
+    "int": int,
+    "float": float,
+    "float | None": float,
+    "Status": Status,
+    "Mapping[str, str]": json.loads,
+}

@@ -1,0 +1,161 @@
+"""What brings back the jobs of dead workers, and does all that is due. Run each second, by any number of processes.
+
+Every step is idempotent and fenced, so that it does not matter who runs it, or whether two do.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from redis import Redis
+
+from app import errors
+from app.connection import AWAY
+from app.jobs import tickets, transitions
+from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
+from app.jobs.store import Jobs
+from app.jobs.transitions import Lease, LeaseLost
+from app.settings import Settings
+from app.webhooks import dispatch
+
+log = logging.getLogger(__name__)
+
+#: between queue and worker: an id that stays there longer has lost its worker, seconds
+GAP_SECONDS = 3.0
+#: how often the queued jobs are compared with the queue, seconds
+AUDIT_SECONDS = 30.0
+_CHUNK = 500
+
+
+def release_worker(connection: Redis, settings: Settings, worker: str) -> list[str]:
+    """The worker process is known to be dead: its jobs go back at once. The ids of the jobs."""
+    released = []
+    for member in connection.zrange(LEASES, 0, -1):
+        job_id, _, execution_id = member.decode().partition(":")
+        record = JobRecord.from_hash(connection.hgetall(record_key(job_id)))
+        if record is not None and record.worker == worker and record.execution == execution_id:
+            give_back(connection, settings, Lease(job_id, execution_id, worker), "its worker died")
+            released.append(job_id)
+    return released
+
+
+def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) -> None:
+    """A run that died: the job goes back to the queue's head, or, having died too often, is set aside as failed."""
+    record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
+    try:
+        if record is not None and record.deaths + 1 >= settings.max_worker_deaths:
+            error = errors.upstream_failed(
+                f"Set aside: this request ended {record.deaths + 1} workers (NIGHTSHIFT_MAX_WORKER_DEATHS).",
+                status=500,
+                code="worker_died",
+            )
+            transitions.publish(
+                connection, lease, transitions.Outcome(error=error), ttl_seconds=settings.result_ttl_seconds
+            )
+        else:
+            transitions.put_back(connection, lease, reason=reason, counts=True, died=True)
+        log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason)
+    except LeaseLost:
+        connection.zrem(LEASES, lease.member)
+
+
+class Maintenance:
+    """One of these per supervisor; `run_once` is called each second and never raises for Redis being away."""
+
+    def __init__(self, connection: Redis, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._jobs = Jobs(connection, settings)
+        #: ids seen in the gap, by the time of the first look
+        self._in_gap: dict[tuple[str, str], float] = {}
+        self._patient_until = 0.0
+        self._server_run = ""
+        self._next_audit = 0.0
+
+    def run_once(self) -> None:
+        """Do all that is due."""
+        try:
+            self._look_at_server()
+            if time.monotonic() >= self._patient_until:
+                self._expire_leases()
+                self._close_gap()
+            self._retry_due()
+            self._cancel_abandoned()
+            self._fail_late()
+            self._audit()
+            self._remove_old()
+            dispatch.dispatch_due(self._connection, tickets.queue(self._connection, tickets.CALLBACK_QUEUE), time.time())
+        except AWAY as error:
+            # Workers could not beat either: they get a whole lease once Redis is back.
+            self._patient_until = time.monotonic() + self._settings.lease_seconds
+            log.warning("[RECOVERY] waits: Redis is away (%s)", error)
+
+    def _look_at_server(self) -> None:
+        run = str(self._connection.info("server")["run_id"])
+        if run != self._server_run:
+            if self._server_run:
+                self._patient_until = time.monotonic() + self._settings.lease_seconds
+            self._server_run = run
+
+    def _expire_leases(self) -> None:
+        for member in self._connection.zrangebyscore(LEASES, 0, time.time(), start=0, num=_CHUNK):
+            job_id, _, execution_id = member.decode().partition(":")
+            give_back(self._connection, self._settings, Lease(job_id, execution_id, ""), "its lease ended")
+
+    def _close_gap(self) -> None:
+        now = time.monotonic()
+        seen: dict[tuple[str, str], float] = {}
+        for name in tickets.TASK_PATHS:
+            for job_id in tickets.intermediate(self._connection, name):
+                since = seen[name, job_id] = self._in_gap.get((name, job_id), now)
+                if now - since < GAP_SECONDS:
+                    continue
+                if name == tickets.CLAUDE_QUEUE:
+                    transitions.requeue_ticket(self._connection, job_id, at_front=True)
+                else:
+                    tickets.return_from_gap(self._connection, name, job_id)
+                log.warning("[RECOVERY] ticket=%s reason=lost between queue and worker", job_id)
+                del seen[name, job_id]
+        self._in_gap = seen
+
+    def _retry_due(self) -> None:
+        for job_id in tickets.due(self._connection, time.time()):
+            transitions.requeue_ticket(self._connection, job_id, at_front=True)
+
+    def _cancel_abandoned(self) -> None:
+        for found in self._connection.zrangebyscore(ABANDONED, 0, time.time(), start=0, num=_CHUNK):
+            self._jobs.cancel(found.decode(), errors.client_left())
+            self._connection.zrem(ABANDONED, found)
+
+    def _fail_late(self) -> None:
+        for found in self._connection.zrangebyscore(DEADLINES, 0, time.time(), start=0, num=_CHUNK):
+            job_id = found.decode()
+            record = self._jobs.get(job_id)
+            seconds = record.deadline_at - record.created_at if record else 0.0
+            transitions.fail_waiting(
+                self._connection,
+                job_id,
+                errors.deadline_exceeded(seconds),
+                ttl_seconds=self._settings.result_ttl_seconds,
+            )
+
+    def _audit(self) -> None:
+        """A queued job whose ticket is nowhere (an operator emptied the queue, say) gets a new one."""
+        if time.monotonic() < self._next_audit:
+            return
+        self._next_audit = time.monotonic() + AUDIT_SECONDS
+        before = time.time() - AUDIT_SECONDS
+        waiting = {found.decode() for found in self._connection.zrangebyscore(status_key(Status.QUEUED), 0, before)}
+        if not waiting:
+            return
+        held = tickets.all_waiting(self._connection, tickets.CLAUDE_QUEUE)
+        for job_id in waiting - held:
+            if transitions.reissue(self._connection, job_id, ttl_seconds=self._settings.result_ttl_seconds):
+                log.warning("[RECOVERY] job=%s reason=its ticket was gone from the queue", job_id)
+
+    def _remove_old(self) -> None:
+        for found in self._connection.zrangebyscore(RETENTION, 0, time.time(), start=0, num=_CHUNK):
+            transitions.remove(self._connection, found.decode())
+        for name in tickets.TASK_PATHS:
+            tickets.tidy(self._connection, name)

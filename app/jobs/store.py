@@ -1,0 +1,151 @@
+"""The door to the jobs for the API: submit, look, wait for, cancel. What changes state is in `transitions`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+
+from app import errors
+from app.connection import RedisError
+from app.jobs import tickets, transitions
+from app.jobs.record import (
+    ALL_JOBS,
+    JobRecord,
+    Status,
+    interrupt_channel,
+    outcome_key,
+    record_key,
+    request_key,
+    status_key,
+)
+from app.outcome import Outcome
+from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What `submit` did: a new job, or the one that the same idempotency key made before."""
+
+    record: JobRecord
+    is_new: bool
+
+
+class Jobs:
+    """All that the API does with jobs. Methods raise redis-py's errors when Redis is away."""
+
+    def __init__(self, connection: Redis, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+
+    def submit(self, record: JobRecord, request: dict[str, Any], *, idempotency_key: str | None = None) -> Submission:
+        """Enqueue a job. Raises `ErrorReply`: 429 when the queue is full, 409 for a key that was used for another body."""
+        self._check_room()
+        payload = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
+        ttl = self._settings.result_ttl_seconds
+        if idempotency_key is None:
+            transitions.submit(self._connection, record, payload, ttl_seconds=ttl)
+            return Submission(record, is_new=True)
+        return self._submit_once(record, payload, idempotency_key)
+
+    def _submit_once(self, record: JobRecord, payload: str, idempotency_key: str) -> Submission:
+        name = f"nightshift:idempotency:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
+        fingerprint = hashlib.sha256(payload.encode()).hexdigest()
+        ttl = self._settings.result_ttl_seconds
+
+        def change(pipe: Pipeline) -> Submission | None:
+            known: dict[bytes, bytes] = pipe.hgetall(name)
+            earlier = self.get(known[b"job"].decode()) if known else None
+            pipe.multi()
+            if known and earlier is not None:
+                if known[b"fingerprint"].decode() != fingerprint:
+                    raise errors.conflict(
+                        "This Idempotency-Key was used for a request with another body. Send a new key.",
+                        "idempotency_key_reused",
+                    )
+                return Submission(earlier, is_new=False)
+            pipe.hset(name, mapping={"job": record.id, "fingerprint": fingerprint})
+            # The key must not end before its job can: a job that still waits would be run twice.
+            pipe.expire(name, int(ttl + max(0.0, record.deadline_at - time.time())))
+            transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
+            return Submission(record, is_new=True)
+
+        found: Submission = self._connection.transaction(change, name, value_from_callable=True)
+        return found
+
+    def _check_room(self) -> None:
+        if self.queued() >= self._settings.max_queued:
+            raise errors.rate_limited(
+                f"The queue is full: {self._settings.max_queued} requests wait (NIGHTSHIFT_MAX_QUEUED). Try again later.",
+                "queue_full",
+                retry_after=10,
+            )
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The job's state, None when there is no such job (any more)."""
+        return JobRecord.from_hash(self._connection.hgetall(record_key(job_id)))
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """What the job ended with; None while it has not."""
+        text = self._connection.get(outcome_key(job_id))
+        return None if text is None else Outcome.from_json(text)
+
+    def request(self, job_id: str) -> dict[str, Any] | None:
+        """The request as it was accepted."""
+        text = self._connection.get(request_key(job_id))
+        return None if text is None else json.loads(text)
+
+    def position(self, job_id: str) -> int | None:
+        """How many jobs stand before it in the queue; None when it does not stand there."""
+        return tickets.queue(self._connection).get_job_position(job_id)
+
+    def queued(self) -> int:
+        """How many jobs wait, those included that wait for a retry."""
+        return int(self._connection.zcard(status_key(Status.QUEUED)))
+
+    def in_progress(self) -> int:
+        """How many jobs run."""
+        return int(self._connection.zcard(status_key(Status.IN_PROGRESS)))
+
+    def oldest_queued_seconds(self) -> float:
+        """The age of the job that has waited longest; 0 when none waits."""
+        found = self._connection.zrange(status_key(Status.QUEUED), 0, 0, withscores=True)
+        return max(0.0, time.time() - found[0][1]) if found else 0.0
+
+    def newest(self, status: Status | None = None, *, limit: int = 20, after: str | None = None) -> Iterator[JobRecord]:
+        """Records, newest first, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
+        key = ALL_JOBS if status is None else status_key(status)
+        start = 0
+        if after is not None:
+            rank = self._connection.zrevrank(key, after)
+            if rank is None:
+                raise errors.invalid_request(f"There is no job '{after}' to list after.", param="after")
+            start = int(rank) + 1
+        ids: list[bytes] = self._connection.zrevrange(key, start, start + limit - 1)
+        pipe = self._connection.pipeline(transaction=False)
+        for job_id in ids:
+            pipe.hgetall(record_key(job_id.decode()))
+        for data in pipe.execute():
+            if (record := JobRecord.from_hash(data)) is not None:
+                yield record
+
+    def cancel(self, job_id: str, error: errors.ErrorReply | None = None) -> JobRecord | None:
+        """Cancel whatever is not final, and tell the worker. The record afterwards; None when there is no such job."""
+        before = transitions.cancel(
+            self._connection,
+            job_id,
+            ttl_seconds=self._settings.result_ttl_seconds,
+            error=error or errors.cancelled(),
+        )
+        if before is not None and before.status is Status.IN_PROGRESS:
+            # Should this message be lost, the worker sees within a beat that its lease is gone.
+            with suppress(RedisError):
+                self._connection.publish(interrupt_channel(before.worker), job_id)
+        return self.get(job_id) if before is not None else None

@@ -1,0 +1,179 @@
+"""A ticket is RQ's job: our job's place in the queue, and what rq-dashboard shows. The one module that knows RQ's statuses.
+
+Each function only puts commands on the pipeline that it is given, so that the ticket moves in the same MULTI as the
+record. A ticket carries the job's id and nothing else: no prompt can be read, or run as a script, where tickets are shown.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue
+from rq.executions import Execution
+from rq.job import Job, JobStatus
+from rq.results import Result
+from rq.serializers import JSONSerializer
+from rq.utils import utcformat
+
+#: the queue of requests to Claude; a worker listens on exactly one queue (see ARCHITECTURE.md)
+CLAUDE_QUEUE = "claude"
+CALLBACK_QUEUE = "callbacks"
+
+#: RQ's own lease; long, because the lease that counts is ours (`record.LEASES`) and RQ's recovery must stay out of it
+RQ_LEASE_SECONDS = 30 * 24 * 3600
+
+#: one string path for each kind of work; a test proves that each resolves
+TASK_PATHS = {CLAUDE_QUEUE: "workers.tasks.run_job", CALLBACK_QUEUE: "workers.callbacks.tasks.deliver_event"}
+
+
+@lru_cache(maxsize=32)
+def queue(connection: Redis, name: str = CLAUDE_QUEUE) -> Queue:
+    """The RQ queue, JSON only. Kept, since each new one asks the server for its version when first used."""
+    return Queue(name, connection=connection, serializer=JSONSerializer)
+
+
+def ticket(connection: Redis, job_id: str, name: str = CLAUDE_QUEUE) -> Job:
+    """The RQ job of that id without reading it: good for status and place, not for its function."""
+    job = Job(job_id, connection=connection, serializer=JSONSerializer)
+    job.origin = name
+    return job
+
+
+def issue(
+    pipeline: Pipeline,
+    connection: Redis,
+    job_id: str,
+    *,
+    name: str = CLAUDE_QUEUE,
+    arg: str | None = None,
+    description: str,
+    ttl_seconds: int,
+    at_front: bool = False,
+) -> None:
+    """Enqueue a new ticket. `arg` is the task's only argument, the job's id when not given."""
+    queue(connection, name).enqueue_call(
+        TASK_PATHS[name],
+        args=(arg or job_id,),
+        job_id=job_id,
+        timeout=-1,
+        result_ttl=ttl_seconds,
+        failure_ttl=ttl_seconds,
+        description=description,
+        at_front=at_front,
+        pipeline=pipeline,
+    )
+
+
+def start(pipeline: Pipeline, job: Job, worker_name: str) -> Execution:
+    """Queued (or rather: between queue and worker) to started."""
+    execution = Execution.create(job, RQ_LEASE_SECONDS, pipeline, worker_name=worker_name)
+    job.prepare_for_execution(worker_name, pipeline)
+    pipeline.persist(job.key)
+    pipeline.lrem(_home(job).intermediate_queue_key, 1, job.id)
+    return execution
+
+
+def finish(pipeline: Pipeline, job: Job, execution: Execution | None, *, failed: str, ttl_seconds: int) -> None:
+    """Started to finished, or, with a reason in `failed`, to failed."""
+    _end_execution(pipeline, job, execution)
+    pipeline.hset(job.key, "ended_at", utcformat(datetime.now(UTC)))
+    if failed:
+        job.set_status(JobStatus.FAILED, pipeline=pipeline)
+        Result.create_failure(job, ttl_seconds, exc_string=failed, pipeline=pipeline)
+        registry = _home(job).failed_job_registry
+    else:
+        job.set_status(JobStatus.FINISHED, pipeline=pipeline)
+        registry = _home(job).finished_job_registry
+    _register(pipeline, registry.key, job, ttl_seconds)
+
+
+def put_back(pipeline: Pipeline, job: Job, execution: Execution | None, *, at_front: bool) -> None:
+    """Started, lost or scheduled to queued."""
+    _end_execution(pipeline, job, execution)
+    take_out(pipeline, job)
+    job.set_status(JobStatus.QUEUED, pipeline=pipeline)
+    _home(job).push_job_id(job.id, pipeline=pipeline, at_front=at_front)
+
+
+def put_back_later(pipeline: Pipeline, job: Job, execution: Execution | None, *, at: float) -> None:
+    """Started to scheduled: `due` names it from the second `at` on."""
+    _end_execution(pipeline, job, execution)
+    job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
+    pipeline.zadd(_home(job).scheduled_job_registry.key, {job.id: at})
+
+
+def due(connection: Redis, now: float, name: str = CLAUDE_QUEUE, limit: int = 1000) -> list[str]:
+    """The scheduled tickets whose second has come."""
+    key = queue(connection, name).scheduled_job_registry.key
+    return [found.decode() for found in connection.zrangebyscore(key, 0, now, start=0, num=limit)]
+
+
+def cancel(pipeline: Pipeline, job: Job, execution: Execution | None, *, ttl_seconds: int) -> None:
+    """Whatever it was to canceled (RQ's spelling)."""
+    _end_execution(pipeline, job, execution)
+    take_out(pipeline, job)
+    job.set_status(JobStatus.CANCELED, pipeline=pipeline)
+    _register(pipeline, _home(job).canceled_job_registry.key, job, ttl_seconds)
+
+
+def take_out(pipeline: Pipeline, job: Job) -> None:
+    """Out of the queue, of the gap between queue and worker, and of the schedule."""
+    home = _home(job)
+    pipeline.lrem(home.key, 0, job.id)
+    pipeline.lrem(home.intermediate_queue_key, 0, job.id)
+    pipeline.zrem(home.scheduled_job_registry.key, job.id)
+
+
+def execution_of(connection: Redis, job_id: str, execution_id: str, worker_name: str) -> Execution:
+    """A handle on a registered execution, without reading it."""
+    return Execution(execution_id, job_id, connection, worker_name=worker_name)
+
+
+def tidy(connection: Redis, name: str) -> None:
+    """Drop what has expired from RQ's registries. Not the started one: its recovery is ours."""
+    found = queue(connection, name)
+    for registry in (found.finished_job_registry, found.failed_job_registry, found.canceled_job_registry):
+        registry.cleanup()
+
+
+def _end_execution(pipeline: Pipeline, job: Job, execution: Execution | None) -> None:
+    if execution is not None:
+        execution.delete(job=job, pipeline=pipeline)
+        pipeline.delete(f"rq:executions:{job.id}")
+
+
+def intermediate(connection: Redis, name: str) -> list[str]:
+    """Ids that a worker took from the queue and has not claimed yet."""
+    return queue(connection, name).intermediate_queue.get_job_ids()
+
+
+def return_from_gap(connection: Redis, name: str, job_id: str) -> None:
+    """Back to the queue's head, in one step, for a ticket whose job has no record of ours."""
+    found = queue(connection, name)
+    pipe = connection.pipeline()
+    pipe.lrem(found.intermediate_queue_key, 0, job_id)
+    pipe.lpush(found.key, job_id)
+    pipe.execute()
+
+
+def all_waiting(connection: Redis, name: str) -> set[str]:
+    """Every ticket in the queue, in the gap and in the schedule, read in one step."""
+    found = queue(connection, name)
+    pipe = connection.pipeline()
+    pipe.lrange(found.key, 0, -1)
+    pipe.lrange(found.intermediate_queue_key, 0, -1)
+    pipe.zrange(found.scheduled_job_registry.key, 0, -1)
+    return {job_id.decode() for ids in pipe.execute() for job_id in ids}
+
+
+def _home(job: Job) -> Queue:
+    return queue(job.connection, job.origin)
+
+
+def _register(pipeline: Pipeline, registry_key: str, job: Job, ttl_seconds: int) -> None:
+    pipeline.zadd(registry_key, {job.id: time.time() + ttl_seconds})
+    pipeline.expire(job.key, ttl_seconds)

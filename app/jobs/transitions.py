@@ -1,0 +1,316 @@
+"""Every change of a job's state. Each function is one step in Redis: all of it happens, or nothing.
+
+The fence: `record.execution` names the only run that may publish an outcome or put the job back. A step reads it under
+WATCH and writes under MULTI, so that a worker whose lease ended, or whose job was cancelled, can change nothing.
+Redis' names for what a step touches are in `record` (ours) and `tickets` (RQ's).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from redis import Redis
+from redis.client import Pipeline
+from rq.job import Job
+
+from app.errors import ErrorReply
+from app.jobs import tickets
+from app.jobs.record import (
+    ABANDONED,
+    ALL_JOBS,
+    DEADLINES,
+    DONE,
+    LEASES,
+    RETENTION,
+    JobRecord,
+    Status,
+    outcome_key,
+    record_key,
+    request_key,
+    status_key,
+)
+from app.outcome import Outcome
+from app.webhooks import outbox
+from app.webhooks.events import Event
+
+_T = TypeVar("_T")
+
+
+class LeaseLost(Exception):
+    """This run may not change the job any more: its lease ended, or the job was cancelled. Its result is dropped."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to publish the outcome of one run."""
+
+    job_id: str
+    execution_id: str
+    worker: str
+
+    @property
+    def member(self) -> str:
+        """How `LEASES` names it."""
+        return f"{self.job_id}:{self.execution_id}"
+
+
+def _transaction(connection: Redis, key: str, change: Callable[[Pipeline, JobRecord | None], _T]) -> _T:
+    """Run `change` with the record as it is; again when somebody else changed it in between."""
+
+    def watched(pipe: Pipeline) -> _T:
+        return change(pipe, JobRecord.from_hash(pipe.hgetall(key)))
+
+    return connection.transaction(watched, key, value_from_callable=True)
+
+
+def _move(pipe: Pipeline, record: JobRecord, status: Status, **fields: Any) -> None:
+    """Set the status and other fields, and move the job from one index to the other."""
+    mapping = {"status": status, **fields}
+    pipe.hset(record_key(record.id), mapping={name: str(value) for name, value in mapping.items()})
+    if status is not record.status:
+        pipe.zrem(status_key(record.status), record.id)
+        pipe.zadd(status_key(status), {record.id: record.created_at})
+    if status is Status.QUEUED:
+        pipe.zadd(DEADLINES, {record.id: record.deadline_at})
+    else:
+        pipe.zrem(DEADLINES, record.id)
+
+
+def submit(
+    connection: Redis, record: JobRecord, request: str, *, ttl_seconds: int, pipeline: Pipeline | None = None
+) -> None:
+    """A new job into the queue. With a pipeline, the commands are only put there (for an idempotency key, say)."""
+    pipe = connection.pipeline() if pipeline is None else pipeline
+    pipe.hset(record_key(record.id), mapping=record.to_hash())  # type: ignore[arg-type]
+    pipe.set(request_key(record.id), request)
+    pipe.zadd(ALL_JOBS, {record.id: record.created_at})
+    pipe.zadd(status_key(record.status), {record.id: record.created_at})
+    pipe.zadd(DEADLINES, {record.id: record.deadline_at})
+    _issue(connection, pipe, record, ttl_seconds)
+    if pipeline is None:
+        pipe.execute()
+
+
+def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tuple[Lease, JobRecord] | None:
+    """Queued to in_progress. None when there is nothing to run: cancelled, ended, taken by somebody else, or gone."""
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> tuple[Lease, JobRecord] | None:
+        pipe.multi()
+        if record is None or record.status is not Status.QUEUED:
+            pipe.lrem(tickets.queue(connection, job.origin).intermediate_queue_key, 0, job.id)
+            return None
+        now = time.time()
+        execution = tickets.start(pipe, job, worker)
+        lease = Lease(record.id, execution.id, worker)
+        claimed = replace(
+            record,
+            status=Status.IN_PROGRESS,
+            execution=execution.id,
+            worker=worker,
+            started_at=now,
+            attempts=record.attempts + 1,
+            waiting_for="",
+        )
+        _move(
+            pipe,
+            record,
+            claimed.status,
+            execution=claimed.execution,
+            worker=worker,
+            started_at=now,
+            attempts=claimed.attempts,
+            waiting_for="",
+        )
+        pipe.zadd(LEASES, {lease.member: now + lease_seconds})
+        return lease, claimed
+
+    return _transaction(connection, record_key(job.id), change)
+
+
+def renew(connection: Redis, lease: Lease, lease_seconds: float) -> bool:
+    """Move the lease's end; False when it is lost."""
+    pipe = connection.pipeline()
+    pipe.zadd(LEASES, {lease.member: time.time() + lease_seconds}, xx=True)
+    pipe.zscore(LEASES, lease.member)
+    return pipe.execute()[1] is not None
+
+
+def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: int) -> None:
+    """In_progress to completed or failed: the outcome, and the callback's event, in the same step.
+
+    Doing it twice for the same run is the same as once (the reply of the first may have been lost). Raises `LeaseLost`.
+    """
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> None:
+        if record is not None and record.published_by == lease.execution_id:
+            pipe.multi()
+            return
+        _finish(connection, pipe, _held(record, lease), outcome, ttl_seconds)
+
+    _transaction(connection, record_key(lease.job_id), change)
+
+
+def put_back(
+    connection: Redis, lease: Lease, *, reason: str, counts: bool, died: bool = False, delay_seconds: float = 0.0
+) -> JobRecord:
+    """In_progress to queued: at the queue's head, or after a delay.
+
+    `counts`: whether the run was an attempt; `died`: whether the job may have killed its worker. Raises `LeaseLost`.
+    """
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord:
+        held = _held(record, lease)
+        after = replace(
+            held,
+            status=Status.QUEUED,
+            execution="",
+            waiting_for=reason,
+            attempts=held.attempts if counts else held.attempts - 1,
+            deaths=held.deaths + died,
+        )
+        pipe.multi()
+        _move(
+            pipe,
+            held,
+            after.status,
+            execution="",
+            waiting_for=reason,
+            attempts=after.attempts,
+            deaths=after.deaths,
+        )
+        pipe.zrem(LEASES, lease.member)
+        job = tickets.ticket(connection, held.id)
+        execution = tickets.execution_of(connection, held.id, held.execution, held.worker)
+        if delay_seconds > 0:
+            tickets.put_back_later(pipe, job, execution, at=time.time() + delay_seconds)
+        else:
+            tickets.put_back(pipe, job, execution, at_front=True)
+        return after
+
+    return _transaction(connection, record_key(lease.job_id), change)
+
+
+def cancel(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply) -> JobRecord | None:
+    """Whatever is not final to cancelled: a queued job never starts, a running one can publish nothing any more.
+
+    Returns the record as it was before, None when there is no such job. The caller tells the worker to interrupt.
+    """
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord | None:
+        pipe_done = record is None or record.status.is_final
+        if pipe_done or record is None:
+            pipe.multi()
+            return record
+        _finish(connection, pipe, record, Outcome(error=error), ttl_seconds, status=Status.CANCELLED)
+        return record
+
+    return _transaction(connection, record_key(job_id), change)
+
+
+def fail_waiting(connection: Redis, job_id: str, error: ErrorReply, *, ttl_seconds: int) -> bool:
+    """Queued to failed, for a job that can't be run any more (its deadline passed, say). Whether it was queued."""
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> bool:
+        if record is None or record.status is not Status.QUEUED:
+            pipe.multi()
+            pipe.zrem(DEADLINES, job_id)
+            return False
+        _finish(connection, pipe, record, Outcome(error=error), ttl_seconds)
+        return True
+
+    return _transaction(connection, record_key(job_id), change)
+
+
+def requeue_ticket(connection: Redis, job_id: str, *, at_front: bool) -> bool:
+    """Put a queued job's ticket (back) into the queue. False when the job is not waiting, and the ticket goes."""
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> bool:
+        job = tickets.ticket(connection, job_id)
+        pipe.multi()
+        if record is None or record.status is not Status.QUEUED:
+            tickets.take_out(pipe, job)
+            return False
+        pipe.hset(record_key(job_id), "waiting_for", "")
+        tickets.put_back(pipe, job, None, at_front=at_front)
+        return True
+
+    return _transaction(connection, record_key(job_id), change)
+
+
+def reissue(connection: Redis, job_id: str, *, ttl_seconds: int) -> bool:
+    """A new ticket for a queued job whose own has vanished. Whether it was needed."""
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> bool:
+        pipe.multi()
+        if record is None or record.status is not Status.QUEUED:
+            return False
+        tickets.take_out(pipe, tickets.ticket(connection, job_id))
+        _issue(connection, pipe, record, ttl_seconds)
+        return True
+
+    return _transaction(connection, record_key(job_id), change)
+
+
+def _issue(connection: Redis, pipe: Pipeline, record: JobRecord, ttl_seconds: int) -> None:
+    description = f"{record.kind} {record.id} {record.model}"
+    tickets.issue(pipe, connection, record.id, description=description, ttl_seconds=ttl_seconds)
+
+
+def remove(connection: Redis, job_id: str) -> None:
+    """Delete all that there is of a job that has ended."""
+    pipe = connection.pipeline()
+    pipe.delete(record_key(job_id), request_key(job_id), outcome_key(job_id))
+    for key in (ALL_JOBS, RETENTION, DEADLINES, ABANDONED, *map(status_key, Status)):
+        pipe.zrem(key, job_id)
+    pipe.execute()
+
+
+def _held(record: JobRecord | None, lease: Lease) -> JobRecord:
+    if record is None or record.execution != lease.execution_id:
+        raise LeaseLost(f"{lease.job_id} is no longer this worker's")
+    return record
+
+
+def _finish(
+    connection: Redis,
+    pipe: Pipeline,
+    record: JobRecord,
+    outcome: Outcome,
+    ttl_seconds: int,
+    status: Status | None = None,
+) -> None:
+    """The last step of every job. Starts the MULTI."""
+    if status is None:
+        status = Status.COMPLETED if outcome.error is None else Status.FAILED
+    now = time.time()
+    job = tickets.ticket(connection, record.id)
+    execution = None
+    pipe.multi()
+    if record.execution:
+        execution = tickets.execution_of(connection, record.id, record.execution, record.worker)
+        pipe.zrem(LEASES, f"{record.id}:{record.execution}")
+    _move(pipe, record, status, finished_at=now, execution="", published_by=record.execution, waiting_for="")
+    pipe.set(outcome_key(record.id), outcome.to_json())
+    pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
+    pipe.zrem(ABANDONED, record.id)
+    if status is Status.CANCELLED:
+        tickets.cancel(pipe, job, execution, ttl_seconds=ttl_seconds)
+    else:
+        if execution is None:
+            tickets.take_out(pipe, job)
+        tickets.finish(pipe, job, execution, failed=_cause(outcome), ttl_seconds=ttl_seconds)
+    if record.callback_url:
+        ending = "completed" if status is Status.COMPLETED else "failed"
+        outbox.add(pipe, Event.new(f"{record.kind}.{ending}", {"id": record.id}), record.callback_url)
+    pipe.publish(DONE, json.dumps({"id": record.id}))
+
+
+def _cause(outcome: Outcome) -> str:
+    """What rq-dashboard shows of a failure: its code and status. Never its message, which may quote the request."""
+    if outcome.error is None:
+        return ""
+    return f"{outcome.error.code or outcome.error.type} (HTTP {outcome.error.status})"
