@@ -1,0 +1,47 @@
+"""Events as OpenAI's webhooks have them: thin, naming the object that changed; the receiver fetches the rest.
+
+Source of the format: OpenAI's webhook guide and openai-python's `types/webhooks`:
+`{"id": "evt_...", "object": "event", "created_at": 1700000000, "type": "...", "data": {"id": "..."}}`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.ids import new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CHAT_COMPLETION_COMPLETED = "chat.completion.completed"
+CHAT_COMPLETION_FAILED = "chat.completion.failed"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened. Made once; `body` is what is signed and sent at every attempt, byte for byte."""
+
+    #: `evt_` + 32 hexadecimal digits; receivers recognise a repeated delivery by it
+    id: str
+    type: str
+    #: seconds since the epoch
+    created_at: int
+    #: UTF-8 JSON
+    body: bytes
+
+    @classmethod
+    def new(cls, type_: str, data: Mapping[str, Any], *, now: float | None = None) -> Event:
+        """An event of that type; `data` is thin: `{"id": "chatcmpl-..."}`, the job, response or batch it is about."""
+        event_id = new_id("evt_")
+        created_at = int(time.time() if now is None else now)
+        body = {
+            "id": event_id,
+            "object": "event",
+            "created_at": created_at,
+            "type": type_,
+            "data": dict(data),
+        }
+        return cls(event_id, type_, created_at, json.dumps(body, separators=(",", ":")).encode())

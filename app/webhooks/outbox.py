@@ -1,0 +1,227 @@
+"""The outbox: events in Redis from the step that made them until a day after their delivery.
+
+`add` only puts commands on the caller's pipeline, so that an event is stored in the same MULTI as the outcome it tells
+of: there is never one without the other. Everything after that is a step of its own, atomic, and harmless when
+repeated. An event whose delivery dies half-way is due again when its claim ends: at least once, never lost.
+
+Keys: `nightshift:event:{id}` (hash, see `outbox_scripts`), `nightshift:event:{id}:attempts` (list of JSON), and the
+indexes `nightshift:events:due` (pending; score: the next attempt), `:delivered` and `:undelivered` (score: since when).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from app.webhooks import outbox_scripts as scripts
+from app.webhooks.events import Event
+from app.webhooks.schedule import GIVE_UP_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+EventStatus = Literal["pending", "delivered", "undelivered"]
+
+DUE = "nightshift:events:due"
+DELIVERED = "nightshift:events:delivered"
+UNDELIVERED = "nightshift:events:undelivered"
+_PREFIX = "nightshift:event:"
+#: how long an event is kept after it ended, seconds
+KEEP_SECONDS: dict[EventStatus, int] = {"delivered": 24 * 3600, "undelivered": 7 * 24 * 3600}
+#: attempts remembered of an event; the schedule has about 12 in its day
+MAX_HISTORY = 20
+#: an event that was handed to the queue and not claimed is due again after this, seconds
+DISPATCH_SECONDS = 30.0
+
+
+class UnknownEventError(LookupError):
+    """There is no such event: it never was, or it ended so long ago that it has been removed."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to make one attempt. `attempt` counts all there were; `tries` those of this round, both from 1."""
+
+    event_id: str
+    attempt: int
+    tries: int
+    give_up_at: float
+    url: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one attempt. `status` is the receiver's; `error` our word for what was wrong with it."""
+
+    number: int
+    at: float
+    status: int | None
+    error: str | None
+    duration_seconds: float
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as an operator looks at it. Times are seconds since the epoch."""
+
+    event: Event
+    url: str
+    status: EventStatus
+    #: attempts begun; `history` holds the last ones that ended, oldest first
+    attempts: int
+    history: tuple[Attempt, ...]
+    next_attempt_at: float | None
+    ended_at: float | None
+    #: the receiver answered 410: it wants no more of these
+    endpoint_gone: bool
+
+
+def add(pipeline: Pipeline, event: Event, url: str) -> None:
+    """Put the commands that store the event, due at once, on `pipeline`. Nothing happens before the caller executes it."""
+    fields = {
+        "type": event.type,
+        "url": url,
+        "body": event.body,
+        "created_at": event.created_at,
+        "status": "pending",
+        "attempts": 0,
+        "tries": 0,
+        "give_up_at": event.created_at + GIVE_UP_SECONDS,
+    }
+    pipeline.hset(_PREFIX + event.id, mapping=cast(Any, fields))
+    pipeline.zadd(DUE, {event.id: event.created_at})
+
+
+class Outbox:
+    """The steps on stored events. `connection` has `decode_responses` off; it may be shared between threads."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._take_due = connection.register_script(scripts.TAKE_DUE)
+        self._claim = connection.register_script(scripts.CLAIM)
+        self._record = connection.register_script(scripts.RECORD)
+        self._postpone = connection.register_script(scripts.POSTPONE)
+        self._resend = connection.register_script(scripts.RESEND)
+
+    def take_due(self, now: float, limit: int) -> list[tuple[str, int]]:
+        """(id, attempts so far) of events whose time has come. Each is due again in `DISPATCH_SECONDS` if nothing happens."""
+        flat = self._take_due(keys=[DUE], args=[now, limit, now + DISPATCH_SECONDS, _PREFIX])
+        return [(flat[i].decode(), int(flat[i + 1])) for i in range(0, len(flat), 2)]
+
+    def claim(self, event_id: str, now: float, *, lease_seconds: float) -> Claim | None:
+        """Begin an attempt; None if the event has ended, is not known, or another attempt is under way."""
+        found = self._claim(keys=[_PREFIX + event_id, DUE], args=[event_id, now, now + lease_seconds])
+        if not found:
+            return None
+        attempt, tries, give_up_at, url, body = found
+        return Claim(event_id, int(attempt), int(tries), float(give_up_at), url.decode(), body)
+
+    def record_success(self, event_id: str, attempt: Attempt) -> bool:
+        """The receiver has the event. False if that was known already."""
+        return self._write(event_id, attempt, "delivered")
+
+    def record_failure(
+        self, event_id: str, attempt: Attempt, *, next_at: float | None, endpoint_gone: bool = False
+    ) -> bool:
+        """The attempt failed; `next_at` None: for good. False if the attempt's claim has passed to another, or it ended."""
+        status: EventStatus = "undelivered" if next_at is None else "pending"
+        return self._write(event_id, attempt, status, next_at=next_at, endpoint_gone=endpoint_gone)
+
+    def postpone(self, event_id: str, until: float) -> int:
+        """Put off an attempt that was not begun; it does not count as one. How often that happened to this event."""
+        return int(self._postpone(keys=[_PREFIX + event_id, DUE], args=[event_id, until]))
+
+    def resend(self, event_id: str, now: float) -> None:
+        """Deliver once more, with a new day of attempts; the id stays. For delivered events too. `UnknownEventError`."""
+        if not self._resend(keys=self._keys(event_id), args=[event_id, now, now + GIVE_UP_SECONDS]):
+            raise UnknownEventError(event_id)
+
+    def url(self, event_id: str) -> str | None:
+        """Where the event goes, None if there is none."""
+        found = cast(bytes | None, self._connection.hget(_PREFIX + event_id, "url"))
+        return None if found is None else found.decode()
+
+    def get(self, event_id: str) -> StoredEvent:
+        """One event. Raises `UnknownEventError`."""
+        found = self._load([event_id])
+        if not found:
+            raise UnknownEventError(event_id)
+        return found[0]
+
+    def page(self, status: EventStatus, *, limit: int = 20, after: str | None = None) -> list[StoredEvent]:
+        """Up to `limit` events behind the id `after`. Pending: the soonest first; ended: the newest first.
+
+        Raises:
+            UnknownEventError: no event `after` has that status.
+        """
+        index, newest_first = _index(status), status != "pending"
+        start = 0
+        if after is not None:
+            rank = (self._connection.zrevrank if newest_first else self._connection.zrank)(index, after)
+            if rank is None:
+                raise UnknownEventError(after)
+            start = int(cast(int, rank)) + 1
+        ids = cast("list[bytes]", self._connection.zrange(index, start, start + limit - 1, desc=newest_first))
+        return self._load(id_.decode() for id_ in ids)
+
+    def _write(
+        self,
+        event_id: str,
+        attempt: Attempt,
+        status: EventStatus,
+        *,
+        next_at: float | None = None,
+        endpoint_gone: bool = False,
+    ) -> bool:
+        ended_at = attempt.at + attempt.duration_seconds
+        args: list[Any] = [event_id, attempt.number, json.dumps(asdict(attempt)), ended_at, status]
+        args += [next_at or 0, MAX_HISTORY, KEEP_SECONDS.get(status, 0), int(endpoint_gone)]
+        return bool(self._record(keys=self._keys(event_id), args=args))
+
+    def _load(self, event_ids: Iterable[str]) -> list[StoredEvent]:
+        ids = list(event_ids)
+        with self._connection.pipeline(transaction=False) as pipe:
+            for event_id in ids:
+                pipe.hgetall(_PREFIX + event_id)
+                pipe.lrange(_history(event_id), 0, -1)
+                pipe.zscore(DUE, event_id)
+            replies = pipe.execute()
+        # The index may name an event whose hash has just expired.
+        return [
+            _stored(event_id, replies[3 * i], replies[3 * i + 1], replies[3 * i + 2])
+            for i, event_id in enumerate(ids)
+            if replies[3 * i]
+        ]
+
+    @staticmethod
+    def _keys(event_id: str) -> list[str]:
+        return [_PREFIX + event_id, _history(event_id), DUE, DELIVERED, UNDELIVERED]
+
+
+def _history(event_id: str) -> str:
+    return f"{_PREFIX}{event_id}:attempts"
+
+
+def _index(status: EventStatus) -> str:
+    if status not in get_args(EventStatus):
+        raise ValueError(f"status is one of {', '.join(get_args(EventStatus))}, not {status!r}")
+    return {"pending": DUE, "delivered": DELIVERED, "undelivered": UNDELIVERED}[status]
+
+
+def _stored(event_id: str, fields: dict[bytes, bytes], history: list[bytes], due: float | None) -> StoredEvent:
+    ended_at = fields.get(b"ended_at")
+    return StoredEvent(
+        event=Event(event_id, fields[b"type"].decode(), int(fields[b"created_at"]), fields[b"body"]),
+        url=fields[b"url"].decode(),
+        status=cast(EventStatus, fields[b"status"].decode()),
+        attempts=int(fields[b"attempts"]),
+        history=tuple(Attempt(**json.loads(entry)) for entry in history),
+        next_attempt_at=due,
+        ended_at=None if ended_at is None else float(ended_at),
+        endpoint_gone=fields.get(b"endpoint_gone") == b"1",
+    )
