@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, TYPE_CHECKING
+
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -9,10 +11,15 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_T = TypeVar("_T")
+
 #: what redis-py raises while the server is away or loading its data
 AWAY = (RedisConnectionError, RedisTimeoutError)
 
-__all__ = ["AWAY", "RedisError", "connect", "connect_blocking"]
+__all__ = ["AWAY", "RedisError", "connect", "connect_blocking", "texts", "transaction"]
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
@@ -29,3 +36,15 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
 def connect_blocking(url: str) -> Redis:
     """A client for commands that wait (BLMOVE, SUBSCRIBE): no read timeout of its own, no hidden retries."""
     return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=5.0, retry=Retry(ExponentialBackoff(), 0))
+
+
+def texts(reply: Any) -> list[str]:
+    """A reply that is a list of byte strings as text (RQ needs clients that do not decode)."""
+    return [item.decode() for item in reply]
+
+
+def transaction(connection: Redis, key: str, change: Callable[[Any], _T]) -> _T:
+    """Run `change(pipe)` with `key` watched: it reads, calls `pipe.multi()`, writes; again when the key changed meanwhile."""
+    untyped: Any = connection
+    found: _T = untyped.transaction(change, key, value_from_callable=True)
+    return found

@@ -118,6 +118,15 @@ def cancelled() -> ErrorReply:
     return ErrorReply(409, "The request was cancelled.", "invalid_request_error", code="cancelled")
 
 
+def set_aside(deaths: int) -> ErrorReply:
+    """A poison job: it ended so many workers that it is not tried any more."""
+    return upstream_failed(
+        f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS).",
+        status=500,
+        code="worker_died",
+    )
+
+
 def client_left() -> ErrorReply:
     """The client hung up and did not come back within the grace."""
     return ErrorReply(499, "The client closed the connection before the answer was there.", code="client_closed_request")

@@ -7,12 +7,15 @@ worker at a time may try a job (the probe); when that passes the gate opens, els
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TYPE_CHECKING
 
-from redis import Redis
-from redis.client import Pipeline
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
+    from redis import Redis
+    from collections.abc import Mapping
 
 GATE = "nightshift:gate"
 _PROBE = "nightshift:gate:probe"
@@ -75,10 +78,17 @@ class Gate:
 
         self._connection.transaction(change, GATE)
 
+    def passed(self, worker: str) -> None:
+        """This worker's job got an answer: was it the probe, the gate opens. Other jobs tell nothing."""
+        if self._is_probe(worker):
+            self.open()
+
     def open(self) -> bool:
         """Open it. Whether it was closed."""
-        gone, _ = self._connection.pipeline().delete(GATE).delete(_PROBE).execute()
-        return bool(gone)
+        pipe = self._connection.pipeline()
+        pipe.delete(GATE)
+        pipe.delete(_PROBE)
+        return bool(pipe.execute()[0])
 
     def end_probe(self, worker: str) -> None:
         """This worker's probe told nothing (the job was cancelled, say): the next may go."""
@@ -89,7 +99,7 @@ class Gate:
         return self._connection.get(_PROBE) == worker.encode()
 
 
-def read_from(data: Mapping[bytes, bytes]) -> Closed | None:
+def read_from(data: Mapping[Any, Any]) -> Closed | None:
     """The state in the hash `GATE`."""
     if not data:
         return None

@@ -117,6 +117,9 @@ class Settings:
     #: how often a worker renews its lease, seconds
     beat_seconds: float = 2.0
 
+    #: how long a worker that is told to stop lets its job go on before it is put back, seconds
+    stop_grace_seconds: float = 5.0
+
     #: wait for a callback's receiver, seconds
     callback_timeout_seconds: float = 15.0
     #: processes that deliver callbacks

@@ -6,10 +6,12 @@ The hash is the truth about a job. RQ's own job is only its place in the queue (
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: version of the layout below and of the request's payload; a worker that meets a newer one leaves the job alone
 PAYLOAD_VERSION = 1
@@ -104,7 +106,7 @@ class JobRecord:
         return found
 
     @classmethod
-    def from_hash(cls, data: Mapping[bytes, bytes]) -> JobRecord | None:
+    def from_hash(cls, data: Mapping[Any, Any]) -> JobRecord | None:
         """The inverse of `to_hash`; None for an empty hash, which is how Redis says that there is none."""
         if not data:
             return None

@@ -8,16 +8,20 @@ from __future__ import annotations
 import logging
 import time
 
-from redis import Redis
 
 from app import errors
-from app.connection import AWAY
+from app.connection import AWAY, texts
 from app.jobs import tickets, transitions
 from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
 from app.jobs.transitions import Lease, LeaseLost
-from app.settings import Settings
+from app.outcome import Outcome
 from app.webhooks import dispatch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from redis import Redis
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +35,8 @@ _CHUNK = 500
 def release_worker(connection: Redis, settings: Settings, worker: str) -> list[str]:
     """The worker process is known to be dead: its jobs go back at once. The ids of the jobs."""
     released = []
-    for member in connection.zrange(LEASES, 0, -1):
-        job_id, _, execution_id = member.decode().partition(":")
+    for member in texts(connection.zrange(LEASES, 0, -1)):
+        job_id, _, execution_id = member.partition(":")
         record = JobRecord.from_hash(connection.hgetall(record_key(job_id)))
         if record is not None and record.worker == worker and record.execution == execution_id:
             give_back(connection, settings, Lease(job_id, execution_id, worker), "its worker died")
@@ -45,14 +49,8 @@ def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) 
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     try:
         if record is not None and record.deaths + 1 >= settings.max_worker_deaths:
-            error = errors.upstream_failed(
-                f"Set aside: this request ended {record.deaths + 1} workers (NIGHTSHIFT_MAX_WORKER_DEATHS).",
-                status=500,
-                code="worker_died",
-            )
-            transitions.publish(
-                connection, lease, transitions.Outcome(error=error), ttl_seconds=settings.result_ttl_seconds
-            )
+            outcome = Outcome(error=errors.set_aside(record.deaths + 1))
+            transitions.publish(connection, lease, outcome, ttl_seconds=settings.result_ttl_seconds)
         else:
             transitions.put_back(connection, lease, reason=reason, counts=True, died=True)
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason)
@@ -99,8 +97,8 @@ class Maintenance:
             self._server_run = run
 
     def _expire_leases(self) -> None:
-        for member in self._connection.zrangebyscore(LEASES, 0, time.time(), start=0, num=_CHUNK):
-            job_id, _, execution_id = member.decode().partition(":")
+        for member in self._due(LEASES):
+            job_id, _, execution_id = member.partition(":")
             give_back(self._connection, self._settings, Lease(job_id, execution_id, ""), "its lease ended")
 
     def _close_gap(self) -> None:
@@ -124,13 +122,12 @@ class Maintenance:
             transitions.requeue_ticket(self._connection, job_id, at_front=True)
 
     def _cancel_abandoned(self) -> None:
-        for found in self._connection.zrangebyscore(ABANDONED, 0, time.time(), start=0, num=_CHUNK):
-            self._jobs.cancel(found.decode(), errors.client_left())
-            self._connection.zrem(ABANDONED, found)
+        for job_id in self._due(ABANDONED):
+            self._jobs.cancel(job_id, errors.client_left())
+            self._connection.zrem(ABANDONED, job_id)
 
     def _fail_late(self) -> None:
-        for found in self._connection.zrangebyscore(DEADLINES, 0, time.time(), start=0, num=_CHUNK):
-            job_id = found.decode()
+        for job_id in self._due(DEADLINES):
             record = self._jobs.get(job_id)
             seconds = record.deadline_at - record.created_at if record else 0.0
             transitions.fail_waiting(
@@ -146,7 +143,7 @@ class Maintenance:
             return
         self._next_audit = time.monotonic() + AUDIT_SECONDS
         before = time.time() - AUDIT_SECONDS
-        waiting = {found.decode() for found in self._connection.zrangebyscore(status_key(Status.QUEUED), 0, before)}
+        waiting = set(texts(self._connection.zrangebyscore(status_key(Status.QUEUED), 0, before)))
         if not waiting:
             return
         held = tickets.all_waiting(self._connection, tickets.CLAUDE_QUEUE)
@@ -155,7 +152,10 @@ class Maintenance:
                 log.warning("[RECOVERY] job=%s reason=its ticket was gone from the queue", job_id)
 
     def _remove_old(self) -> None:
-        for found in self._connection.zrangebyscore(RETENTION, 0, time.time(), start=0, num=_CHUNK):
-            transitions.remove(self._connection, found.decode())
+        for job_id in self._due(RETENTION):
+            transitions.remove(self._connection, job_id)
         for name in tickets.TASK_PATHS:
             tickets.tidy(self._connection, name)
+
+    def _due(self, key: str) -> list[str]:
+        return texts(self._connection.zrangebyscore(key, 0, time.time(), start=0, num=_CHUNK))

@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
-from redis import Redis
-from redis.client import Pipeline
 
 from app import errors
-from app.connection import RedisError
+from app.connection import RedisError, texts, transaction
 from app.jobs import tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
@@ -27,7 +24,11 @@ from app.jobs.record import (
     status_key,
 )
 from app.outcome import Outcome
-from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from redis import Redis
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Jobs:
         fingerprint = hashlib.sha256(payload.encode()).hexdigest()
         ttl = self._settings.result_ttl_seconds
 
-        def change(pipe: Pipeline) -> Submission | None:
-            known: dict[bytes, bytes] = pipe.hgetall(name)
+        def change(pipe: Any) -> Submission:
+            known = pipe.hgetall(name)
             earlier = self.get(known[b"job"].decode()) if known else None
             pipe.multi()
             if known and earlier is not None:
@@ -77,8 +78,7 @@ class Jobs:
             transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
             return Submission(record, is_new=True)
 
-        found: Submission = self._connection.transaction(change, name, value_from_callable=True)
-        return found
+        return transaction(self._connection, name, change)
 
     def _check_room(self) -> None:
         if self.queued() >= self._settings.max_queued:
@@ -116,7 +116,7 @@ class Jobs:
 
     def oldest_queued_seconds(self) -> float:
         """The age of the job that has waited longest; 0 when none waits."""
-        found = self._connection.zrange(status_key(Status.QUEUED), 0, 0, withscores=True)
+        found: Any = self._connection.zrange(status_key(Status.QUEUED), 0, 0, withscores=True)
         return max(0.0, time.time() - found[0][1]) if found else 0.0
 
     def newest(self, status: Status | None = None, *, limit: int = 20, after: str | None = None) -> Iterator[JobRecord]:
@@ -124,14 +124,14 @@ class Jobs:
         key = ALL_JOBS if status is None else status_key(status)
         start = 0
         if after is not None:
-            rank = self._connection.zrevrank(key, after)
+            rank: Any = self._connection.zrevrank(key, after)
             if rank is None:
                 raise errors.invalid_request(f"There is no job '{after}' to list after.", param="after")
-            start = int(rank) + 1
-        ids: list[bytes] = self._connection.zrevrange(key, start, start + limit - 1)
+            start = rank + 1
+        ids = texts(self._connection.zrevrange(key, start, start + limit - 1))
         pipe = self._connection.pipeline(transaction=False)
         for job_id in ids:
-            pipe.hgetall(record_key(job_id.decode()))
+            pipe.hgetall(record_key(job_id))
         for data in pipe.execute():
             if (record := JobRecord.from_hash(data)) is not None:
                 yield record

@@ -10,14 +10,19 @@ import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from redis import Redis
-from redis.client import Pipeline
 from rq import Queue
 from rq.executions import Execution
 from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.utils import utcformat
+
+from app.connection import texts
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
+    from redis import Redis
 
 #: the queue of requests to Claude; a worker listens on exactly one queue (see ARCHITECTURE.md)
 CLAUDE_QUEUE = "claude"
@@ -55,7 +60,8 @@ def issue(
     at_front: bool = False,
 ) -> None:
     """Enqueue a new ticket. `arg` is the task's only argument, the job's id when not given."""
-    queue(connection, name).enqueue_call(
+    home = queue(connection, name)
+    job = home.create_job(
         TASK_PATHS[name],
         args=(arg or job_id,),
         job_id=job_id,
@@ -63,9 +69,11 @@ def issue(
         result_ttl=ttl_seconds,
         failure_ttl=ttl_seconds,
         description=description,
-        at_front=at_front,
-        pipeline=pipeline,
+        status=JobStatus.QUEUED,
     )
+    pipeline.sadd(home.redis_queues_keys, home.key)
+    # Queue.enqueue_call() would start a MULTI of its own, to watch for dependencies: there are none here.
+    home._enqueue_job(job, pipeline=pipeline, at_front=at_front)
 
 
 def start(pipeline: Pipeline, job: Job, worker_name: str) -> Execution:
@@ -109,7 +117,7 @@ def put_back_later(pipeline: Pipeline, job: Job, execution: Execution | None, *,
 def due(connection: Redis, now: float, name: str = CLAUDE_QUEUE, limit: int = 1000) -> list[str]:
     """The scheduled tickets whose second has come."""
     key = queue(connection, name).scheduled_job_registry.key
-    return [found.decode() for found in connection.zrangebyscore(key, 0, now, start=0, num=limit)]
+    return texts(connection.zrangebyscore(key, 0, now, start=0, num=limit))
 
 
 def cancel(pipeline: Pipeline, job: Job, execution: Execution | None, *, ttl_seconds: int) -> None:
@@ -167,7 +175,7 @@ def all_waiting(connection: Redis, name: str) -> set[str]:
     pipe.lrange(found.key, 0, -1)
     pipe.lrange(found.intermediate_queue_key, 0, -1)
     pipe.zrange(found.scheduled_job_registry.key, 0, -1)
-    return {job_id.decode() for ids in pipe.execute() for job_id in ids}
+    return {job_id for ids in pipe.execute() for job_id in texts(ids)}
 
 
 def _home(job: Job) -> Queue:

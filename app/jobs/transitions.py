@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TYPE_CHECKING
 
-from redis import Redis
-from redis.client import Pipeline
-from rq.job import Job
 
-from app.errors import ErrorReply
+from app.connection import transaction
 from app.jobs import tickets
 from app.jobs.record import (
     ABANDONED,
@@ -36,6 +32,13 @@ from app.jobs.record import (
 from app.outcome import Outcome
 from app.webhooks import outbox
 from app.webhooks.events import Event
+
+if TYPE_CHECKING:
+    from app.errors import ErrorReply
+    from rq.job import Job
+    from redis import Redis
+    from redis.client import Pipeline
+    from collections.abc import Callable
 
 _T = TypeVar("_T")
 
@@ -61,10 +64,10 @@ class Lease:
 def _transaction(connection: Redis, key: str, change: Callable[[Pipeline, JobRecord | None], _T]) -> _T:
     """Run `change` with the record as it is; again when somebody else changed it in between."""
 
-    def watched(pipe: Pipeline) -> _T:
+    def watched(pipe: Any) -> _T:
         return change(pipe, JobRecord.from_hash(pipe.hgetall(key)))
 
-    return connection.transaction(watched, key, value_from_callable=True)
+    return transaction(connection, key, watched)
 
 
 def _move(pipe: Pipeline, record: JobRecord, status: Status, **fields: Any) -> None:
@@ -149,7 +152,7 @@ def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: i
         if record is not None and record.published_by == lease.execution_id:
             pipe.multi()
             return
-        _finish(connection, pipe, _held(record, lease), outcome, ttl_seconds)
+        _finish(connection, pipe, _held(record, lease), outcome, ttl_seconds, published_by=lease.execution_id)
 
     _transaction(connection, record_key(lease.job_id), change)
 
@@ -201,8 +204,7 @@ def cancel(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorRepl
     """
 
     def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord | None:
-        pipe_done = record is None or record.status.is_final
-        if pipe_done or record is None:
+        if record is None or record.status.is_final:
             pipe.multi()
             return record
         _finish(connection, pipe, record, Outcome(error=error), ttl_seconds, status=Status.CANCELLED)
@@ -281,7 +283,9 @@ def _finish(
     record: JobRecord,
     outcome: Outcome,
     ttl_seconds: int,
+    *,
     status: Status | None = None,
+    published_by: str = "",
 ) -> None:
     """The last step of every job. Starts the MULTI."""
     if status is None:
@@ -293,7 +297,7 @@ def _finish(
     if record.execution:
         execution = tickets.execution_of(connection, record.id, record.execution, record.worker)
         pipe.zrem(LEASES, f"{record.id}:{record.execution}")
-    _move(pipe, record, status, finished_at=now, execution="", published_by=record.execution, waiting_for="")
+    _move(pipe, record, status, finished_at=now, execution="", published_by=published_by, waiting_for="")
     pipe.set(outcome_key(record.id), outcome.to_json())
     pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
     pipe.zrem(ABANDONED, record.id)

@@ -7,10 +7,13 @@ place below (made of those) leads it to the job that its first try started.
 from __future__ import annotations
 
 import hashlib
+from typing import Any, TYPE_CHECKING
 
-from redis import Redis
 
 from app.jobs.record import ABANDONED
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 
 def place_of(api_key: str, body: bytes) -> str:
@@ -27,7 +30,7 @@ class Waiters:
 
     def find(self, place: str) -> str | None:
         """The job that an earlier try of this request started, if it may still be joined."""
-        found = self._connection.get(place)
+        found: Any = self._connection.get(place)
         return None if found is None else found.decode()
 
     def arrive(self, place: str, job_id: str, ttl_seconds: float) -> None:

@@ -1,0 +1,114 @@
+"""What follows a turn that failed. The one layer that tries again: the CLI's own retries are off, clients are told.
+
+Each kind of failure has its own way; what is nobody's fault uses up no attempt, and is never a job's error.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+
+from app import errors
+from app.errors import ErrorReply
+from app.gate import Cause
+from app.outcome import Outcome
+from workers.claude import FailureKind, TurnFailed
+from workers.endings import Ending, Publish, PutBack
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workers.run import Run
+
+log = logging.getLogger(__name__)
+
+#: the first delay before another attempt, and the longest, seconds
+BACKOFF_SECONDS = 1.0
+BACKOFF_CAP_SECONDS = 60.0
+#: how long a limit lasts when Claude does not say, until the next probe, seconds
+UNKNOWN_LIMIT_SECONDS = 300.0
+#: how often a login that does not work is tried, seconds
+LOGIN_PROBE_SECONDS = 30.0
+
+
+def ending_of(failure: TurnFailed, run: Run) -> Ending:
+    """The ending of the run whose turn failed so."""
+    match failure.kind:
+        case FailureKind.USAGE_LIMIT:
+            return _close_gate(run, failure, Cause.USAGE_LIMIT, failure.resets_at or time.time() + UNKNOWN_LIMIT_SECONDS)
+        case FailureKind.LOGIN:
+            return _close_gate(run, failure, Cause.LOGIN, time.time() + LOGIN_PROBE_SECONDS)
+        case FailureKind.UNAVAILABLE:
+            return PutBack("Claude's process could not be started", counts=False)
+        case FailureKind.INTERRUPTED:
+            return PutBack("its worker was stopped", counts=False)
+        case FailureKind.DEADLINE:
+            return Publish(Outcome(error=errors.deadline_exceeded(run.record.deadline_at - run.record.created_at)))
+        case FailureKind.DIED:
+            return PutBack("its Claude process died", counts=True, died=True)
+        case FailureKind.CALLER:
+            return Publish(Outcome(error=callers_fault(failure)))
+        case _:
+            return _again_or_give_up(failure, run)
+
+
+def _close_gate(run: Run, failure: TurnFailed, cause: Cause, until: float) -> PutBack:
+    run.gate.close(cause, until, failure.message, failure.limit_type or "")
+    log.warning(
+        "[LIMIT] cause=%s until=%s limit=%s job=%s", cause, time.ctime(until), failure.limit_type, run.record.id
+    )
+    return PutBack(cause, counts=False)
+
+
+def _again_or_give_up(failure: TurnFailed, run: Run) -> Ending:
+    """Overload, a server error, a broken connection, silence: later again, while attempts are left."""
+    if run.record.attempts >= run.record.max_attempts:
+        return Publish(Outcome(error=_given_up(failure, run.record.attempts)))
+    delay = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** (run.record.attempts - 1)) * random.uniform(0.5, 1.5)
+    return PutBack(failure.kind, counts=True, delay_seconds=max(delay, failure.retry_after or 0.0))
+
+
+def _given_up(failure: TurnFailed, attempts: int) -> ErrorReply:
+    tried = f"after {attempts} attempt{'s' if attempts > 1 else ''}"
+    match failure.kind:
+        case FailureKind.OVERLOADED:
+            return errors.upstream_failed(f"Claude is overloaded, {tried}.", status=503, code="overloaded")
+        case FailureKind.RATE_LIMITED:
+            return errors.ErrorReply(
+                429, f"Claude refuses the rate of requests, {tried}.", "rate_limit_error", code="rate_limit_exceeded"
+            )
+        case FailureKind.STALLED:
+            return errors.upstream_failed(f"Claude sent nothing for too long, {tried}.", status=504, code="stalled")
+        case _:
+            return errors.upstream_failed(f"Claude failed {tried}: {failure.message}")
+
+
+def callers_fault(failure: TurnFailed) -> ErrorReply:
+    """The Messages API's 4xx as OpenAI's: the message is the API's, since it says what is wrong with the request."""
+    if failure.status == 404:
+        return ErrorReply(404, failure.message, param="model", code="model_not_found")
+    if failure.status == 413:
+        return ErrorReply(413, failure.message, code="request_too_large")
+    if failure.status == 403:
+        return ErrorReply(403, failure.message, code="permission_denied")
+    if "prompt is too long" in failure.message:
+        return ErrorReply(400, failure.message, param="messages", code="context_length_exceeded")
+    return ErrorReply(failure.status or 400, failure.message, param=_param_in(failure.message))
+
+
+def _param_in(message: str) -> str | None:
+    """The API names the field it refuses at the start of its message: `temperature: …`, `messages.0.content: …`."""
+    name = message.partition(":")[0].strip()
+    return _PARAMS.get(name.partition(".")[0])
+
+
+_PARAMS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "stop_sequences": "stop",
+    "max_tokens": "max_tokens",
+    "messages": "messages",
+    "tools": "tools",
+    "tool_choice": "tool_choice",
+    "model": "model",
+}

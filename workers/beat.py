@@ -1,0 +1,118 @@
+"""The worker's heartbeat: a thread that renews the lease of the running job and tells what the worker does.
+
+It beats while the main thread waits for Claude or for the queue. When it finds the lease gone it interrupts the run:
+whatever that would answer, nobody may publish it any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+
+from app.worker_status import WorkerRow
+from rq.utils import now, utcformat
+
+from app import worker_status
+from app.connection import AWAY
+from app.jobs import transitions
+from workers import run as runs
+from workers.run import Interruption, Run
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workers.claude import ClaudeInvoker
+    from app.settings import Settings
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+#: RQ takes a worker for gone when its key has expired, seconds
+_RQ_KEY_SECONDS = 60
+
+
+class Beat:
+    """One thread. The worker sets the attributes; they are read at each beat."""
+
+    def __init__(self, connection: Redis, settings: Settings, name: str, invoker: ClaudeInvoker) -> None:
+        self.waiting_for = ""
+        self.rq_state = "starting"
+        self._connection = connection
+        self._settings = settings
+        self._name = name
+        self._invoker = invoker
+        self._started_at = time.time()
+        self._run: Run | None = None
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to beat; the first beat comes before this returns."""
+        self._beat()
+        self._thread = threading.Thread(target=self._beat_on, name="beat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and take the row away."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(self._settings.beat_seconds + 6)
+        try:
+            worker_status.remove(self._connection, self._name)
+        except AWAY as error:
+            log.warning("worker %s: its row stays until it expires: %s", self._name, error)
+
+    def hold(self, run: Run) -> None:
+        """A run has begun: its lease is renewed until `release`."""
+        self._run = run
+
+    def release(self) -> None:
+        """The run has ended."""
+        self._run = None
+
+    def _beat_on(self) -> None:
+        while not self._stopping.wait(self._settings.beat_seconds):
+            try:
+                self._beat()
+            except AWAY as error:
+                log.warning("worker %s: no beat: %s", self._name, error)
+            except Exception:
+                log.exception("worker %s: no beat", self._name)
+
+    def _beat(self) -> None:
+        run = self._run
+        # `run` may end between the two lines: then its lease is gone by right, and `interrupt` finds no such job.
+        if run is not None and not transitions.renew(self._connection, run.lease, self._settings.lease_seconds):
+            runs.interrupt(Interruption.LEASE_LOST, run.record.id)
+        key = f"rq:worker:{self._name}"
+        pipe = self._connection.pipeline(transaction=False)
+        pipe.hset(key, mapping={"state": self.rq_state, "last_heartbeat": utcformat(now())})
+        pipe.expire(key, _RQ_KEY_SECONDS)
+        pipe.execute()
+        worker_status.write(self._connection, self._row(run), ttl_seconds=2 * self._settings.lease_seconds)
+
+    def _row(self, run: Run | None) -> WorkerRow:
+        found = self._invoker.status()
+        return WorkerRow(
+            name=self._name,
+            state=_WAITING_STATES.get(self.waiting_for) or ("busy" if run else str(found.state)),
+            reason=self.waiting_for or found.reason,
+            job=run.record.id if run else "",
+            job_started_at=run.record.started_at if run else None,
+            turns=found.turns,
+            turns_total=found.turns_total,
+            restarts=dict(found.restarts),
+            errors=found.errors,
+            rss_mb=found.rss_mb,
+            python_rss_mb=found.python_rss_mb,
+            cli_version=found.cli_version,
+            login=found.login,
+            pid=os.getpid(),
+            started_at=self._started_at,
+            beat_at=time.time(),
+        )
+
+
+_WAITING_STATES = {"usage_limit": "limited", "login": "waiting_for_login"}

@@ -1,0 +1,42 @@
+"""`python -m workers.chat_worker --name NAME`: one worker process, with one Claude."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+from app.stack.child import die_with_parent
+
+from app import logs
+from app.connection import connect_blocking
+from app.settings import Settings, SettingsError
+from workers.claude import ClaudeInvoker
+from workers.claude_worker import ClaudeWorker
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Work until told to stop. 0 after a stop, 2 for wrong settings."""
+    parser = argparse.ArgumentParser(prog="chat_worker")
+    parser.add_argument("--name", required=True)
+    name = parser.parse_args(argv).name
+    die_with_parent()
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logs.configure(settings, name)
+    if settings.redis_url is None:
+        print("REDIS_URL is not set: `nightshift up` and `nightshift worker` set it for their workers.", file=sys.stderr)
+        return 2
+    work_dir = settings.data_dir / "workers" / name
+    with ClaudeInvoker(settings, name=name, work_dir=work_dir) as invoker:
+        ClaudeWorker(name, connect_blocking(settings.redis_url), settings, invoker).work()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""The RQ worker that holds the one `ClaudeInvoker`.
+
+It is a `SimpleWorker`: a job runs in this process, where the invoker lives. What a stock one lacks is here: a lease that
+is renewed while a job runs, fenced steps in and out of it, patience with a Redis that is away, and a gate before the
+queue. The methods that it overrides are held by tests/contract/test_rq.py, since RQ documents none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, TypeVar, TYPE_CHECKING
+
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
+
+from app import errors
+from app.connection import AWAY
+from app.gate import Gate
+from app.jobs import tickets, transitions
+from app.jobs.record import interrupt_channel
+from app.jobs.store import Jobs
+from app.outcome import Outcome
+from workers import run as runs
+from workers.beat import Beat
+from workers.endings import Ending, Publish, PutBack
+from workers.run import Interruption, Run
+
+if TYPE_CHECKING:
+    from rq.job import Job
+    from workers.claude import ClaudeInvoker
+    from redis import Redis
+    from app.settings import Settings
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+#: how long an idle worker blocks on the queue before it looks around, seconds (RQ: worker_ttl - 15)
+_IDLE_SECONDS = 5
+_LOOK_SECONDS = 0.2
+
+
+class ClaudeWorker(SimpleWorker):
+    """Takes jobs from the one Claude queue, as long as the gate is open and Claude answers."""
+
+    max_connection_wait_time = 2.0
+    log_result_lifespan = False
+
+    def __init__(self, name: str, connection: Redis, settings: Settings, invoker: ClaudeInvoker) -> None:
+        super().__init__(
+            [tickets.queue(connection)],
+            name=name,
+            connection=connection,
+            serializer=JSONSerializer,
+            worker_ttl=_IDLE_SECONDS + 15,
+            log_job_description=False,
+        )
+        self._settings = settings
+        self._invoker = invoker
+        self._jobs = Jobs(connection, settings)
+        self._gate = Gate(connection)
+        self.beat = Beat(connection, settings, name, invoker)
+
+    # -- taking a job ---------------------------------------------------------------------------------------------
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """Before each look at the queue: wait while no job could be served. Never with a job in hand."""
+        while not self._stop_requested:
+            reason = self._reason_to_wait()
+            self.beat.waiting_for = reason
+            if not reason:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _reason_to_wait(self) -> str:
+        if not self._invoker.is_ready():
+            return "claude"
+        try:
+            if not self._gate.may_pass(self.name):
+                closed = self._gate.read()
+                return closed.cause if closed else ""
+        except AWAY:
+            return "redis"
+        return ""
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Claim, run, settle. Nothing in here raises for what a job or Redis does."""
+        if self._reason_to_wait() in ("usage_limit", "login"):
+            # The gate closed while this worker blocked on the queue.
+            self._patiently(lambda: tickets.return_from_gap(self.connection, queue.name, job.id))
+            return
+        self.set_state(WorkerStatus.BUSY)
+        try:
+            claimed = self._patiently(
+                lambda: transitions.claim(self.connection, job, self.name, self._settings.lease_seconds)
+            )
+            if claimed is not None:
+                self._run(job, *claimed)
+        finally:
+            self.set_state(WorkerStatus.IDLE)
+
+    def _run(self, job: Job, lease: transitions.Lease, record: transitions.JobRecord) -> None:
+        run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker)
+        runs.begin(run)
+        self.beat.hold(run)
+        try:
+            ending: Ending = job.perform()
+        except Exception:
+            log.exception("job %s failed inside Nightshift", record.id)
+            ending = Publish(Outcome(error=errors.internal()))
+        except BaseException:
+            runs.end()
+            self._settle(run, PutBack("its worker was stopped", counts=False))
+            raise
+        runs.end()
+        self._settle(run, ending)
+        self.beat.release()
+
+    def _settle(self, run: Run, ending: Ending) -> None:
+        try:
+            if run.interruption is Interruption.CANCELLED:
+                # Usually done already by who asked for it; not when the request came by RQ's own stop command.
+                self._patiently(lambda: self._jobs.cancel(run.record.id))
+            elif isinstance(ending, Publish):
+                ttl = self._settings.result_ttl_seconds
+                self._patiently(
+                    lambda: transitions.publish(self.connection, run.lease, ending.outcome, ttl_seconds=ttl)
+                )
+            else:
+                self._patiently(lambda: self._put_back(run, ending))
+        except transitions.LeaseLost as lost:
+            log.warning("[RECOVERY] job=%s worker=%s reason=result dropped: %s", run.record.id, self.name, lost)
+
+    def _put_back(self, run: Run, ending: PutBack) -> None:
+        if ending.died and run.record.deaths + 1 >= self._settings.max_worker_deaths:
+            error = errors.set_aside(run.record.deaths + 1)
+            transitions.publish(
+                self.connection, run.lease, Outcome(error=error), ttl_seconds=self._settings.result_ttl_seconds
+            )
+            return
+        transitions.put_back(
+            self.connection,
+            run.lease,
+            reason=ending.reason,
+            counts=ending.counts,
+            died=ending.died,
+            delay_seconds=ending.delay_seconds,
+        )
+
+    def _patiently(self, step: Callable[[], _T]) -> _T:
+        """Do a step in Redis; while Redis is away, wait for it. An answer is not thrown away for that."""
+        wait = 0.05
+        while True:
+            try:
+                return step()
+            except AWAY as error:
+                log.warning("[RECOVERY] worker=%s reason=waiting for Redis: %s", self.name, error)
+                time.sleep(wait)
+                wait = min(2 * wait, 1.0)
+
+    # -- being told -----------------------------------------------------------------------------------------------
+
+    def subscribe(self) -> None:
+        """RQ's command channel, and ours beside it on the same thread."""
+        super().subscribe()
+        self.pubsub.subscribe(**{interrupt_channel(self.name): self._on_interrupt})
+
+    def _on_interrupt(self, message: dict[str, Any]) -> None:
+        runs.interrupt(Interruption.CANCELLED, message["data"].decode())
+
+    def kill_horse(self, sig: Any = None) -> None:
+        """RQ's stop commands end here; there is no horse, the turn is interrupted. Called from the pubsub thread."""
+        runs.interrupt(Interruption.CANCELLED)
+
+    def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
+        """Whatever happens to the connection, the thread stays and connects again."""
+        log.warning("worker %s: command channel: %s", self.name, exc)
+        time.sleep(1.0)
+
+    def handle_warm_shutdown_request(self) -> None:
+        """First SIGTERM: the job gets some seconds to finish, then its turn is interrupted and it is put back."""
+        super().handle_warm_shutdown_request()
+        timer = threading.Timer(self._settings.stop_grace_seconds, runs.interrupt, (Interruption.STOPPING,))
+        timer.daemon = True
+        timer.start()
+
+    # -- what the beat does instead -------------------------------------------------------------------------------
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """RQ beats several times a job and only between jobs; `Beat` does it evenly."""
+
+    def set_state(self, state: str, pipeline: Any = None) -> None:
+        """For rq-dashboard; written by the beat, at once only when it costs nothing."""
+        self._state = state
+        self.beat.rq_state = state
+
+    def run_maintenance_tasks(self) -> None:
+        """RQ's own recovery would fail jobs that ours brings back (`app.jobs.recovery`)."""
+        self.last_cleaned_at = None
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Never, see above."""
+        return False
+
+    def register_birth(self) -> None:
+        """Register, and start to beat. A name is never used twice, so that a ghost can't stand in the way."""
+        super().register_birth()
+        self.beat.start()
+
+    def register_death(self) -> None:
+        """Stop beating first, or the row would come back."""
+        self.beat.stop()
+        super().register_death()

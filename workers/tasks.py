@@ -1,0 +1,34 @@
+"""The functions that RQ calls by their path (`app.jobs.tickets.TASK_PATHS`). Each unpacks, calls, and says how it ended."""
+
+from __future__ import annotations
+
+import time
+
+from app import errors
+from app.outcome import Outcome
+from workers import run as runs
+from workers import translate
+from workers.after_failure import ending_of
+from workers.claude import TurnFailed
+from workers.endings import Ending, Publish
+
+
+def run_job(job_id: str) -> Ending:
+    """One run of one job. Raises only for bugs of ours."""
+    run = runs.current()
+    record = run.record
+    patience = record.deadline_at - record.created_at
+    if time.time() >= record.deadline_at:
+        return Publish(Outcome(error=errors.deadline_exceeded(patience)))
+    payload = run.jobs.request(job_id)
+    if payload is None:
+        return Publish(Outcome(error=errors.internal()))
+    try:
+        call = translate.to_claude(payload)
+        answer = run.invoker.ask(call.prompt, call.profile, timeout_seconds=record.deadline_at - time.time())
+    except errors.ErrorReply as error:
+        return Publish(Outcome(error=error))
+    except TurnFailed as failure:
+        return ending_of(failure, run)
+    run.gate.passed(run.lease.worker)
+    return Publish(translate.to_openai(answer, call, record))

@@ -1,0 +1,6 @@
+"""Both directions between OpenAI's wire and Claude's: `to_claude` on the way in, `to_openai` on the way out."""
+
+from workers.translate.call import Call, to_claude
+from workers.translate.completion import to_openai
+
+__all__ = ["Call", "to_claude", "to_openai"]

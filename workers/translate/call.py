@@ -1,0 +1,81 @@
+"""An OpenAI chat completion request as a call of Claude: the launch profile and the prompt.
+
+Roles stay roles: system and developer text goes to the system slot, the last user turn is the prompt, everything before
+it is the history. Sources of the formats: OpenAI's chat completions reference, Anthropic's Messages reference.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from app import errors
+from workers.claude import Profile, Prompt
+from workers.translate.parts import blocks_of, text_of
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the invoker is asked."""
+
+    profile: Profile
+    prompt: Prompt
+
+
+def to_claude(request: dict[str, Any]) -> Call:
+    """Translate a request that the API accepted. Raises `ErrorReply` (400) for what Claude has no form for."""
+    system, turns = _split(request["messages"])
+    if not turns or turns[-1]["role"] != "user":
+        raise errors.invalid_request(
+            "The last message must be from the user or a tool: Claude answers it.", param="messages"
+        )
+    content = turns[-1]["content"]
+    return Call(
+        Profile(
+            model=request["model"],
+            system=system,
+            effort=request.get("reasoning_effort"),
+            extra_body=json.dumps(_extra_body(request), sort_keys=True, separators=(",", ":")),
+        ),
+        Prompt(
+            content=content if isinstance(content, str) else tuple(content),
+            history=tuple(turns[:-1]),
+        ),
+    )
+
+
+def _split(messages: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
+    """The system text, and the turns with neighbours of one role joined, as the Messages API wants them."""
+    system: list[str] = []
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] in ("system", "developer"):
+            system.append(text_of(message["content"]))
+            continue
+        role = "assistant" if message["role"] == "assistant" else "user"
+        content = blocks_of(message)
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] = _as_blocks(turns[-1]["content"]) + _as_blocks(content)
+        else:
+            turns.append({"role": role, "content": content})
+    return "\n\n".join(system) or None, turns
+
+
+def _as_blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _extra_body(request: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that the SDK has no name for; they are merged into each API request."""
+    body: dict[str, Any] = {}
+    cap = request.get("max_completion_tokens") or request.get("max_tokens")
+    if cap is not None:
+        body["max_tokens"] = cap
+    for name in ("temperature", "top_p"):
+        if request.get(name) is not None:
+            body[name] = request[name]
+    stop = request.get("stop")
+    if stop:
+        body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+    return body

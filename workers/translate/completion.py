@@ -1,0 +1,71 @@
+"""Claude's answer as OpenAI's chat completion object."""
+
+from __future__ import annotations
+
+from typing import Any, TYPE_CHECKING
+
+from app.outcome import Outcome
+
+if TYPE_CHECKING:
+    from workers.claude import Answer
+    from app.jobs.record import JobRecord
+    from workers.translate.call import Call
+
+#: OpenAI's word for each of Claude's stop reasons
+FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "stop",
+}
+
+
+def to_openai(answer: Answer, call: Call, record: JobRecord) -> Outcome:
+    """The chat completion, with the model that answered and the usage as Claude reported them."""
+    refused = answer.stop_reason == "refusal"
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if refused else answer.text,
+        "refusal": (answer.text or "The model refused to answer.") if refused else None,
+    }
+    body = {
+        "id": record.id,
+        "object": "chat.completion",
+        "created": int(record.created_at),
+        "model": answer.model,
+        "choices": [
+            {
+                "index": 0,
+                "message": message,
+                "finish_reason": FINISH_REASONS.get(answer.stop_reason, "stop"),
+                "logprobs": None,
+            }
+        ],
+        "usage": usage_of(answer.usage),
+    }
+    headers = {"x-nightshift-attempts": str(record.attempts)}
+    if answer.cost_usd is not None:
+        headers["x-nightshift-cost-usd"] = f"{answer.cost_usd:.6f}"
+    return Outcome(body=body, headers=headers)
+
+
+def usage_of(reported: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's usage from Claude's: what was read from and written to the cache are prompt tokens too."""
+    cached = reported.get("cache_read_input_tokens") or 0
+    prompt = (reported.get("input_tokens") or 0) + cached + (reported.get("cache_creation_input_tokens") or 0)
+    completion = reported.get("output_tokens") or 0
+    thinking = (reported.get("output_tokens_details") or {}).get("thinking_tokens") or 0
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": thinking,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
