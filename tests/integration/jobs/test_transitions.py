@@ -11,56 +11,24 @@ from rq import Queue
 
 from app import errors
 from app.jobs import tickets, transitions
-from app.jobs.record import LEASES, JobRecord, Status, record_key
+from app.jobs.record import LEASES, Status, record_key
 from app.jobs.store import Jobs
 from app.jobs.transitions import Lease, LeaseLost
 from app.outcome import Outcome
 from app.settings import Settings
+from tests.integration.jobs.conftest import Take, new_record
 
 TTL = 3600
-
-
-@pytest.fixture
-def connection(redis_url: str) -> Redis:
-    return Redis.from_url(redis_url)
-
-
-@pytest.fixture
-def jobs(connection: Redis) -> Jobs:
-    return Jobs(connection, Settings())
-
-
-def new_record(name: str = "chatcmpl-1", *, patience: float = 60.0, callback_url: str = "") -> JobRecord:
-    now = time.time()
-    return JobRecord(
-        id=name,
-        kind="chat.completion",
-        status=Status.QUEUED,
-        model="sonnet",
-        created_at=now,
-        deadline_at=now + patience,
-        max_attempts=3,
-        callback_url=callback_url,
-    )
-
-
-def take(connection: Redis, worker: str = "w1") -> tuple[Lease, JobRecord]:
-    """What a worker does: move the ticket out of the queue, then claim the job."""
-    found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=tickets.JSONSerializer)
-    assert found is not None
-    claimed = transitions.claim(connection, found[0], worker, lease_seconds=10)
-    assert claimed is not None
-    return claimed
 
 
 def answer(text: str) -> Outcome:
     return Outcome(body={"text": text})
 
 
-def test_a_job_goes_from_queued_to_completed(connection: Redis, jobs: Jobs) -> None:
+def test_a_job_goes_from_queued_to_completed(connection: Redis, jobs: Jobs, take: Take) -> None:
     """A job is queued, in progress and completed in turn, and its outcome is read back as published."""
     jobs.submit(new_record(), {"model": "sonnet"})
-    lease, claimed = take(connection)
+    lease, claimed = take()
     assert (claimed.status, claimed.attempts, claimed.worker) == (Status.IN_PROGRESS, 1, "w1")
     transitions.publish(connection, lease, answer("hello"), ttl_seconds=TTL)
     done = jobs.get("chatcmpl-1")
@@ -70,10 +38,10 @@ def test_a_job_goes_from_queued_to_completed(connection: Redis, jobs: Jobs) -> N
     assert tickets.intermediate(connection, tickets.CLAUDE_QUEUE) == []
 
 
-def test_an_error_makes_the_job_failed_never_completed(connection: Redis, jobs: Jobs) -> None:
+def test_an_error_makes_the_job_failed_never_completed(connection: Redis, jobs: Jobs, take: Take) -> None:
     """A job whose outcome is an error is failed in our record and in RQ's registry, and in no finished one."""
     jobs.submit(new_record(), {})
-    lease, _ = take(connection)
+    lease, _ = take()
     transitions.publish(connection, lease, Outcome(error=errors.internal()), ttl_seconds=TTL)
     done = jobs.get("chatcmpl-1")
     assert done is not None and done.status is Status.FAILED
@@ -82,10 +50,10 @@ def test_an_error_makes_the_job_failed_never_completed(connection: Redis, jobs: 
     assert queue.finished_job_registry.get_job_ids() == []
 
 
-def test_the_outcome_is_published_once(connection: Redis, jobs: Jobs) -> None:
+def test_the_outcome_is_published_once(connection: Redis, jobs: Jobs, take: Take) -> None:
     """A second publication by the same run changes nothing, and one by another run is refused."""
     jobs.submit(new_record(), {})
-    lease, _ = take(connection)
+    lease, _ = take()
     transitions.publish(connection, lease, answer("first"), ttl_seconds=TTL)
     transitions.publish(connection, lease, answer("second"), ttl_seconds=TTL)
     with pytest.raises(LeaseLost):
@@ -93,12 +61,12 @@ def test_the_outcome_is_published_once(connection: Redis, jobs: Jobs) -> None:
     assert jobs.outcome("chatcmpl-1") == answer("first")
 
 
-def test_a_run_whose_lease_was_taken_cannot_publish(connection: Redis, jobs: Jobs) -> None:
+def test_a_run_whose_lease_was_taken_cannot_publish(connection: Redis, jobs: Jobs, take: Take) -> None:
     """A worker that wakes after its job went to another one can neither publish nor put back."""
     jobs.submit(new_record(), {})
-    sleeper, _ = take(connection, "sleeper")
+    sleeper, _ = take("sleeper")
     transitions.put_back(connection, sleeper, reason="its lease ended", counts=True, died=True)
-    second, claimed = take(connection, "second")
+    second, claimed = take("second")
     assert (claimed.attempts, claimed.deaths) == (2, 1)
     with pytest.raises(LeaseLost):
         transitions.publish(connection, sleeper, answer("late"), ttl_seconds=TTL)
@@ -108,12 +76,12 @@ def test_a_run_whose_lease_was_taken_cannot_publish(connection: Redis, jobs: Job
     assert jobs.outcome("chatcmpl-1") == answer("right")
 
 
-def test_publishing_and_taking_away_race_to_one_winner(connection: Redis, jobs: Jobs, redis_url: str) -> None:
+def test_publishing_and_taking_away_race_to_one_winner(connection: Redis, jobs: Jobs, redis_url: str, take: Take) -> None:
     """When a worker publishes in the moment its job is taken from it, exactly one of the two happens."""
     for number in range(60):
         name = f"chatcmpl-{number}"
         jobs.submit(new_record(name), {})
-        lease, _ = take(connection)
+        lease, _ = take()
         won: list[str] = []
         start = threading.Barrier(2)
 
@@ -162,10 +130,10 @@ def test_a_cancelled_job_never_starts(connection: Redis, jobs: Jobs) -> None:
     assert tickets.intermediate(connection, tickets.CLAUDE_QUEUE) == []
 
 
-def test_a_run_that_was_cancelled_publishes_nothing(connection: Redis, jobs: Jobs) -> None:
+def test_a_run_that_was_cancelled_publishes_nothing(connection: Redis, jobs: Jobs, take: Take) -> None:
     """What a worker answers after the cancel is dropped."""
     jobs.submit(new_record(), {})
-    lease, _ = take(connection)
+    lease, _ = take()
     jobs.cancel("chatcmpl-1")
     with pytest.raises(LeaseLost):
         transitions.publish(connection, lease, answer("too late"), ttl_seconds=TTL)
@@ -173,20 +141,20 @@ def test_a_run_that_was_cancelled_publishes_nothing(connection: Redis, jobs: Job
     assert outcome is not None and outcome.error is not None and outcome.error.code == "cancelled"
 
 
-def test_a_run_that_does_not_count_uses_no_attempt(connection: Redis, jobs: Jobs) -> None:
+def test_a_run_that_does_not_count_uses_no_attempt(connection: Redis, jobs: Jobs, take: Take) -> None:
     """After a usage limit the job is at the queue's head again with the attempts it had before."""
     jobs.submit(new_record("chatcmpl-1"), {})
     jobs.submit(new_record("chatcmpl-2"), {})
-    lease, _ = take(connection)
+    lease, _ = take()
     after = transitions.put_back(connection, lease, reason="usage_limit", counts=False)
     assert after.attempts == 0
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1", "chatcmpl-2"]
 
 
-def test_a_delayed_retry_waits_outside_the_queue(connection: Redis, jobs: Jobs) -> None:
+def test_a_delayed_retry_waits_outside_the_queue(connection: Redis, jobs: Jobs, take: Take) -> None:
     """A job that is tried again later is scheduled, and due when its second has come."""
     jobs.submit(new_record(), {})
-    lease, _ = take(connection)
+    lease, _ = take()
     transitions.put_back(connection, lease, reason="overloaded", counts=True, delay_seconds=30)
     assert tickets.queue(connection).get_job_ids() == []
     assert tickets.due(connection, time.time()) == []
@@ -195,12 +163,12 @@ def test_a_delayed_retry_waits_outside_the_queue(connection: Redis, jobs: Jobs) 
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
 
 
-def test_the_event_is_stored_with_the_outcome(connection: Redis, jobs: Jobs) -> None:
+def test_the_event_is_stored_with_the_outcome(connection: Redis, jobs: Jobs, take: Take) -> None:
     """A job with a callback has its event in the outbox in the step that publishes its outcome, and no other job has."""
     jobs.submit(new_record("chatcmpl-1", callback_url="https://example.com/hook"), {})
     jobs.submit(new_record("chatcmpl-2"), {})
     for _ in range(2):
-        lease, _record = take(connection)
+        lease, _record = take()
         transitions.publish(connection, lease, answer("x"), ttl_seconds=TTL)
     assert connection.zcard("nightshift:events:due") == 1
 
@@ -227,20 +195,20 @@ def test_a_full_queue_refuses(connection: Redis) -> None:
     assert refused.value.retry_after
 
 
-def test_no_prompt_is_in_the_ticket(connection: Redis, jobs: Jobs) -> None:
+def test_no_prompt_is_in_the_ticket(connection: Redis, jobs: Jobs, take: Take) -> None:
     """What rq-dashboard can show of a job holds nothing of its request."""
     jobs.submit(new_record(), {"messages": [{"role": "user", "content": "TOP-SECRET"}]})
-    lease, _ = take(connection)
+    lease, _ = take()
     error = errors.invalid_request("about TOP-SECRET")
     transitions.publish(connection, lease, Outcome(error=error), ttl_seconds=TTL)
     for key in connection.scan_iter("rq:*"):
         assert b"TOP-SECRET" not in connection.dump(key), key
 
 
-def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs) -> None:
+def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs, take: Take) -> None:
     """After its time to live no key of ours names the job."""
     jobs.submit(new_record(), {"x": 1})
-    lease, _ = take(connection)
+    lease, _ = take()
     transitions.publish(connection, lease, answer("x"), ttl_seconds=TTL)
     transitions.remove(connection, "chatcmpl-1")
     assert not connection.exists(record_key("chatcmpl-1"))

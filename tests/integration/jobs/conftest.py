@@ -1,0 +1,64 @@
+"""What the tests of jobs share: a store on the private Redis, and hands that do what a worker does."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+import pytest
+from redis import Redis
+from rq import Queue
+
+from app.jobs import tickets, transitions
+from app.jobs.record import JobRecord, Status
+from app.jobs.store import Jobs
+from app.jobs.transitions import Lease
+from app.settings import Settings
+
+
+class Submit(Protocol):
+    def __call__(self, name: str = ..., *, patience: float = ..., callback_url: str = ...) -> JobRecord: ...
+
+
+class Take(Protocol):
+    def __call__(self, worker: str = ..., *, lease_seconds: float = ...) -> tuple[Lease, JobRecord]: ...
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Redis:
+    return Redis.from_url(redis_url)
+
+
+@pytest.fixture
+def jobs(connection: Redis) -> Jobs:
+    return Jobs(connection, Settings())
+
+
+def new_record(name: str = "chatcmpl-1", *, patience: float = 60.0, callback_url: str = "") -> JobRecord:
+    now = time.time()
+    return JobRecord(
+        id=name,
+        kind="chat.completion",
+        status=Status.QUEUED,
+        model="sonnet",
+        created_at=now,
+        deadline_at=now + patience,
+        max_attempts=3,
+        callback_url=callback_url,
+    )
+
+
+@pytest.fixture
+def take(connection: Redis) -> Take:
+    """What a worker does: move the ticket out of the queue, then claim the job."""
+
+    def taken(worker: str = "w1", *, lease_seconds: float = 10) -> tuple[Lease, JobRecord]:
+        found = Queue.dequeue_any(
+            [tickets.queue(connection)], None, connection=connection, serializer=tickets.JSONSerializer
+        )
+        assert found is not None
+        claimed = transitions.claim(connection, found[0], worker, lease_seconds)
+        assert claimed is not None
+        return claimed
+
+    return taken

@@ -1,0 +1,154 @@
+"""What maintenance brings back, ends or removes, on a real Redis."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+from redis import Redis
+from rq import Queue
+
+from app.jobs import recovery, tickets, transitions
+from app.jobs.record import LEASES, Status
+from app.jobs.recovery import Maintenance
+from app.jobs.store import Jobs
+from app.jobs.waiters import Waiters
+from app.outcome import Outcome
+from app.settings import Settings
+from tests.integration.jobs.conftest import Take, new_record
+
+SETTINGS = Settings(lease_seconds=0.2, beat_seconds=0.1)
+
+
+@pytest.fixture
+def maintenance(connection: Redis) -> Maintenance:
+    return Maintenance(connection, SETTINGS)
+
+
+def test_a_job_whose_lease_ended_runs_again(
+    connection: Redis, jobs: Jobs, take: Take, maintenance: Maintenance
+) -> None:
+    """A worker that beats no more loses its job to the queue's head, and the death is counted."""
+    jobs.submit(new_record("chatcmpl-1"), {})
+    jobs.submit(new_record("chatcmpl-2"), {})
+    take(lease_seconds=-1)
+    maintenance.run_once()
+    found = jobs.get("chatcmpl-1")
+    assert found is not None and (found.status, found.deaths) == (Status.QUEUED, 1)
+    assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1", "chatcmpl-2"]
+
+
+def test_a_living_lease_is_left_alone(connection: Redis, jobs: Jobs, take: Take, maintenance: Maintenance) -> None:
+    """A job whose worker beats is not touched."""
+    jobs.submit(new_record(), {})
+    take(lease_seconds=60)
+    maintenance.run_once()
+    assert connection.zcard(LEASES) == 1
+
+
+def test_a_job_that_kills_its_workers_is_set_aside(
+    connection: Redis, jobs: Jobs, take: Take, maintenance: Maintenance
+) -> None:
+    """After the third death the job has failed, with the reason, and runs no more."""
+    jobs.submit(new_record(), {})
+    for _ in range(3):
+        take(lease_seconds=-1)
+        maintenance.run_once()
+    outcome = jobs.outcome("chatcmpl-1")
+    assert outcome is not None and outcome.error is not None and outcome.error.code == "worker_died"
+    assert tickets.queue(connection).get_job_ids() == []
+
+
+def test_a_dead_workers_jobs_are_released_at_once(connection: Redis, jobs: Jobs, take: Take) -> None:
+    """When the supervisor sees a worker die, its job goes back without waiting for the lease; others' stay."""
+    jobs.submit(new_record("chatcmpl-1"), {})
+    jobs.submit(new_record("chatcmpl-2"), {})
+    take("dead", lease_seconds=60)
+    take("alive", lease_seconds=60)
+    assert recovery.release_worker(connection, SETTINGS, "dead") == ["chatcmpl-1"]
+    assert connection.zcard(LEASES) == 1
+
+
+def test_a_ticket_lost_between_queue_and_worker_comes_back(
+    connection: Redis, jobs: Jobs, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that died after taking a ticket and before claiming the job costs nothing but the gap's seconds."""
+    monkeypatch.setattr(recovery, "GAP_SECONDS", 0.0)
+    jobs.submit(new_record(), {})
+    Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=tickets.JSONSerializer)
+    assert tickets.queue(connection).get_job_ids() == []
+    maintenance.run_once()
+    assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
+    assert tickets.intermediate(connection, tickets.CLAUDE_QUEUE) == []
+
+
+def test_a_job_past_its_deadline_is_never_started(connection: Redis, jobs: Jobs, maintenance: Maintenance) -> None:
+    """A queued job whose client's patience has ended fails with a deadline error and leaves the queue."""
+    jobs.submit(new_record(patience=-1.0), {})
+    maintenance.run_once()
+    outcome = jobs.outcome("chatcmpl-1")
+    assert outcome is not None and outcome.error is not None and outcome.error.code == "deadline_exceeded"
+    assert tickets.queue(connection).get_job_ids() == []
+
+
+def test_a_job_that_nobody_waits_for_is_cancelled_after_the_grace(
+    connection: Redis, jobs: Jobs, maintenance: Maintenance
+) -> None:
+    """The last waiter that hangs up starts the grace; one that comes back within it keeps the job."""
+    waiters = Waiters(connection)
+    for name in ("chatcmpl-1", "chatcmpl-2"):
+        jobs.submit(new_record(name), {})
+        waiters.arrive(f"place-{name}", name, 60)
+        waiters.leave(name, abandon_at=time.time() - 0.01)
+    waiters.arrive("place-chatcmpl-2", "chatcmpl-2", 60)
+    maintenance.run_once()
+    statuses = {record.id: record.status for record in jobs.newest()}
+    assert statuses == {"chatcmpl-1": Status.CANCELLED, "chatcmpl-2": Status.QUEUED}
+
+
+def test_a_second_waiter_keeps_the_job(connection: Redis, jobs: Jobs, maintenance: Maintenance) -> None:
+    """When a retry has joined before the first connection is noticed to be gone, the job goes on."""
+    waiters = Waiters(connection)
+    jobs.submit(new_record(), {})
+    waiters.arrive("place", "chatcmpl-1", 60)
+    waiters.arrive("place", "chatcmpl-1", 60)
+    waiters.leave("chatcmpl-1", abandon_at=time.time() - 0.01)
+    maintenance.run_once()
+    found = jobs.get("chatcmpl-1")
+    assert found is not None and found.status is Status.QUEUED
+
+
+def test_a_delayed_retry_is_enqueued_when_due(
+    connection: Redis, jobs: Jobs, take: Take, maintenance: Maintenance
+) -> None:
+    """A job that waits out a backoff is back in the queue once its second has come."""
+    jobs.submit(new_record(), {})
+    lease, _ = take()
+    transitions.put_back(connection, lease, reason="overloaded", counts=True, delay_seconds=0.01)
+    time.sleep(0.02)
+    maintenance.run_once()
+    assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
+
+
+def test_a_queued_job_whose_ticket_was_thrown_away_gets_a_new_one(
+    connection: Redis, jobs: Jobs, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Emptying the queue by hand does not lose an accepted job."""
+    monkeypatch.setattr(recovery, "AUDIT_SECONDS", 0.0)
+    jobs.submit(new_record(), {})
+    tickets.queue(connection).empty()
+    maintenance.run_once()
+    assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
+
+
+def test_jobs_are_removed_after_their_time(connection: Redis, take: Take) -> None:
+    """An ended job whose time to live has passed leaves no key."""
+    short = replace(SETTINGS, result_ttl_seconds=0)
+    jobs = Jobs(connection, short)
+    jobs.submit(new_record(), {"x": 1})
+    lease, _ = take()
+    transitions.publish(connection, lease, Outcome(body={}), ttl_seconds=0)
+    Maintenance(connection, short).run_once()
+    assert jobs.get("chatcmpl-1") is None
+    assert list(connection.scan_iter("nightshift:*")) == []
