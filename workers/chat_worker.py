@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Work until told to stop. 0 after a stop, 2 for wrong settings."""
+    """Work until told to stop. 0 after a stop; 1, with the reason, for wrong settings."""
     parser = argparse.ArgumentParser(prog="chat_worker")
     parser.add_argument("--name", required=True)
     name = parser.parse_args(argv).name
@@ -26,12 +26,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+        sys.exit(str(error))
     logs.configure(settings, name)
     if settings.redis_url is None:
-        print("REDIS_URL is not set: `nightshift up` and `nightshift worker` set it for their workers.", file=sys.stderr)
-        return 2
+        sys.exit("REDIS_URL is not set: `nightshift up` and `nightshift worker` set it for their workers.")
     work_dir = settings.data_dir / "workers" / name
     with ClaudeInvoker(settings, name=name, work_dir=work_dir) as invoker:
         ClaudeWorker(name, connect_blocking(settings.redis_url), settings, invoker).work()

@@ -104,7 +104,7 @@ class Maintenance:
     def _close_gap(self) -> None:
         now = time.monotonic()
         seen: dict[tuple[str, str], float] = {}
-        for name in tickets.TASK_PATHS:
+        for name in tickets.QUEUES:
             for job_id in tickets.intermediate(self._connection, name):
                 since = seen[name, job_id] = self._in_gap.get((name, job_id), now)
                 if now - since < GAP_SECONDS:
@@ -154,7 +154,7 @@ class Maintenance:
     def _remove_old(self) -> None:
         for job_id in self._due(RETENTION):
             transitions.remove(self._connection, job_id)
-        for name in tickets.TASK_PATHS:
+        for name in tickets.QUEUES:
             tickets.tidy(self._connection, name)
 
     def _due(self, key: str) -> list[str]:

@@ -31,8 +31,9 @@ CALLBACK_QUEUE = "callbacks"
 #: RQ's own lease; long, because the lease that counts is ours (`record.LEASES`) and RQ's recovery must stay out of it
 RQ_LEASE_SECONDS = 30 * 24 * 3600
 
-#: one string path for each kind of work; a test proves that each resolves
-TASK_PATHS = {CLAUDE_QUEUE: "workers.tasks.run_job", CALLBACK_QUEUE: "workers.callbacks.tasks.deliver_event"}
+#: the string path of each queue's task (of the callbacks': `app.webhooks.dispatch`); a test proves that it resolves
+TASK_PATHS = {CLAUDE_QUEUE: "workers.tasks.run_job"}
+QUEUES = (CLAUDE_QUEUE, CALLBACK_QUEUE)
 
 
 @lru_cache(maxsize=32)

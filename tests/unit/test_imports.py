@@ -1,0 +1,64 @@
+"""The direction of imports: `api -> app <- workers`, one module with the SDK, and no task path that leads nowhere."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.jobs.tickets import TASK_PATHS
+from app.webhooks.dispatch import DELIVER_TASK
+
+ROOT = Path(__file__).parents[2]
+
+
+def imports(package: str) -> Iterator[tuple[Path, str]]:
+    """(file, imported module) of every import in a package, those inside functions included."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((path, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                yield path, node.module
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("app", {"api", "workers", "simulator", "flask", "claude_agent_sdk", "gunicorn"}),
+        ("api", {"workers", "simulator", "claude_agent_sdk"}),
+        ("workers", {"api", "simulator", "flask"}),
+        ("simulator", {"api", "app", "workers"}),
+    ],
+)
+def test_imports_run_one_way(package: str, forbidden: set[str]) -> None:
+    """No package imports what it must know nothing of."""
+    found = [(path.name, name) for path, name in imports(package) if name.partition(".")[0] in forbidden]
+    assert found == []
+
+
+def test_one_module_imports_the_sdk() -> None:
+    """The Claude SDK is imported in one place."""
+    users = {path.name for path, name in imports("workers") if name.partition(".")[0] == "claude_agent_sdk"}
+    assert len(users) == 1
+
+
+def test_one_module_reads_the_environment() -> None:
+    """`os.environ` is read in `app/settings.py` (and by the launchers, which make a child's environment) alone."""
+    readers = {
+        str(path.relative_to(ROOT))
+        for package in ("app", "api", "workers")
+        for path in (ROOT / package).rglob("*.py")
+        if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
+    }
+    assert readers <= {"app/settings.py", "app/stack/child.py", "workers/claude/launcher.py"}
+
+
+@pytest.mark.parametrize("path", [*TASK_PATHS.values(), DELIVER_TASK])
+def test_every_task_path_resolves(path: str) -> None:
+    """What the API enqueues by its path exists in the worker's code."""
+    module, _, name = path.rpartition(".")
+    assert callable(getattr(importlib.import_module(module), name))

@@ -1,0 +1,64 @@
+"""`python -m workers.callback_worker --name NAME`: one process that delivers callbacks.
+
+A stock `SimpleWorker` will do here: the outbox owns the events, RQ only says which is due, and a job that is lost or
+recorded wrongly is dispatched again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from app import logs
+from app.connection import connect_blocking
+from app.jobs import tickets
+from app.settings import Settings, SettingsError
+from app.stack.child import die_with_parent
+from workers.callbacks.context import CallbackContext, install
+
+
+class CallbackWorker(SimpleWorker):
+    """Leaves the recovery of its queue to `app.jobs.recovery` and the outbox, and comes back soon when Redis was away."""
+
+    max_connection_wait_time = 2.0
+    log_result_lifespan = False
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Never here."""
+        return False
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Deliver until told to stop. 0 after a stop; 1, with the reason, for wrong settings."""
+    parser = argparse.ArgumentParser(prog="callback_worker")
+    parser.add_argument("--name", required=True)
+    name = parser.parse_args(argv).name
+    die_with_parent()
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        sys.exit(str(error))
+    logs.configure(settings, name)
+    if settings.redis_url is None:
+        sys.exit("REDIS_URL is not set: `nightshift up` and `nightshift callbacks` set it.")
+    connection = connect_blocking(settings.redis_url)
+    context = CallbackContext.create(connection, settings)
+    install(context)
+    CallbackWorker(
+        [tickets.queue(connection, tickets.CALLBACK_QUEUE)],
+        name=name,
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=20,
+        log_job_description=False,
+    ).work()
+    context.close(settings.callback_timeout_seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
