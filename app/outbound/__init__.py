@@ -6,7 +6,7 @@ connects to the very addresses in it. There is no way from a host name to a sock
 
 from app.outbound.addresses import forbidden_reason
 from app.outbound.client import OutboundClient, OutboundError, Reply
-from app.outbound.resolver import Resolver, resolve
+from app.outbound.resolver import Resolver, resolve, system_resolver
 from app.outbound.target import CheckedTarget, ForbiddenTarget, UnresolvedTarget, check_url
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "check_url",
     "forbidden_reason",
     "resolve",
+    "system_resolver",
 ]

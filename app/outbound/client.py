@@ -89,7 +89,7 @@ class OutboundClient:
                 found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
                 return Reply(response.status, found, body, complete)
         except httpcore.TimeoutException as error:
-            raise OutboundError(f"no answer within {timeout_seconds:g} s", timed_out=True) from error
+            raise OutboundError(f"no answer within {timeout_seconds:.3g} s", timed_out=True) from error
         except httpcore.ConnectError as error:
             tls = isinstance(error.__cause__ or error.__context__, ssl.SSLError)
             raise OutboundError("TLS failed" if tls else "could not connect") from error

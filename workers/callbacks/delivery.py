@@ -1,0 +1,177 @@
+"""One attempt to deliver one event: claim it, check its target again, sign it, send it, record what came of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import time
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from app.connection import AWAY
+from app.outbound import ForbiddenTarget, OutboundError, Reply, check_url
+from app.webhooks.outbox import Attempt, Claim
+from app.webhooks.schedule import next_attempt, parse_retry_after
+from app.webhooks.signing import signed_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.callbacks.context import CallbackContext
+
+log = logging.getLogger(__name__)
+
+#: bytes of the answer that are read; its content is of no use to us, but cutting it off early looks like an error there
+MAX_ANSWER_BYTES = 64 * 1024
+#: how much longer than an attempt can take its claim lasts: for recording it while Redis is away, seconds
+CLAIM_MARGIN_SECONDS = 20.0
+_GONE = 410
+
+
+@dataclass(frozen=True)
+class DeliveryResult:
+    """What came of an attempt. `skipped`: there was nothing to do, or another process is at it."""
+
+    event_id: str
+    outcome: Literal["delivered", "retry", "undelivered", "skipped"]
+    #: the receiver's HTTP status; None if there was no answer
+    status: int | None = None
+    error: str | None = None
+    #: seconds since the epoch; only for `retry`
+    next_at: float | None = None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What an attempt brought. `error` is None for a success, and never has anything of the URL's path: it may hold a token."""
+
+    status: int | None = None
+    error: str | None = None
+    retry_after_seconds: float | None = None
+
+
+def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], float] = time.time) -> DeliveryResult:
+    """Make one attempt. It takes `callback_timeout_seconds` at most, and returns normally whatever the receiver does.
+
+    Only a 2xx is success; a redirect is a failure and is not followed; a 410 is the last answer that is asked for.
+    `clock` is seconds since the epoch. Redis' errors are raised when it stays away: the event is due again then.
+    """
+    timeout = context.settings.callback_timeout_seconds
+    claim = context.outbox.claim(event_id, clock(), lease_seconds=timeout + CLAIM_MARGIN_SECONDS)
+    if claim is None:
+        return DeliveryResult(event_id, "skipped")
+    began_at, began = clock(), time.monotonic()
+    answer = _ask(claim, context, began_at)
+    duration = round(time.monotonic() - began, 3)
+    attempt = Attempt(claim.attempt, began_at, answer.status, answer.error, duration)
+    result = _settle(claim, attempt, answer, context, clock)
+    _log(result, attempt)
+    return result
+
+
+def _ask(claim: Claim, context: CallbackContext, now: float) -> _Answer:
+    """Send, and put whatever happens into an answer."""
+    try:
+        return _judge(_send(claim, context, now), now)
+    except ForbiddenTarget as error:
+        # Tried again like any failure: a name may lead elsewhere tomorrow, or the operator may allow its host.
+        return _Answer(error=f"refused: {error}")
+    except OutboundError as error:
+        return _Answer(error=error.kind)
+    except Exception as error:
+        # A bug of ours. It goes by the schedule too, or the event would come back each time its claim ends, for ever.
+        log.exception("[CALLBACK] %s: cannot be sent", claim.event_id)
+        return _Answer(error=f"internal error ({type(error).__name__})")
+
+
+def _send(claim: Claim, context: CallbackContext, now: float) -> Reply:
+    """POST the stored bytes. The time for the name's lookup counts too."""
+    timeout_seconds = context.settings.callback_timeout_seconds
+    deadline = time.monotonic() + timeout_seconds
+    target = check_url(
+        claim.url,
+        context.settings.callback_allowed_hosts,
+        resolver=context.resolver,
+        timeout_seconds=min(5.0, timeout_seconds),
+    )
+    headers = {
+        "content-type": "application/json",
+        "user-agent": f"Nightshift/{_version()}",
+        **signed_headers(context.secrets, claim.event_id, claim.body, now),
+    }
+    return context.client.request(
+        "POST",
+        target,
+        headers=headers,
+        content=claim.body,
+        timeout_seconds=max(0.001, deadline - time.monotonic()),
+        max_body_bytes=MAX_ANSWER_BYTES,
+    )
+
+
+def _judge(reply: Reply, now: float) -> _Answer:
+    if 200 <= reply.status < 300:
+        return _Answer(reply.status)
+    if 300 <= reply.status < 400:
+        error = "redirects are not followed: give the address that it leads to"
+    elif reply.status == _GONE:
+        error = "the endpoint is gone (410)"
+    else:
+        error = f"answered {reply.status}"
+    return _Answer(reply.status, error, parse_retry_after(reply.headers.get("retry-after"), now=now))
+
+
+def _settle(
+    claim: Claim, attempt: Attempt, answer: _Answer, context: CallbackContext, clock: Callable[[], float]
+) -> DeliveryResult:
+    """Record the attempt and what is next."""
+    if answer.error is None:
+        _patiently(lambda: context.outbox.record_success(claim.event_id, attempt))
+        return DeliveryResult(claim.event_id, "delivered", answer.status)
+    gone = answer.status == _GONE
+    next_at = None
+    if not gone:
+        next_at = next_attempt(
+            claim.tries,
+            now=clock(),
+            give_up_at=claim.give_up_at,
+            status=answer.status,
+            retry_after_seconds=answer.retry_after_seconds,
+        )
+    _patiently(lambda: context.outbox.record_failure(claim.event_id, attempt, next_at=next_at, endpoint_gone=gone))
+    outcome: Literal["retry", "undelivered"] = "undelivered" if next_at is None else "retry"
+    return DeliveryResult(claim.event_id, outcome, answer.status, answer.error, next_at)
+
+
+def _patiently(record: Callable[[], bool]) -> None:
+    """Wait for Redis rather than forget an attempt, as long as its claim lasts; then raise what Redis' client raises."""
+    give_up = time.monotonic() + CLAIM_MARGIN_SECONDS
+    while True:
+        try:
+            record()
+            return
+        except AWAY:
+            if time.monotonic() >= give_up:
+                raise
+            time.sleep(0.5)
+
+
+def _log(result: DeliveryResult, attempt: Attempt) -> None:
+    """One line an attempt: ids, statuses and times only."""
+    what = f"{result.event_id} attempt {attempt.number}: {result.outcome}, status {attempt.status or '-'}"
+    took = f"{attempt.duration_seconds:.1f} s"
+    if result.outcome == "delivered":
+        log.info("[CALLBACK] %s, %s", what, took)
+    elif result.next_at is not None:
+        log.warning("[CALLBACK] %s, %s, next in %.0f s", what, took, result.next_at - attempt.at)
+    else:
+        log.error("[CALLBACK] %s, %s; it can be looked at and sent again for 7 days", what, took)
+
+
+@cache
+def _version() -> str:
+    try:
+        return importlib.metadata.version("claude-nightshift")
+    except importlib.metadata.PackageNotFoundError:
+        return "dev"  # run from a checkout that was not installed
