@@ -1,0 +1,167 @@
+"""A chat request as it was accepted: the payload of a job. What each field means here is in `api.openai.fields`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.openai.json_schema import SchemaError, compile_schema
+from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, ToolMessage, Wire
+
+_Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+def _checked(schema: Any) -> Any:
+    """The schema itself, if it is one."""
+    try:
+        compile_schema(schema)
+    except SchemaError as error:
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.path)
+        raise PydanticCustomError(
+            "invalid_schema",
+            "is no JSON schema: at '${place}': {reason}",
+            {"place": place, "reason": str(error)},
+        ) from error
+    return schema
+
+
+class TextFormat(Wire):
+    """Prose, the default."""
+
+    type: Literal["text"]
+
+
+class JsonObjectFormat(Wire):
+    """Any JSON object."""
+
+    type: Literal["json_object"]
+
+
+class JsonSchema(Wire):
+    """A schema and its name; `schema` on the wire."""
+
+    name: _Name
+    schema_: dict[str, Any] | bool = Field(default=True, alias="schema")
+    description: str | None = None
+    strict: bool | None = None
+
+    _check = field_validator("schema_")(_checked)
+
+
+class JsonSchemaFormat(Wire):
+    """JSON that satisfies a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+class Function(Wire):
+    """A function that the model may call; the client runs it."""
+
+    name: _Name
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+    _check = field_validator("parameters")(_checked)
+
+
+class Tool(Wire):
+    """A tool; only functions there are."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class ChosenFunction(Wire):
+    """The function's name."""
+
+    name: str
+
+
+class FunctionChoice(Wire):
+    """This very function must be called."""
+
+    type: Literal["function"]
+    function: ChosenFunction
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+_Stop = Annotated[str, StringConstraints(min_length=1)]
+
+
+class ChatRequest(Wire):
+    """`POST /v1/chat/completions`. A field that the client left out, or sent as null, is None."""
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    stop: _Stop | Annotated[list[_Stop], Field(max_length=16)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    metadata: (
+        Annotated[
+            dict[
+                Annotated[str, StringConstraints(max_length=64)],
+                Annotated[str, StringConstraints(max_length=512)],
+            ],
+            Field(max_length=16),
+        ]
+        | None
+    ) = None
+    store: bool | None = None
+    callback_url: str | None = None
+
+    @property
+    def output_cap(self) -> int | None:
+        """The most tokens the answer may have: the smaller of OpenAI's two names for it."""
+        caps = [cap for cap in (self.max_completion_tokens, self.max_tokens) if cap is not None]
+        return min(caps) if caps else None
+
+    @model_validator(mode="after")
+    def _choice_is_offered(self) -> ChatRequest:
+        names = {tool.function.name for tool in self.tools or ()}
+        if self.tool_choice == "required" and not names:
+            raise _wrong("tool_choice", "'required' needs at least one tool in 'tools'")
+        if isinstance(self.tool_choice, FunctionChoice) and self.tool_choice.function.name not in names:
+            raise _wrong("tool_choice", "names a function that is not among 'tools'")
+        return self
+
+    @model_validator(mode="after")
+    def _results_have_calls(self) -> ChatRequest:
+        called: set[str] = set()
+        for index, message in enumerate(self.messages):
+            if isinstance(message, AssistantMessage):
+                called.update(call.id for call in message.tool_calls or ())
+                if message.content is None and not message.tool_calls and message.refusal is None:
+                    raise _wrong(
+                        f"messages[{index}].content", "an assistant message needs content or tool_calls"
+                    )
+            elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
+                raise _wrong(
+                    f"messages[{index}].tool_call_id",
+                    "answers no tool call of an assistant message before it",
+                )
+        return self
+
+    def to_payload(self, claude_model: str) -> dict[str, Any]:
+        """What the worker gets, JSON-able: the request without what was not set, and the model that it resolves to."""
+        request = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return {"claude_model": claude_model, "request": request}
+
+    @classmethod
+    def from_payload(cls, payload: dict[str, Any]) -> tuple[str, ChatRequest]:
+        """The inverse of `to_payload`: the Claude model and the request."""
+        return payload["claude_model"], cls.model_validate(payload["request"])
+
+
+def _wrong(param: str, reason: str) -> PydanticCustomError:
+    return PydanticCustomError("at_param", "{reason}", {"param": param, "reason": reason})

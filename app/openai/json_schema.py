@@ -1,0 +1,52 @@
+"""JSON schemas that clients send: is it one, and a validator for it. Nothing is ever fetched for a schema.
+
+The draft is the one that `$schema` names; without it 2020-12, then draft-07, whose `items: [...]` many tools still emit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import jsonschema_rs
+
+Schema = dict[str, Any] | bool
+
+
+class SchemaError(ValueError):
+    """It is no JSON schema. The message says where and why; `path` leads there from the schema's root."""
+
+    def __init__(self, message: str, path: list[str | int]) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class Validator(Protocol):
+    """What `compile_schema` returns, as far as we use it."""
+
+    def is_valid(self, instance: Any) -> bool:
+        """Whether the instance satisfies the schema."""
+        ...
+
+    def iter_errors(self, instance: Any) -> Any:
+        """The violations, as `jsonschema_rs.ValidationError`."""
+        ...
+
+
+def compile_schema(schema: Schema) -> Validator:
+    """A validator for the schema. Raises `SchemaError`, for a reference to another document too."""
+    try:
+        validator: Validator = jsonschema_rs.validator_for(schema, retriever=_refuse)
+    except jsonschema_rs.ValidationError as error:
+        if isinstance(schema, dict) and "$schema" not in schema:
+            try:
+                return jsonschema_rs.Draft7Validator(schema, retriever=_refuse)
+            except (jsonschema_rs.ValidationError, ValueError):
+                pass
+        raise SchemaError(str(error.message)[:300], list(error.instance_path)) from error
+    except ValueError as error:
+        raise SchemaError(str(error)[:300], []) from error
+    return validator
+
+
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"references to other documents are not followed ({uri[:100]})")
