@@ -1,0 +1,124 @@
+"""What each worker says of itself, for `/health`: a hash per worker that expires when the worker falls silent."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redis import Redis
+
+WORKERS = "nightshift:workers"
+#: how long a silent worker is still shown, seconds
+KEEP_SECONDS = 60
+
+
+class WorkerState(StrEnum):
+    """What a worker is doing."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    RECYCLING = "recycling"
+    LIMITED = "limited"
+    WAITING_FOR_LOGIN = "waiting_for_login"
+    UNAVAILABLE = "unavailable"
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether a request that comes now would be answered by this worker, sooner or later."""
+        return self in (WorkerState.IDLE, WorkerState.BUSY, WorkerState.RECYCLING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerStatus:
+    """One worker. Times are seconds since the epoch, memory is resident, in MiB."""
+
+    name: str
+    state: WorkerState
+    #: why it is in this state, for people
+    reason: str = ""
+    #: the job that it runs, empty when none
+    job: str = ""
+    job_started_at: float = 0.0
+    #: requests that the present Claude process has answered
+    turns: int = 0
+    #: requests that all processes of this worker have answered
+    turns_total: int = 0
+    #: how often the Claude process was replaced, by reason
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    errors: int = 0
+    #: the Claude process and its children
+    rss_mb: float = 0.0
+    #: the worker itself
+    python_rss_mb: float = 0.0
+    cli_version: str = ""
+    #: which login is in use: its kind, never itself
+    login: str = ""
+    pid: int = 0
+    started_at: float = 0.0
+    beat_at: float = field(default_factory=time.time)
+
+    def is_alive(self, lease_seconds: float) -> bool:
+        """Whether it has spoken recently."""
+        return time.time() - self.beat_at <= lease_seconds
+
+
+def write(connection: Redis, status: WorkerStatus) -> None:
+    """Store it, in one step."""
+    pipe = connection.pipeline()
+    pipe.hset(_key(status.name), mapping=_to_hash(status))
+    pipe.expire(_key(status.name), KEEP_SECONDS)
+    pipe.sadd(WORKERS, status.name)
+    pipe.execute()
+
+
+def remove(connection: Redis, name: str) -> None:
+    """The worker has ended in good order."""
+    pipe = connection.pipeline()
+    pipe.delete(_key(name))
+    pipe.srem(WORKERS, name)
+    pipe.execute()
+
+
+def read_all(connection: Redis) -> list[WorkerStatus]:
+    """All workers that have spoken in the last `KEEP_SECONDS`, by name. Names of others are forgotten."""
+    names = sorted(name.decode() for name in cast("set[bytes]", connection.smembers(WORKERS)))
+    pipe = connection.pipeline(transaction=False)
+    for name in names:
+        pipe.hgetall(_key(name))
+    found = []
+    for name, data in zip(names, pipe.execute(), strict=True):
+        if data:
+            found.append(_from_hash(data))
+        else:
+            connection.srem(WORKERS, name)
+    return found
+
+
+def _key(name: str) -> str:
+    return f"nightshift:worker:{name}"
+
+
+def _to_hash(status: WorkerStatus) -> dict[Any, Any]:
+    found = {name: str(value) for name, value in vars(status).items() if name != "restarts"}
+    found["restarts"] = json.dumps(dict(status.restarts))
+    return found
+
+
+def _from_hash(data: Mapping[bytes, bytes]) -> WorkerStatus:
+    text = {key.decode(): value.decode() for key, value in data.items()}
+    readers: dict[str, Any] = {
+        "int": int,
+        "float": float,
+        "WorkerState": WorkerState,
+        "Mapping[str, int]": json.loads,
+    }
+    # Fields that a newer worker writes are left aside.
+    known = {f.name: readers.get(str(f.type), str) for f in fields(WorkerStatus)}
+    return WorkerStatus(**{name: read(text[name]) for name, read in known.items() if name in text})
