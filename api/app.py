@@ -1,0 +1,64 @@
+"""The web application: puts the endpoints on one core."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from api import auth, dashboard, errors, health, home, jobs, tracing
+from api.openai import chat, models
+from api.services import EXTENSION, Services
+from api.waiting import Waiting
+from app.connection import connect
+from app.jobs.store import Jobs
+from app.jobs.waiters import Waiters
+from app.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class _Json(DefaultJSONProvider):
+    """JSON as we build it: keys in their order, text as itself."""
+
+    sort_keys = False
+    ensure_ascii = False
+    compact = True
+
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        """Compact, unsorted, UTF-8."""
+        kwargs.setdefault("separators", (",", ":"))
+        kwargs.setdefault("ensure_ascii", self.ensure_ascii)
+        return json.dumps(obj, **kwargs)
+
+
+def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
+    """The application. `settings.redis_url` must be set, for the listener has a connection of its own.
+
+    Raises:
+        SettingsError: there is no Redis to talk to.
+    """
+    if settings.redis_url is None:
+        raise SettingsError("REDIS_URL is not set: `nightshift up` starts a server and sets it for the API.")
+    connection = connection or connect(settings.redis_url)
+    app = Flask("api", static_folder=None)
+    app.json = _Json(app)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    jobs_store, waiters = Jobs(connection, settings), Waiters(connection)
+    app.extensions[EXTENSION] = Services(
+        settings=settings,
+        connection=connection,
+        jobs=jobs_store,
+        waiters=waiters,
+        waiting=Waiting(connection, settings, jobs_store, waiters),
+    )
+    tracing.register(app, settings)
+    auth.register(app, settings)
+    errors.register(app, settings)
+    for blueprint in (home.blueprint, health.blueprint, jobs.blueprint, chat.blueprint, models.blueprint):
+        app.register_blueprint(blueprint)
+    dashboard.register(app, connection)
+    return app

@@ -1,0 +1,103 @@
+"""Who may ask. With keys, whoever sends one; without, whoever is on this machine and means this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flask import Flask, g, request
+
+from app import errors
+from app.errors import ErrorReply
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+#: what may be seen without a key; it then tells nothing of the requests or the machine
+OPEN_PATHS = frozenset({"/", "/health", "/health/ready"})
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Check each request before anything else looks at it, unknown paths included."""
+
+    @app.before_request
+    def check() -> None:
+        g.caller = ""
+        g.is_trusted = False
+        error = _refusal(settings)
+        g.is_trusted = error is None
+        if error is not None and request.path not in OPEN_PATHS:
+            raise error
+
+
+def is_trusted() -> bool:
+    """Whether this request may see details (only on `OPEN_PATHS` it may be false)."""
+    return bool(g.is_trusted)
+
+
+def caller() -> str:
+    """Stands for the key that was sent, without being it; empty when there are no keys."""
+    return str(g.caller)
+
+
+def _refusal(settings: Settings) -> ErrorReply | None:
+    if not settings.api_keys:
+        return _not_local()
+    sent = _sent_key()
+    # All keys are compared, each in constant time, so that the time tells nothing of which one was nearly right.
+    matches = [hmac.compare_digest(sent.encode(), key.encode()) for key in settings.api_keys]
+    if not sent or not any(matches):
+        return errors.unauthorized()
+    g.caller = hashlib.sha256(sent.encode()).hexdigest()[:32]
+    return None
+
+
+def _sent_key() -> str:
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() == "basic" and request.path.startswith("/rq/") and request.authorization is not None:
+        return request.authorization.password or ""
+    return ""
+
+
+def _not_local() -> ErrorReply | None:
+    """Without keys: the peer, the name it called us by, and the page whose script it is must all be this machine."""
+    # A unix socket has no address: whoever may open it is on this machine.
+    if request.remote_addr and not is_loopback(request.remote_addr):
+        return _forbidden("It listens to this machine only, since NIGHTSHIFT_API_KEYS is not set.")
+    if not is_loopback(_host_of(f"//{request.headers.get('Host', '')}")):
+        return _forbidden(
+            "The Host header must be localhost or a loopback address, since NIGHTSHIFT_API_KEYS is not set: a foreign"
+            " name that leads here is how web pages reach into a machine (DNS rebinding)."
+        )
+    origin = request.headers.get("Origin")
+    if origin is not None and not is_loopback(_host_of(origin)):
+        return _forbidden("Pages of other sites may not ask here, since NIGHTSHIFT_API_KEYS is not set.")
+    return None
+
+
+def _forbidden(message: str) -> ErrorReply:
+    return ErrorReply(403, message, code="forbidden")
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether it names this machine without asking anybody: `localhost` or a loopback address."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

@@ -1,0 +1,28 @@
+"""Has the client hung up? gunicorn's threads don't notice, so we look at the socket."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from flask import request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def is_gone() -> Callable[[], bool]:
+    """A function that tells whether this request's client has closed its connection. Without a socket it never has."""
+    connection = request.environ.get("gunicorn.socket")
+    if not isinstance(connection, socket.socket):
+        return lambda: False
+
+    def look() -> bool:
+        try:
+            return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    return look

@@ -1,0 +1,49 @@
+"""How long a client is prepared to wait: one deadline over queue and run."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from flask import request
+
+from app import errors
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+#: a request that nobody waits for may take a day, if it says nothing
+ASYNC_SECONDS = 24 * 3600.0
+MAX_SECONDS = 7 * 24 * 3600.0
+
+_OURS = "X-Request-Timeout"
+#: what OpenAI's clients send by themselves: Python's, Node's
+_STAINLESS = ("x-stainless-read-timeout", "x-stainless-timeout")
+
+
+def timeout_seconds(settings: Settings, *, is_async: bool) -> float:
+    """The request's time in seconds. Raises `ErrorReply` (400) when `X-Request-Timeout` is not one."""
+    if (sent := request.headers.get(_OURS)) is not None:
+        seconds = _seconds(sent)
+        if seconds is None or seconds > MAX_SECONDS:
+            raise errors.invalid_request(
+                f"{_OURS} takes seconds, more than 0 and at most {MAX_SECONDS:.0f}.",
+                param=_OURS,
+                code="invalid_value",
+            )
+        return seconds
+    if is_async:
+        return ASYNC_SECONDS
+    for name in _STAINLESS:
+        seconds = _seconds(request.headers.get(name, ""))
+        if seconds is not None:
+            return min(seconds, MAX_SECONDS)
+    return settings.request_timeout_seconds
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None

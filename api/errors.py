@@ -1,0 +1,95 @@
+"""The one module that shapes error answers: whatever goes wrong, a client reads OpenAI's four keys."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, g, jsonify, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from api.params import from_validation
+from app import errors
+from app.connection import AWAY, RedisError
+from app.errors import ErrorReply
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: advice to a client while Redis is away, seconds
+REDIS_RETRY_SECONDS = 2.0
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give the application its error handlers."""
+    app.register_error_handler(ErrorReply, answer)
+    app.register_error_handler(ValidationError, lambda error: answer(from_validation(error)))
+    app.register_error_handler(HTTPException, lambda error: _http(error, settings))
+    for away in AWAY:
+        app.register_error_handler(away, _redis_away)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def answer(error: ErrorReply) -> Response:
+    """The response that a client gets for this error."""
+    response = jsonify(error.body())
+    response.status_code = error.status
+    response.headers.update(error.headers())
+    if error.status == 401:
+        # A browser asks for the key only when it is told to, and only the dashboard is for browsers.
+        scheme = "Basic" if request.path.startswith("/rq/") else "Bearer"
+        response.headers["WWW-Authenticate"] = f'{scheme} realm="Nightshift"'
+    return response
+
+
+def _http(error: HTTPException, settings: Settings) -> Response:
+    """What Flask itself refused: an unknown path, a wrong method, too large a body."""
+    if isinstance(error, RequestEntityTooLarge):
+        return answer(
+            ErrorReply(
+                413,
+                f"The request's body is larger than {settings.max_body_bytes} bytes (NIGHTSHIFT_MAX_BODY_BYTES).",
+                code="request_too_large",
+            )
+        )
+    status = error.code or 500
+    if 300 <= status < 400:
+        return Response(status=status, headers=dict(error.get_headers()))
+    headers: dict[str, Any] = {}
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        headers["Allow"] = allowed
+        reply = ErrorReply(
+            405, f"{request.method} is not allowed here; allowed: {allowed}.", code="method_not_allowed"
+        )
+    elif status == 404:
+        reply = errors.not_found(
+            f"Invalid URL ({request.method} {request.path}). GET / names what there is.", code="unknown_url"
+        )
+    elif status >= 500:
+        return _unexpected(error)
+    else:
+        reply = ErrorReply(status, error.description or error.name, code=error.name.lower().replace(" ", "_"))
+    response = answer(reply)
+    response.headers.update(headers)
+    return response
+
+
+def _redis_away(error: Exception) -> Response:
+    log.warning("[REDIS] request=%s away: %s", g.get("request_id", ""), error)
+    return answer(
+        errors.unavailable("The queue (Redis) is away. Try again.", "redis_unavailable", REDIS_RETRY_SECONDS)
+    )
+
+
+def _unexpected(error: Exception) -> Response:
+    if isinstance(error, RedisError) and "OOM" in str(error):
+        log.error("[REDIS] request=%s out of memory: %s", g.get("request_id", ""), error)
+        return answer(
+            errors.unavailable("The queue (Redis) is out of memory. Try again.", "redis_unavailable", 10.0)
+        )
+    log.error("[INTERNAL] request=%s", g.get("request_id", ""), exc_info=error)
+    return answer(errors.internal())

@@ -1,0 +1,42 @@
+"""`GET /`: what this is, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, render_template, request
+
+from api.services import services
+
+blueprint = Blueprint("home", __name__)
+
+NAME = "Nightshift"
+WHAT = "A queue-backed, OpenAI-compatible gateway to Claude."
+SIMULATED = "Offline mode: answers are simulated, no Claude is asked."
+ENDPOINTS = {
+    "POST /v1/chat/completions": "OpenAI's chat completions; waits, or answers 202 with 'Prefer: respond-async'",
+    "GET /v1/models": "the models that may be named",
+    "GET /v1/jobs": "requests and their state; /v1/jobs/{id}, POST /v1/jobs/{id}/cancel",
+    "GET /v1/events": "callbacks; /v1/events/{id}, POST /v1/events/{id}/resend",
+    "GET /health": "processes, queue, memory",
+    "GET /health/ready": "200 when a worker can serve",
+    "GET /rq/": "the queue in a browser",
+}
+
+
+@blueprint.get("/")
+def home() -> Response:
+    """HTML for browsers, JSON for everybody else."""
+    offline = services().settings.offline
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        response = Response(
+            render_template(
+                "home.html", name=NAME, what=WHAT, endpoints=ENDPOINTS, offline=offline, simulated=SIMULATED
+            )
+        )
+        response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+        return response
+    found: dict[str, Any] = {"name": NAME, "description": WHAT, "endpoints": ENDPOINTS, "offline": offline}
+    if offline:
+        found["notice"] = SIMULATED
+    return jsonify(found)

@@ -1,0 +1,120 @@
+"""`/v1/jobs`: look at a job, list them, cancel one. And `/v1/events`: what callbacks were or were not delivered."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, cast, get_args
+
+from flask import Blueprint, request
+
+from api import job_object, paging
+from api.services import services
+from app import errors
+from app.jobs.record import Status
+from app.webhooks.outbox import EventStatus, Outbox, StoredEvent, UnknownEventError
+
+blueprint = Blueprint("jobs", __name__)
+
+#: what ids are made of; anything else could name a key beside the one that is meant
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+@blueprint.get("/v1/jobs/<job_id>")
+def get_job(job_id: str) -> dict[str, Any]:
+    """The job object; 404 `job_not_found`."""
+    jobs = services().jobs
+    record = jobs.get(job_id) if _ID.fullmatch(job_id) else None
+    if record is None:
+        raise _no_job(job_id)
+    return job_object.of(record, jobs)
+
+
+@blueprint.post("/v1/jobs/<job_id>/cancel")
+def cancel_job(job_id: str) -> dict[str, Any]:
+    """The job object afterwards. A job that has ended stays as it is; 404 `job_not_found`."""
+    jobs = services().jobs
+    record = jobs.cancel(job_id) if _ID.fullmatch(job_id) else None
+    if record is None:
+        raise _no_job(job_id)
+    return job_object.of(record, jobs)
+
+
+@blueprint.get("/v1/jobs")
+def list_jobs() -> dict[str, Any]:
+    """Jobs without their results, newest first: `?status=&limit=&after=`."""
+    size = paging.limit()
+    sent = paging.choice("status", tuple(Status))
+    status = None if sent is None else Status(sent)
+    found = services().jobs.newest(status, limit=size + 1, after=request.args.get("after"))
+    return paging.page([job_object.summary(record) for record in found], size)
+
+
+@blueprint.get("/v1/events")
+def list_events() -> dict[str, Any]:
+    """Events for callbacks: `?status=pending|delivered|undelivered&limit=&after=`; undelivered when not said."""
+    size = paging.limit()
+    status = cast("EventStatus", paging.choice("status", get_args(EventStatus)) or "undelivered")
+    after = request.args.get("after")
+    try:
+        found = _outbox().page(status, limit=size + 1, after=after)
+    except UnknownEventError as error:
+        raise errors.invalid_request(
+            f"There is no {status} event '{after}' to list after.", param="after"
+        ) from error
+    return paging.page([_event(stored) for stored in found], size)
+
+
+@blueprint.get("/v1/events/<event_id>")
+def get_event(event_id: str) -> dict[str, Any]:
+    """One event with its attempts; 404 `event_not_found`."""
+    try:
+        return _event(_outbox().get(_checked(event_id)))
+    except UnknownEventError as error:
+        raise _no_event(event_id) from error
+
+
+@blueprint.post("/v1/events/<event_id>/resend")
+def resend_event(event_id: str) -> dict[str, Any]:
+    """Deliver it (once more), under the same id, with a new day of attempts; 404 `event_not_found`."""
+    try:
+        _outbox().resend(_checked(event_id), time.time())
+        return _event(_outbox().get(event_id))
+    except UnknownEventError as error:
+        raise _no_event(event_id) from error
+
+
+def _checked(event_id: str) -> str:
+    if not _ID.fullmatch(event_id):
+        raise UnknownEventError(event_id)
+    return event_id
+
+
+def _outbox() -> Outbox:
+    return Outbox(services().connection)
+
+
+def _event(stored: StoredEvent) -> dict[str, Any]:
+    return {
+        "id": stored.event.id,
+        "object": "event",
+        "type": stored.event.type,
+        "created_at": stored.event.created_at,
+        "delivery": {
+            "status": stored.status,
+            "url": stored.url,
+            "attempts": stored.attempts,
+            "next_attempt_at": stored.next_attempt_at,
+            "ended_at": stored.ended_at,
+            "endpoint_gone": stored.endpoint_gone,
+            "history": [vars(attempt) for attempt in stored.history],
+        },
+    }
+
+
+def _no_job(job_id: str) -> errors.ErrorReply:
+    return errors.not_found(f"There is no job '{job_id[:100]}' (any more).", code="job_not_found")
+
+
+def _no_event(event_id: str) -> errors.ErrorReply:
+    return errors.not_found(f"There is no event '{event_id[:100]}' (any more).", code="event_not_found")

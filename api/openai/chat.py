@@ -1,0 +1,159 @@
+"""`POST /v1/chat/completions`: parse, hand over, wait (or not), answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, g, jsonify, request
+from pydantic import ValidationError
+
+from api import auth, client_socket, deadlines, job_object, params, tracing
+from api.errors import answer
+from api.openai import fields, model_names
+from api.services import Services, services
+from api.waiting import Wait
+from app import errors, ids
+from app.jobs.record import JobRecord, Status
+from app.jobs.waiters import place_of
+from app.openai.chat_request import ChatRequest
+from app.openai.extras import take_extras
+from app.outbound import ForbiddenTarget, check_url
+
+if TYPE_CHECKING:
+    from app.outcome import Outcome
+    from app.settings import Settings
+
+blueprint = Blueprint("chat", __name__)
+
+#: the kind of these jobs, and the first part of their events' types
+KIND = "chat.completion"
+MAX_IDEMPOTENCY_KEY = 255
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """What is left of a request once its job is in the queue. Small: hundreds of these wait."""
+
+    record: JobRecord
+    timeout_seconds: float
+    is_async: bool
+
+
+@blueprint.post("/v1/chat/completions")
+def create() -> Response:
+    """OpenAI's completion; with `Prefer: respond-async` or `callback_url` 202, the job object and its `Location`."""
+    here = services()
+    if _prefers_async():
+        return _accepted(here, _accept(here))
+    with here.waiting.place:
+        accepted = _accept(here)
+        if accepted.is_async:
+            return _accepted(here, accepted)
+        outcome = here.waiting.wait(
+            Wait(
+                record=accepted.record,
+                deadline_at=time.time() + accepted.timeout_seconds,
+                timeout_seconds=accepted.timeout_seconds,
+                is_gone=client_socket.is_gone(),
+            )
+        )
+    return _answer(outcome)
+
+
+def _answer(outcome: Outcome) -> Response:
+    response = answer(outcome.error) if outcome.error is not None else jsonify(outcome.body)
+    response.headers.update(outcome.headers)
+    return response
+
+
+def _accepted(here: Services, accepted: _Accepted) -> Response:
+    record = here.jobs.get(accepted.record.id) or accepted.record
+    response = jsonify(job_object.of(record, here.jobs))
+    response.status_code = 202
+    response.headers["Location"] = f"/v1/jobs/{record.id}"
+    if _prefers_async():
+        response.headers["Preference-Applied"] = "respond-async"
+    return response
+
+
+def _accept(here: Services) -> _Accepted:
+    """Check the request and put its job into the queue, or find the job that an earlier try of it has made."""
+    body = request.get_data(cache=False)
+    chat, claude_model = _parse(body, here.settings)
+    is_async = _prefers_async() or chat.callback_url is not None
+    seconds = deadlines.timeout_seconds(here.settings, is_async=is_async)
+    place = place_of(auth.caller(), request.path.encode() + b"\n" + body)
+    del body
+    record = _earlier_try(here, place) or _submit(here, chat, claude_model, seconds)
+    # An async job has a waiter that never leaves: no client that joins it can abandon it.
+    here.waiters.arrive(place, record.id, max(seconds, record.deadline_at - time.time()))
+    return _Accepted(record, seconds, is_async)
+
+
+def _parse(body: bytes, settings: Settings) -> tuple[ChatRequest, str]:
+    """The request and the Claude model it asks for. Raises `ErrorReply` (400, 404, 415)."""
+    sent = params.json_object(body)
+    kept, ignored = fields.decide(sent)
+    try:
+        chat = ChatRequest.model_validate(kept)
+    except ValidationError as error:
+        raise params.from_validation(error, kept) from error
+    tracing.name_ignored(ignored + take_extras(chat))
+    claude_model = model_names.resolve(chat.model, settings)
+    if chat.callback_url is not None:
+        try:
+            check_url(chat.callback_url, settings.callback_allowed_hosts)
+        except ForbiddenTarget as error:
+            raise errors.invalid_request(
+                str(error), param="callback_url", code="invalid_callback_url"
+            ) from error
+    return chat, claude_model
+
+
+def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float) -> JobRecord:
+    now = time.time()
+    record = JobRecord(
+        id=ids.new_completion_id(),
+        kind=KIND,
+        status=Status.QUEUED,
+        model=claude_model,
+        created_at=now,
+        deadline_at=now + seconds,
+        max_attempts=here.settings.max_attempts,
+        callback_url=chat.callback_url or "",
+        request_id=g.request_id,
+        metadata=chat.metadata or {},
+    )
+    payload: dict[str, Any] = chat.to_payload(claude_model)
+    return here.jobs.submit(record, payload, idempotency_key=_idempotency_key()).record
+
+
+def _earlier_try(here: Services, place: str) -> JobRecord | None:
+    """The job of this client's earlier try, if it lives or has an answer; an error is no reason not to try again."""
+    if request.headers.get("x-stainless-retry-count", "0") in ("", "0") or _idempotency_key() is not None:
+        return None
+    job_id = here.waiters.find(place)
+    record = here.jobs.get(job_id) if job_id is not None else None
+    return None if record is None or record.status in (Status.FAILED, Status.CANCELLED) else record
+
+
+def _idempotency_key() -> str | None:
+    """The client's key, made this caller's own: two callers may choose the same."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_IDEMPOTENCY_KEY:
+        raise errors.invalid_request(
+            f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY} characters.", param="Idempotency-Key"
+        )
+    return f"{auth.caller()}\n{request.path}\n{key}"
+
+
+def _prefers_async() -> bool:
+    """RFC 7240, the `respond-async` preference."""
+    sent = ",".join(request.headers.getlist("Prefer"))
+    return any(
+        preference.partition(";")[0].strip().lower() == "respond-async" for preference in sent.split(",")
+    )

@@ -1,0 +1,113 @@
+"""Every field of a chat request has a decision here. The code follows this table, and the documentation is made from it.
+
+Nothing is dropped in silence: a field is honoured, mapped to something of Claude's, ignored and named in the response
+header `x-nightshift-ignored`, or refused with a 400 that names it, because an answer would pretend that it was heeded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from app import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Decision(StrEnum):
+    """What becomes of a field."""
+
+    HONOURED = "honoured"
+    MAPPED = "mapped"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field's decision, and why, in words for the client."""
+
+    decision: Decision
+    note: str
+    #: values of a refused field that ask for nothing, beside null, false, 0 and what is empty
+    harmless: tuple[Any, ...] = ()
+
+    def asks_for_nothing(self, value: Any) -> bool:
+        """Whether a refused field may stand there with this value."""
+        return not value or any(value == one and type(value) is type(one) for one in self.harmless)
+
+
+def _table(decision: Decision, **notes: str) -> dict[str, Field]:
+    return {name: Field(decision, note) for name, note in notes.items()}
+
+
+FIELDS: Mapping[str, Field] = MappingProxyType(
+    _table(
+        Decision.HONOURED,
+        model="a Claude id, haiku, sonnet, opus, or a name of NIGHTSHIFT_MODEL_MAP",
+        messages="text, images as data URLs, files as data; roles system, developer, user, assistant, tool",
+        max_tokens="the smaller of the two caps counts",
+        max_completion_tokens="the smaller of the two caps counts",
+        temperature="a model that takes none answers with its own 400",
+        top_p="a model that takes none answers with its own 400",
+        stop="a string or up to 16",
+        response_format="text, json_object, json_schema; a schema that is none is a 400",
+        tools="functions; nothing is executed here",
+        tool_choice="none, auto, required, or one function",
+        parallel_tool_calls="false: one call at most",
+        metadata="shown in the job; 16 pairs of 64 and 512 characters",
+        store="outcomes are kept for NIGHTSHIFT_RESULT_TTL_SECONDS either way",
+        callback_url="ours: 202 at once, and a signed webhook when it is done",
+    )
+    | _table(Decision.MAPPED, reasoning_effort="to Claude's thinking; off unless asked for")
+    | _table(
+        Decision.IGNORED,
+        user="does not change the answer",
+        seed="Claude has none",
+        service_tier="there is one lane",
+        safety_identifier="does not change the answer",
+        prompt_cache_key="Claude caches by content",
+        prompt_cache_retention="Claude caches by content",
+        verbosity="Claude has none",
+        stream_options="belongs to stream",
+    )
+    | _table(
+        Decision.REFUSED,
+        stream="streaming is not offered yet: leave it out, or send 'Prefer: respond-async' and poll",
+        logprobs="Claude reports none",
+        top_logprobs="Claude reports none",
+        audio="Claude does not speak",
+        functions="it is deprecated: send tools",
+        function_call="it is deprecated: send tool_choice",
+        web_search_options="no tools are run here",
+        prediction="Claude takes none",
+        logit_bias="Claude takes none",
+        presence_penalty="Claude takes none",
+        frequency_penalty="Claude takes none",
+    )
+    | {
+        "n": Field(Decision.REFUSED, "one choice per request: send it several times", harmless=(1,)),
+        "modalities": Field(Decision.REFUSED, "only text comes out", harmless=(["text"],)),
+    }
+)
+
+
+def decide(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The fields that go on, and the names of those that had no effect. Raises `ErrorReply` for a refused one."""
+    kept: dict[str, Any] = {}
+    ignored: list[str] = []
+    for name, value in body.items():
+        if value is None:
+            continue
+        field = FIELDS.get(name)
+        if field is None or field.decision is Decision.IGNORED:
+            ignored.append(name)
+        elif field.decision is not Decision.REFUSED:
+            kept[name] = value
+        elif not field.asks_for_nothing(value):
+            code = "unsupported_value" if field.harmless or name == "stream" else "unsupported_parameter"
+            raise errors.invalid_request(f"'{name}' is not supported: {field.note}.", param=name, code=code)
+    return kept, ignored

@@ -1,0 +1,44 @@
+"""OpenAI's lists: `?limit=&after=`, and `{object: "list", data, first_id, last_id, has_more}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from app import errors
+
+DEFAULT_LIMIT = 20
+MAX_LIMIT = 100
+
+
+def limit() -> int:
+    """How many items are asked for. Raises `ErrorReply` (400)."""
+    sent = request.args.get("limit")
+    if sent is None:
+        return DEFAULT_LIMIT
+    if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and 1 <= int(sent) <= MAX_LIMIT):
+        raise errors.invalid_request(f"'limit' takes 1 to {MAX_LIMIT}.", param="limit", code="invalid_value")
+    return int(sent)
+
+
+def choice(name: str, allowed: tuple[str, ...]) -> str | None:
+    """The query's `name` if it is one of the allowed; None when it is not there. Raises `ErrorReply` (400)."""
+    sent = request.args.get(name)
+    if sent is not None and sent not in allowed:
+        raise errors.invalid_request(
+            f"'{name}' takes one of: {', '.join(allowed)}.", param=name, code="invalid_value"
+        )
+    return sent
+
+
+def page(items: list[dict[str, Any]], size: int) -> dict[str, Any]:
+    """The list object of up to `size` of the items; one item more than that says that there are more."""
+    data = items[:size]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": len(items) > size,
+    }

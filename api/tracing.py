@@ -1,0 +1,68 @@
+"""Each request has an id of ours: in the answer's `x-request-id`, in the job's record and in every line of the log about it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from flask import Flask, Response, g, request
+
+from app.ids import new_request_id
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
+_MAX_NAMED = 30
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Number the requests, and put on each answer the headers that all answers have."""
+
+    @app.before_request
+    def begin() -> None:
+        g.request_id = new_request_id()
+        g.began_at = time.monotonic()
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["x-request-id"] = g.request_id
+        if ignored := g.get("ignored"):
+            response.headers["x-nightshift-ignored"] = _as_header(ignored)
+        if settings.offline:
+            response.headers["x-nightshift-simulated"] = "true"
+        _log(response)
+        return response
+
+
+def name_ignored(names: list[str]) -> None:
+    """Tell the client in a header which of its fields had no effect."""
+    g.ignored = names
+
+
+def _as_header(names: list[str]) -> str:
+    # Clients choose these names: what could not be a header's value is only counted.
+    named = [name for name in names if _HEADER_NAME.fullmatch(name)][:_MAX_NAMED]
+    others = len(names) - len(named)
+    return ", ".join([*named, *([f"and {others} more"] if others else [])])
+
+
+def _log(response: Response) -> None:
+    sent = request.headers.get("X-Client-Request-Id") or request.headers.get("x-request-id") or ""
+    level = logging.DEBUG if request.method == "GET" and response.status_code < 400 else logging.INFO
+    log.log(
+        level,
+        "[REQUEST] id=%s client_id=%s %s %s status=%s ms=%.0f",
+        g.request_id,
+        sent if _CLIENT_ID.fullmatch(sent) else "-",
+        request.method,
+        quote(request.path[:200]),
+        response.status_code,
+        (time.monotonic() - g.began_at) * 1000,
+    )

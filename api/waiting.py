@@ -1,0 +1,196 @@
+"""A client waits for its job: until the outcome, its deadline, its own going away, or ours."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from api.listener import Listener
+from app import errors
+from app.connection import AWAY
+from app.gate import Cause, Closed, Gate
+from app.jobs import transitions
+from app.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from redis import Redis
+
+    from app.errors import ErrorReply
+    from app.jobs.record import JobRecord
+    from app.jobs.store import Jobs
+    from app.jobs.waiters import Waiters
+    from app.settings import Settings
+
+#: how long a waiter sleeps before it looks at its deadline, its client and the stop flag, seconds
+SLICE_SECONDS = 1.0
+#: how old the shared view of the gate may be, seconds
+GATE_SECONDS = 1.0
+#: advice when all places are taken, seconds
+BUSY_RETRY_SECONDS = 5.0
+#: when this process stops, the jobs of its clients live on for so long: the clients are told to come back, seconds
+STOP_GRACE_SECONDS = 60.0
+STOP_RETRY_SECONDS = 2.0
+#: two deadlines this close are the same one, seconds
+_SAME_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One client's wait for one job."""
+
+    record: JobRecord
+    #: seconds since the epoch
+    deadline_at: float
+    #: what the client asked for, for the message when it was not enough
+    timeout_seconds: float
+    #: whether the client has hung up
+    is_gone: Callable[[], bool]
+
+    @property
+    def owns_job(self) -> bool:
+        """Whether the job's time ends with this wait. A job that was joined may have longer, and others who wait."""
+        return self.record.deadline_at <= self.deadline_at + _SAME_SECONDS
+
+
+class Waiting:
+    """All waits of this process. `with waiting.place:` takes one of the places, or raises 429 `too_many_waiting`."""
+
+    def __init__(self, connection: Redis, settings: Settings, jobs: Jobs, waiters: Waiters) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._jobs = jobs
+        self._waiters = waiters
+        self._gate = _SharedGate(connection)
+        self._is_stopped = False
+        self.listener = Listener(connection, settings.redis_url or "")
+        self.place = _Places(settings.max_waiting)
+
+    def stop(self) -> None:
+        """Send all clients away within a second. Safe to call from a signal handler."""
+        self._is_stopped = True
+        self.listener.stop()
+
+    def wait(self, wait: Wait) -> Outcome:
+        """The job's outcome. Raises `ErrorReply` when the wait ends before the job does."""
+        job_id = wait.record.id
+        event = self.listener.register(job_id)
+        try:
+            # The job may have ended before we registered: nobody would wake us for it.
+            outcome = self._jobs.outcome(job_id)
+            while outcome is None:
+                outcome = self._look_after_slice(wait, event)
+            return outcome
+        finally:
+            self.listener.forget(job_id, event)
+
+    def _look_after_slice(self, wait: Wait, event: threading.Event) -> Outcome | None:
+        left = wait.deadline_at - time.time()
+        if event.wait(max(0.0, min(SLICE_SECONDS, left))):
+            event.clear()
+            return self._jobs.outcome(wait.record.id)
+        if self._is_stopped:
+            self._leave(wait, STOP_GRACE_SECONDS)
+            raise errors.unavailable(
+                "The server is stopping. Try again.", "server_stopping", STOP_RETRY_SECONDS
+            )
+        if wait.is_gone():
+            self._leave(wait, self._settings.abandon_grace_seconds)
+            raise errors.client_left()
+        closed = self._gate.read()
+        if time.time() >= wait.deadline_at:
+            return self._give_up(
+                wait, _login_required(closed) or errors.deadline_exceeded(wait.timeout_seconds)
+            )
+        if closed is not None and closed.cause is Cause.USAGE_LIMIT and closed.until > wait.deadline_at:
+            return self._refuse_waiting(wait, _usage_limit(closed))
+        return None
+
+    def _give_up(self, wait: Wait, error: ErrorReply) -> Outcome:
+        """The deadline has passed: the job ends with `error`, unless its outcome came in the same moment."""
+        if not wait.owns_job:
+            self._leave(wait, 0.0)
+            return Outcome(error=error)
+        self._jobs.cancel(wait.record.id, error)
+        return self._jobs.outcome(wait.record.id) or Outcome(error=error)
+
+    def _refuse_waiting(self, wait: Wait, error: ErrorReply) -> Outcome | None:
+        """The gate opens too late for this client. A job that runs already is let finish, and waited for."""
+        job_id = wait.record.id
+        if not wait.owns_job:
+            self._leave(wait, 0.0)
+            return Outcome(error=error)
+        ttl = self._settings.result_ttl_seconds
+        transitions.fail_waiting(self._connection, job_id, error, ttl_seconds=ttl)
+        return self._jobs.outcome(job_id)
+
+    def _leave(self, wait: Wait, grace_seconds: float) -> None:
+        # With Redis away nobody can be told; the job's own deadline ends it then.
+        with suppress(*AWAY):
+            self._waiters.leave(wait.record.id, abandon_at=time.time() + grace_seconds)
+
+
+class _Places:
+    """A limited number of places, entered without waiting."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._free = threading.BoundedSemaphore(limit) if limit else None
+
+    def __enter__(self) -> None:
+        if self._free is None or not self._free.acquire(blocking=False):
+            raise errors.rate_limited(
+                f"{self._limit} requests wait here already (NIGHTSHIFT_MAX_WAITING)."
+                " Try again, or send 'Prefer: respond-async' and poll.",
+                "too_many_waiting",
+                BUSY_RETRY_SECONDS,
+            )
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self._free is not None:
+            self._free.release()
+
+
+class _SharedGate:
+    """The gate as it was at most a second ago: hundreds of waiters ask, one of them reads."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._gate = Gate(connection)
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._closed: Closed | None = None
+
+    def read(self) -> Closed | None:
+        with self._lock:
+            if time.monotonic() - self._read_at >= GATE_SECONDS:
+                self._read_at = time.monotonic()
+                # With Redis away the last view has to do: whoever waits goes on waiting.
+                with suppress(*AWAY):
+                    self._closed = self._gate.read()
+            return self._closed
+
+
+def _usage_limit(closed: Closed) -> ErrorReply:
+    reset = datetime.fromtimestamp(closed.until, UTC)
+    return errors.rate_limited(
+        f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, after this"
+        " request's deadline. Send 'Prefer: respond-async' to have it wait.",
+        "usage_limit_reached",
+        max(1.0, closed.until - time.time()),
+    )
+
+
+def _login_required(closed: Closed | None) -> ErrorReply | None:
+    if closed is None or closed.cause is not Cause.LOGIN:
+        return None
+    return errors.unavailable(
+        f"Claude's login does not work ({closed.reason}). The workers wait for a working one.",
+        "login_required",
+        60.0,
+    )
