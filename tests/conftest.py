@@ -1,0 +1,38 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+
+from tests.redis_server import RedisForTests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def _redis_for_session() -> Iterator[RedisForTests]:
+    server = RedisForTests()
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def redis_url(_redis_for_session: RedisForTests) -> str:
+    """The URL of a private, empty Redis."""
+    with Redis.from_url(_redis_for_session.url) as client:
+        client.flushall()
+    return _redis_for_session.url
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisForTests]:
+    """A Redis of this test's own, started, to be stopped and started at will."""
+    server = RedisForTests()
+    server.start()
+    yield server
+    server.close()
