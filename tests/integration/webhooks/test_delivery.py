@@ -105,17 +105,21 @@ def test_retry_after(connection: Redis, receiver: Receiver, context: CallbackCon
 
 
 def drip_head(handler: BaseHTTPRequestHandler, receiver: Receiver) -> None:
-    """Headers without end, a few bytes at a time."""
+    """Five seconds of headers, a few bytes at a time."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-    while not receiver.over.wait(0.05):
+    for _ in range(100):
+        if receiver.over.wait(0.05):
+            return
         handler.wfile.write(b"X-Drip: 1\r\n")
 
 
 def drip_body(handler: BaseHTTPRequestHandler, receiver: Receiver) -> None:
-    """A body without end, a byte at a time."""
+    """Five seconds of body, a byte at a time."""
     handler.send_response(200)
     handler.end_headers()
-    while not receiver.over.wait(0.05):
+    for _ in range(100):
+        if receiver.over.wait(0.05):
+            return
         handler.wfile.write(b".")
 
 
@@ -147,7 +151,7 @@ def test_huge_answer_is_bounded(connection: Redis, receiver: Receiver, context: 
         nonlocal sent
         handler.send_response(500)
         handler.end_headers()
-        while not receiver.over.is_set():
+        while not receiver.over.is_set() and sent < 1 << 30:
             sent += handler.wfile.write(b"x" * 65536)
 
     receiver.script = [flood]
