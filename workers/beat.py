@@ -11,7 +11,7 @@ import os
 import threading
 import time
 
-from app.worker_status import WorkerRow
+from app.worker_status import WorkerState, WorkerStatus
 from rq.utils import now, utcformat
 
 from app import worker_status
@@ -91,16 +91,17 @@ class Beat:
         pipe.hset(key, mapping={"state": self.rq_state, "last_heartbeat": utcformat(now())})
         pipe.expire(key, _RQ_KEY_SECONDS)
         pipe.execute()
-        worker_status.write(self._connection, self._row(run), ttl_seconds=2 * self._settings.lease_seconds)
+        worker_status.write(self._connection, self._status(run))
 
-    def _row(self, run: Run | None) -> WorkerRow:
+    def _status(self, run: Run | None) -> WorkerStatus:
         found = self._invoker.status()
-        return WorkerRow(
+        waiting = _WAITING_STATES.get(self.waiting_for)
+        return WorkerStatus(
             name=self._name,
-            state=_WAITING_STATES.get(self.waiting_for) or ("busy" if run else str(found.state)),
+            state=waiting or (WorkerState.BUSY if run else _STATES.get(found.state, WorkerState.UNAVAILABLE)),
             reason=self.waiting_for or found.reason,
             job=run.record.id if run else "",
-            job_started_at=run.record.started_at if run else None,
+            job_started_at=(run.record.started_at or 0.0) if run else 0.0,
             turns=found.turns,
             turns_total=found.turns_total,
             restarts=dict(found.restarts),
@@ -111,8 +112,8 @@ class Beat:
             login=found.login,
             pid=os.getpid(),
             started_at=self._started_at,
-            beat_at=time.time(),
         )
 
 
-_WAITING_STATES = {"usage_limit": "limited", "login": "waiting_for_login"}
+_WAITING_STATES = {"usage_limit": WorkerState.LIMITED, "login": WorkerState.WAITING_FOR_LOGIN}
+_STATES: dict[str, WorkerState] = {str(state): state for state in WorkerState}
