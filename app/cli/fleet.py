@@ -1,0 +1,33 @@
+"""Keeps like processes running that share somebody else's Redis."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from app import logs
+from app.stack import redis_server
+from app.stack.errors import Stopped
+from app.stack.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.settings import Settings
+    from app.stack.process import ProcessSpec
+
+    Work = Sequence[tuple[str, float, Callable[[], object]]]
+
+
+def supervise(
+    settings: Settings, name: str, specs: Sequence[ProcessSpec], work: Callable[[Settings], Work] = lambda _: ()
+) -> int:
+    """Run them, and the periodic work, until a signal comes. The exit status."""
+    logs.configure(settings, name)
+    redis_server.check_external(settings.redis_url or "")
+    with Supervisor() as supervisor, contextlib.suppress(Stopped):
+        supervisor.start(specs)
+        for label, seconds, call in work(settings):
+            supervisor.every(seconds, call, label)
+        supervisor.wait()
+    return 0

@@ -1,0 +1,66 @@
+"""Reads the command line and hands over to the subcommand's module."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Protocol, cast
+
+from app.settings import SettingsError
+from app.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: each is a module of this package; they import what is heavy only in `run`
+SUBCOMMANDS = ("up", "worker", "api", "callbacks", "version")
+
+
+class Subcommand(Protocol):
+    """What a subcommand's module has."""
+
+    HELP: str
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare its options."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it. The exit status: 0 done, 1 it failed, 2 it was asked for in a wrong way.
+
+        `SettingsError` and `StackError` are shown to the user as they are.
+        """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point of `nightshift`."""
+    args = _parser().parse_args(argv)
+    try:
+        return cast("Subcommand", args.subcommand).run(args)
+    except SettingsError as error:
+        print(f"nightshift: {error}", file=sys.stderr)
+        return 2
+    except StackError as error:
+        print(f"nightshift: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nightshift", description="An OpenAI-compatible gateway to Claude with a queue."
+    )
+    parser.add_argument("--version", action="version", version=version("claude-nightshift"))
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name in SUBCOMMANDS:
+        subcommand = cast("Subcommand", import_module(f"app.cli.{name}"))
+        subparser = subparsers.add_parser(name, help=subcommand.HELP, description=subcommand.HELP)
+        subcommand.arguments(subparser)
+        subparser.set_defaults(subcommand=subcommand)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

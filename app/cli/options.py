@@ -1,0 +1,88 @@
+"""Options that several subcommands share, and the checks that come before anything is started."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from app.settings import Settings, SettingsError
+from app.stack import probe
+
+if TYPE_CHECKING:
+    from app.login import Login
+
+#: settings that may come from an option of the same name
+_NAMES = ("host", "port", "workers", "data_dir", "offline")
+
+NO_LOGIN = """\
+There is no login for Claude. One of these is enough:
+    export ANTHROPIC_API_KEY=...          a key from the Claude Console
+    export ANTHROPIC_AUTH_TOKEN=...       a token for a gateway of your own (with ANTHROPIC_BASE_URL)
+    export CLAUDE_CODE_OAUTH_TOKEN=...    a subscription's token, made by `claude setup-token`
+    claude                                log in once with the Claude Code command; its login is found
+To try Nightshift without any: add --offline. Answers are then simulated."""
+
+
+def address(parser: argparse.ArgumentParser) -> None:
+    """Where the API listens."""
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1); others need NIGHTSHIFT_API_KEYS")
+    parser.add_argument("--port", type=_port, help="port to listen on (default 8204); 0: any that is free")
+
+
+def data_dir(parser: argparse.ArgumentParser) -> None:
+    """Where state lives."""
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where state lives (default ~/.nightshift)")
+
+
+def count(text: str) -> int:
+    """A number of processes."""
+    number = int(text)
+    if not 1 <= number <= 256:
+        raise argparse.ArgumentTypeError("takes 1 to 256")
+    return number
+
+
+def settings(args: argparse.Namespace, **overrides: Any) -> Settings:
+    """The environment's settings, with what the command line says on top. Raises `SettingsError`."""
+    given = {name: getattr(args, name, None) for name in _NAMES}
+    return Settings.from_environment(**(given | overrides))
+
+
+def require_redis(found: Settings) -> None:
+    """Parts that run alone meet in a Redis of the user's."""
+    if not found.redis_url:
+        fail("REDIS_URL is not set. Parts that run alone meet in one Redis; `nightshift up` brings its own.")
+
+
+def check_exposure(found: Settings) -> None:
+    """Without keys, nobody but this machine's users may reach the API."""
+    if not found.api_keys and not probe.is_loopback(found.host):
+        fail(
+            f"--host {found.host} would let others use your Claude login. Set NIGHTSHIFT_API_KEYS to one or more keys,"
+            " comma-separated, which clients then send as 'Authorization: Bearer KEY'; or listen on 127.0.0.1."
+        )
+
+
+def require_login(found: Settings) -> Login | None:
+    """The login that Claude's processes will use; None when offline, which needs none. Raises `SettingsError`."""
+    if found.offline:
+        return None
+    from app.login import login_in_use  # noqa: PLC0415 - only what needs a login looks for one
+
+    login = login_in_use(found)
+    if login is None:
+        fail(NO_LOGIN)
+    return login
+
+
+def fail(message: str) -> NoReturn:
+    """Refuse what was asked for: exit status 2."""
+    raise SettingsError(message)
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("takes 0 to 65535")
+    return number

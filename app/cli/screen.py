@@ -1,0 +1,50 @@
+"""The one screen that `nightshift up` shows when everything runs."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from app.stack import probe
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+OFFLINE = "OFFLINE: answers are simulated. No request leaves this machine; without --offline Claude answers."
+
+
+def url(settings: Settings) -> str:
+    """Where this machine finds the API."""
+    host = probe.reachable(settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def text(settings: Settings, login: str | None, new_secret: str | None, *, embedded: bool) -> str:
+    """What runs where, and how to try it. `new_secret`: made at this start, shown this once."""
+    base = url(settings)
+    rows = [
+        ("API", f"{base}/v1"),
+        ("Dashboard", f"{base}/rq/"),
+        ("Health", f"{base}/health"),
+        ("Login", "none needed (offline)" if settings.offline else login or "unknown"),
+        ("Workers", str(settings.workers)),
+        ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),
+    ]
+    if new_secret:
+        rows.append(("Webhooks", f"signed with {new_secret}"))
+        rows.append(("", f"made just now, kept in {settings.data_dir / 'webhook-secret'}, not shown again"))
+    lines = ["", "Nightshift is up." + (f"  {OFFLINE}" if settings.offline else ""), ""]
+    lines += [f"  {name:<10} {value}" for name, value in rows]
+    lines += ["", "Try it:", "", *_curl(settings, base), "", "Ctrl-C ends it.", ""]
+    return "\n".join(lines)
+
+
+def _curl(settings: Settings, base: str) -> list[str]:
+    body = '{"model": "haiku", "messages": [{"role": "user", "content": "Say hello."}]}'
+    key = ["    -H 'Authorization: Bearer ONE-OF-NIGHTSHIFT_API_KEYS' \\"] if settings.api_keys else []
+    return [
+        f"  curl {shlex.quote(base + '/v1/chat/completions')} \\",
+        *key,
+        "    -H 'Content-Type: application/json' \\",
+        f"    -d '{body}'",
+    ]

@@ -1,0 +1,127 @@
+"""`nightshift up`: everything, in the foreground."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app import logs
+from app.cli import options, screen
+from app.stack import data_dir, hooks, plan, probe, redis_server, secrets
+from app.stack.errors import StackError, Stopped
+from app.stack.leftovers import Record
+from app.stack.lock import DataDirLock
+from app.stack.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import argparse
+
+    from app.settings import Settings
+    from app.stack.redis_server import RedisServer
+
+HELP = "Start everything in the foreground: Redis, the API, the workers, callbacks. Ctrl-C ends it."
+
+#: a worker that takes longer to be ready goes on by itself; the screen is shown without it, seconds
+_WORKER_READY_SECONDS = 30.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything else is set by variables."""
+    options.address(parser)
+    parser.add_argument(
+        "--workers", type=options.count, metavar="N", help="workers, each with one Claude process (default 2)"
+    )
+    options.data_dir(parser)
+    parser.add_argument(
+        "--offline", action="store_const", const=True, help="simulate Claude's answers: needs no login and no network"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check everything that can be checked, then start, show one screen, and stay until a signal comes."""
+    settings = options.settings(args)
+    options.check_exposure(settings)
+    settings = replace(settings, data_dir=data_dir.prepare(settings.data_dir))
+    logs.configure(settings, "nightshift")
+    # A port to be chosen is chosen first: the lock says where this Nightshift is found. A given one is looked at later,
+    # so that a second start hears of the first one and not of its port.
+    if settings.port == 0:
+        settings = replace(settings, port=probe.claim_port(settings.host, 0))
+    with DataDirLock(settings.data_dir, screen.url(settings)):
+        login = options.require_login(settings)
+        probe.claim_port(settings.host, settings.port)
+        secret, is_new = secrets.webhook_secret(settings)
+        settings = replace(settings, webhook_secret=secret)
+        server = None if settings.redis_url else redis_server.place(settings.data_dir)
+        if server is None:
+            redis_server.check_external(settings.redis_url or "")
+        else:
+            settings = replace(settings, redis_url=server.url)
+        shown = screen.text(
+            settings, login.description if login else None, secret if is_new else None, embedded=server is not None
+        )
+        try:
+            _keep_up(settings, server, shown)
+        finally:
+            if server:
+                server.remove_traces()
+    say("Stopped.")
+    return 0
+
+
+def _keep_up(settings: Settings, server: RedisServer | None, shown: str) -> None:
+    """Start in order, show the screen, stay. Everything has ended when this returns or raises."""
+    record = Record(settings.data_dir / "processes.json")
+    with Supervisor(say, record) as supervisor, contextlib.suppress(Stopped):
+        try:
+            _start(supervisor, settings, server)
+            show(shown)
+            supervisor.wait()
+        except StackError as error:
+            say(f"nightshift: {error}")
+            say("Stopping what has been started ...")
+            raise StackError("the start failed; the reason is above.") from error
+        finally:
+            if supervisor.stopping:
+                say("Stopping: what runs is finished or goes back to the queue (Ctrl-C again: at once) ...")
+
+
+def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | None) -> None:
+    if server:
+        say("Starting Redis ...")
+        server.end_leftover()
+        supervisor.start([plan.redis(server, os.environ)])
+    simulator_url = None
+    if settings.offline:
+        say("Starting the simulator (offline) ...")
+        port_file = settings.data_dir / "simulator.port"
+        supervisor.start([plan.simulator(port_file, os.environ)])
+        simulator_url = f"http://127.0.0.1:{port_file.read_text().strip()}"
+    say(f"Starting the API and {settings.workers} worker{'s' if settings.workers > 1 else ''} ...")
+    env = plan.environment(settings, os.environ, simulator_url)
+    workers = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
+    callbacks = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
+    supervisor.start([plan.api(settings, env), *workers, *callbacks])
+    for name, seconds, work in hooks.maintenance(settings):
+        supervisor.every(seconds, work, name)
+    if not supervisor.wait(
+        lambda: probe.status(settings.host, settings.port, "/health/ready") == 200, _WORKER_READY_SECONDS
+    ):
+        if supervisor.stopping:
+            raise Stopped
+        say("No worker is ready yet; they keep trying, and the lines above or /health say why.")
+
+
+def say(line: str) -> None:
+    """Progress, on stderr. A terminal that was closed is no reason to fail."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """The screen, on stdout."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)

@@ -1,0 +1,32 @@
+"""`nightshift worker`: workers alone, for containers and further machines."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app.cli import fleet, options
+from app.stack import data_dir, hooks, plan
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "Run workers alone, against the Redis that REDIS_URL names."
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """How many."""
+    parser.add_argument("--count", type=options.count, metavar="N", help="workers, each with one Claude process")
+    options.data_dir(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Supervise them until a signal comes, and bring back the jobs of dead ones, here and elsewhere."""
+    settings = options.settings(args, workers=args.count)
+    options.require_redis(settings)
+    options.require_login(settings)
+    settings = replace(settings, data_dir=data_dir.prepare(settings.data_dir))
+    env = plan.environment(settings, os.environ)
+    specs = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
+    return fleet.supervise(settings, "worker-supervisor", specs, hooks.maintenance)

@@ -1,0 +1,45 @@
+"""The data dir: private to its user, and writable, or the start says why not."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from app.stack.errors import StackError
+
+
+def prepare(data_dir: Path) -> Path:
+    """Make the directory (mode 0700) and try to write there. Its absolute path; raises `StackError`."""
+    path = Path(os.path.abspath(data_dir.expanduser()))  # noqa: PTH100 - resolve() would follow the user's symlinks
+    try:
+        private(path)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise StackError(
+            f"The data dir {path} can't be used: {error.strerror}. Name another with --data-dir or NIGHTSHIFT_DATA_DIR."
+        ) from error
+    return path
+
+
+def private(path: Path) -> Path:
+    """A directory that nobody else can look into; made when it is missing."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_uid == os.geteuid() and path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file of mode 0600, whole or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

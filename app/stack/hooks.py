@@ -1,0 +1,39 @@
+"""Where the supervisor meets the jobs: what it does when a worker dies, and what it does all the time.
+
+The only module here that knows of jobs. Both functions run in threads of the supervisor; what they raise is logged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.settings import Settings
+
+#: how often leases, retries, deadlines and the outbox are looked at, seconds
+MAINTENANCE_SECONDS = 1.0
+
+
+def release_worker(settings: Settings, worker_name: str) -> None:
+    """The process of this RQ worker has ended, asked for or not: its jobs go back to the queue at once."""
+    from app.connection import connect  # noqa: PLC0415 - `nightshift version` and its like need no queue
+    from app.jobs.recovery import release_worker as release  # noqa: PLC0415
+
+    with connect(_url(settings)) as connection:
+        release(connection, settings, worker_name)
+
+
+def maintenance(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:
+    """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own."""
+    from app.connection import connect  # noqa: PLC0415 - see above
+    from app.jobs.recovery import Maintenance  # noqa: PLC0415
+
+    return [("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings).run_once)]
+
+
+def _url(settings: Settings) -> str:
+    if settings.redis_url is None:
+        raise ValueError("the settings name no Redis; the supervisor fills in the embedded one's address")
+    return settings.redis_url

@@ -1,0 +1,63 @@
+"""Looks at addresses: is something there, does it answer, may we have it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+
+from app.stack.errors import StackError
+
+_SECONDS = 1.0
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something accepts connections there."""
+    with contextlib.suppress(OSError), socket.create_connection((reachable(host), port), timeout=_SECONDS):
+        return True
+    return False
+
+
+def status(host: str, port: int, path: str) -> int | None:
+    """The HTTP status that a GET of the path is answered with; None: no answer."""
+    client = http.client.HTTPConnection(reachable(host), port, timeout=_SECONDS)
+    try:
+        client.request("GET", path)
+        return client.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        client.close()
+
+
+def reachable(host: str) -> str:
+    """An address to connect to for one that means `every address of this machine`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def claim_port(host: str, port: int) -> int:
+    """Check that we can listen there; 0 finds a free port. Raises `StackError` saying why not."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return int(probe.getsockname()[1])
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StackError(
+            f"Can't listen on {host} port {port}: {reason}. Choose others with --host and --port."
+        ) from error
