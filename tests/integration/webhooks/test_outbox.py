@@ -18,8 +18,8 @@ from app.webhooks import outbox
 from app.webhooks.dispatch import MAX_QUEUED, dispatch_due
 from app.webhooks.events import CHAT_COMPLETION_COMPLETED, Event
 from app.webhooks.outbox import DISPATCH_SECONDS, MAX_HISTORY, Attempt, Outbox, UnknownEventError
-from tests.integration.webhooks.conftest import wait_until
 from tests.integration.webhooks.receiver import Receiver, running, status
+from tests.redis_server import wait_until
 from workers.callbacks.tasks import deliver_event
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from workers.callbacks.context import CallbackContext
 
 URL = "https://hooks.example/"
-EVENT_KEYS = "nightshift:event*"
 
 
 def store(connection: Redis, url: str = URL, *, now: float | None = None) -> Event:
@@ -93,13 +92,13 @@ def test_due_again_when_nothing_happens(connection: Redis, box: Outbox) -> None:
     assert box.take_due(1000 + DISPATCH_SECONDS, 10) == [(event.id, 0)]
 
 
-def test_only_one_claims(connection: Redis, redis_server: str) -> None:
+def test_only_one_claims(connection: Redis, redis_url: str) -> None:
     """Of many processes at once one makes the attempt."""
     event = store(connection)
     barrier = threading.Barrier(8)
 
     def claim(_: int) -> bool:
-        with Redis(unix_socket_path=redis_server) as own:
+        with Redis.from_url(redis_url) as own:
             barrier.wait()
             return Outbox(own).claim(event.id, 1000, lease_seconds=10) is not None
 
