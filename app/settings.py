@@ -68,9 +68,9 @@ class Settings:
     #: how many workers `nightshift up` and `nightshift worker` start; each holds one Claude process
     workers: int = 2
     #: comma-separated keys that clients send as `Authorization: Bearer KEY`; none: loopback only
-    api_keys: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
     #: `whsec_` + base64; signs callbacks. Made at the first start and kept in the data dir when not set
-    webhook_secret: str | None = None
+    webhook_secret: str | None = field(default=None, repr=False)
     #: comma-separated host names that callbacks may go to although they are not public addresses
     callback_allowed_hosts: tuple[str, ...] = ()
     #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "sonnet"}

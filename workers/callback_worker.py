@@ -17,6 +17,7 @@ from app.connection import connect_blocking
 from app.jobs import tickets
 from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent
+from app.webhooks.signing import WebhookSecretError
 from workers.callbacks.context import CallbackContext, install
 
 
@@ -46,7 +47,10 @@ def main(argv: list[str] | None = None) -> int:
     if settings.redis_url is None:
         sys.exit("REDIS_URL is not set: `nightshift up` and `nightshift callbacks` set it.")
     connection = connect_blocking(settings.redis_url)
-    context = CallbackContext.create(connection, settings)
+    try:
+        context = CallbackContext.create(connection, settings)
+    except WebhookSecretError as error:
+        sys.exit(f"NIGHTSHIFT_WEBHOOK_SECRET: {error}")
     install(context)
     CallbackWorker(
         [tickets.queue(connection, tickets.CALLBACK_QUEUE)],
@@ -56,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         worker_ttl=20,
         log_job_description=False,
     ).work()
-    context.close(settings.callback_timeout_seconds)
+    # What still runs after that is due again when its claim ends.
+    context.close(settings.stop_grace_seconds)
     return 0
 
 

@@ -15,6 +15,10 @@ from workers.claude import Profile, Prompt
 from workers.translate.parts import blocks_of, text_of
 
 
+#: Claude's effort for OpenAI's `reasoning_effort`; the others, and none at all, mean no thinking
+EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+
+
 @dataclass(frozen=True)
 class Call:
     """What the invoker is asked."""
@@ -23,8 +27,9 @@ class Call:
     prompt: Prompt
 
 
-def to_claude(request: dict[str, Any]) -> Call:
-    """Translate a request that the API accepted. Raises `ErrorReply` (400) for what Claude has no form for."""
+def to_claude(payload: dict[str, Any]) -> Call:
+    """Translate a job's payload (`ChatRequest.to_payload`). Raises `ErrorReply` (400) for what Claude has no form for."""
+    request = payload["request"]
     system, turns = _split(request["messages"])
     if not turns or turns[-1]["role"] != "user":
         raise errors.invalid_request(
@@ -33,9 +38,9 @@ def to_claude(request: dict[str, Any]) -> Call:
     content = turns[-1]["content"]
     return Call(
         Profile(
-            model=request["model"],
+            model=payload["claude_model"],
             system=system,
-            effort=request.get("reasoning_effort"),
+            effort=EFFORTS.get(request.get("reasoning_effort", "none")),
             extra_body=json.dumps(_extra_body(request), sort_keys=True, separators=(",", ":")),
         ),
         Prompt(
@@ -69,11 +74,11 @@ def _as_blocks(content: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _extra_body(request: dict[str, Any]) -> dict[str, Any]:
     """The parameters that the SDK has no name for; they are merged into each API request."""
     body: dict[str, Any] = {}
-    cap = request.get("max_completion_tokens") or request.get("max_tokens")
-    if cap is not None:
-        body["max_tokens"] = cap
+    caps = [request[name] for name in ("max_completion_tokens", "max_tokens") if name in request]
+    if caps:
+        body["max_tokens"] = min(caps)
     for name in ("temperature", "top_p"):
-        if request.get(name) is not None:
+        if name in request:
             body[name] = request[name]
     stop = request.get("stop")
     if stop:

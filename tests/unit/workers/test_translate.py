@@ -1,0 +1,145 @@
+"""OpenAI's request as a call of Claude, and Claude's answer as OpenAI's completion."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from app.errors import ErrorReply
+from app.jobs.record import JobRecord, Status
+from workers.claude.answer import Answer
+from workers.translate import to_claude, to_openai
+
+
+def payload(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"claude_model": "sonnet", "request": {"model": "gpt-4o", "messages": list(messages), **fields}}
+
+
+def user(content: Any = "hello") -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def test_a_single_prompt_stays_a_plain_text() -> None:
+    """One user message is the prompt, to the letter, with no history and no system text."""
+    call = to_claude(payload(user("  /clear @/etc/passwd \n")))
+    assert (call.prompt.content, call.prompt.history, call.profile.system) == ("  /clear @/etc/passwd \n", (), None)
+
+
+def test_system_and_developer_text_go_to_the_system_slot() -> None:
+    """System and developer messages, wherever they stand, make the system text in their order."""
+    call = to_claude(
+        payload({"role": "system", "content": "A"}, user(), {"role": "developer", "content": [{"type": "text", "text": "B"}]})
+    )
+    assert call.profile.system == "A\n\nB"
+    assert call.prompt.content == "hello"
+
+
+def test_a_conversation_keeps_its_roles() -> None:
+    """Earlier turns are history with their true roles; neighbours of one role are one turn."""
+    call = to_claude(payload(user("1"), {"role": "assistant", "content": "2"}, user("3"), user("4")))
+    assert call.prompt.history == ({"role": "user", "content": "1"}, {"role": "assistant", "content": "2"})
+    assert [block["text"] for block in call.prompt.wire_content()] == ["3", "4"]  # type: ignore[index]
+
+
+def test_tool_calls_and_results_are_replayed_as_such() -> None:
+    """An assistant's call becomes a tool_use block and its result a tool_result of the same id."""
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    call = to_claude(
+        payload(
+            user(),
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "c1", "content": "42"},
+        )
+    )
+    assert call.prompt.history[1]["content"] == [{"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}]
+    assert call.prompt.content == ({"type": "tool_result", "tool_use_id": "c1", "content": "42"},)
+
+
+def test_arguments_that_are_no_json_are_the_callers_fault() -> None:
+    """A tool call whose arguments can't be read is a 400 that says so."""
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    with pytest.raises(ErrorReply) as refused:
+        to_claude(payload(user(), {"role": "assistant", "tool_calls": [called]}, user()))
+    assert refused.value.status == 400
+
+
+def test_images_and_documents_are_passed_on() -> None:
+    """A data URL becomes an image or document block with the same bytes."""
+    call = to_claude(
+        payload(
+            user(
+                [
+                    {"type": "text", "text": "look"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}},
+                    {"type": "file", "file": {"file_data": "data:application/pdf;base64,REVG", "filename": "a.pdf"}},
+                ]
+            )
+        )
+    )
+    kinds = [block["type"] for block in call.prompt.wire_content()]  # type: ignore[index]
+    assert kinds == ["text", "image", "document"]
+
+
+def test_sampling_goes_into_the_request_body() -> None:
+    """temperature, top_p, stop and the smaller of the two caps are given to the API as its own parameters."""
+    call = to_claude(
+        payload(user(), temperature=0, top_p=0.5, stop="END", max_tokens=100, max_completion_tokens=50)
+    )
+    assert json.loads(call.profile.extra_body) == {
+        "max_tokens": 50,
+        "stop_sequences": ["END"],
+        "temperature": 0,
+        "top_p": 0.5,
+    }
+
+
+def test_a_conversation_that_ends_with_the_assistant_is_refused() -> None:
+    """There must be something to answer."""
+    with pytest.raises(ErrorReply, match="last message"):
+        to_claude(payload(user(), {"role": "assistant", "content": "x"}))
+
+
+def record() -> JobRecord:
+    return JobRecord(
+        id="chatcmpl-1", kind="chat.completion", status=Status.IN_PROGRESS, model="sonnet", created_at=1.5, deadline_at=9
+    )
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "finish_reason"),
+    [("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("tool_use", "tool_calls")],
+)
+def test_finish_reason_is_true(stop_reason: str, finish_reason: str) -> None:
+    """Each of Claude's stop reasons has OpenAI's word."""
+    answer = Answer(text="x", stop_reason=stop_reason, model="m", usage={}, cost_usd=None)
+    body = to_openai(answer, to_claude(payload(user())), record()).body
+    assert body is not None and body["choices"][0]["finish_reason"] == finish_reason
+
+
+def test_usage_is_what_was_reported() -> None:
+    """Cached and written prompt tokens count as prompt tokens, thinking as reasoning tokens; nothing is made up."""
+    usage = {
+        "input_tokens": 5,
+        "cache_read_input_tokens": 7,
+        "cache_creation_input_tokens": 11,
+        "output_tokens": 13,
+        "output_tokens_details": {"thinking_tokens": 3},
+    }
+    answer = Answer(text="x", stop_reason="end_turn", model="m", usage=usage, cost_usd=0.25)
+    outcome = to_openai(answer, to_claude(payload(user())), record())
+    assert outcome.body is not None
+    found = outcome.body["usage"]
+    assert (found["prompt_tokens"], found["completion_tokens"], found["total_tokens"]) == (23, 13, 36)
+    assert found["prompt_tokens_details"]["cached_tokens"] == 7
+    assert found["completion_tokens_details"]["reasoning_tokens"] == 3
+    assert outcome.headers["x-nightshift-cost-usd"] == "0.250000"
+
+
+def test_a_refusal_is_a_refusal() -> None:
+    """Where the model refuses, the text stands under `refusal` and there is no content."""
+    answer = Answer(text="I can't.", stop_reason="refusal", model="m", usage={}, cost_usd=None)
+    body = to_openai(answer, to_claude(payload(user())), record()).body
+    assert body is not None
+    assert body["choices"][0]["message"] == {"role": "assistant", "content": None, "refusal": "I can't."}

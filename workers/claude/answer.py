@@ -1,0 +1,43 @@
+"""What a turn ends with when it ends well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A function that the model wants called; `name` is the caller's own."""
+
+    id: str
+    name: str
+    input: Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer to one prompt."""
+
+    text: str
+    #: as the API said it: `end_turn`, `max_tokens`, `stop_sequence`, `refusal`, `tool_use`, ...
+    stop_reason: str
+    #: the model that answered, which may be more exact than the one asked for
+    model: str
+    #: as the API reported it; when the turn took several API calls, their token counts are added up
+    usage: dict[str, Any]
+    #: cost of this turn at list prices, USD; None when the process was ended before it told (see `Turn.is_cut`)
+    cost_usd: float | None
+    #: the value that fits `Profile.schema`; None without a schema, or when the model gave none
+    structured: Any = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    #: from handing over the prompt to the first text, seconds; None when there was no text
+    first_token_seconds: float | None = None
+    #: from handing over the prompt to the end, seconds
+    duration_seconds: float = 0.0
+    #: the API's ids of the messages behind the answer
+    message_ids: tuple[str, ...] = field(default=())
+    #: thinking text, where the profile asked for it
+    thinking: str = ""
+    #: the stop sequence that ended the answer, when `stop_reason` is `stop_sequence`
+    stop_sequence: str | None = None

@@ -1,0 +1,95 @@
+"""The environment and the flags of a Claude process: what its login needs, and nothing else of the host's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.login import Login, is_default_home
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+    from workers.claude.profile import Profile
+
+#: What the SDK itself tells its child; not secret, and needed by both.
+SDK_VARIABLES = (
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_AGENT_SDK_VERSION",
+    "CLAUDE_CODE_SDK_READS_SESSION_STATE",
+)
+
+#: Switches that make the CLI a plain pipe to the model. Each is documented by Anthropic.
+SWITCHES = {
+    # Retries are the worker's, in one layer, and an error must come with its status.
+    "CLAUDE_CODE_MAX_RETRIES": "0",
+    # A stream that breaks is otherwise asked for a second time, billed, without a word.
+    "CLAUDE_CODE_DISABLE_NONSTREAMING_FALLBACK": "1",
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
+    # A line of the CLI's own at the start of the system slot.
+    "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+    "DISABLE_AUTOUPDATER": "1",
+    # The client's conversation is sent as it is or refused by the API, never summed up.
+    "DISABLE_COMPACT": "1",
+}
+
+#: Bytes that one environment variable or argument may have on Linux (MAX_ARG_STRLEN), less some for the name.
+MAX_ARGUMENT_BYTES = 128 * 1024 - 1024
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a Claude process lives: its variables, and whether it runs `--bare`."""
+
+    variables: dict[str, str]
+    is_bare: bool
+    #: the system text goes by CLAUDE_CODE_EXTRA_BODY, replacing all the CLI would put into the slot
+    has_system_in_body: bool
+
+
+def surroundings(settings: Settings, login: Login | None, profile: Profile, private: Path) -> Surroundings:
+    """Everything that the process may see. `private` is its own directory, with `home` and `config` in it."""
+    variables = dict(settings.claude_environment)
+    variables.update(SWITCHES)
+    variables["HOME"] = str(private / "home")
+    variables["TMPDIR"] = str(private / "tmp")
+    variables["CLAUDE_CONFIG_DIR"] = str(private / "config")
+    kind = login.kind if login else None
+    if kind == "claude_home":
+        _share_home(variables, settings.claude_home)
+    elif kind in ("bedrock", "vertex"):
+        # Their credentials are files under the user's home.
+        variables["HOME"] = str(Path.home())
+    is_bare = login is None or login.allows_bare
+    body, has_system = _extra_body(profile, is_bare=is_bare)
+    if body:
+        variables["CLAUDE_CODE_EXTRA_BODY"] = json.dumps(body)
+    return Surroundings(variables, is_bare, has_system)
+
+
+def _share_home(variables: dict[str, str], claude_home: Path) -> None:
+    """Use the user's own login where it is: its refresh token rotates, so that a copy would log him out."""
+    if is_default_home(claude_home):
+        # Named explicitly, even the default directory has another entry in macOS' keychain.
+        del variables["CLAUDE_CONFIG_DIR"]
+        variables["HOME"] = str(Path.home())
+    else:
+        variables["CLAUDE_CONFIG_DIR"] = str(claude_home)
+
+
+def _extra_body(profile: Profile, *, is_bare: bool) -> tuple[dict[str, Any], bool]:
+    """The object that the CLI merges into every API request.
+
+    With a login of one's own (a key, a cloud provider) the system slot can hold the client's text and nothing else; the
+    CLI's line that it is an agent belongs to a subscription's requests, and stays there.
+    """
+    body: dict[str, Any] = json.loads(profile.extra_body)
+    if not is_bare or not profile.system:
+        return body, False
+    block = {"type": "text", "text": profile.system, "cache_control": {"type": "ephemeral"}}
+    with_system = {**body, "system": [block]}
+    if len(json.dumps(with_system)) > MAX_ARGUMENT_BYTES:
+        return body, False
+    return with_system, True

@@ -1,0 +1,158 @@
+"""What a turn ends with when there is no answer, and how the CLI's reports are read as that.
+
+The CLI reports an API error as a *successful* result whose text is the error. So attributes come first, in this order:
+the usage limit's event, the HTTP status, the kind of error on the synthetic message; text is only quoted, never read.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class FailureKind(StrEnum):
+    """Why there is no answer; each has its own way on."""
+
+    #: the request is wrong (4xx): the same request will fail again
+    CALLER = "caller"
+    #: 529: Claude is overloaded
+    OVERLOADED = "overloaded"
+    #: 429 that is not a subscription's limit: too much at once
+    RATE_LIMITED = "rate_limited"
+    #: 5xx, a broken connection, or an answer with nothing in it
+    SERVER = "server"
+    #: a subscription's window is used up; nothing passes until it resets
+    USAGE_LIMIT = "usage_limit"
+    #: nobody is logged in, the login is refused, or its account is out of credit: no request can pass
+    LOGIN = "login"
+    #: the caller's deadline passed
+    DEADLINE = "deadline"
+    #: not a byte from Claude for `stall_seconds`
+    STALLED = "stalled"
+    #: `interrupt()` was called
+    INTERRUPTED = "interrupted"
+    #: the Claude process ended in mid-turn
+    DIED = "died"
+    #: no Claude process could be started
+    UNAVAILABLE = "unavailable"
+
+
+class TurnFailed(Exception):
+    """There is no answer. Branch on the attributes; the message is for people.
+
+    `status` and `error_type` are the API's where it answered; `retry_after` is in seconds; `resets_at` (epoch seconds)
+    and `limit_type` (`five_hour`, ...) belong to `usage_limit`; `usage` is what had been used when it failed.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        status: int | None = None,
+        error_type: str | None = None,
+        retry_after: float | None = None,
+        resets_at: float | None = None,
+        limit_type: str | None = None,
+        usage: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.error_type = error_type
+        self.retry_after = retry_after
+        self.resets_at = resets_at
+        self.limit_type = limit_type
+        self.usage = usage
+
+    def __repr__(self) -> str:
+        return f"TurnFailed({self.kind.value}, {self.message!r}, status={self.status})"
+
+
+@dataclass(frozen=True)
+class UsageLimit:
+    """The latest `RateLimitEvent` of a process; `resets_at` in epoch seconds."""
+
+    status: str
+    resets_at: float | None = None
+    limit_type: str | None = None
+
+    def is_reached(self, now: float | None = None) -> bool:
+        """Whether a subscription's window is used up.
+
+        A plain 429 with a subscription's token comes as `rejected` too, but names neither a window nor a reset.
+        """
+        if self.status != "rejected" or (self.resets_at is None and self.limit_type is None):
+            return False
+        return self.resets_at is None or self.resets_at > (time.time() if now is None else now)
+
+
+@dataclass(frozen=True)
+class ApiError:
+    """An API error as the CLI tells it; `status` is None when the connection broke or there was no request at all."""
+
+    status: int | None
+    #: `error` of the synthetic assistant message: `rate_limit`, `authentication_failed`, `billing_error`, ...
+    error: str | None
+    text: str
+    #: the process' latest limit; the CLI does not repeat an unchanged one
+    limit: UsageLimit | None = None
+    #: whether that limit was told in this very turn
+    limit_is_new: bool = False
+
+
+#: The Messages API's error types by status.
+_ERROR_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+
+#: What the CLI puts before the API's own words.
+_PREFIX = re.compile(r"^(Failed to authenticate\. )?API Error: (\d{3} |Request rejected \(\d{3}\) · )?")
+
+
+def classify(error: ApiError) -> TurnFailed:
+    """Read an API error as the failure it is."""
+    message = _PREFIX.sub("", error.text).strip() or "Claude gave no reason."
+    status = error.status
+    error_type = _ERROR_TYPES.get(status or 0)
+    limit = error.limit
+    if limit and limit.is_reached() and (error.limit_is_new or status == 429):
+        wait = max(0.0, limit.resets_at - time.time()) if limit.resets_at else None
+        return TurnFailed(
+            FailureKind.USAGE_LIMIT,
+            message,
+            status=status,
+            error_type="rate_limit_error",
+            retry_after=wait,
+            resets_at=limit.resets_at,
+            limit_type=limit.limit_type,
+        )
+    return TurnFailed(_kind(status, error.error), message, status=status, error_type=error_type)
+
+
+def _kind(status: int | None, error: str | None) -> FailureKind:
+    if status == 429:
+        return FailureKind.RATE_LIMITED
+    if status == 529:
+        return FailureKind.OVERLOADED
+    if status in (401, 403) or error in ("authentication_failed", "billing_error", "oauth_org_not_allowed"):
+        return FailureKind.LOGIN
+    if status is not None and 400 <= status < 500 and status not in (408, 409):
+        return FailureKind.CALLER
+    if status is None and error in ("invalid_request", "model_not_found"):
+        return FailureKind.CALLER
+    if status is None and error == "rate_limit":
+        return FailureKind.RATE_LIMITED
+    return FailureKind.SERVER

@@ -1,0 +1,217 @@
+"""One turn, folded from what the CLI says while it runs. No I/O, no SDK: plain values in, an `Answer` or a failure out.
+
+Why `is_cut`: when the model stops for `max_tokens`, refuses, or says nothing, the CLI goes on by itself with a hidden
+prompt, up to three times, each a billed request. An interrupt comes too late in half of the cases (measured), so the
+process has to be ended at that very event; by then the whole answer and its usage have been seen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workers.claude.answer import Answer, ToolCall
+from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
+
+#: Stop reasons at which the CLI would ask the model again, unasked.
+CONTINUED_REASONS = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+#: Model of the messages that the CLI writes itself.
+SYNTHETIC_MODEL = "<synthetic>"
+
+
+@dataclass(frozen=True)
+class TurnResult:
+    """The CLI's `result` message, reduced to what is believed."""
+
+    is_error: bool
+    status: int | None
+    subtype: str
+    text: str
+    stop_reason: str | None
+    structured: Any
+    cost_usd: float | None
+
+
+@dataclass
+class _Message:
+    """One API message as its events build it."""
+
+    id: str
+    model: str
+    usage: dict[str, Any]
+    blocks: dict[int, dict[str, Any]] = field(default_factory=dict)
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+
+    def text(self, kind: str = "text") -> str:
+        return "".join(b["text"] for _, b in sorted(self.blocks.items()) if b["type"] == kind)
+
+
+class Turn:
+    """The state of one turn. Its owner feeds it events and asks it for `answer()` or `failure()`."""
+
+    def __init__(self, uuid: str, on_text: Callable[[str], None] | None, *, may_call_again: bool) -> None:
+        self.uuid = uuid
+        self.started = time.monotonic()
+        #: monotonic time of the latest sign of life
+        self.last_event = self.started
+        self.result: TurnResult | None = None
+        #: the CLI is about to ask the model again on its own
+        self.is_cut = False
+        #: the CLI asked again although nothing called for it; nothing of this turn is to be believed
+        self.is_repeated = False
+        self._on_text = on_text
+        self._may_call_again = may_call_again
+        self._messages: list[_Message] = []
+        self._error: str | None = None
+        self._error_text = ""
+        self._first_text: float | None = None
+
+    def on_stream_event(self, event: Mapping[str, Any]) -> None:
+        """Take one event of the Messages API's stream."""
+        kind = event["type"]
+        if kind == "message_start":
+            self._start(event["message"])
+        elif not self._messages:
+            return
+        elif kind == "content_block_start":
+            block = event["content_block"]
+            text = block.get("text") or block.get("thinking") or ""
+            self._messages[-1].blocks[event["index"]] = {**block, "text": text, "input_json": ""}
+        elif kind == "content_block_delta":
+            self._delta(event["index"], event["delta"])
+        elif kind == "message_delta":
+            self._end(event)
+
+    def on_error(self, error: str | None, text: str) -> None:
+        """Take a synthetic assistant message: the CLI's own words about an error."""
+        self._error, self._error_text = error or self._error, text
+
+    def _start(self, message: Mapping[str, Any]) -> None:
+        if self._messages and not self._may_call_again:
+            self.is_repeated = True
+        usage = dict(message.get("usage") or {})
+        self._messages.append(_Message(str(message.get("id", "")), str(message.get("model", "")), usage))
+
+    def _delta(self, index: int, delta: Mapping[str, Any]) -> None:
+        block = self._messages[-1].blocks.setdefault(index, {"type": "text", "text": "", "input_json": ""})
+        kind = delta["type"]
+        if kind == "text_delta":
+            block["text"] += delta["text"]
+            if self._first_text is None:
+                self._first_text = time.monotonic()
+            if self._on_text is not None:
+                self._on_text(delta["text"])
+        elif kind == "thinking_delta":
+            block["text"] += delta["thinking"]
+        elif kind == "input_json_delta":
+            block["input_json"] += delta["partial_json"]
+
+    def _end(self, event: Mapping[str, Any]) -> None:
+        message = self._messages[-1]
+        delta = event.get("delta") or {}
+        message.stop_reason = delta.get("stop_reason") or message.stop_reason
+        message.stop_sequence = delta.get("stop_sequence") or message.stop_sequence
+        message.usage.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
+        if message.stop_reason is None:
+            return
+        has_tool = any(block["type"] == "tool_use" for block in message.blocks.values())
+        # After a tool call an empty message is how a structured answer ends.
+        is_empty = not message.text().strip() and not has_tool and len(self._messages) == 1
+        self.is_cut = message.stop_reason in CONTINUED_REASONS or is_empty
+
+    def usage(self) -> dict[str, Any]:
+        """What the API reported; the numbers of several messages are added up."""
+        total: dict[str, Any] = {}
+        for message in self._messages:
+            total = _added(total, message.usage) if total else dict(message.usage)
+        return total
+
+    def answer(self, cost_usd: float | None) -> Answer:
+        """The answer. Raises `TurnFailed` when what came is none."""
+        if self.is_repeated or not self._messages:
+            raise self.failed(FailureKind.SERVER, "Claude's answer did not come in one piece.")
+        message = self._messages[-1]
+        if message.stop_reason is None:
+            raise self.failed(FailureKind.SERVER, "Claude's answer ended before its end.")
+        structured = self.result.structured if self.result else None
+        if message.stop_reason == "end_turn" and self.is_cut and structured is None:
+            raise self.failed(FailureKind.SERVER, "Claude's answer is empty.")
+        return Answer(
+            text=message.text(),
+            stop_reason=message.stop_reason,
+            model=message.model,
+            usage=self.usage(),
+            cost_usd=cost_usd,
+            structured=structured,
+            tool_calls=_tool_calls(message),
+            first_token_seconds=self._first_text and self._first_text - self.started,
+            duration_seconds=time.monotonic() - self.started,
+            message_ids=tuple(m.id for m in self._messages),
+            thinking=message.text("thinking"),
+            stop_sequence=message.stop_sequence,
+        )
+
+    def failure(self, limit: UsageLimit | None, *, limit_is_new: bool) -> TurnFailed | None:
+        """The failure that the result tells of, or None when it is an answer."""
+        result = self.result
+        if result is None or (not result.is_error and self._error is None):
+            return None
+        if result.subtype == "error_during_execution" and self._error is None and self._has_tool_calls():
+            return None
+        text = self._error_text or result.text or result.subtype
+        failed = classify(ApiError(result.status, self._error, text, limit, limit_is_new))
+        failed.usage = self.usage() or None
+        return failed
+
+    def failed(self, kind: FailureKind, message: str) -> TurnFailed:
+        """A failure of this turn, with what it used so far."""
+        return TurnFailed(kind, message, usage=self.usage() or None)
+
+    def _has_tool_calls(self) -> bool:
+        return bool(self._messages) and bool(_tool_calls(self._messages[-1]))
+
+
+def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
+    """The caller's functions among the tools that were called; the CLI's own are none of his business."""
+    found = []
+    for _, block in sorted(message.blocks.items()):
+        name = str(block.get("name", ""))
+        if block["type"] == "tool_use" and name.startswith(TOOL_PREFIX):
+            found.append(ToolCall(str(block["id"]), name.removeprefix(TOOL_PREFIX), _input(block)))
+    return tuple(found)
+
+
+#: What the CLI puts before the names of the caller's functions: `mcp__<server>__`.
+TOOL_PREFIX = "mcp__client__"
+
+
+def _input(block: Mapping[str, Any]) -> Any:
+    if not block["input_json"]:
+        return block.get("input") or {}
+    try:
+        return json.loads(block["input_json"])
+    except ValueError:
+        # Cut in the middle: the caller gets what there is, as OpenAI hands out arguments that may not parse.
+        return block["input_json"]
+
+
+def _added(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    """Two usages as one: numbers are added, objects merged, anything else taken from the later."""
+    total = dict(one)
+    for key, value in two.items():
+        before = total.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            total[key] = _added(before, value)
+        elif _is_number(value) and _is_number(before):
+            total[key] = before + value
+        else:
+            total[key] = value
+    return total
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
