@@ -30,6 +30,8 @@ SWITCHES = {
     "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
     # A line of the CLI's own at the start of the system slot.
     "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+    # With it on, the CLI adds messages of its own role "system" to the conversation, and edits the context.
+    "CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS": "1",
     "DISABLE_AUTOUPDATER": "1",
     # The client's conversation is sent as it is or refused by the API, never summed up.
     "DISABLE_COMPACT": "1",
@@ -46,7 +48,7 @@ class Surroundings:
     variables: dict[str, str]
     is_bare: bool
     #: the system text goes by CLAUDE_CODE_EXTRA_BODY, replacing all the CLI would put into the slot
-    has_system_in_body: bool
+    is_system_in_body: bool
 
 
 def surroundings(settings: Settings, login: Login | None, profile: Profile, private: Path) -> Surroundings:
@@ -56,6 +58,9 @@ def surroundings(settings: Settings, login: Login | None, profile: Profile, priv
     variables["HOME"] = str(private / "home")
     variables["TMPDIR"] = str(private / "tmp")
     variables["CLAUDE_CONFIG_DIR"] = str(private / "config")
+    if profile.thinking_tokens is None:
+        # `--thinking disabled` alone leaves newer models with adaptive thinking.
+        variables["CLAUDE_CODE_DISABLE_THINKING"] = "1"
     kind = login.kind if login else None
     if kind == "claude_home":
         _share_home(variables, settings.claude_home)

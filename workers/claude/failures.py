@@ -40,7 +40,7 @@ class FailureKind(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-class TurnFailed(Exception):
+class TurnFailed(Exception):  # noqa: N818 - it reads as what happened, and most of them are no error of ours
     """There is no answer. Branch on the attributes; the message is for people.
 
     `status` and `error_type` are the API's where it answered; `retry_after` is in seconds; `resets_at` (epoch seconds)
@@ -142,17 +142,30 @@ def classify(error: ApiError) -> TurnFailed:
     return TurnFailed(_kind(status, error.error), message, status=status, error_type=error_type)
 
 
+#: Statuses that say more than their class does; 408 and 409 are the API's own timeouts and collisions.
+_KINDS_BY_STATUS = {
+    401: FailureKind.LOGIN,
+    403: FailureKind.LOGIN,
+    408: FailureKind.SERVER,
+    409: FailureKind.SERVER,
+    429: FailureKind.RATE_LIMITED,
+    529: FailureKind.OVERLOADED,
+}
+#: What the CLI calls errors of accounts, at whatever status.
+_ACCOUNT_ERRORS = frozenset({"authentication_failed", "billing_error", "oauth_org_not_allowed"})
+#: What it says where there was no request, so that there is no status.
+_KINDS_BY_ERROR = {
+    "invalid_request": FailureKind.CALLER,
+    "model_not_found": FailureKind.CALLER,
+    "rate_limit": FailureKind.RATE_LIMITED,
+}
+
+
 def _kind(status: int | None, error: str | None) -> FailureKind:
-    if status == 429:
-        return FailureKind.RATE_LIMITED
-    if status == 529:
-        return FailureKind.OVERLOADED
-    if status in (401, 403) or error in ("authentication_failed", "billing_error", "oauth_org_not_allowed"):
+    if status in _KINDS_BY_STATUS:
+        return _KINDS_BY_STATUS[status]
+    if error in _ACCOUNT_ERRORS:
         return FailureKind.LOGIN
-    if status is not None and 400 <= status < 500 and status not in (408, 409):
-        return FailureKind.CALLER
-    if status is None and error in ("invalid_request", "model_not_found"):
-        return FailureKind.CALLER
-    if status is None and error == "rate_limit":
-        return FailureKind.RATE_LIMITED
-    return FailureKind.SERVER
+    if status is None:
+        return _KINDS_BY_ERROR.get(error or "", FailureKind.SERVER)
+    return FailureKind.CALLER if 400 <= status < 500 else FailureKind.SERVER

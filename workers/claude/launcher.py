@@ -25,8 +25,7 @@ def main() -> None:
     kept = {name: os.environ[name] for name in spec["keep"] if name in os.environ}
     draft = spec["pid_file"] + ".tmp"
     with open(draft, "w", encoding="utf-8") as file:  # noqa: PTH123
-        # The config dir can be one that the SDK made for a resumed conversation, which is to be removed as well.
-        json.dump({"pid": os.getpid(), "started": time.time(), "config_dir": kept.get("CLAUDE_CONFIG_DIR")}, file)
+        json.dump({"pid": os.getpid(), "started": time.time()}, file)
     os.replace(draft, spec["pid_file"])  # noqa: PTH105
     os.execve(spec["cli"], [spec["cli"], *sys.argv[2:]], kept)  # noqa: S606 - no shell is the point
 

@@ -9,8 +9,8 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -20,6 +20,20 @@ PREFIX = "process-"
 #: The launcher writes its own idea of when it started; creation times of processes are about as exact, seconds.
 START_TOLERANCE_SECONDS = 5.0
 LAUNCHER = Path(__file__).with_name("launcher.py")
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A process as a file names it; `started` in epoch seconds tells it from a later one with the same pid."""
+
+    pid: int
+    started: float
+
+    def is_alive(self, tolerance_seconds: float) -> bool:
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started) <= tolerance_seconds
+        except psutil.Error:
+            return False
 
 
 class PrivateDir:
@@ -47,17 +61,10 @@ class PrivateDir:
         (self.path / "claude").chmod(0o700)
         return self.path / "claude"
 
-    def write_system(self, text: str) -> Path:
-        """Write the system text for the CLI to read; `forget_system` removes it."""
-        return self._write("system.txt", text)
-
-    def forget_system(self) -> None:
-        """Remove the system text: the running process has read it."""
-        (self.path / "system.txt").unlink(missing_ok=True)
-
     def pid(self) -> int | None:
         """The pid that the launcher left, which is the CLI's; None before it ran."""
-        return (_read(self.path / "pid.json") or {}).get("pid")
+        record = _read(self.path / "pid.json")
+        return record.pid if record else None
 
     def remove(self) -> None:
         """Remove it all. The process must have ended."""
@@ -65,8 +72,7 @@ class PrivateDir:
 
     def _write(self, name: str, text: str) -> Path:
         path = self.path / name
-        # A lone surrogate, which JSON allows, has no UTF-8; the CLI makes the same of it.
-        path.write_bytes(text.encode("utf-8", "surrogatepass").decode("utf-8", "replace").encode())
+        path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
         return path
 
@@ -79,15 +85,12 @@ def end_leftovers(work_dir: Path) -> list[int]:
     ended: list[int] = []
     for path in work_dir.glob(f"{PREFIX}*"):
         owner = _read(path / "owner.json")
-        if owner and _is_alive(owner, tolerance=0.01):
+        if owner and owner.is_alive(tolerance_seconds=0.01):
             continue
         process = _read(path / "pid.json")
-        if process and _is_alive(process, tolerance=START_TOLERANCE_SECONDS):
-            kill_group(process["pid"])
-            ended.append(process["pid"])
-        resumed = Path((process or {}).get("config_dir") or "")
-        if resumed.name.startswith("claude-resume-"):
-            shutil.rmtree(resumed, ignore_errors=True)
+        if process and process.is_alive(tolerance_seconds=START_TOLERANCE_SECONDS):
+            kill_group(process.pid)
+            ended.append(process.pid)
         shutil.rmtree(path, ignore_errors=True)
     return ended
 
@@ -101,29 +104,9 @@ def kill_group(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def wait_gone(pid: int, seconds: float) -> bool:
-    """Wait until a process is gone or a zombie of ours; return whether it is."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with suppress(psutil.NoSuchProcess):
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                time.sleep(0.01)
-                continue
-        return True
-    return False
-
-
-def _read(path: Path) -> dict[str, object] | None:
+def _read(path: Path) -> _Record | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _Record(int(found["pid"]), float(found["started"]))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, dict) else None
-
-
-def _is_alive(record: dict[str, object], tolerance: float) -> bool:
-    try:
-        process = psutil.Process(int(str(record["pid"])))
-        return abs(process.create_time() - float(str(record["started"]))) <= tolerance
-    except (psutil.Error, KeyError, ValueError):
-        return False

@@ -140,14 +140,19 @@ class Turn:
         structured = self.result.structured if self.result else None
         if message.stop_reason == "end_turn" and self.is_cut and structured is None:
             raise self.failed(FailureKind.SERVER, "Claude's answer is empty.")
+        calls = _tool_calls(message)
+        reason = message.stop_reason
+        if reason == "tool_use" and not calls:
+            # The tool was the CLI's own, by which a structured answer comes.
+            reason = "end_turn"
         return Answer(
             text=message.text(),
-            stop_reason=message.stop_reason,
+            stop_reason=reason,
             model=message.model,
             usage=self.usage(),
             cost_usd=cost_usd,
             structured=structured,
-            tool_calls=_tool_calls(message),
+            tool_calls=calls,
             first_token_seconds=self._first_text and self._first_text - self.started,
             duration_seconds=time.monotonic() - self.started,
             message_ids=tuple(m.id for m in self._messages),

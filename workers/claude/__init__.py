@@ -1,0 +1,25 @@
+"""Claude as a worker sees it: a profile and a prompt go in, an answer or a typed failure comes out.
+
+>>> with ClaudeInvoker.from_environment() as claude:
+...     print(claude.ask("Say hello").text)
+"""
+
+from workers.claude.answer import Answer, ToolCall
+from workers.claude.failures import FailureKind, TurnFailed
+from workers.claude.invoker import ClaudeInvoker
+from workers.claude.private_dir import end_leftovers
+from workers.claude.profile import Profile, Prompt
+from workers.claude.status import InvokerStatus, Restart
+
+__all__ = [
+    "Answer",
+    "ClaudeInvoker",
+    "FailureKind",
+    "InvokerStatus",
+    "Profile",
+    "Prompt",
+    "Restart",
+    "ToolCall",
+    "TurnFailed",
+    "end_leftovers",
+]

@@ -1,0 +1,226 @@
+"""The one module that imports the Claude Agent SDK: how a Claude process is launched, and what of it is spoken to.
+
+It leans on three things that the SDK's public face lacks, each under a contract test (`tests/contract`): the subprocess
+transport as a base class, control requests by name, and the `systemPrompt` and `jsonSchema` fields of `initialize`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import claude_agent_sdk
+from claude_agent_sdk import (
+    AssistantMessage,
+    ClaudeAgentOptions,
+    ClaudeSDKClient,
+    ConversationResetMessage,
+    Message,
+    PermissionResultDeny,
+    RateLimitEvent,
+    ResultMessage,
+    StreamEvent,
+    TextBlock,
+    ToolPermissionContext,
+)
+from claude_agent_sdk._internal.transport.subprocess_cli import SubprocessCLITransport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from claude_agent_sdk.types import ThinkingConfig
+
+    from workers.claude.environment import Surroundings
+    from workers.claude.profile import Profile
+
+__all__ = [
+    "AssistantMessage",
+    "ClaudeClient",
+    "ConversationResetMessage",
+    "RateLimitEvent",
+    "ResultMessage",
+    "StreamEvent",
+    "bundled_cli",
+    "sdk_version",
+    "session_folder",
+    "text_of",
+]
+
+#: Longest line that is taken from the CLI, bytes: an answer comes as one.
+MAX_LINE_BYTES = 64 * 1024 * 1024
+
+
+def bundled_cli() -> Path:
+    """The `claude` executable that came with the SDK."""
+    return Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
+
+
+def sdk_version() -> str:
+    """Version of the installed SDK."""
+    return claude_agent_sdk.__version__
+
+
+def session_folder(cwd: Path) -> str:
+    """The CLI's name for a working directory among its sessions."""
+    return claude_agent_sdk.project_key_for_directory(cwd)
+
+
+def text_of(message: AssistantMessage) -> str:
+    """The text of an assistant message."""
+    return "".join(block.text for block in message.content if isinstance(block, TextBlock))
+
+
+class ClaudeClient:
+    """One Claude process behind the SDK's client: launch, messages in and out, control requests."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        surroundings: Surroundings,
+        *,
+        program: Path,
+        cwd: Path,
+        resume: str | None,
+        on_stderr: Callable[[str], None],
+    ) -> None:
+        options = _options(profile, surroundings, program=program, cwd=cwd, resume=resume, on_stderr=on_stderr)
+        first_words: dict[str, Any] = {}
+        if profile.system and not surroundings.is_system_in_body:
+            first_words["systemPrompt"] = profile.system
+        if profile.schema:
+            first_words["jsonSchema"] = json.loads(profile.schema)
+        if profile.tools:
+            options = replace(
+                options,
+                mcp_servers={"client": _server(json.loads(profile.tools))},
+                can_use_tool=_refuse,
+                permission_mode="default",
+            )
+            # The client adds this to its own copy, which a transport made by hand never sees.
+            launched = replace(options, can_use_tool=None, permission_prompt_tool_name="stdio")
+        else:
+            launched = options
+        self._client = ClaudeSDKClient(options, transport=_Transport(launched, first_words))
+
+    async def connect(self) -> dict[str, Any]:
+        """Start the process; return what it says of itself: `pid`, `claude_code_version`, ..."""
+        await self._client.connect()
+        return await self._client.get_server_info() or {}
+
+    def messages(self) -> AsyncIterator[Message]:
+        """Everything the process says, until it ends; raises the SDK's errors when it ends badly."""
+        return self._client.receive_messages()
+
+    async def send(self, content: str | list[Any], uuid: str, *, is_verbatim: bool = True) -> None:
+        """Hand over a user message. `is_verbatim=False` lets the CLI act on it, which is only for `/clear`."""
+        message: dict[str, Any] = {
+            "type": "user",
+            "message": {"role": "user", "content": content},
+            "parent_tool_use_id": None,
+            "session_id": "default",
+            "uuid": uuid,
+        }
+        if is_verbatim:
+            message["client_composed"] = True
+
+        async def one() -> AsyncIterator[dict[str, Any]]:
+            yield message
+
+        await self._client.query(one())
+
+    async def rewind(self, uuid: str, timeout_seconds: float) -> dict[str, Any]:
+        """Take the conversation back to before the user message `uuid`; return the CLI's word on it."""
+        query = cast(Any, self._client)._query  # noqa: SLF001 - the public client has no such request
+        request = {"subtype": "rewind_conversation", "target_message_uuid": uuid}
+        said = await query._send_control_request(request, timeout=timeout_seconds)  # noqa: SLF001 - as above
+        return cast(dict[str, Any], said)
+
+    async def interrupt(self) -> None:
+        """Ask for the end of the running turn. May never return."""
+        await self._client.interrupt()
+
+    async def disconnect(self) -> None:
+        """End the process: first by closing its input, then by signals. Takes up to 20 s with one that resists."""
+        await self._client.disconnect()
+
+
+class _Transport(SubprocessCLITransport):
+    """The SDK's subprocess, with system text and schema told in the `initialize` request.
+
+    The SDK puts both into the arguments, where `ps` shows them to everybody and 128 KiB is the end.
+    """
+
+    def __init__(self, options: ClaudeAgentOptions, first_words: dict[str, Any]) -> None:
+        super().__init__(prompt=_no_prompt(), options=options)
+        self._first_words: dict[str, Any] | None = first_words
+
+    async def write(self, data: str) -> None:
+        """Write to the process; the first message gets the words that belong into it."""
+        if self._first_words is not None:
+            message = json.loads(data)
+            message["request"].update(self._first_words)
+            self._first_words = None
+            data = json.dumps(message) + "\n"
+        await super().write(data)
+
+
+async def _no_prompt() -> AsyncIterator[dict[str, Any]]:
+    """What the transport wants in its constructor and never reads."""
+    nothing: tuple[dict[str, Any], ...] = ()
+    for message in nothing:
+        yield message
+
+
+def _options(
+    profile: Profile,
+    surroundings: Surroundings,
+    *,
+    program: Path,
+    cwd: Path,
+    resume: str | None,
+    on_stderr: Callable[[str], None],
+) -> ClaudeAgentOptions:
+    flags: dict[str, str | None] = {}
+    if surroundings.is_bare:
+        flags["bare"] = None
+    if resume is None:
+        flags["no-session-persistence"] = None
+    thinking: ThinkingConfig = {"type": "disabled"}
+    if profile.thinking_tokens:
+        thinking = {"type": "enabled", "budget_tokens": profile.thinking_tokens}
+    return ClaudeAgentOptions(
+        model=profile.model,
+        tools=[],
+        setting_sources=[],
+        strict_mcp_config=True,
+        thinking=thinking,
+        effort=cast(Any, profile.effort),
+        env=surroundings.variables,
+        cwd=cwd,
+        cli_path=program,
+        resume=resume,
+        extra_args=flags,
+        include_partial_messages=True,
+        max_buffer_size=MAX_LINE_BYTES,
+        stderr=on_stderr,
+    )
+
+
+async def _refuse(_name: str, _input: dict[str, Any], _context: ToolPermissionContext) -> PermissionResultDeny:
+    """End the turn at the first call of a caller's function: the caller runs it, never this host."""
+    return PermissionResultDeny(message="The caller runs this function.", interrupt=True)
+
+
+def _server(functions: list[dict[str, Any]]) -> Any:
+    """An in-process MCP server that offers the caller's functions and does nothing."""
+
+    async def never(_arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"content": [{"type": "text", "text": "The caller runs this function."}], "is_error": True}
+
+    tools = [
+        claude_agent_sdk.tool(f["name"], f.get("description") or "", f.get("input_schema") or {"type": "object"})(never)
+        for f in functions
+    ]
+    return claude_agent_sdk.create_sdk_mcp_server("client", tools=tools)

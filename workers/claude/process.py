@@ -1,0 +1,357 @@
+"""One Claude process: started for a profile, asked turn by turn, wiped in between, ended for good.
+
+Everything here runs on the invoker's event loop. A process that did anything unexpected is not mended but replaced:
+`is_usable` turns False and its owner retires it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from workers.claude import cli, transcript
+from workers.claude.environment import SDK_VARIABLES, surroundings
+from workers.claude.failures import FailureKind, TurnFailed, UsageLimit
+from workers.claude.memory import tree_rss_mb
+from workers.claude.private_dir import PrivateDir, kill_group
+from workers.claude.turn import SYNTHETIC_MODEL, Turn, TurnResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from app.login import Login
+    from app.settings import Settings
+    from workers.claude.answer import Answer
+    from workers.claude.profile import Json, Profile, Prompt
+
+logger = logging.getLogger(__name__)
+
+#: How long a start may take; half a second is usual, a cold disk takes many.
+CONNECT_SECONDS = 60.0
+#: How long the CLI has to end a turn that it was asked to end, before it is killed.
+DRAIN_SECONDS = 1.5
+#: How long each way of wiping the conversation may take.
+RESET_SECONDS = 3.0
+#: How long a process has to leave on its own.
+LEAVE_SECONDS = 3.0
+#: Lines of the CLI's standard error that are kept for messages.
+STDERR_LINES = 20
+
+_WORDS = {
+    FailureKind.DEADLINE: "The request's deadline passed before Claude had answered.",
+    FailureKind.STALLED: "Claude fell silent in the middle of the answer.",
+    FailureKind.INTERRUPTED: "The request was interrupted.",
+    FailureKind.DIED: "The Claude process ended in the middle of the answer.",
+}
+
+
+class ClaudeProcess:
+    """A running CLI. `start()`, then `ask()` and `reset()` in turn, then `close()`."""
+
+    def __init__(
+        self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path, history: Sequence[Json] = ()
+    ) -> None:
+        self.profile = profile
+        self.turns = 0
+        self.pid: int | None = None
+        self.cli_version: str | None = None
+        #: resident memory of the tree when it was last measured, MiB
+        self.rss_mb = 0.0
+        self.last_used = time.monotonic()
+        self.login = login
+        self._settings = settings
+        self._work_dir = work_dir
+        self._history = history
+        self._turn: Turn | None = None
+        self._last_uuid: str | None = None
+        self._cost_before = 0.0
+        self._session_id: str | None = None
+        self._limit: UsageLimit | None = None
+        self._limit_uuid: str | None = None
+        self._reset_to: str | None = None
+        self._clear_result: asyncio.Event | None = None
+        self._changed = asyncio.Event()
+        self._interrupted = False
+        #: why this process can't be used again; None: it can
+        self.defect: str | None = None
+        self._is_over = False
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._client: cli.ClaudeClient | None = None
+        self._dir: PrivateDir | None = None
+        self._transcript: Path | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can take another turn."""
+        return self.defect is None and not self._is_over and self._client is not None
+
+    async def start(self) -> None:
+        """Launch and connect. Raises `TurnFailed`: `unavailable`, or `caller` when the profile's schema is refused."""
+        self._dir = await asyncio.to_thread(PrivateDir, self._work_dir)
+        around = surroundings(self._settings, self.login, self.profile, self._dir.path)
+        resume = None
+        if self._history:
+            cwd = self._dir.cwd
+            folder = cli.session_folder(cwd)
+            self._transcript = transcript.write(self._history, around.variables, cwd, folder, self.profile.model)
+            resume = self._transcript.stem
+        program = self._dir.write_launcher(cli.bundled_cli(), [*around.variables, *SDK_VARIABLES])
+        self._client = cli.ClaudeClient(
+            self.profile, around, program=program, cwd=self._dir.cwd, resume=resume, on_stderr=self._stderr.append
+        )
+        connecting = asyncio.ensure_future(self._client.connect())
+        done, _ = await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
+        if not done:
+            self.kill("did not start in time")
+            connecting.cancel()
+        try:
+            said = await connecting
+        except (Exception, asyncio.CancelledError) as error:
+            await self.close()
+            raise self._not_started(error) from error
+        self.pid = self._dir.pid() or said.get("pid")
+        self.cli_version = said.get("claude_code_version")
+        self.last_used = time.monotonic()
+        self._reader = asyncio.create_task(self._read())
+        await self.measure()
+
+    async def ask(self, prompt: Prompt, deadline: float, on_text: Callable[[str], None] | None) -> Answer:
+        """Run one turn until `deadline` (`time.monotonic()`). Raises `TurnFailed`."""
+        client = self._connected()
+        turn = Turn(str(uuid4()), on_text, may_call_again=self.profile.schema is not None)
+        self.turns += 1
+        self._turn, self._last_uuid, self._interrupted = turn, turn.uuid, False
+        self._changed.clear()
+        sending = asyncio.create_task(client.send(prompt.wire_content(), turn.uuid))
+        try:
+            ended_by = await self._wait(turn, deadline)
+            if ended_by is not None:
+                await self._end_turn(turn)
+                raise turn.failed(ended_by, self._words(ended_by))
+            return self._conclude(turn)
+        finally:
+            self._turn = None
+            self.last_used = time.monotonic()
+            if not sending.done():
+                self.kill("did not take the whole prompt")
+                sending.cancel()
+            with suppress(Exception, asyncio.CancelledError):
+                await sending
+
+    async def measure(self) -> None:
+        """Bring `rss_mb` up to date; the last figure of a process that is gone is kept."""
+        if rss_mb := await asyncio.to_thread(tree_rss_mb, self.pid):
+            self.rss_mb = rss_mb
+
+    def interrupt(self) -> None:
+        """End the running turn; its `ask` raises `interrupted` within two seconds."""
+        self._interrupted = True
+        self._changed.set()
+
+    async def reset(self) -> bool:
+        """Wipe the conversation; True only when the CLI's own word proves that it is empty."""
+        if self.turns == 0 and not self._history:
+            return self.is_usable
+        if not self.is_usable or self._client is None or self._last_uuid is None or self._history:
+            return False
+        if await self._rewind() or await self._clear():
+            return self.is_usable
+        self.defect = self.defect or "reset_failed"
+        return False
+
+    def kill(self, defect: str) -> None:
+        """End the process and its group at once; never waits."""
+        self.defect = self.defect or defect
+        pid = self.pid or (self._dir.pid() if self._dir else None)
+        if pid is not None and not self._is_over:
+            kill_group(pid)
+        self._changed.set()
+
+    async def close(self) -> None:
+        """End the process, wait for it, and remove its directory. Can be called twice."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        self.defect = self.defect or "closed"
+        if self._client is not None:
+            leaving = asyncio.create_task(self._client.disconnect())
+            done, _ = await asyncio.wait([leaving], timeout=LEAVE_SECONDS)
+            if not done:
+                self.kill("closed")
+            with suppress(Exception):
+                await leaving
+        pid = self.pid or (self._dir.pid() if self._dir else None)
+        if pid is not None:
+            # What it started has its group.
+            kill_group(pid)
+        if self._reader is not None:
+            self._reader.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reader
+        if self._transcript is not None:
+            # With the user's own login it lies among his sessions.
+            self._transcript.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._transcript.parent.rmdir()
+        if self._dir is not None:
+            await asyncio.to_thread(self._dir.remove)
+
+    async def _wait(self, turn: Turn, deadline: float) -> FailureKind | None:
+        """Wait for the end of the turn; None when it came by itself, else why it is to be ended."""
+        while True:
+            if turn.result is not None or turn.is_cut or turn.is_repeated:
+                return None
+            if self._is_over:
+                return FailureKind.DIED
+            if self._interrupted:
+                return FailureKind.INTERRUPTED
+            now = time.monotonic()
+            stalled = turn.last_event + self._settings.stall_seconds
+            if now >= min(deadline, stalled):
+                return FailureKind.DEADLINE if now >= deadline else FailureKind.STALLED
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), min(deadline, stalled) - now)
+            self._changed.clear()
+
+    async def _end_turn(self, turn: Turn) -> None:
+        """Interrupt, and wait for the turn's result so that it is not taken for a later one's; else kill."""
+        if self._is_over or self._client is None:
+            self.defect = self.defect or "died"
+            return
+        interrupting = asyncio.create_task(self._client.interrupt())
+        end = time.monotonic() + DRAIN_SECONDS
+        while not self._has_ended(turn) and (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left)
+            self._changed.clear()
+        if turn.result is None:
+            self.kill("not_drained")
+        elif turn.result.cost_usd is not None:
+            self._cost_before = turn.result.cost_usd
+        if not interrupting.done():
+            interrupting.cancel()
+        with suppress(Exception, asyncio.CancelledError):
+            await interrupting
+
+    def _has_ended(self, turn: Turn) -> bool:
+        return turn.result is not None or self._is_over
+
+    def _connected(self) -> cli.ClaudeClient:
+        if self._client is None:
+            raise RuntimeError("start() comes first")
+        return self._client
+
+    def _conclude(self, turn: Turn) -> Answer:
+        is_new = self._limit_uuid == turn.uuid
+        if failed := turn.failure(self._limit, limit_is_new=is_new):
+            self._cost(turn)
+            raise failed
+        return turn.answer(self._cost(turn))
+
+    def _cost(self, turn: Turn) -> float | None:
+        """The turn's own share of a sum that the process counts up."""
+        if turn.result is None or turn.result.cost_usd is None:
+            return None
+        cost = turn.result.cost_usd - self._cost_before
+        self._cost_before = turn.result.cost_usd
+        return max(0.0, round(cost, 9))
+
+    async def _rewind(self) -> bool:
+        """Believe it only when it names our message as the target and says that nothing precedes it."""
+        try:
+            said = await self._connected().rewind(str(self._last_uuid), RESET_SECONDS)
+        except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions; the next rung decides
+            logger.info("Claude did not rewind: %s", error)
+            return False
+        return (
+            said.get("rewound") is True
+            and said.get("targetMessageUuid") == self._last_uuid
+            and said.get("precedingAssistantUuid", "unsaid") is None
+        )
+
+    async def _clear(self) -> bool:
+        """Believe it only when a reset with a new session id came before the command's result."""
+        client, before = self._connected(), self._session_id
+        self._reset_to, self._clear_result = None, asyncio.Event()
+        try:
+            await asyncio.wait_for(client.send("/clear", str(uuid4()), is_verbatim=False), RESET_SECONDS)
+            await asyncio.wait_for(self._clear_result.wait(), RESET_SECONDS)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the process is not to be trusted
+            logger.info("Claude did not clear: %s", error)
+            return False
+        finally:
+            self._clear_result = None
+        self._cost_before = 0.0
+        return self._reset_to not in (None, before)
+
+    async def _read(self) -> None:
+        """Take every message for the process' whole life, so that its end is noticed when it happens."""
+        try:
+            async for message in self._connected().messages():
+                self._take(message)
+        except Exception as error:  # noqa: BLE001 - any end of the stream is the end of the process
+            logger.debug("Claude ended: %s", error)
+        finally:
+            self._is_over = True
+            self.defect = self.defect or "died"
+            self._changed.set()
+
+    def _take(self, message: Any) -> None:
+        turn = self._turn
+        if isinstance(message, cli.RateLimitEvent):
+            info = message.rate_limit_info
+            self._limit = UsageLimit(info.status, info.resets_at, info.rate_limit_type)
+            self._limit_uuid = turn.uuid if turn else None
+        elif isinstance(message, cli.ConversationResetMessage):
+            self._reset_to = message.new_conversation_id
+        elif isinstance(message, cli.StreamEvent | cli.AssistantMessage | cli.ResultMessage):
+            self._session_id = message.session_id or self._session_id
+            if self._clear_result is not None and turn is None:
+                if isinstance(message, cli.ResultMessage) and self._reset_to is not None:
+                    self._clear_result.set()
+            elif turn is None or message.user_message_uuid not in (None, turn.uuid):
+                self.defect = self.defect or "stray"
+            else:
+                self._take_for(turn, message)
+        if turn is not None:
+            turn.last_event = time.monotonic()
+
+    def _take_for(self, turn: Turn, message: Any) -> None:
+        if isinstance(message, cli.StreamEvent):
+            turn.on_stream_event(message.event)
+            if turn.is_cut or turn.is_repeated:
+                self.kill("cut" if turn.is_cut else "repeated")
+        elif isinstance(message, cli.AssistantMessage):
+            if message.model == SYNTHETIC_MODEL:
+                turn.on_error(message.error, cli.text_of(message))
+        else:
+            turn.result = TurnResult(
+                is_error=message.is_error,
+                status=message.api_error_status,
+                subtype=message.subtype,
+                text=message.result or "; ".join(message.errors or []),
+                stop_reason=message.stop_reason,
+                structured=message.structured_output,
+                cost_usd=message.total_cost_usd,
+            )
+            self._changed.set()
+
+    def _words(self, kind: FailureKind) -> str:
+        said = " ".join(self._stderr) if kind is FailureKind.DIED else ""
+        return f"{_WORDS[kind]} It said: {said[-2000:]}" if said else _WORDS[kind]
+
+    def _not_started(self, error: BaseException) -> TurnFailed:
+        said = " ".join(self._stderr).strip()[-2000:] or str(error) or type(error).__name__
+        if self.profile.schema is not None and "schema" in said.lower():
+            return TurnFailed(FailureKind.CALLER, said, status=400, error_type="invalid_request_error")
+        return TurnFailed(FailureKind.UNAVAILABLE, f"Claude could not be started: {said}")

@@ -1,0 +1,61 @@
+"""What the invoker tells about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+State = Literal["starting", "idle", "busy", "recycling", "unavailable", "closed"]
+
+
+@dataclass(frozen=True)
+class Restart:
+    """One Claude process replaced by another; memory in MiB, counts over the invoker's life."""
+
+    #: `turns`, `rss`, `idle`, `profile`, `died`, `cut`, `reset_failed`, `not_drained`, `stray`, ...
+    reason: str
+    #: turns of the process that went
+    turns: int
+    rss_before_mb: float
+    rss_after_mb: float
+    restarts: int
+    errors: int
+
+    def line(self) -> str:
+        """The log's one line."""
+        return (
+            f"[RESTART] reason={self.reason} turns={self.turns} rss_before_mb={self.rss_before_mb:.1f}"
+            f" rss_after_mb={self.rss_after_mb:.1f} delta_mb={self.rss_after_mb - self.rss_before_mb:+.1f}"
+            f" restarts={self.restarts} errors={self.errors}"
+        )
+
+
+@dataclass(frozen=True)
+class InvokerStatus:
+    """A snapshot; taking it costs nothing and never waits."""
+
+    state: State
+    #: why it is `unavailable` or what it is `recycling` for; empty otherwise
+    reason: str
+    #: epoch seconds since when the state is what it is
+    since: float
+    #: the Claude process that the next request goes to; None: there is none
+    pid: int | None
+    #: turns of this process
+    turns: int
+    #: turns of all processes so far
+    turns_total: int
+    #: turns that ended in a `TurnFailed`
+    errors: int
+    #: how many processes were replaced, by reason
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    #: resident memory of the Claude process' tree, MiB, measured every second or so
+    rss_mb: float = 0.0
+    #: resident memory of this Python process, MiB
+    own_rss_mb: float = 0.0
+    cli_version: str | None = None
+    #: kind of the login in use (`api_key`, ...); None: there is none
+    login: str | None = None
