@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HELP = "Start everything in the foreground: Redis, the API, the workers, callbacks. Ctrl-C ends it."
 
 #: a worker that takes longer to be ready goes on by itself; the screen is shown without it, seconds
-_WORKER_READY_SECONDS = 30.0
+_WORKER_READY_SECONDS = 15.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,14 +51,14 @@ def main(arguments: list[str]) -> NoReturn:
         sys.exit(f"{argv[0]}: {error.strerror}")
 
 
-def die_with_parent(parent: int | None, every_seconds: float = 0.5) -> None:
-    """End this process within `every_seconds` after its parent, where the kernel does not see to it. Call it first.
+def die_with_parent(every_seconds: float = 0.5) -> None:
+    """End this process within `every_seconds` after its supervisor, where the kernel does not see to it. Call it first.
 
-    `parent` is `Settings.supervisor_pid`; None: nobody supervises this process.
+    Without a supervisor (its pid is in NIGHTSHIFT_SUPERVISOR_PID) nothing happens.
     """
-    if parent is None or _LINUX:
-        return
-    watch_parent(parent, every_seconds)
+    supervisor = os.environ.get("NIGHTSHIFT_SUPERVISOR_PID", "")
+    if supervisor.isdigit() and not _LINUX:
+        watch_parent(int(supervisor), every_seconds)
 
 
 def watch_parent(parent: int, every_seconds: float) -> None:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: the shortest limit of a socket's path among our systems (macOS: 104 bytes with the closing zero)
 SOCKET_PATH_BYTES = 103
+#: redis-py's CLIENT LIST, which every RQ worker calls, breaks on a socket's path with a space or a `=` in it
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+,@%:~-]+")
 #: BLMOVE, which RQ moves jobs with, came with it
 OLDEST = (6, 2)
 #: for a server to end in peace, seconds
@@ -219,9 +221,9 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _socket_path(directory: Path) -> Path:
-    """In the data dir where the path is short enough; else in a private directory of its own, noted in the data dir."""
+    """In the data dir where the path will do; else in a private directory of its own, noted in the data dir."""
     path = directory / "redis.sock"
-    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES:
+    if len(os.fsencode(path)) <= SOCKET_PATH_BYTES and _PLAIN_PATH.fullmatch(str(path)):
         return path
     note = directory / "socket-directory"
     with contextlib.suppress(OSError):
@@ -230,7 +232,8 @@ def _socket_path(directory: Path) -> Path:
         if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077:
             return noted / "redis.sock"
     base = tempfile.gettempdir()
-    made = Path(tempfile.mkdtemp(prefix="nightshift-", dir=base if len(os.fsencode(base)) < 60 else "/tmp"))  # noqa: S108
+    usable = len(os.fsencode(base)) < SOCKET_PATH_BYTES - 40 and _PLAIN_PATH.fullmatch(base)
+    made = Path(tempfile.mkdtemp(prefix="nightshift-", dir=base if usable else "/tmp"))  # noqa: S108 - private by mkdtemp
     write_private(note, str(made))
     return made / "redis.sock"
 

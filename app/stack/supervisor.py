@@ -28,6 +28,7 @@ STOP_SECONDS = 9.5
 #: kept for each earlier stage while a later one is being stopped, seconds
 _STAGE_RESERVE_SECONDS = 1.2
 _READY_POLL_SECONDS = 0.05
+_UNTIL_POLL_SECONDS = 0.25
 _REPORT_SECONDS = 5.0
 
 
@@ -82,12 +83,15 @@ class Supervisor:
     def wait(self, until: Callable[[], bool] | None = None, seconds: float = float("inf")) -> bool:
         """Keep everything running until a signal asks to stop; then False. True: `until` came true. False: time is up."""
         give_up = time.monotonic() + seconds
+        next_look = 0.0 if until else float("inf")
         while not self._signals.stops and time.monotonic() < give_up:
-            if until and until():
-                return True
+            if until and time.monotonic() >= next_look:
+                if until():
+                    return True
+                next_look = time.monotonic() + _UNTIL_POLL_SECONDS
             self._tend()
-            due = min([give_up, *(when for when, *_ in self._again)]) - time.monotonic()
-            self._signals.wait(min(due, 0.2 if until else 60.0))
+            due = min([give_up, next_look, *(when for when, *_ in self._again)])
+            self._signals.wait(min(due - time.monotonic(), 60.0))
         return False
 
     @property

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import logging
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app import logs
+from app.cli import main, screen
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the settings of whoever runs the tests."""
+    for name in Settings().to_environment():
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("command", [["worker"], ["callbacks"], ["api"]])
+def test_parts_alone_need_a_redis(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What runs alone says that REDIS_URL is missing, with exit status 2."""
+    assert main.main(command) == 2
+    assert "REDIS_URL is not set" in capsys.readouterr().err
+
+
+def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variable and its value are in the message, and the exit status is 2."""
+    monkeypatch.setenv("NIGHTSHIFT_PORT", "many")
+    assert main.main(["up"]) == 2
+    assert "NIGHTSHIFT_PORT='many'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--workers", "0"], ["--port", "70000"], ["--port", "x"], ["--nonsense"]])
+def test_a_wrong_option_is_refused(option: list[str]) -> None:
+    """With argparse's exit status, 2."""
+    with pytest.raises(SystemExit) as caught:
+        main.main(["up", *option])
+    assert caught.value.code == 2
+
+
+def test_version_names_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """For bug reports: our version, and those of the parts that matter."""
+    assert main.main(["version"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("nightshift ")
+    assert "claude-agent-sdk " in printed
+
+
+def test_the_screen_has_addresses_login_and_a_curl(tmp_path: Path) -> None:
+    """Everything a newcomer needs is on one screen of 24 lines; a new secret is on it once."""
+    shown = screen.text(Settings(data_dir=tmp_path), "an API key", "whsec_x", embedded=True)
+    for part in ("http://127.0.0.1:8204/v1", "/rq/", "/health", "an API key", str(tmp_path), "whsec_x", "curl"):
+        assert part in shown
+    assert len(shown.splitlines()) <= 24
+    assert "OFFLINE" not in shown
+
+
+def test_the_screen_says_that_answers_are_simulated(tmp_path: Path) -> None:
+    """Offline it says so, and asks for keys where there are some."""
+    shown = screen.text(
+        Settings(data_dir=tmp_path, offline=True, host="::", api_keys=("k",)), None, None, embedded=True
+    )
+    assert "OFFLINE: answers are simulated" in shown
+    assert "http://[::1]:8204" in shown
+    assert "Authorization: Bearer" in shown
+    assert "Bearer k" not in shown
+
+
+def _record(message: str, **extra: object) -> logging.LogRecord:
+    return logging.getLogger("a.logger").makeRecord(
+        "a.logger", logging.INFO, "f", 1, message, (), None, extra=MappingProxyType(extra)
+    )
+
+
+def test_a_log_line_is_one_line() -> None:
+    """Line breaks and control characters in a message can't forge a line or move the cursor."""
+    line = logs.ForPeople("worker-1").format(_record("one\ntwo\x1b[2J", job_id="chatcmpl-1"))
+    assert line.endswith(r"INFO    worker-1 | one\ntwo\x1b[2J  job_id=chatcmpl-1")
+    assert "\n" not in line
+
+
+def test_a_json_line_has_the_known_extras_only() -> None:
+    """What is not on the list, a prompt say, is not logged."""
+    found = json.loads(logs.JsonLines("api").format(_record("done", request_id="r", prompt="secret")))
+    assert found | {"time": ""} == {
+        "time": "",
+        "level": "info",
+        "process": "api",
+        "logger": "a.logger",
+        "message": "done",
+        "request_id": "r",
+    }
+
+
+def test_an_exception_is_in_its_json_line() -> None:
+    """A traceback stays in the line of its message."""
+    try:
+        raise ValueError("x")
+    except ValueError as error:
+        record = logging.getLogger("a").makeRecord("a", logging.ERROR, "f", 1, "m", (), (ValueError, error, None))
+    assert "ValueError: x" in json.loads(logs.JsonLines("api").format(record))["exception"]
