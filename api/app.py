@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
@@ -27,12 +26,6 @@ class _Json(DefaultJSONProvider):
     sort_keys = False
     ensure_ascii = False
     compact = True
-
-    def dumps(self, obj: Any, **kwargs: Any) -> str:
-        """Compact, unsorted, UTF-8."""
-        kwargs.setdefault("separators", (",", ":"))
-        kwargs.setdefault("ensure_ascii", self.ensure_ascii)
-        return json.dumps(obj, **kwargs)
 
 
 def create_app(settings: Settings, connection: Redis | None = None) -> Flask:

@@ -79,7 +79,7 @@ def _http(error: HTTPException, settings: Settings) -> Response:
 
 
 def _redis_away(error: Exception) -> Response:
-    log.warning("[REDIS] request=%s away: %s", g.get("request_id", ""), error)
+    log.warning("[REDIS] away: %s", error, extra=_request())
     return answer(
         errors.unavailable("The queue (Redis) is away. Try again.", "redis_unavailable", REDIS_RETRY_SECONDS)
     )
@@ -87,9 +87,13 @@ def _redis_away(error: Exception) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     if isinstance(error, RedisError) and "OOM" in str(error):
-        log.error("[REDIS] request=%s out of memory: %s", g.get("request_id", ""), error)
+        log.error("[REDIS] out of memory: %s", error, extra=_request())
         return answer(
             errors.unavailable("The queue (Redis) is out of memory. Try again.", "redis_unavailable", 10.0)
         )
-    log.error("[INTERNAL] request=%s", g.get("request_id", ""), exc_info=error)
+    log.error("[INTERNAL] %s", type(error).__name__, exc_info=error, extra=_request())
     return answer(errors.internal())
+
+
+def _request() -> dict[str, str | None]:
+    return {"request_id": g.get("request_id")}

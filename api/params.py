@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import errors
 from app.errors import ErrorReply
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 _MESSAGE_CHARACTERS = 500
+
+
+def read_body() -> bytes:
+    """The whole body. Raises `RequestEntityTooLarge`."""
+    body = request.get_data(cache=False)
+    limit = request.max_content_length
+    if limit is not None and request.content_length is None and len(body) >= limit:
+        # Of a body in chunks Werkzeug reads up to the limit, and says nothing of the rest.
+        raise RequestEntityTooLarge
+    return body
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
 from api import auth
 from api.app import create_app
 from api.services import EXTENSION
-from app import errors, ids
+from app import errors, ids, logs
 from app.settings import Settings, SettingsError
-from app.stack.child import die_with_parent
+from app.stack.child import die_with_parent, watch_parent
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -27,11 +29,19 @@ KEEPALIVE_SECONDS = 75
 GRACEFUL_SECONDS = 4
 #: connections beside those whose requests are being answered
 IDLE_CONNECTIONS = 1000
+#: how often the process that serves looks whether the one above it lives, seconds
+PARENT_WATCH_SECONDS = 0.5
 _EXIT_USAGE = 2
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     """gunicorn's threaded worker that sends waiting clients away when it is told to stop, and errs in OpenAI's shape."""
+
+    def init_process(self) -> None:
+        """First thing after the fork."""
+        # Killed, gunicorn's arbiter leaves this process serving for seconds, and the port taken.
+        watch_parent(self.ppid, PARENT_WATCH_SECONDS)
+        super().init_process()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: answer those who wait, then end."""
@@ -69,6 +79,16 @@ _REFUSALS = {
 }
 
 
+class Log(Logger):  # type: ignore[misc]  # gunicorn ships no types
+    """What gunicorn has to say goes where all our lines go."""
+
+    def setup(self, cfg: Any) -> None:
+        """In place of handlers of its own."""
+        del cfg
+        self.error_log.propagate = True
+        self.error_log.setLevel(logging.WARNING)
+
+
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     """gunicorn, told everything by our settings."""
 
@@ -96,7 +116,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
             "limit_request_field_size": 16 * 1024,
             "forwarded_allow_ips": "",
             "accesslog": None,
-            "loglevel": "warning",
+            "logger_class": Log,
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -125,7 +145,8 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(_EXIT_USAGE) from error
-    die_with_parent(settings.supervisor_pid)
+    logs.configure(settings, "api")
+    die_with_parent()
     Server(settings).run()
 
 

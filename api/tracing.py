@@ -58,11 +58,11 @@ def _log(response: Response) -> None:
     level = logging.DEBUG if request.method == "GET" and response.status_code < 400 else logging.INFO
     log.log(
         level,
-        "[REQUEST] id=%s client_id=%s %s %s status=%s ms=%.0f",
-        g.request_id,
-        sent if _CLIENT_ID.fullmatch(sent) else "-",
+        "[REQUEST] %s %s status=%s ms=%.0f client_id=%s",
         request.method,
         quote(request.path[:200]),
         response.status_code,
         (time.monotonic() - g.began_at) * 1000,
+        sent if _CLIENT_ID.fullmatch(sent) else "-",
+        extra={"request_id": g.request_id},
     )

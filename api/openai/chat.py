@@ -80,7 +80,7 @@ def _accepted(here: Services, accepted: _Accepted) -> Response:
 
 def _accept(here: Services) -> _Accepted:
     """Check the request and put its job into the queue, or find the job that an earlier try of it has made."""
-    body = request.get_data(cache=False)
+    body = params.read_body()
     chat, claude_model = _parse(body, here.settings)
     is_async = _prefers_async() or chat.callback_url is not None
     seconds = deadlines.timeout_seconds(here.settings, is_async=is_async)

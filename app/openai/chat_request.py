@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.openai.json_schema import SchemaError, compile_schema
-from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, ToolMessage, Wire
+from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, ToolMessage, Wire, text_or_parts
 
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
@@ -89,6 +89,11 @@ class FunctionChoice(Wire):
 
 
 ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+_STOP = Discriminator(
+    text_or_parts,
+    custom_error_type="stop_type",
+    custom_error_message="must be a string or an array of strings",
+)
 _Stop = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -101,7 +106,13 @@ class ChatRequest(Wire):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    stop: _Stop | Annotated[list[_Stop], Field(max_length=16)] | None = None
+    stop: (
+        Annotated[
+            Annotated[_Stop, Tag("text")] | Annotated[list[_Stop], Field(max_length=16), Tag("parts")],
+            _STOP,
+        ]
+        | None
+    ) = None
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None

@@ -71,7 +71,8 @@ class RefusalPart(Wire):
     refusal: str
 
 
-def _shape(value: Any) -> str | None:
+def text_or_parts(value: Any) -> str | None:
+    """Which member of a union of a string and a list is meant, so that only its faults are reported."""
     if isinstance(value, str):
         return "text"
     return "parts" if isinstance(value, list) else None
@@ -80,7 +81,7 @@ def _shape(value: Any) -> str | None:
 _UserPart = Annotated[TextPart | ImagePart | FilePart, Field(discriminator="type")]
 _AssistantPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 _CONTENT = Discriminator(
-    _shape,
+    text_or_parts,
     custom_error_type="content_type",
     custom_error_message="must be a string or an array of content parts",
 )

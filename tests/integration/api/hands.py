@@ -1,0 +1,80 @@
+"""Hands that do by themselves what a worker does: take the next job, answer it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from app.jobs import tickets, transitions
+from app.jobs.record import request_key
+from app.outcome import Outcome
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from app.errors import ErrorReply
+    from app.jobs.record import JobRecord
+    from app.jobs.transitions import Lease
+
+
+class Hands:
+    """A worker with nobody in it."""
+
+    def __init__(self, connection: Redis) -> None:
+        self.connection = connection
+        self._queue = tickets.queue(connection)
+
+    def take(self, timeout: float = 10.0) -> tuple[Lease, JobRecord]:
+        """The next job, waited for."""
+        found: list[tuple[Lease, JobRecord]] = []
+
+        def claimed() -> bool:
+            popped = Queue.dequeue_any(
+                [self._queue], None, connection=self.connection, serializer=JSONSerializer
+            )
+            if popped is not None:
+                lease = transitions.claim(self.connection, popped[0], "hands", 60)
+                if lease is not None:
+                    found.append(lease)
+            return bool(found)
+
+        wait_until(claimed, "a job in the queue", timeout)
+        return found[0]
+
+    def payload(self, job_id: str) -> dict[str, Any]:
+        """The job's request as the worker reads it."""
+        text = self.connection.get(request_key(job_id))
+        assert isinstance(text, bytes)
+        payload: dict[str, Any] = json.loads(text)
+        return payload
+
+    def answer(self, lease: Lease, text: str = "hello", **headers: str) -> None:
+        """Publish a completion."""
+        transitions.publish(
+            self.connection,
+            lease,
+            Outcome(body=completion(lease.job_id, text), headers=headers),
+            ttl_seconds=60,
+        )
+
+    def fail(self, lease: Lease, error: ErrorReply) -> None:
+        """Publish an error."""
+        transitions.publish(self.connection, lease, Outcome(error=error), ttl_seconds=60)
+
+
+def completion(job_id: str, text: str) -> dict[str, Any]:
+    """OpenAI's chat completion."""
+    message = {"role": "assistant", "content": text, "refusal": None}
+    return {
+        "id": job_id,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": "claude-test",
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }

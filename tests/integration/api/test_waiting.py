@@ -1,0 +1,261 @@
+"""Clients that wait for their answers, over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from app import errors
+from app.gate import Cause, Gate
+from app.jobs.record import Status
+from app.jobs.recovery import Maintenance
+from app.jobs.store import Jobs
+from app.settings import Settings
+from tests.integration.api.running import api, chat_body, receive, send
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from tests.integration.api.hands import Hands
+    from tests.integration.api.running import RunningApi
+    from tests.redis_server import RedisForTests
+
+PATH = "/v1/chat/completions"
+
+
+def status_of(connection: Redis, job_id: str) -> Status:
+    record = Jobs(connection, Settings()).get(job_id)
+    assert record is not None
+    return record.status
+
+
+def test_answer(server: RunningApi, hands: Hands) -> None:
+    """The client gets the body that the worker published, its headers, and the job's id as the completion's."""
+    with closing(server.connect()) as waiting:
+        send(waiting, "POST", PATH, chat_body("grüße", temperature=0.5, seed=7, foo=1))
+        lease, record = hands.take()
+        payload = hands.payload(record.id)
+        hands.answer(lease, "schöne grüße", **{"x-nightshift-cost-usd": "0.01"})
+        answer = receive(waiting)
+    assert answer.status == 200
+    assert answer.json["id"] == record.id
+    assert "schöne grüße".encode() in answer.body
+    assert answer.headers["content-length"] == str(len(answer.body))
+    assert answer.headers["x-nightshift-cost-usd"] == "0.01"
+    assert answer.headers["x-nightshift-ignored"] == "seed, foo"
+    assert answer.headers["x-request-id"] == record.request_id
+    assert payload == {"claude_model": "sonnet", "request": chat_body("grüße", temperature=0.5)}
+
+
+def test_error_outcome(server: RunningApi, hands: Hands) -> None:
+    """An error that the worker published is the client's, status and advice included."""
+    with closing(server.connect()) as waiting:
+        send(waiting, "POST", PATH, chat_body())
+        lease, _ = hands.take()
+        hands.fail(lease, errors.rate_limited("slow down", "overloaded", 7))
+        answer = receive(waiting)
+    assert answer.status == 429
+    assert answer.error["code"] == "overloaded"
+    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["x-should-retry"] == "true"
+
+
+def test_many_wait_with_one_listener(server: RunningApi, hands: Hands, connection: Redis) -> None:
+    """200 clients wait at once, share one subscription, leave /health quick, and each gets its own answer."""
+    before = len(connection.client_list(_type="pubsub"))
+    with ThreadPoolExecutor(200) as pool:
+        asked = [pool.submit(server.chat, f"number {number}") for number in range(200)]
+        wait_until(lambda: server.waiting() == 200, "200 waiting clients", 20)
+        began = time.monotonic()
+        assert server.ask("GET", "/health").status == 200
+        assert time.monotonic() - began < 1
+        assert len(connection.client_list(_type="pubsub")) <= max(1, before)
+        for _ in asked:
+            lease, record = hands.take()
+            hands.answer(lease, hands.payload(record.id)["request"]["messages"][0]["content"])
+        answers = [one.result(20) for one in asked]
+    contents = [answer.json["choices"][0]["message"]["content"] for answer in answers]
+    assert contents == [f"number {number}" for number in range(200)]
+    assert server.waiting() == 0
+
+
+def test_client_that_leaves(server: RunningApi, hands: Hands, connection: Redis) -> None:
+    """A job whose client hung up is cancelled after the grace, not before."""
+    waiting = server.connect()
+    send(waiting, "POST", PATH, chat_body("to be left"))
+    _, record = hands.take()
+    waiting.close()
+    maintenance = Maintenance(connection, Settings())
+    wait_until(lambda: server.waiting() == 0, "the server's noticing")
+    maintenance.run_once()
+    assert status_of(connection, record.id) is Status.IN_PROGRESS
+
+    def is_cancelled() -> bool:
+        maintenance.run_once()
+        return status_of(connection, record.id) is Status.CANCELLED
+
+    wait_until(is_cancelled, "the cancelling")
+
+
+def test_retry_joins(server: RunningApi, hands: Hands, connection: Redis) -> None:
+    """A client's own retry of the same request gets the first try's job, which is then not cancelled."""
+    waiting = server.connect()
+    send(waiting, "POST", PATH, chat_body("join me"), {"x-stainless-retry-count": "0"})
+    lease, record = hands.take()
+    waiting.close()
+    wait_until(lambda: server.waiting() == 0, "the server's noticing")
+    with closing(server.connect()) as again:
+        send(again, "POST", PATH, chat_body("join me"), {"x-stainless-retry-count": "1"})
+        wait_until(lambda: server.waiting() == 1, "the retry")
+        time.sleep(1.1)  # the grace of the first try
+        Maintenance(connection, Settings()).run_once()
+        hands.answer(lease)
+        answer = receive(again)
+    assert answer.status == 200
+    assert answer.json["id"] == record.id
+    assert Jobs(connection, Settings()).queued() == 0
+
+
+def test_other_body_does_not_join(server: RunningApi, hands: Hands) -> None:
+    """A retry of another request is a job of its own."""
+    with closing(server.connect()) as one, closing(server.connect()) as other:
+        send(one, "POST", PATH, chat_body("one"))
+        lease, record = hands.take()
+        send(other, "POST", PATH, chat_body("other"), {"x-stainless-retry-count": "1"})
+        other_lease, other_record = hands.take()
+        assert other_record.id != record.id
+        hands.answer(other_lease)
+        hands.answer(lease)
+        assert receive(other).json["id"] == other_record.id
+        assert receive(one).json["id"] == record.id
+
+
+def test_deadline(server: RunningApi, connection: Redis) -> None:
+    """When the client's time is up it gets a 504, and its job never starts."""
+    answer = server.chat("late", {"X-Request-Timeout": "0.5", "x-stainless-read-timeout": "600"})
+    assert (answer.status, answer.error["code"]) == (504, "deadline_exceeded")
+    assert answer.headers["x-should-retry"] == "false"
+    (record,) = Jobs(connection, Settings()).newest()
+    assert record.status is Status.CANCELLED
+
+
+def test_clients_patience_is_the_deadline(server: RunningApi, hands: Hands) -> None:
+    """What OpenAI's client says of its read timeout is the job's deadline."""
+    with closing(server.connect()) as waiting:
+        send(waiting, "POST", PATH, chat_body(), {"x-stainless-read-timeout": "123"})
+        lease, record = hands.take()
+        assert 122 < record.deadline_at - record.created_at < 124
+        hands.answer(lease)
+        receive(waiting)
+
+
+def test_usage_limit_beyond_the_deadline(server: RunningApi, connection: Redis) -> None:
+    """A client that would wait for a reset after its deadline is told so at once, with the time."""
+    until = time.time() + 3600
+    Gate(connection).close(Cause.USAGE_LIMIT, until, "five hour limit", "five_hour")
+    answer = server.chat("limited", {"X-Request-Timeout": "60"})
+    assert (answer.status, answer.error["code"]) == (429, "usage_limit_reached")
+    assert 3500 < int(answer.headers["retry-after"]) <= 3600
+    assert time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(until)) in answer.error["message"]
+    (record,) = Jobs(connection, Settings()).newest()
+    assert record.status is Status.FAILED
+
+
+def test_usage_limit_before_the_deadline(server: RunningApi, connection: Redis, hands: Hands) -> None:
+    """A client whose deadline is after the reset waits for it."""
+    Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 5, "five hour limit", "five_hour")
+    with closing(server.connect()) as waiting:
+        send(waiting, "POST", PATH, chat_body(), {"X-Request-Timeout": "60"})
+        lease, _ = hands.take()
+        time.sleep(2.1)  # two looks at the gate
+        hands.answer(lease)
+        assert receive(waiting).status == 200
+
+
+def test_login_that_does_not_work(server: RunningApi, connection: Redis) -> None:
+    """Without a login a client waits until its deadline, and then hears why."""
+    Gate(connection).close(Cause.LOGIN, time.time() + 3600, "invalid key")
+    answer = server.chat("no login", {"X-Request-Timeout": "1.5"})
+    assert (answer.status, answer.error["code"]) == (503, "login_required")
+
+
+def test_lost_subscription(own_redis: RedisForTests) -> None:
+    """What is published while the listener has no connection is looked up when it has one again."""
+    from redis import Redis
+
+    from tests.integration.api.hands import Hands
+
+    with api(own_redis.url) as server, closing(server.connect()) as waiting:
+        send(waiting, "POST", PATH, chat_body())
+        with Redis.from_url(own_redis.url) as connection:
+            hands = Hands(connection)
+            lease, _ = hands.take()
+            connection.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            hands.answer(lease)
+        assert receive(waiting).status == 200
+
+
+def test_too_many_waiting(connection: Redis, redis_url: str, hands: Hands) -> None:
+    """Beyond the cap a client is refused before a job is made; /health still answers."""
+    with api(redis_url, NIGHTSHIFT_MAX_WAITING="2", NIGHTSHIFT_API_THREADS="4") as server:
+        first = [server.connect() for _ in range(2)]
+        for waiting in first:
+            send(waiting, "POST", PATH, chat_body())
+        wait_until(lambda: server.waiting() == 2, "two waiting clients")
+        answer = server.chat()
+        assert (answer.status, answer.error["code"]) == (429, "too_many_waiting")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert Jobs(connection, Settings()).queued() == 2
+        for _ in first:
+            lease, _record = hands.take()
+            hands.answer(lease)
+        assert [receive(waiting).status for waiting in first] == [200, 200]
+
+
+def test_sigterm(redis_url: str, connection: Redis, hands: Hands) -> None:
+    """SIGTERM sends waiting clients away with a 503 and advice; all is gone within 5 s, the jobs live on for a while."""
+    with api(redis_url) as server:
+        waiting = [server.connect() for _ in range(5)]
+        for one in waiting:
+            send(one, "POST", PATH, chat_body())
+        wait_until(lambda: server.waiting() == 5, "waiting clients")
+        began = time.monotonic()
+        server.process.terminate()
+        answers = [receive(one) for one in waiting]
+        server.process.wait(10)
+        assert time.monotonic() - began < 5
+    assert {answer.status for answer in answers} == {503}
+    assert {answer.error["code"] for answer in answers} == {"server_stopping"}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
+    Maintenance(connection, Settings()).run_once()
+    assert Jobs(connection, Settings()).queued() == 5
+
+
+def test_outcome_between_submit_and_register(make_client: object, connection: Redis, hands: Hands) -> None:
+    """An outcome that is published before the waiter registers is found: no wake-up is lost."""
+    from app.jobs.waiters import Waiters
+
+    assert callable(make_client)
+    client = make_client()
+    real = Waiters.arrive
+    done = threading.Event()
+
+    def slow(self: Waiters, place: str, job_id: str, ttl_seconds: float) -> None:
+        real(self, place, job_id, ttl_seconds)
+        lease, _ = hands.take()
+        hands.answer(lease)
+        done.set()
+
+    Waiters.arrive = slow  # type: ignore[method-assign]
+    try:
+        began = time.monotonic()
+        response = client.post(PATH, json=chat_body())
+    finally:
+        Waiters.arrive = real  # type: ignore[method-assign]
+    assert done.is_set()
+    assert response.status_code == 200
+    assert time.monotonic() - began < 1

@@ -1,0 +1,212 @@
+"""Parsing chat requests: what is taken, and how what is wrong is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from api.params import from_validation
+from app.openai.chat_request import ChatRequest
+from app.openai.extras import take_extras
+
+USER = {"role": "user", "content": "hi"}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+PIXEL = "data:image/png;base64,AAAA"
+
+
+def fault(**fields: Any) -> tuple[str | None, str | None]:
+    """The `param` and `code` of the error."""
+    body = {"model": "m", "messages": [USER], **fields}
+    with pytest.raises(ValidationError) as caught:
+        ChatRequest.model_validate(body)
+    error = from_validation(caught.value, body)
+    assert error.status == 400
+    assert len(error.message) <= 500
+    return error.param, error.code
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {
+            "messages": [
+                {"role": "system", "content": "s"},
+                {"role": "developer", "content": "d", "name": "n"},
+                USER,
+            ]
+        },
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": PIXEL}}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": "data:,"}}]}]},
+        {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [CALL]}]},
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "content": "", "tool_calls": [CALL]},
+                {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "r"}]},
+            ]
+        },
+        {"messages": [USER, {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}]},
+        {"max_tokens": 5, "max_completion_tokens": 6, "temperature": 0, "top_p": 1, "stop": ["a", "b"]},
+        {
+            "stop": "x",
+            "reasoning_effort": "low",
+            "store": True,
+            "metadata": {"a": "b"},
+            "parallel_tool_calls": False,
+        },
+        {"response_format": {"type": "json_object"}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "n", "schema": {"type": "object"}},
+            }
+        },
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tools": [TOOL], "tool_choice": "required"},
+        {"tool_choice": "none"},
+    ],
+)
+def test_taken_whole(fields: dict[str, Any]) -> None:
+    """What is taken reaches the worker as it was sent, and is read back there as the same request."""
+    body = {"model": "m", "messages": [USER], **fields}
+    request = ChatRequest.model_validate(body)
+    assert take_extras(request) == []
+    payload = request.to_payload("sonnet")
+    assert payload == {"claude_model": "sonnet", "request": body}
+    assert ChatRequest.from_payload(payload) == ("sonnet", request)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code"),
+    [
+        ({"messages": []}, "messages", "invalid_value"),
+        ({"messages": "hi"}, "messages", "invalid_type"),
+        ({"messages": [5]}, "messages[0]", "invalid_value"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0]", "invalid_value"),
+        ({"messages": [USER, {"role": "user"}]}, "messages[1].content", "missing_required_parameter"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "invalid_type"),
+        ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "invalid_type"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "invalid_value"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            "messages[0].content[0]",
+            "invalid_value",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/"}}]}
+                ]
+            },
+            "messages[0].content[0].image_url.url",
+            "invalid_value",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
+            "messages[0].content[0].file.file_data",
+            "missing_required_parameter",
+        ),
+        (
+            {"messages": [{"role": "tool", "content": "r", "tool_call_id": "c9"}]},
+            "messages[0].tool_call_id",
+            "invalid_value",
+        ),
+        ({"messages": [{"role": "assistant"}]}, "messages[0].content", "invalid_value"),
+        ({"max_tokens": 0}, "max_tokens", "invalid_value"),
+        ({"max_tokens": "5"}, "max_tokens", "invalid_type"),
+        ({"max_tokens": True}, "max_tokens", "invalid_type"),
+        ({"temperature": 3}, "temperature", "invalid_value"),
+        ({"top_p": -1}, "top_p", "invalid_value"),
+        ({"stop": [1]}, "stop[0]", "invalid_type"),
+        ({"stop": ""}, "stop", "invalid_value"),
+        ({"stop": ["a"] * 17}, "stop", "invalid_value"),
+        ({"metadata": {"a": 5}}, "metadata.a", "invalid_type"),
+        ({"metadata": {"a": "x" * 513}}, "metadata.a", "invalid_value"),
+        ({"response_format": {"type": "xml"}}, "response_format", "invalid_value"),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"type": "objekt"}},
+                }
+            },
+            "response_format.json_schema.schema",
+            "invalid_value",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}},
+            "response_format.json_schema.name",
+            "invalid_value",
+        ),
+        ({"tools": [{"type": "custom"}]}, "tools[0].type", "invalid_value"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": 5}}}]},
+            "tools[0].function.parameters",
+            "invalid_value",
+        ),
+        ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
+        ({"tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice", "invalid_value"),
+        ({"tool_choice": "sometimes"}, "tool_choice", "invalid_value"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value"),
+    ],
+)
+def test_fault_is_named(fields: dict[str, Any], param: str, code: str) -> None:
+    """What is wrong is named as OpenAI spells it."""
+    assert fault(**fields) == (param, code)
+
+
+def test_missing_messages() -> None:
+    """A field that must be there is named as missing."""
+    with pytest.raises(ValidationError) as caught:
+        ChatRequest.model_validate({"model": "m"})
+    error = from_validation(caught.value, {"model": "m"})
+    assert (error.param, error.code) == ("messages", "missing_required_parameter")
+
+
+def test_fault_does_not_repeat_the_request() -> None:
+    """An error says where, and does not quote what was sent: answers end up in logs."""
+    body = {"model": "m", "messages": [{"role": "user", "content": {"secret": "hunter2"}}]}
+    with pytest.raises(ValidationError) as caught:
+        ChatRequest.model_validate(body)
+    assert "hunter2" not in from_validation(caught.value, body).message
+
+
+def test_extras_are_taken_out_and_named() -> None:
+    """Unknown fields at any depth don't reach the worker; those that asked for something are named."""
+    message = {**USER, "cache_control": {"type": "ephemeral"}, "annotations": None}
+    request = ChatRequest.model_validate(
+        {"model": "m", "messages": [message, message], "tools": [{**TOOL, "priority": 1}]}
+    )
+    assert take_extras(request) == ["messages[].cache_control", "tools[].priority"]
+    assert request.to_payload("m")["request"] == {"model": "m", "messages": [USER, USER], "tools": [TOOL]}
+
+
+def test_schema_properties_are_no_extras() -> None:
+    """A schema is the client's own, whatever is in it."""
+    schema = {"type": "object", "x-mine": 1, "properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {}}}
+    body = {
+        "model": "m",
+        "messages": [USER],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": schema, "strict": True},
+        },
+    }
+    request = ChatRequest.model_validate(body)
+    assert take_extras(request) == []
+    assert request.to_payload("m")["request"] == body
+
+
+def test_output_cap() -> None:
+    """Of the two names for the cap the smaller value counts."""
+    request = {"model": "m", "messages": [USER]}
+    assert ChatRequest.model_validate(request).output_cap is None
+    assert ChatRequest.model_validate({**request, "max_tokens": 5}).output_cap == 5
+    assert (
+        ChatRequest.model_validate({**request, "max_tokens": 5, "max_completion_tokens": 3}).output_cap == 3
+    )
