@@ -40,6 +40,7 @@ class RedisForTests:
 
     @property
     def url(self) -> str:
+        """For clients: `unix://...`."""
         return f"unix://{self.socket}"
 
     def start(self) -> None:
