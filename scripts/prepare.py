@@ -50,7 +50,12 @@ def install(lock: str) -> int:
     for name in LOCKS:
         stamp(name).unlink(missing_ok=True)
     environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX")}
-    environ |= {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
+    environ |= {
+        "PIP_USER": "0",
+        "PIP_REQUIRE_VIRTUALENV": "0",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+    }
     pip = [str(PYTHON), "-I", "-m", "pip", "install"]
     if not usable():
         say(f"Making .venv with Python {sys.version.split()[0]} ...")
@@ -71,7 +76,10 @@ def usable() -> bool:
     """Whether `.venv` has a Python that runs, is new enough, and belongs to this place."""
     check = "import sys; assert sys.version_info >= (3, 11) and sys.prefix == sys.argv[1]; import pip"
     try:
-        return subprocess.run([str(PYTHON), "-I", "-c", check, str(VENV)], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run([str(PYTHON), "-I", "-c", check, str(VENV)], capture_output=True, check=False).returncode
+            == 0
+        )
     except OSError:
         return False
 

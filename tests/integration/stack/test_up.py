@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.integration.stack.conftest import wait_for
+from tests.integration.stack.conftest import ROOT, STAND_INS, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,3 +229,31 @@ def test_a_failed_start_says_why_and_leaves_nothing(up: Start, tmp_path: Any) ->
     assert one.ended() == 1
     assert "redis ended with exit status 1" in one.output
     assert "AOF" in one.output
+
+
+def test_workers_alone_are_supervised(redis_url: str, tmp_path: Path) -> None:
+    """`nightshift worker` keeps its workers running on somebody else's Redis, and ends them when asked to."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(STAND_INS), str(ROOT)]),
+    }
+    env |= {"REDIS_URL": redis_url, "ANTHROPIC_API_KEY": "a-key"}
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "app.cli.main",
+        "worker",
+        "--count",
+        "2",
+        "--data-dir",
+        str(tmp_path / "data"),
+    ]
+    with subprocess.Popen(command, env=env, cwd=tmp_path, start_new_session=True) as process:
+        supervisor = psutil.Process(process.pid)
+        wait_for(lambda: len(supervisor.children(recursive=True)) == 4)  # each stand-in has a child
+        tree = supervisor.children(recursive=True)
+        process.terminate()
+        assert process.wait(10) == 0
+    assert not [p for p in tree if p.is_running()]
