@@ -42,6 +42,8 @@ SOCKET_PATH_BYTES = 103
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+,@%:~-]+")
 #: BLMOVE, which RQ moves jobs with, came with it
 OLDEST = (6, 2)
+#: a start begins a new log when the server's has grown past it, and keeps one old one
+LOG_BYTES = 5 * 1024 * 1024
 #: for a server to end in peace, seconds
 _END_SECONDS = 5.0
 _SERVER_NAME = re.compile("redis|valkey", re.IGNORECASE)
@@ -155,7 +157,11 @@ class RedisServer:
 def place(data_dir: Path) -> RedisServer:
     """The embedded server of this data dir, not started. Raises `StackError` when there is no program for it."""
     directory = private(data_dir / "redis")
-    return RedisServer(find_binary(), directory, _socket_path(directory))
+    server = RedisServer(find_binary(), directory, _socket_path(directory))
+    with contextlib.suppress(OSError):
+        if server.log_file.stat().st_size > LOG_BYTES:
+            server.log_file.replace(server.log_file.with_suffix(".log.1"))
+    return server
 
 
 def find_binary() -> Path:
