@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 #: Longest that `close` waits for Claude's processes to end, seconds.
 CLOSE_SECONDS = 30.0
+#: A year, where no limit is given: the event loop's clock takes no infinity.
+NO_LIMIT_SECONDS = 365 * 86400.0
 
 
 class ClaudeInvoker:
@@ -89,18 +91,19 @@ class ClaudeInvoker:
         self,
         prompt: Prompt | str,
         profile: Profile | None = None,
-        deadline: float | None = None,
+        *,
+        timeout_seconds: float | None = None,
         on_event: Callable[[str], None] | None = None,
     ) -> Answer:
         """Ask, and wait for the answer. Raises `TurnFailed`.
 
-        `deadline` is a point in time as `time.monotonic()` tells it; None: none. `on_event` is called with each piece
+        `timeout_seconds` covers the wait for a process as well; None: no limit. `on_event` is called with each piece
         of text from the event loop's thread and must not block.
         """
         self.start()
         if isinstance(prompt, str):
             prompt = Prompt(prompt)
-        until = time.monotonic() + 365 * 86400 if deadline is None else deadline
+        until = time.monotonic() + (NO_LIMIT_SECONDS if timeout_seconds is None else timeout_seconds)
         return self._run(self._keeper.ask(prompt, profile or self._profile, until, on_event)).result()
 
     def interrupt(self) -> None:
@@ -111,6 +114,10 @@ class ClaudeInvoker:
     def status(self) -> InvokerStatus:
         """What there is to tell; never waits."""
         return self._keeper.status()
+
+    def is_ready(self) -> bool:
+        """Whether a process is there to take a question, or as good as there."""
+        return self.status().state in ("idle", "busy", "recycling")
 
     def wait_until_idle(self, seconds: float) -> bool:
         """Wait until a process is ready; False when that takes longer."""

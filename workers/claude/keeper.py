@@ -150,7 +150,7 @@ class Keeper:
             errors=self._errors,
             restarts=dict(self._restarts),
             rss_mb=process.rss_mb if process else 0.0,
-            own_rss_mb=self._own_rss_mb,
+            python_rss_mb=self._own_rss_mb,
             cli_version=process.cli_version if process else None,
             login=login.kind if login else None,
         )
@@ -200,6 +200,10 @@ class Keeper:
 
     async def _launch_warm(self, profile: Profile) -> ClaudeProcess:
         process = await self._start(profile, None)
+        if profile != self._profile and len(self._warm) >= WARM_PROCESSES:
+            # Overtaken by a request with another profile.
+            self._retire(process)
+            return process
         before = self._warm.pop(profile, None)
         self._warm[profile] = process
         if before is not None and before is not self._busy:
@@ -245,6 +249,14 @@ class Keeper:
 
     async def _after_turn(self, process: ClaudeProcess, *, has_history: bool) -> None:
         """Make ready for the next turn. The answer has been handed over already."""
+        try:
+            await self._make_ready(process, has_history=has_history)
+        except Exception:
+            logger.exception("A process that could not be made ready is replaced")
+            process.kill("reset_failed")
+            self._replace(process, "reset_failed")
+
+    async def _make_ready(self, process: ClaudeProcess, *, has_history: bool) -> None:
         is_current = self._warm.get(process.profile) is process
         if has_history or not is_current:
             self._retire(process)

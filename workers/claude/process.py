@@ -70,6 +70,8 @@ class ClaudeProcess:
         self._history = history
         self._turn: Turn | None = None
         self._last_uuid: str | None = None
+        #: nothing of any turn is in the conversation
+        self._is_clean = True
         self._cost_before = 0.0
         self._session_id: str | None = None
         self._limit: UsageLimit | None = None
@@ -129,6 +131,7 @@ class ClaudeProcess:
         turn = Turn(str(uuid4()), on_text, may_call_again=self.profile.schema is not None)
         self.turns += 1
         self._turn, self._last_uuid, self._interrupted = turn, turn.uuid, False
+        self._is_clean = False
         self._changed.clear()
         sending = asyncio.create_task(client.send(prompt.wire_content(), turn.uuid))
         try:
@@ -158,14 +161,14 @@ class ClaudeProcess:
 
     async def reset(self) -> bool:
         """Wipe the conversation; True only when the CLI's own word proves that it is empty."""
-        if self.turns == 0 and not self._history:
+        if self._is_clean:
             return self.is_usable
-        if not self.is_usable or self._client is None or self._last_uuid is None or self._history:
+        if not self.is_usable or self._history:
             return False
-        if await self._rewind() or await self._clear():
-            return self.is_usable
-        self.defect = self.defect or "reset_failed"
-        return False
+        self._is_clean = await self._rewind() or await self._clear()
+        if not self._is_clean:
+            self.defect = self.defect or "reset_failed"
+        return self.is_usable
 
     def kill(self, defect: str) -> None:
         """End the process and its group at once; never waits."""

@@ -55,7 +55,7 @@ class InvokerStatus:
     #: resident memory of the Claude process' tree, MiB, measured every second or so
     rss_mb: float = 0.0
     #: resident memory of this Python process, MiB
-    own_rss_mb: float = 0.0
+    python_rss_mb: float = 0.0
     cli_version: str | None = None
     #: kind of the login in use (`api_key`, ...); None: there is none
     login: str | None = None

@@ -1,0 +1,95 @@
+"""Claude's real CLI against a simulated API; every test ends with no process of its own left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.settings import Settings
+from simulator.process import RunningSimulator, running_simulator
+from workers.claude import ClaudeInvoker
+
+Make = Callable[..., ClaudeInvoker]
+
+KEY = {"ANTHROPIC_API_KEY": "key-for-tests"}
+SUBSCRIPTION = {"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-for-tests"}
+
+
+@pytest.fixture(scope="session")
+def _simulator() -> Iterator[RunningSimulator]:
+    with running_simulator() as found:
+        yield found
+
+
+@pytest.fixture
+def simulator(_simulator: RunningSimulator) -> RunningSimulator:
+    """A simulator without rules and with an empty log."""
+    _simulator.control.clear()
+    return _simulator
+
+
+def settings_for(base_url: str, data_dir: Path, login: dict[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings whose Claude talks to the simulator."""
+    environ = {"PATH": "/usr/bin:/bin", "ANTHROPIC_BASE_URL": base_url, **(KEY if login is None else login)}
+    overrides.setdefault("claude_home", data_dir / "nobody")
+    return Settings.from_environment(environ, data_dir=data_dir, **overrides)
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """Live processes that work below `folder`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Wait until `condition` is true and return it."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+    return found
+
+
+@pytest.fixture
+def make(simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+    """Make invokers; afterwards they are closed, and nothing of them may be left: no process, no file."""
+    # A space, because people's home directories have them.
+    folder = tmp_path_factory.mktemp("data dir")
+    made: list[ClaudeInvoker] = []
+
+    def build(login: dict[str, str] | None = None, **overrides: Any) -> ClaudeInvoker:
+        settings = settings_for(simulator.base_url, folder, login, **overrides)
+        invoker = ClaudeInvoker(settings, name=f"claude-{len(made)}")
+        made.append(invoker)
+        return invoker
+
+    yield build
+    for invoker in made:
+        invoker.close()
+    assert processes_in(folder) == []
+    assert list(folder.rglob("process-*")) == []
+
+
+@pytest.fixture(scope="module")
+def shared(_simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClaudeInvoker]:
+    """One invoker for the tests of a module that leave it as they found it."""
+    folder = tmp_path_factory.mktemp("shared data")
+    with ClaudeInvoker(settings_for(_simulator.base_url, folder, stall_seconds=20.0)) as invoker:
+        yield invoker
+    assert processes_in(folder) == []
+
+
+def bodies(simulator: RunningSimulator) -> list[dict[str, Any]]:
+    """What the model was asked, in order."""
+    return [r["body"] for r in simulator.control.requests() if r["path"].startswith("/v1/messages")]
