@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -121,5 +120,4 @@ def _memory(supervisor_pid: int | None, rows: list[WorkerStatus], redis: dict[st
         "rss_mb": round(sum(parts.values()), 1),
         **{f"{part}_mb": size for part, size in parts.items()},
         "processes": len(processes),
-        "pid": os.getpid(),
     }

@@ -75,6 +75,7 @@ class Waiting:
     def stop(self) -> None:
         """Send all clients away within a second. Safe to call from a signal handler."""
         self._is_stopped = True
+        self.place.is_closed = True
         self.listener.stop()
 
     def wait(self, wait: Wait) -> Outcome:
@@ -97,9 +98,7 @@ class Waiting:
             return self._jobs.outcome(wait.record.id)
         if self._is_stopped:
             self._leave(wait, STOP_GRACE_SECONDS)
-            raise errors.unavailable(
-                "The server is stopping. Try again.", "server_stopping", STOP_RETRY_SECONDS
-            )
+            raise _stopping()
         if wait.is_gone():
             self._leave(wait, self._settings.abandon_grace_seconds)
             raise errors.client_left()
@@ -142,8 +141,12 @@ class _Places:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._free = threading.BoundedSemaphore(limit) if limit else None
+        #: set when the process stops: nobody enters any more
+        self.is_closed = False
 
     def __enter__(self) -> None:
+        if self.is_closed:
+            raise _stopping()
         if self._free is None or not self._free.acquire(blocking=False):
             raise errors.rate_limited(
                 f"{self._limit} requests wait here already (NIGHTSHIFT_MAX_WAITING)."
@@ -174,6 +177,10 @@ class _SharedGate:
                 with suppress(*AWAY):
                     self._closed = self._gate.read()
             return self._closed
+
+
+def _stopping() -> ErrorReply:
+    return errors.unavailable("The server is stopping. Try again.", "server_stopping", STOP_RETRY_SECONDS)
 
 
 def _usage_limit(closed: Closed) -> ErrorReply:

@@ -86,9 +86,11 @@ def _accept(here: Services) -> _Accepted:
     seconds = deadlines.timeout_seconds(here.settings, is_async=is_async)
     place = place_of(auth.caller(), request.path.encode() + b"\n" + body)
     del body
-    record = _earlier_try(here, place) or _submit(here, chat, claude_model, seconds)
-    # An async job has a waiter that never leaves: no client that joins it can abandon it.
-    here.waiters.arrive(place, record.id, max(seconds, record.deadline_at - time.time()))
+    record = _join_earlier_try(here, place, seconds)
+    if record is None:
+        record = _submit(here, chat, claude_model, seconds)
+        # An async job has a waiter that never leaves: no client that joins it can abandon it.
+        here.waiters.arrive(place, record.id, max(seconds, record.deadline_at - time.time()))
     return _Accepted(record, seconds, is_async)
 
 
@@ -130,12 +132,16 @@ def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float
     return here.jobs.submit(record, payload, idempotency_key=_idempotency_key()).record
 
 
-def _earlier_try(here: Services, place: str) -> JobRecord | None:
+def _join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | None:
     """The job of this client's earlier try, if it lives or has an answer; an error is no reason not to try again."""
     if request.headers.get("x-stainless-retry-count", "0") in ("", "0") or _idempotency_key() is not None:
         return None
     job_id = here.waiters.find(place)
-    record = here.jobs.get(job_id) if job_id is not None else None
+    if job_id is None:
+        return None
+    here.waiters.arrive(place, job_id, seconds)
+    # Looked at after having arrived: before, it might be given up between the look and the arrival.
+    record = here.jobs.get(job_id)
     return None if record is None or record.status in (Status.FAILED, Status.CANCELLED) else record
 
 

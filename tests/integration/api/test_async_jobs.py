@@ -171,6 +171,14 @@ def test_idempotency_key(client: FlaskClient, connection: Redis) -> None:
     assert (other.status_code, other.get_json()["error"]["code"]) == (409, "idempotency_key_reused")
 
 
+def test_idempotency_key_of_cancelled_job(client: FlaskClient) -> None:
+    """A key whose job was cancelled runs anew: there is no answer to repeat."""
+    key = {"Idempotency-Key": "order-2"}
+    first = submit(client, "same", **key).get_json()["id"]
+    client.post(f"/v1/jobs/{first}/cancel")
+    assert submit(client, "same", **key).get_json()["id"] != first
+
+
 def test_idempotency_key_belongs_to_its_caller(make_client: MakeClient) -> None:
     """Two callers may choose the same key: each gets a job of its own."""
     client = make_client(api_keys=("one", "two"))

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from api.services import EXTENSION
 from app import errors
 from app.gate import Cause, Gate
 from app.jobs.record import Status
@@ -18,8 +19,10 @@ from tests.integration.api.running import api, chat_body, receive, send
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
+    from flask.testing import FlaskClient
     from redis import Redis
 
+    from tests.integration.api.conftest import MakeClient
     from tests.integration.api.hands import Hands
     from tests.integration.api.running import RunningApi
     from tests.redis_server import RedisForTests
@@ -235,11 +238,12 @@ def test_sigterm(redis_url: str, connection: Redis, hands: Hands) -> None:
     assert Jobs(connection, Settings()).queued() == 5
 
 
-def test_outcome_between_submit_and_register(make_client: object, connection: Redis, hands: Hands) -> None:
+def test_outcome_between_submit_and_register(
+    make_client: MakeClient, connection: Redis, hands: Hands
+) -> None:
     """An outcome that is published before the waiter registers is found: no wake-up is lost."""
     from app.jobs.waiters import Waiters
 
-    assert callable(make_client)
     client = make_client()
     real = Waiters.arrive
     done = threading.Event()
@@ -259,3 +263,37 @@ def test_outcome_between_submit_and_register(make_client: object, connection: Re
     assert done.is_set()
     assert response.status_code == 200
     assert time.monotonic() - began < 1
+
+
+def test_no_new_wait_while_stopping(make_client: MakeClient, connection: Redis) -> None:
+    """Once the process stops, a request is sent away before a job is made of it."""
+    client = make_client()
+    client.application.extensions[EXTENSION].waiting.stop()
+    response = client.post(PATH, json=chat_body())
+    assert (response.status_code, response.get_json()["error"]["code"]) == (503, "server_stopping")
+    assert Jobs(connection, Settings()).queued() == 0
+
+
+def test_retry_after_the_grace(client: FlaskClient, connection: Redis) -> None:
+    """A retry that comes when its first try has been given up is a new job, not the old one's error."""
+    record = _first_try(client)
+    Jobs(connection, Settings()).cancel(record, errors.client_left())
+    again = client.post(
+        PATH, json=chat_body(), headers={"x-stainless-retry-count": "1", "Prefer": "respond-async"}
+    )
+    assert again.get_json()["id"] != record
+
+
+def test_retry_after_the_answer(client: FlaskClient, connection: Redis, hands: Hands) -> None:
+    """A retry that comes when its first try's answer is there gets that answer, and nothing runs twice."""
+    record = _first_try(client)
+    lease, _ = hands.take()
+    hands.answer(lease, "once")
+    again = client.post(PATH, json=chat_body(), headers={"x-stainless-retry-count": "2"})
+    assert again.get_json()["id"] == record
+    assert Jobs(connection, Settings()).queued() == 0
+
+
+def _first_try(client: FlaskClient) -> str:
+    """A request whose 202 did not reach its client, say. The job's id."""
+    return str(client.post(PATH, json=chat_body(), headers={"Prefer": "respond-async"}).get_json()["id"])
