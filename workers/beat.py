@@ -108,8 +108,8 @@ class Beat:
             errors=found.errors,
             rss_mb=found.rss_mb,
             python_rss_mb=found.python_rss_mb,
-            cli_version=found.cli_version,
-            login=found.login,
+            cli_version=found.cli_version or "",
+            login=found.login or "",
             pid=os.getpid(),
             started_at=self._started_at,
         )

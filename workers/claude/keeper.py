@@ -206,6 +206,7 @@ class Keeper:
             return process
         before = self._warm.pop(profile, None)
         self._warm[profile] = process
+        self._settle()
         if before is not None and before is not self._busy:
             self._retire(before)
         for old in [p for p in self._warm if p != profile][: max(0, len(self._warm) - WARM_PROCESSES)]:

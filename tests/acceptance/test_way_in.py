@@ -1,0 +1,209 @@
+"""What a new user does: ask and wait, ask and poll, ask and be called back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from openai import OpenAI
+from standardwebhooks import Webhook
+
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.acceptance.stack import Stack
+
+
+def test_a_completion_by_openais_client(stack: Stack) -> None:
+    """The stock client gets a completion whose id is a job, with the reported usage and a model that says it is simulated."""
+    stack.simulator.add_rule({"text": "Good evening.", "usage": {"input_tokens": 12, "output_tokens": 34}})
+    answer = stack.client().chat.completions.create(
+        model="gpt-4o", messages=[{"role": "user", "content": "hello"}], seed=7
+    )
+    assert answer.choices[0].message.content == "Good evening."
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.model.startswith("simulated-claude")
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (12, 34)
+    job = stack.job(answer.id)
+    assert job["status"] == "completed"
+    assert job["result"]["id"] == answer.id
+
+
+def test_ask_and_poll(stack: Stack) -> None:
+    """`Prefer: respond-async` answers 202 with a Location, under which the result appears."""
+    body = {"model": "haiku", "messages": [{"role": "user", "content": "later"}]}
+    reply = stack.http("POST", "/v1/chat/completions", body, {"Prefer": "respond-async"})
+    assert reply.status == 202
+    job_id = reply.headers["Location"].removeprefix("/v1/jobs/")
+    job = stack.wait_for(job_id)
+    assert job["result"]["choices"][0]["message"]["content"].startswith("Simulated answer")
+    listed = stack.http("GET", "/v1/jobs?status=completed&limit=100").body["data"]
+    assert job_id in [one["id"] for one in listed]
+
+
+class Receiver:
+    """A customer's webhook endpoint: answers from a list of statuses, then 200; keeps what it got."""
+
+    def __init__(self, statuses: list[int]) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(statuses.pop(0) if statuses else 200)
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hook"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver([500])
+    yield found
+    found.close()
+
+
+def test_ask_and_be_called_back(stack: Stack, receiver: Receiver) -> None:
+    """The callback comes again after a 500 with the same id, and both verifiers take it."""
+    job_id = stack.submit("call me", callback_url=receiver.url)
+    wait_until(lambda: len(receiver.got) == 2, "two attempts", 20)
+    secret = (stack.data_dir / "webhook_secret").read_text().strip()
+    (first, _), (headers, body) = receiver.got
+    assert first["webhook-id"] == headers["webhook-id"]
+    event = OpenAI(api_key="unused", webhook_secret=secret).webhooks.unwrap(body, headers)
+    assert (str(event.type), event.data.id) == ("chat.completion.completed", job_id)  # type: ignore[union-attr]
+    assert Webhook(secret).verify(body, headers)["data"]["id"] == job_id
+    assert "call me" not in body.decode()
+
+
+def test_a_failed_job_is_told_as_failed(stack: Stack, receiver: Receiver) -> None:
+    """The callback of a job that failed says so."""
+    stack.simulator.add_rule({"error": {"status": 400, "message": "no such thing"}})
+    stack.submit("fail me", callback_url=receiver.url)
+    wait_until(lambda: len(receiver.got) >= 1, "an attempt", 20)
+    assert json.loads(receiver.got[0][1])["type"] == "chat.completion.failed"
+
+
+def test_a_forbidden_callback_is_refused_at_the_door(stack: Stack) -> None:
+    """A callback to a private address is a 400 that names the field, and nothing is enqueued."""
+    body = {"model": "haiku", "messages": [{"role": "user", "content": "x"}], "callback_url": "http://10.0.0.1/"}
+    reply = stack.http("POST", "/v1/chat/completions", body)
+    assert (reply.status, reply.body["error"]["param"]) == (400, "callback_url")
+
+
+def test_cancel_before_and_during_the_run(stack: Stack) -> None:
+    """A running job is interrupted, a queued one never starts, and the workers are free again."""
+    stack.simulator.add_rule({"hang_seconds": 60}, match={"contains": "hang"})
+    running = [stack.submit(f"hang {number}") for number in range(stack.workers)]
+    for job_id in running:
+        stack.wait_for(job_id, "in_progress")
+    queued = stack.submit("never asked")
+    for job_id in (queued, *running):
+        assert stack.http("POST", f"/v1/jobs/{job_id}/cancel").body["status"] == "cancelled"
+    stack.simulator.clear_rules()
+    assert stack.ask("free?").startswith("Simulated answer")
+    assert stack.asked("never asked") == []
+
+
+def test_the_clients_patience_is_the_deadline(stack: Stack) -> None:
+    """A request whose time is up gets a 504 in OpenAI's shape, and its turn is ended."""
+    stack.simulator.add_rule({"hang_seconds": 60}, match={"contains": "slow"})
+    reply = stack.http(
+        "POST",
+        "/v1/chat/completions",
+        {"model": "haiku", "messages": [{"role": "user", "content": "slow"}]},
+        {"X-Request-Timeout": "1"},
+    )
+    assert (reply.status, reply.body["error"]["code"]) == (504, "deadline_exceeded")
+
+
+def test_a_client_that_leaves_cancels_its_job(stack: Stack) -> None:
+    """When the client's own timeout closes the connection, the job is cancelled after the grace."""
+    stack.simulator.add_rule({"hang_seconds": 60}, match={"contains": "leave"})
+    with pytest.raises(openai.APITimeoutError):
+        stack.client(timeout=1.0).chat.completions.create(
+            model="sonnet", messages=[{"role": "user", "content": "leave"}], extra_headers={"X-Request-Timeout": "60"}
+        )
+    wait_until(
+        lambda: any(
+            job["error"]["code"] == "client_closed_request"
+            for job in stack.http("GET", "/v1/jobs?status=cancelled").body["data"]
+            if job.get("error")
+        ),
+        "the cancelled job",
+        15,
+    )
+
+
+def test_a_clients_own_retry_joins_its_job(stack: Stack) -> None:
+    """The stock client times out, tries again, and gets the answer of the job that its first try started: run once."""
+    stack.simulator.add_rule({"text": "worth the wait"}, match={"contains": "patience"}, latency_ms=2500)
+    client = stack.client(timeout=1.5, max_retries=2)
+    answer = client.chat.completions.create(
+        model="sonnet", messages=[{"role": "user", "content": "patience"}], extra_headers={"X-Request-Timeout": "60"}
+    )
+    assert answer.choices[0].message.content == "worth the wait"
+    assert len(stack.asked("patience")) == 1
+
+
+def test_an_idempotency_key_runs_once(stack: Stack) -> None:
+    """The same key and body are the same job; another body is a 409."""
+    body = {"model": "haiku", "messages": [{"role": "user", "content": "once"}]}
+    headers = {"Idempotency-Key": "evening-1"}
+    first = stack.http("POST", "/v1/chat/completions", body, headers)
+    second = stack.http("POST", "/v1/chat/completions", body, headers)
+    assert first.body["id"] == second.body["id"]
+    assert len(stack.asked("once")) == 1
+    other = stack.http("POST", "/v1/chat/completions", {**body, "model": "sonnet"}, headers)
+    assert other.status == 409
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, openai.BadRequestError), (404, openai.NotFoundError), (413, openai.APIStatusError)],
+)
+def test_claudes_4xx_is_the_clients_4xx(stack: Stack, status: int, error: type[openai.APIStatusError]) -> None:
+    """What the Messages API refuses is refused with the same status and its own words, and asked once."""
+    stack.simulator.add_rule({"error": {"status": status, "message": "words of the API"}}, match={"contains": "bad"})
+    with pytest.raises(error) as refused:
+        stack.client(max_retries=2).chat.completions.create(
+            model="sonnet", messages=[{"role": "user", "content": "bad"}]
+        )
+    assert refused.value.status_code == status
+    assert "words of the API" in refused.value.message
+    assert len(stack.asked("bad")) == 1
+
+
+def test_the_dashboard_shows_no_prompt(stack: Stack) -> None:
+    """rq-dashboard lists the queue and its jobs by id and model, and nothing of what was asked."""
+    stack.ask("TOP-SECRET-PROMPT")
+    page = stack.http("GET", "/rq/")
+    assert page.status == 200
+    assert "TOP-SECRET-PROMPT" not in json.dumps(page.body)
+
+
+def test_health_counts_the_whole_tree(stack: Stack) -> None:
+    """`/health` reports at least the memory that the operating system counts for the Claude processes themselves."""
+    claude_mb = sum(p.memory_info().rss for p in stack.claude_processes()) / 2**20
+    health = stack.http("GET", "/health").body
+    assert claude_mb > 100
+    assert health["memory"]["rss_mb"] > 0.9 * claude_mb
+    assert len(health["workers"]) == stack.workers
