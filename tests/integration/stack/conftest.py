@@ -72,7 +72,7 @@ class Up:
     def started(self) -> Up:
         """Wait for its screen."""
         wait_for(lambda: "Ctrl-C ends it." in self.output or self.process.poll() is not None, 20)
-        assert "Ctrl-C ends it." in self.output, self.output
+        assert "Ctrl-C ends it." in self.output, (self.process.returncode, self.output)
         self.look()
         return self
 
