@@ -42,8 +42,10 @@ def health() -> dict[str, Any]:
             found["status"] = "degraded"
     except RedisError as error:
         found |= {"status": "degraded", "redis": {"reachable": False, "error": str(error)[:200]}}
-    found["workers"] = [_row(row, here.settings.lease_seconds) for row in rows]
-    found["memory"] = _memory(here.settings.supervisor_pid, rows, found.get("redis", {}))
+    lease = here.settings.lease_seconds
+    found["workers"] = [_row(row, lease) for row in rows]
+    alive = [row for row in rows if row.is_alive(lease)]
+    found["memory"] = _memory(here.settings.supervisor_pid, alive, found.get("redis", {}))
     return found
 
 
@@ -108,12 +110,12 @@ def _memory(supervisor_pid: int | None, rows: list[WorkerStatus], redis: dict[st
     """MiB of everything. Parts that run in other trees (or on other machines) count as they report themselves."""
     processes = memory.tree(supervisor_pid)
     parts = memory.measure(processes)
-    seen = {process.pid for process in processes}
-    if supervisor_pid is None or supervisor_pid not in seen:
-        for row in rows:
-            if row.pid not in seen:
-                parts["claude"] = round(parts["claude"] + row.rss_mb, 1)
-                parts["python"] = round(parts["python"] + row.python_rss_mb, 1)
+    # Without a supervisor the tree is this process' own, and holds no worker. (In containers pids repeat.)
+    supervised = {process.pid for process in processes} if supervisor_pid is not None else set()
+    for row in rows:
+        if row.pid not in supervised:
+            parts["claude"] = round(parts["claude"] + row.rss_mb, 1)
+            parts["python"] = round(parts["python"] + row.python_rss_mb, 1)
     if not parts["redis"]:
         parts["redis"] = float(redis.get("rss_mb", 0.0))
     return {

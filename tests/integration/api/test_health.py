@@ -133,3 +133,13 @@ def test_home(make_client: MakeClient) -> None:
     answer = offline.get("/")
     assert "simulated" in answer.get_json()["notice"]
     assert answer.headers["x-nightshift-simulated"] == "true"
+
+
+def test_worker_in_the_measured_tree_counts_once(make_client: MakeClient, connection: Redis) -> None:
+    """A worker under the same supervisor is measured; what it says of itself is not added."""
+    client = make_client(supervisor_pid=os.getpid())
+    before = client.get("/health").get_json()["memory"]
+    worker_status.write(connection, status(rss_mb=3000.0, python_rss_mb=3000.0, pid=os.getpid()))
+    after = client.get("/health").get_json()["memory"]
+    assert after["rss_mb"] < before["rss_mb"] + 100
+    assert before["redis_mb"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from api.services import EXTENSION
 from app import errors
 from app.gate import Cause, Gate
-from app.jobs.record import Status
+from app.jobs.record import DONE, Status
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
 from app.settings import Settings
@@ -170,11 +171,11 @@ def test_usage_limit_beyond_the_deadline(server: RunningApi, connection: Redis) 
 
 def test_usage_limit_before_the_deadline(server: RunningApi, connection: Redis, hands: Hands) -> None:
     """A client whose deadline is after the reset waits for it."""
-    Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 5, "five hour limit", "five_hour")
+    Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 3, "five hour limit", "five_hour")
     with closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body(), {"X-Request-Timeout": "60"})
         lease, _ = hands.take()
-        time.sleep(2.1)  # two looks at the gate
+        time.sleep(1.5)  # a look at the gate
         hands.answer(lease)
         assert receive(waiting).status == 200
 
@@ -217,6 +218,8 @@ def test_too_many_waiting(connection: Redis, redis_url: str, hands: Hands) -> No
             lease, _record = hands.take()
             hands.answer(lease)
         assert [receive(waiting).status for waiting in first] == [200, 200]
+        for waiting in first:
+            waiting.close()
 
 
 def test_sigterm(redis_url: str, connection: Redis, hands: Hands) -> None:
@@ -245,19 +248,31 @@ def test_outcome_between_submit_and_register(
     from app.jobs.waiters import Waiters
 
     client = make_client()
+    # The listener must be there already: it looks around when it subscribes, which would hide a lost wake-up.
+    listener = client.application.extensions[EXTENSION].waiting.listener
+    event = listener.register("chatcmpl-other")
+
+    def hears() -> bool:
+        connection.publish(DONE, json.dumps({"id": "chatcmpl-other"}))
+        return bool(event.wait(0.05))
+
+    wait_until(hears, "the listener's hearing")
     real = Waiters.arrive
     done = threading.Event()
 
     def slow(self: Waiters, place: str, job_id: str, ttl_seconds: float) -> None:
         real(self, place, job_id, ttl_seconds)
-        lease, _ = hands.take()
+        lease, record = hands.take()
+        told = listener.register(record.id)
         hands.answer(lease)
+        assert told.wait(5)  # the one wake-up there is has been spent
+        listener.forget(record.id, told)
         done.set()
 
     Waiters.arrive = slow  # type: ignore[method-assign]
     try:
         began = time.monotonic()
-        response = client.post(PATH, json=chat_body())
+        response = client.post(PATH, json=chat_body(), headers={"X-Request-Timeout": "3"})
     finally:
         Waiters.arrive = real  # type: ignore[method-assign]
     assert done.is_set()
