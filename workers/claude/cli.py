@@ -22,6 +22,7 @@ from claude_agent_sdk import (
     RateLimitEvent,
     ResultMessage,
     StreamEvent,
+    SystemMessage,
     TextBlock,
     ToolPermissionContext,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "RateLimitEvent",
     "ResultMessage",
     "StreamEvent",
+    "SystemMessage",
     "bundled_cli",
     "sdk_version",
     "session_folder",

@@ -214,6 +214,7 @@ class Keeper:
             self._report(evicted, process, "profile" if evicted.is_usable else str(evicted.defect))
             if evicted is not self._busy:
                 self._retire(evicted)
+        self._settle()
         return process
 
     async def _start(self, profile: Profile, prompt: Prompt | None) -> ClaudeProcess:
@@ -231,7 +232,6 @@ class Keeper:
                 self._retire(process)
         self._failed_starts, self._retry_at = 0, None
         self._limits[process] = _Limits.draw(self._settings)
-        self._settle()
         return process
 
     def _note_failed_start(self, error: TurnFailed) -> None:

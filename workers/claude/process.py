@@ -43,6 +43,11 @@ LEAVE_SECONDS = 3.0
 #: Lines of the CLI's standard error that are kept for messages.
 STDERR_LINES = 20
 
+#: The tool by which a structured answer comes.
+SCHEMA_TOOL = "StructuredOutput"
+#: Defect of a process whose profile has a schema that the CLI does not take.
+SCHEMA_REFUSED = "schema_refused"
+
 _WORDS = {
     FailureKind.DEADLINE: "The request's deadline passed before Claude had answered.",
     FailureKind.STALLED: "Claude fell silent in the middle of the answer.",
@@ -96,7 +101,7 @@ class ClaudeProcess:
         return self.defect is None and not self._is_over and self._client is not None
 
     async def start(self) -> None:
-        """Launch and connect. Raises `TurnFailed`: `unavailable`, or `caller` when the profile's schema is refused."""
+        """Launch and connect. Raises `TurnFailed` (`unavailable`)."""
         self._dir = await asyncio.to_thread(PrivateDir, self._work_dir)
         around = surroundings(self._settings, self.login, self.profile, self._dir.path)
         resume = None
@@ -138,6 +143,8 @@ class ClaudeProcess:
             ended_by = await self._wait(turn, deadline)
             if ended_by is not None:
                 await self._end_turn(turn)
+                if self.defect == SCHEMA_REFUSED:
+                    raise _schema_refused()
                 raise turn.failed(ended_by, self._words(ended_by))
             return self._conclude(turn)
         finally:
@@ -315,6 +322,10 @@ class ClaudeProcess:
             info = message.rate_limit_info
             self._limit = UsageLimit(info.status, info.resets_at, info.rate_limit_type)
             self._limit_uuid = turn.uuid if turn else None
+        elif isinstance(message, cli.SystemMessage):
+            if message.subtype == "init" and self.profile.schema and SCHEMA_TOOL not in message.data["tools"]:
+                # It drops a schema that it does not take without a word, and would ask the model without it.
+                self.kill(SCHEMA_REFUSED)
         elif isinstance(message, cli.ConversationResetMessage):
             self._reset_to = message.new_conversation_id
         elif isinstance(message, cli.StreamEvent | cli.AssistantMessage | cli.ResultMessage):
@@ -355,6 +366,9 @@ class ClaudeProcess:
 
     def _not_started(self, error: BaseException) -> TurnFailed:
         said = " ".join(self._stderr).strip()[-2000:] or str(error) or type(error).__name__
-        if self.profile.schema is not None and "schema" in said.lower():
-            return TurnFailed(FailureKind.CALLER, said, status=400, error_type="invalid_request_error")
         return TurnFailed(FailureKind.UNAVAILABLE, f"Claude could not be started: {said}")
+
+
+def _schema_refused() -> TurnFailed:
+    words = "The JSON schema is not one that Claude's command line takes: draft-07 without unknown keywords."
+    return TurnFailed(FailureKind.CALLER, words, status=400, error_type="invalid_request_error")

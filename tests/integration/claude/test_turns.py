@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from simulator.process import RunningSimulator
 from tests.integration.claude.conftest import Make, bodies
 from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TurnFailed
+
+if TYPE_CHECKING:
+    from simulator.process import RunningSimulator
 
 VERBATIM = [
     "@/etc/passwd",
@@ -47,9 +49,7 @@ def test_a_large_text_reaches_the_model_whole(shared: ClaudeInvoker, simulator: 
     assert shared.ask(text[:400_000]).text == text[:400_000]
 
 
-def test_a_lone_surrogate_becomes_the_replacement_character(
-    shared: ClaudeInvoker, simulator: RunningSimulator
-) -> None:
+def test_a_lone_surrogate_becomes_the_replacement_character(shared: ClaudeInvoker, simulator: RunningSimulator) -> None:
     """JSON can spell half a character, UTF-8 can't: the CLI sends U+FFFD, and the turn goes on."""
     shared.ask("half \ud83d done")
     assert bodies(simulator)[0]["messages"][0]["content"][0]["text"] == "half \ufffd done"
@@ -199,6 +199,4 @@ def _text(message: dict[str, Any]) -> str:
 
 
 #: a PNG of one pixel
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
