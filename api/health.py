@@ -62,7 +62,8 @@ def ready() -> Response:
 
 def _unready(here: Services, rows: list[WorkerStatus], closed: Closed | None) -> errors.ErrorReply | None:
     alive = [row for row in rows if row.is_alive(here.settings.lease_seconds)]
-    if closed is not None and closed.cause is Cause.LOGIN:
+    # Past its time the next request is the probe that tells whether the login works again.
+    if closed is not None and closed.cause is Cause.LOGIN and time.time() < closed.until:
         return _not_ready(
             "Claude's login does not work: the workers wait for a working one.", "login_required"
         )

@@ -116,7 +116,7 @@ class Waiting:
         if not wait.owns_job:
             self._leave(wait, 0.0)
             return Outcome(error=error)
-        self._jobs.cancel(wait.record.id, error)
+        self._jobs.fail(wait.record.id, error)
         return self._jobs.outcome(wait.record.id) or Outcome(error=error)
 
     def _refuse_waiting(self, wait: Wait, error: ErrorReply) -> Outcome | None:

@@ -11,9 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(eq=True, unsafe_hash=True)
 class ErrorReply(Exception):
-    """An error as a client gets it. Raised in the API, stored as the outcome of a job that failed."""
+    """An error as a client gets it. Raised in the API, stored as the outcome of a job that failed.
+
+    Never changed, but not frozen: whoever raises an exception sets its traceback.
+    """
 
     status: int
     message: str

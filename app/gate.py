@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from redis.client import Pipeline
-    from redis import Redis
     from collections.abc import Mapping
+
+    from redis import Redis
+    from redis.client import Pipeline
 
 GATE = "nightshift:gate"
 _PROBE = "nightshift:gate:probe"

@@ -60,10 +60,12 @@ class Settings:
     """All settings of a process. A field `x_y` is read from `NIGHTSHIFT_X_Y` unless its metadata names another."""
 
     #: where state lives: Redis' files, secrets, the workers' private directories
-    data_dir: Path = Path("~/.nightshift").expanduser()
+    data_dir: Path = field(default_factory=lambda: Path("~/.nightshift").expanduser())
     #: `redis://`, `rediss://` or `unix://` of a server of your own; without it one is started under the data dir
     redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL"})
+    #: the address to listen on; any but a loopback one needs API keys
     host: str = "127.0.0.1"
+    #: the API's port; 0: any that is free
     port: int = 8204
     #: how many workers `nightshift up` and `nightshift worker` start; each holds one Claude process
     workers: int = 2
@@ -97,6 +99,9 @@ class Settings:
     #: how often a job may take its worker down with it before it is set aside
     max_worker_deaths: int = 3
 
+    #: how often a job is tried while Claude's login does not work, seconds
+    login_probe_seconds: float = 30.0
+
     #: how long a request waits and runs when the client does not say, seconds
     request_timeout_seconds: float = 600.0
     #: how many clients may wait at once in one API process; must be below `api_threads`
@@ -127,6 +132,9 @@ class Settings:
 
     #: answers come from the simulated Messages API that `nightshift up --offline` starts
     offline: bool = False
+    #: the kind of login that `--offline` plays; a `subscription` has usage limits
+    offline_login: Literal["api_key", "subscription"] = "api_key"
+    #: log lines for people (`human`) or for programs (`json`)
     log_format: Literal["human", "json"] = "human"
     #: pid of the supervisor whose tree `/health` measures; set by `nightshift` for its children
     supervisor_pid: int | None = None
@@ -136,7 +144,7 @@ class Settings:
         default_factory=lambda: MappingProxyType({}), metadata={"env": None}, repr=False
     )
     #: the user's own Claude config dir, whose login is used when no key or token is set
-    claude_home: Path = field(default=Path("~/.claude").expanduser(), metadata={"env": None})
+    claude_home: Path = field(default_factory=lambda: Path("~/.claude").expanduser(), metadata={"env": None})
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from typing import TYPE_CHECKING
 
 from app import errors
 from app.errors import ErrorReply
@@ -15,7 +16,6 @@ from app.gate import Cause
 from app.outcome import Outcome
 from workers.claude import FailureKind, TurnFailed
 from workers.endings import Ending, Publish, PutBack
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from workers.run import Run
@@ -27,8 +27,6 @@ BACKOFF_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
 #: how long a limit lasts when Claude does not say, until the next probe, seconds
 UNKNOWN_LIMIT_SECONDS = 300.0
-#: how often a login that does not work is tried, seconds
-LOGIN_PROBE_SECONDS = 30.0
 
 
 def ending_of(failure: TurnFailed, run: Run) -> Ending:
@@ -37,13 +35,16 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
         case FailureKind.USAGE_LIMIT:
             return _close_gate(run, failure, Cause.USAGE_LIMIT, failure.resets_at or time.time() + UNKNOWN_LIMIT_SECONDS)
         case FailureKind.LOGIN:
-            return _close_gate(run, failure, Cause.LOGIN, time.time() + LOGIN_PROBE_SECONDS)
+            return _close_gate(run, failure, Cause.LOGIN, time.time() + run.settings.login_probe_seconds)
         case FailureKind.UNAVAILABLE:
             return PutBack("Claude's process could not be started", counts=False)
         case FailureKind.INTERRUPTED:
             return PutBack("its worker was stopped", counts=False)
         case FailureKind.DEADLINE:
             return Publish(Outcome(error=errors.deadline_exceeded(run.record.deadline_at - run.record.created_at)))
+        case FailureKind.RATE_LIMITED:
+            # Nobody's fault, and bounded by the deadline: a night's work must not fail for its own speed.
+            return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record.attempts))
         case FailureKind.DIED:
             return PutBack("its Claude process died", counts=True, died=True)
         case FailureKind.CALLER:
@@ -64,8 +65,12 @@ def _again_or_give_up(failure: TurnFailed, run: Run) -> Ending:
     """Overload, a server error, a broken connection, silence: later again, while attempts are left."""
     if run.record.attempts >= run.record.max_attempts:
         return Publish(Outcome(error=_given_up(failure, run.record.attempts)))
-    delay = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** (run.record.attempts - 1)) * random.uniform(0.5, 1.5)
-    return PutBack(failure.kind, counts=True, delay_seconds=max(delay, failure.retry_after or 0.0))
+    return PutBack(failure.kind, counts=True, delay_seconds=_delay(failure, run.record.attempts))
+
+
+def _delay(failure: TurnFailed, attempts: int) -> float:
+    backoff = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
+    return float(max(backoff, failure.retry_after or 0.0))
 
 
 def _given_up(failure: TurnFailed, attempts: int) -> ErrorReply:
@@ -73,10 +78,6 @@ def _given_up(failure: TurnFailed, attempts: int) -> ErrorReply:
     match failure.kind:
         case FailureKind.OVERLOADED:
             return errors.upstream_failed(f"Claude is overloaded, {tried}.", status=503, code="overloaded")
-        case FailureKind.RATE_LIMITED:
-            return errors.ErrorReply(
-                429, f"Claude refuses the rate of requests, {tried}.", "rate_limit_error", code="rate_limit_exceeded"
-            )
         case FailureKind.STALLED:
             return errors.upstream_failed(f"Claude sent nothing for too long, {tried}.", status=504, code="stalled")
         case _:

@@ -10,21 +10,22 @@ import logging
 import os
 import threading
 import time
+from typing import TYPE_CHECKING
 
-from app.worker_status import WorkerState, WorkerStatus
 from rq.utils import now, utcformat
 
 from app import worker_status
 from app.connection import AWAY
 from app.jobs import transitions
+from app.worker_status import WorkerState, WorkerStatus
 from workers import run as runs
 from workers.run import Interruption, Run
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from workers.claude import ClaudeInvoker
-    from app.settings import Settings
     from redis import Redis
+
+    from app.settings import Settings
+    from workers.claude import ClaudeInvoker
 
 log = logging.getLogger(__name__)
 

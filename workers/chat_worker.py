@@ -6,11 +6,10 @@ import argparse
 import logging
 import sys
 
-from app.stack.child import die_with_parent
-
 from app import logs
 from app.connection import connect_blocking
 from app.settings import Settings, SettingsError
+from app.stack.child import die_with_parent
 from workers.claude import ClaudeInvoker
 from workers.claude_worker import ClaudeWorker
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
@@ -29,11 +29,14 @@ from workers.endings import Ending, Publish, PutBack
 from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
-    from rq.job import Job
-    from workers.claude import ClaudeInvoker
-    from redis import Redis
-    from app.settings import Settings
     from collections.abc import Callable
+
+    from redis import Redis
+    from rq.job import Job
+
+    from app.jobs.record import JobRecord
+    from app.settings import Settings
+    from workers.claude import ClaudeInvoker
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -66,7 +69,7 @@ class ClaudeWorker(SimpleWorker):
 
     # -- taking a job ---------------------------------------------------------------------------------------------
 
-    def check_for_suspension(self, burst: bool) -> None:
+    def check_for_suspension(self, burst: bool) -> None:  # noqa: ARG002 - RQ's signature
         """Before each look at the queue: wait while no job could be served. Never with a job in hand."""
         while not self._stop_requested:
             reason = self._reason_to_wait()
@@ -102,7 +105,7 @@ class ClaudeWorker(SimpleWorker):
         finally:
             self.set_state(WorkerStatus.IDLE)
 
-    def _run(self, job: Job, lease: transitions.Lease, record: transitions.JobRecord) -> None:
+    def _run(self, job: Job, lease: transitions.Lease, record: JobRecord) -> None:
         run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker)
         runs.begin(run)
         self.beat.hold(run)
@@ -112,6 +115,8 @@ class ClaudeWorker(SimpleWorker):
             log.exception("job %s failed inside Nightshift", record.id)
             ending = Publish(Outcome(error=errors.internal()))
         except BaseException:
+            # A second signal: the turn must not go on behind our back.
+            runs.interrupt(Interruption.STOPPING)
             runs.end()
             self._settle(run, PutBack("its worker was stopped", counts=False))
             raise
@@ -165,24 +170,25 @@ class ClaudeWorker(SimpleWorker):
 
     def subscribe(self) -> None:
         """RQ's command channel, and ours beside it on the same thread."""
-        super().subscribe()
-        self.pubsub.subscribe(**{interrupt_channel(self.name): self._on_interrupt})
+        super().subscribe()  # type: ignore[no-untyped-call]
+        if self.pubsub is not None:
+            self.pubsub.subscribe(**{interrupt_channel(self.name): self._on_interrupt})  # type: ignore[no-untyped-call]
 
     def _on_interrupt(self, message: dict[str, Any]) -> None:
         runs.interrupt(Interruption.CANCELLED, message["data"].decode())
 
-    def kill_horse(self, sig: Any = None) -> None:
+    def kill_horse(self, sig: Any = None) -> None:  # noqa: ARG002 - RQ's signature
         """RQ's stop commands end here; there is no horse, the turn is interrupted. Called from the pubsub thread."""
         runs.interrupt(Interruption.CANCELLED)
 
-    def _pubsub_exception_handler(self, exc: Exception, pubsub: Any, pubsub_thread: Any) -> None:
+    def _pubsub_exception_handler(self, exc: Exception, *_: Any) -> None:
         """Whatever happens to the connection, the thread stays and connects again."""
         log.warning("worker %s: command channel: %s", self.name, exc)
         time.sleep(1.0)
 
     def handle_warm_shutdown_request(self) -> None:
         """First SIGTERM: the job gets some seconds to finish, then its turn is interrupted and it is put back."""
-        super().handle_warm_shutdown_request()
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
         timer = threading.Timer(self._settings.stop_grace_seconds, runs.interrupt, (Interruption.STOPPING,))
         timer.daemon = True
         timer.start()
@@ -192,7 +198,7 @@ class ClaudeWorker(SimpleWorker):
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """RQ beats several times a job and only between jobs; `Beat` does it evenly."""
 
-    def set_state(self, state: str, pipeline: Any = None) -> None:
+    def set_state(self, state: str, pipeline: Any = None) -> None:  # noqa: ARG002 - RQ's signature
         """For rq-dashboard; written by the beat, at once only when it costs nothing."""
         self._state = state
         self.beat.rq_state = state
@@ -208,10 +214,10 @@ class ClaudeWorker(SimpleWorker):
 
     def register_birth(self) -> None:
         """Register, and start to beat. A name is never used twice, so that a ghost can't stand in the way."""
-        super().register_birth()
+        super().register_birth()  # type: ignore[no-untyped-call]
         self.beat.start()
 
     def register_death(self) -> None:
         """Stop beating first, or the row would come back."""
         self.beat.stop()
-        super().register_death()
+        super().register_death()  # type: ignore[no-untyped-call]

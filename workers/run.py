@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-
 if TYPE_CHECKING:
-    from app.settings import Settings
-    from app.jobs.transitions import Lease
-    from app.jobs.store import Jobs
-    from app.jobs.record import JobRecord
     from app.gate import Gate
+    from app.jobs.record import JobRecord
+    from app.jobs.store import Jobs
+    from app.jobs.transitions import Lease
+    from app.settings import Settings
     from workers.claude import ClaudeInvoker
 
 
@@ -54,14 +53,14 @@ def current() -> Run:
 
 def begin(run: Run) -> None:
     """From now on `interrupt` reaches this run."""
-    global _current  # one process, one invoker, one run: RQ gives its tasks no other place
+    global _current  # noqa: PLW0603 - one process, one invoker, one run: RQ gives its tasks no other place
     with _lock:
         _current = run
 
 
 def end() -> None:
     """From now on `interrupt` reaches nothing."""
-    global _current
+    global _current  # noqa: PLW0603 - see `begin`
     with _lock:
         _current = None
 

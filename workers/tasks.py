@@ -31,4 +31,4 @@ def run_job(job_id: str) -> Ending:
     except TurnFailed as failure:
         return ending_of(failure, run)
     run.gate.passed(run.lease.worker)
-    return Publish(translate.to_openai(answer, call, record))
+    return Publish(translate.to_openai(answer, record))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-
+from typing import TYPE_CHECKING
 
 from app import errors
 from app.connection import AWAY, texts
@@ -17,11 +17,11 @@ from app.jobs.store import Jobs
 from app.jobs.transitions import Lease, LeaseLost
 from app.outcome import Outcome
 from app.webhooks import dispatch
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from app.settings import Settings
     from redis import Redis
+
+    from app.settings import Settings
 
 log = logging.getLogger(__name__)
 

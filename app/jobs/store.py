@@ -7,8 +7,7 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 from app import errors
 from app.connection import RedisError, texts, transaction
@@ -26,9 +25,12 @@ from app.jobs.record import (
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
-    from app.settings import Settings
-    from redis import Redis
     from collections.abc import Iterator
+
+    from redis import Redis
+
+    from app.errors import ErrorReply
+    from app.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ class Jobs:
 
     def submit(self, record: JobRecord, request: dict[str, Any], *, idempotency_key: str | None = None) -> Submission:
         """Enqueue a job. Raises `ErrorReply`: 429 when the queue is full, 409 for a key that was used for another body."""
-        self._check_room()
         payload = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
         ttl = self._settings.result_ttl_seconds
         if idempotency_key is None:
+            self._check_room()
             transitions.submit(self._connection, record, payload, ttl_seconds=ttl)
             return Submission(record, is_new=True)
         return self._submit_once(record, payload, idempotency_key)
@@ -73,6 +75,7 @@ class Jobs:
                         "idempotency_key_reused",
                     )
                 return Submission(earlier, is_new=False)
+            self._check_room()
             pipe.hset(name, mapping={"job": record.id, "fingerprint": fingerprint})
             # The key must not end before its job can: a job that still waits would be run twice.
             pipe.expire(name, int(ttl + max(0.0, record.deadline_at - time.time())))
@@ -137,14 +140,17 @@ class Jobs:
             if (record := JobRecord.from_hash(data)) is not None:
                 yield record
 
-    def cancel(self, job_id: str, error: errors.ErrorReply | None = None) -> JobRecord | None:
+    def cancel(self, job_id: str, error: ErrorReply | None = None) -> JobRecord | None:
         """Cancel whatever is not final, and tell the worker. The record afterwards; None when there is no such job."""
-        before = transitions.cancel(
-            self._connection,
-            job_id,
-            ttl_seconds=self._settings.result_ttl_seconds,
-            error=error or errors.cancelled(),
-        )
+        return self._end(job_id, error or errors.cancelled(), Status.CANCELLED)
+
+    def fail(self, job_id: str, error: ErrorReply) -> JobRecord | None:
+        """The same, for a job that ends by no wish of its client: its deadline passed."""
+        return self._end(job_id, error, Status.FAILED)
+
+    def _end(self, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
+        ttl = self._settings.result_ttl_seconds
+        before = transitions.end(self._connection, job_id, ttl_seconds=ttl, error=error, status=status)
         if before is not None and before.status is Status.IN_PROGRESS:
             # Should this message be lost, the worker sees within a beat that its lease is gone.
             with suppress(RedisError):

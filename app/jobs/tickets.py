@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from rq import Queue
 from rq.executions import Execution
@@ -18,11 +19,10 @@ from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 
 from app.connection import texts
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from redis.client import Pipeline
     from redis import Redis
+    from redis.client import Pipeline
 
 #: the queue of requests to Claude; a worker listens on exactly one queue (see ARCHITECTURE.md)
 CLAUDE_QUEUE = "claude"
@@ -74,7 +74,7 @@ def issue(
     )
     pipeline.sadd(home.redis_queues_keys, home.key)
     # Queue.enqueue_call() would start a MULTI of its own, to watch for dependencies: there are none here.
-    home._enqueue_job(job, pipeline=pipeline, at_front=at_front)
+    home._enqueue_job(job, pipeline=pipeline, at_front=at_front)  # noqa: SLF001 - held by a contract test
 
 
 def start(pipeline: Pipeline, job: Job, worker_name: str) -> Execution:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.connection import transaction
 from app.jobs import tickets
@@ -34,13 +33,19 @@ from app.webhooks import outbox
 from app.webhooks.events import Event
 
 if TYPE_CHECKING:
-    from app.errors import ErrorReply
-    from rq.job import Job
-    from redis import Redis
-    from redis.client import Pipeline
     from collections.abc import Callable
 
+    from redis import Redis
+    from redis.client import Pipeline
+    from rq.job import Job
+
+    from app.errors import ErrorReply
+
 _T = TypeVar("_T")
+
+
+#: how long the request of an ended job is kept, seconds
+REQUEST_TTL_SECONDS = 3600
 
 
 class LeaseLost(Exception):
@@ -197,8 +202,10 @@ def put_back(
     return _transaction(connection, record_key(lease.job_id), change)
 
 
-def cancel(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply) -> JobRecord | None:
-    """Whatever is not final to cancelled: a queued job never starts, a running one can publish nothing any more.
+def end(
+    connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply, status: Status
+) -> JobRecord | None:
+    """Whatever is not final to cancelled or failed: a queued job never starts, a running one can publish nothing any more.
 
     Returns the record as it was before, None when there is no such job. The caller tells the worker to interrupt.
     """
@@ -207,7 +214,7 @@ def cancel(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorRepl
         if record is None or record.status.is_final:
             pipe.multi()
             return record
-        _finish(connection, pipe, record, Outcome(error=error), ttl_seconds, status=Status.CANCELLED)
+        _finish(connection, pipe, record, Outcome(error=error), ttl_seconds, status=status)
         return record
 
     return _transaction(connection, record_key(job_id), change)
@@ -299,6 +306,8 @@ def _finish(
         pipe.zrem(LEASES, f"{record.id}:{record.execution}")
     _move(pipe, record, status, finished_at=now, execution="", published_by=published_by, waiting_for="")
     pipe.set(outcome_key(record.id), outcome.to_json())
+    # A request may be megabytes; it is kept as long as somebody might look why it ended so.
+    pipe.expire(request_key(record.id), min(ttl_seconds, REQUEST_TTL_SECONDS))
     pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
     pipe.zrem(ABANDONED, record.id)
     if status is Status.CANCELLED:

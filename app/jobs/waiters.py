@@ -7,8 +7,7 @@ place below (made of those) leads it to the job that its first try started.
 from __future__ import annotations
 
 import hashlib
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 from app.jobs.record import ABANDONED
 

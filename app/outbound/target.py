@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _ADVICE = "Use a public http(s) URL, or add the host to NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS."
 
 
-class ForbiddenTarget(ValueError):  # noqa: N818 - a verdict on the URL, named as one
+class ForbiddenTarget(ValueError):
     """The URL is not one to connect to. The message says why and what to do, and is shown to the client."""
 
 

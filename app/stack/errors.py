@@ -7,5 +7,5 @@ class StackError(Exception):
     """Nightshift can't start or go on. The message is shown as it is, without a traceback."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for the end
+class Stopped(Exception):
     """A signal to stop came while processes were being started."""

@@ -93,7 +93,7 @@ def add(pipeline: Pipeline, event: Event, url: str) -> None:
         "tries": 0,
         "give_up_at": event.created_at + GIVE_UP_SECONDS,
     }
-    pipeline.hset(_PREFIX + event.id, mapping=cast(Any, fields))
+    pipeline.hset(_PREFIX + event.id, mapping=cast("Any", fields))
     pipeline.zadd(DUE, {event.id: event.created_at})
 
 
@@ -143,7 +143,7 @@ class Outbox:
 
     def url(self, event_id: str) -> str | None:
         """Where the event goes, None if there is none."""
-        found = cast(bytes | None, self._connection.hget(_PREFIX + event_id, "url"))
+        found = cast("bytes | None", self._connection.hget(_PREFIX + event_id, "url"))
         return None if found is None else found.decode()
 
     def get(self, event_id: str) -> StoredEvent:
@@ -165,7 +165,7 @@ class Outbox:
             rank = (self._connection.zrevrank if newest_first else self._connection.zrank)(index, after)
             if rank is None:
                 raise UnknownEventError(after)
-            start = int(cast(int, rank)) + 1
+            start = int(cast("int", rank)) + 1
         ids = cast("list[bytes]", self._connection.zrange(index, start, start + limit - 1, desc=newest_first))
         return self._load(id_.decode() for id_ in ids)
 
@@ -218,7 +218,7 @@ def _stored(event_id: str, fields: dict[bytes, bytes], history: list[bytes], due
     return StoredEvent(
         event=Event(event_id, fields[b"type"].decode(), int(fields[b"created_at"]), fields[b"body"]),
         url=fields[b"url"].decode(),
-        status=cast(EventStatus, fields[b"status"].decode()),
+        status=cast("EventStatus", fields[b"status"].decode()),
         attempts=int(fields[b"attempts"]),
         history=tuple(Attempt(**json.loads(entry)) for entry in history),
         next_attempt_at=due,

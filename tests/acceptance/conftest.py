@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def shared_stack() -> Iterator[Stack]:
-    yield from running(
-        Stack(settings={"NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1", "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1"})
-    )
+    settings = {
+        "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
+        "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
+        "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
+    }
+    yield from running(Stack(settings=settings))
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ class Stack:
         """Until it has ended; its exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return int(self.process.wait(30))
 
     def kill_everything(self) -> None:
         """SIGKILL to all processes at once, as a power cut would."""
@@ -121,9 +121,7 @@ class Stack:
         """One prompt, one answer."""
         message: Any = {"role": "user", "content": prompt}
         answer = self.client().chat.completions.create(model="sonnet", messages=[message], **fields)
-        content = answer.choices[0].message.content
-        assert content is not None
-        return content
+        return str(answer.choices[0].message.content)
 
     def http(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 60
@@ -159,7 +157,7 @@ class Stack:
 
     def asked(self, containing: str = "") -> list[dict[str, Any]]:
         """The bodies of the Messages API's requests that contain a text."""
-        return [entry["body"] for entry in self.simulator.requests(containing) if entry["path"] == "/v1/messages"]
+        return [entry["body"] for entry in self.simulator.requests(containing) if entry["path"].startswith("/v1/messages")]
 
     def _is_ready(self) -> bool:
         assert self.process is not None

@@ -67,7 +67,7 @@ def test_an_error_is_never_an_answer(stack: Stack, status: int) -> None:
     stack.simulator.clear_rules()
     stack.http("POST", f"/v1/jobs/{job_id}/cancel")
     if status == 401:
-        wait_until(lambda: stack.http("GET", "/health/ready").status == 200, "the login to be tried again", 60)
+        wait_until(lambda: stack.http("GET", "/health/ready").status == 200, "the login to be tried again", 20)
 
 
 def test_usage_is_reported_not_invented(stack: Stack) -> None:
@@ -79,17 +79,23 @@ def test_usage_is_reported_not_invented(stack: Stack) -> None:
 
 
 @pytest.fixture
+def subscription() -> Iterator[Stack]:
+    """A stack with a login that has usage limits."""
+    yield from running(Stack(settings={"NIGHTSHIFT_OFFLINE_LOGIN": "subscription"}))
+
+
+@pytest.fixture
 def own_stack() -> Iterator[Stack]:
     """A stack that the test may break."""
     yield from running(Stack())
 
 
-def test_a_usage_limit_costs_no_request(own_stack: Stack) -> None:
+def test_a_usage_limit_costs_no_request(subscription: Stack) -> None:
     """A usage limit turned the rest of the night into errors: now everything waits for the reset, and completes."""
     limit: dict[str, Any] = {"usage_limit": {"status": "rejected", "resets_in_seconds": 4, "type": "five_hour"}}
-    own_stack.simulator.add_rule(limit, times=2)
-    jobs = [own_stack.submit(f"night {number}") for number in range(12)]
-    finished = [own_stack.wait_for(job_id, timeout=60) for job_id in jobs]
+    subscription.simulator.add_rule(limit, times=2)
+    jobs = [subscription.submit(f"night {number}") for number in range(12)]
+    finished = [subscription.wait_for(job_id, timeout=60) for job_id in jobs]
     assert {job["status"] for job in finished} == {"completed"}
     assert {job["attempts"] for job in finished} == {1}
 

@@ -16,7 +16,6 @@ from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
     ClaudeSDKClient,
-    ConversationResetMessage,
     Message,
     PermissionResultDeny,
     RateLimitEvent,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AssistantMessage",
     "ClaudeClient",
-    "ConversationResetMessage",
     "RateLimitEvent",
     "ResultMessage",
     "StreamEvent",
@@ -115,17 +113,17 @@ class ClaudeClient:
         """Everything the process says, until it ends; raises the SDK's errors when it ends badly."""
         return self._client.receive_messages()
 
-    async def send(self, content: str | list[Any], uuid: str, *, is_verbatim: bool = True) -> None:
-        """Hand over a user message. `is_verbatim=False` lets the CLI act on it, which is only for `/clear`."""
+    async def send(self, content: str | list[Any], uuid: str) -> None:
+        """Hand over a user message, to be delivered as it is."""
         message: dict[str, Any] = {
             "type": "user",
             "message": {"role": "user", "content": content},
             "parent_tool_use_id": None,
             "session_id": "default",
             "uuid": uuid,
+            # Else the CLI reads the files that it names and runs the commands that it begins with.
+            "client_composed": True,
         }
-        if is_verbatim:
-            message["client_composed"] = True
 
         async def one() -> AsyncIterator[dict[str, Any]]:
             yield message
@@ -134,10 +132,10 @@ class ClaudeClient:
 
     async def rewind(self, uuid: str, timeout_seconds: float) -> dict[str, Any]:
         """Take the conversation back to before the user message `uuid`; return the CLI's word on it."""
-        query = cast(Any, self._client)._query  # noqa: SLF001 - the public client has no such request
+        query = cast("Any", self._client)._query  # noqa: SLF001 - the public client has no such request
         request = {"subtype": "rewind_conversation", "target_message_uuid": uuid}
         said = await query._send_control_request(request, timeout=timeout_seconds)  # noqa: SLF001 - as above
-        return cast(dict[str, Any], said)
+        return cast("dict[str, Any]", said)
 
     async def interrupt(self) -> None:
         """Ask for the end of the running turn. May never return."""
@@ -198,7 +196,7 @@ def _options(
         setting_sources=[],
         strict_mcp_config=True,
         thinking=thinking,
-        effort=cast(Any, profile.effort),
+        effort=cast("Any", profile.effort),
         env=surroundings.variables,
         cwd=cwd,
         cli_path=program,

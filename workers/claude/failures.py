@@ -40,7 +40,7 @@ class FailureKind(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-class TurnFailed(Exception):  # noqa: N818 - it reads as what happened, and most of them are no error of ours
+class TurnFailed(Exception):
     """There is no answer. Branch on the attributes; the message is for people.
 
     `status` and `error_type` are the API's where it answered; `retry_after` is in seconds; `resets_at` (epoch seconds)

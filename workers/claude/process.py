@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 CONNECT_SECONDS = 60.0
 #: How long the CLI has to end a turn that it was asked to end, before it is killed.
 DRAIN_SECONDS = 1.5
-#: How long each way of wiping the conversation may take.
+#: How long the wiping of the conversation may take.
 RESET_SECONDS = 3.0
 #: How long a process has to leave on its own.
 LEAVE_SECONDS = 3.0
@@ -78,11 +78,8 @@ class ClaudeProcess:
         #: nothing of any turn is in the conversation
         self._is_clean = True
         self._cost_before = 0.0
-        self._session_id: str | None = None
         self._limit: UsageLimit | None = None
         self._limit_uuid: str | None = None
-        self._reset_to: str | None = None
-        self._clear_result: asyncio.Event | None = None
         self._changed = asyncio.Event()
         self._interrupted = False
         #: why this process can't be used again; None: it can
@@ -172,7 +169,7 @@ class ClaudeProcess:
             return self.is_usable
         if not self.is_usable or self._history:
             return False
-        self._is_clean = await self._rewind() or await self._clear()
+        self._is_clean = await self._rewind()
         if not self._is_clean:
             self.defect = self.defect or "reset_failed"
         return self.is_usable
@@ -277,10 +274,13 @@ class ClaudeProcess:
         return max(0.0, round(cost, 9))
 
     async def _rewind(self) -> bool:
-        """Believe it only when it names our message as the target and says that nothing precedes it."""
+        """Believe it only when it names our message as the target and says that nothing precedes it.
+
+        There is no second way: `/clear` wipes too, but leaves 490 bytes of its own before every later prompt.
+        """
         try:
             said = await self._connected().rewind(str(self._last_uuid), RESET_SECONDS)
-        except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions; the next rung decides
+        except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
             logger.info("Claude did not rewind: %s", error)
             return False
         return (
@@ -288,21 +288,6 @@ class ClaudeProcess:
             and said.get("targetMessageUuid") == self._last_uuid
             and said.get("precedingAssistantUuid", "unsaid") is None
         )
-
-    async def _clear(self) -> bool:
-        """Believe it only when a reset with a new session id came before the command's result."""
-        client, before = self._connected(), self._session_id
-        self._reset_to, self._clear_result = None, asyncio.Event()
-        try:
-            await asyncio.wait_for(client.send("/clear", str(uuid4()), is_verbatim=False), RESET_SECONDS)
-            await asyncio.wait_for(self._clear_result.wait(), RESET_SECONDS)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the process is not to be trusted
-            logger.info("Claude did not clear: %s", error)
-            return False
-        finally:
-            self._clear_result = None
-        self._cost_before = 0.0
-        return self._reset_to not in (None, before)
 
     async def _read(self) -> None:
         """Take every message for the process' whole life, so that its end is noticed when it happens."""
@@ -326,14 +311,8 @@ class ClaudeProcess:
             if message.subtype == "init" and self.profile.schema and SCHEMA_TOOL not in message.data["tools"]:
                 # It drops a schema that it does not take without a word, and would ask the model without it.
                 self.kill(SCHEMA_REFUSED)
-        elif isinstance(message, cli.ConversationResetMessage):
-            self._reset_to = message.new_conversation_id
         elif isinstance(message, cli.StreamEvent | cli.AssistantMessage | cli.ResultMessage):
-            self._session_id = message.session_id or self._session_id
-            if self._clear_result is not None and turn is None:
-                if isinstance(message, cli.ResultMessage) and self._reset_to is not None:
-                    self._clear_result.set()
-            elif turn is None or message.user_message_uuid not in (None, turn.uuid):
+            if turn is None or message.user_message_uuid not in (None, turn.uuid):
                 self.defect = self.defect or "stray"
             else:
                 self._take_for(turn, message)

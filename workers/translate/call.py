@@ -14,7 +14,6 @@ from app import errors
 from workers.claude import Profile, Prompt
 from workers.translate.parts import blocks_of, text_of
 
-
 #: Claude's effort for OpenAI's `reasoning_effort`; the others, and none at all, mean no thinking
 EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
-    from workers.claude import Answer
     from app.jobs.record import JobRecord
-    from workers.translate.call import Call
+    from workers.claude import Answer
 
 #: OpenAI's word for each of Claude's stop reasons
 FINISH_REASONS = {
@@ -22,7 +21,7 @@ FINISH_REASONS = {
 }
 
 
-def to_openai(answer: Answer, call: Call, record: JobRecord) -> Outcome:
+def to_openai(answer: Answer, record: JobRecord) -> Outcome:
     """The chat completion, with the model that answered and the usage as Claude reported them."""
     refused = answer.stop_reason == "refusal"
     message: dict[str, Any] = {

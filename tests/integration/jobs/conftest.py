@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 from redis import Redis
 from rq import Queue
+from rq.serializers import JSONSerializer
 
 from app.jobs import tickets, transitions
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
-from app.jobs.transitions import Lease
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.jobs.transitions import Lease
 
 
 class Submit(Protocol):
@@ -54,7 +57,7 @@ def take(connection: Redis) -> Take:
 
     def taken(worker: str = "w1", *, lease_seconds: float = 10) -> tuple[Lease, JobRecord]:
         found = Queue.dequeue_any(
-            [tickets.queue(connection)], None, connection=connection, serializer=tickets.JSONSerializer
+            [tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer
         )
         assert found is not None
         claimed = transitions.claim(connection, found[0], worker, lease_seconds)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
-from redis import Redis
 from rq import Queue
+from rq.serializers import JSONSerializer
 
 from app.jobs import recovery, tickets, transitions
 from app.jobs.record import LEASES, Status
@@ -17,6 +18,9 @@ from app.jobs.waiters import Waiters
 from app.outcome import Outcome
 from app.settings import Settings
 from tests.integration.jobs.conftest import Take, new_record
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 SETTINGS = Settings(lease_seconds=0.2, beat_seconds=0.1)
 
@@ -76,7 +80,7 @@ def test_a_ticket_lost_between_queue_and_worker_comes_back(
     """A worker that died after taking a ticket and before claiming the job costs nothing but the gap's seconds."""
     monkeypatch.setattr(recovery, "GAP_SECONDS", 0.0)
     jobs.submit(new_record(), {})
-    Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=tickets.JSONSerializer)
+    Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
     assert tickets.queue(connection).get_job_ids() == []
     maintenance.run_once()
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
@@ -137,7 +141,7 @@ def test_a_queued_job_whose_ticket_was_thrown_away_gets_a_new_one(
     """Emptying the queue by hand does not lose an accepted job."""
     monkeypatch.setattr(recovery, "AUDIT_SECONDS", 0.0)
     jobs.submit(new_record(), {})
-    tickets.queue(connection).empty()
+    tickets.queue(connection).empty()  # type: ignore[no-untyped-call]
     maintenance.run_once()
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
 

@@ -114,7 +114,7 @@ def record() -> JobRecord:
 def test_finish_reason_is_true(stop_reason: str, finish_reason: str) -> None:
     """Each of Claude's stop reasons has OpenAI's word."""
     answer = Answer(text="x", stop_reason=stop_reason, model="m", usage={}, cost_usd=None)
-    body = to_openai(answer, to_claude(payload(user())), record()).body
+    body = to_openai(answer, record()).body
     assert body is not None and body["choices"][0]["finish_reason"] == finish_reason
 
 
@@ -128,7 +128,7 @@ def test_usage_is_what_was_reported() -> None:
         "output_tokens_details": {"thinking_tokens": 3},
     }
     answer = Answer(text="x", stop_reason="end_turn", model="m", usage=usage, cost_usd=0.25)
-    outcome = to_openai(answer, to_claude(payload(user())), record())
+    outcome = to_openai(answer, record())
     assert outcome.body is not None
     found = outcome.body["usage"]
     assert (found["prompt_tokens"], found["completion_tokens"], found["total_tokens"]) == (23, 13, 36)
@@ -140,6 +140,6 @@ def test_usage_is_what_was_reported() -> None:
 def test_a_refusal_is_a_refusal() -> None:
     """Where the model refuses, the text stands under `refusal` and there is no content."""
     answer = Answer(text="I can't.", stop_reason="refusal", model="m", usage={}, cost_usd=None)
-    body = to_openai(answer, to_claude(payload(user())), record()).body
+    body = to_openai(answer, record()).body
     assert body is not None
     assert body["choices"][0]["message"] == {"role": "assistant", "content": None, "refusal": "I can't."}
