@@ -172,7 +172,7 @@ class ClaudeWorker(SimpleWorker):
         """RQ's command channel, and ours beside it on the same thread."""
         super().subscribe()  # type: ignore[no-untyped-call]
         if self.pubsub is not None:
-            self.pubsub.subscribe(**{interrupt_channel(self.name): self._on_interrupt})  # type: ignore[no-untyped-call]
+            self.pubsub.subscribe(**{interrupt_channel(self.name): self._on_interrupt})
 
     def _on_interrupt(self, message: dict[str, Any]) -> None:
         runs.interrupt(Interruption.CANCELLED, message["data"].decode())

@@ -333,7 +333,6 @@ class ClaudeProcess:
                 status=message.api_error_status,
                 subtype=message.subtype,
                 text=message.result or "; ".join(message.errors or []),
-                stop_reason=message.stop_reason,
                 structured=message.structured_output,
                 cost_usd=message.total_cost_usd,
             )

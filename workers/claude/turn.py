@@ -30,7 +30,6 @@ class TurnResult:
     status: int | None
     subtype: str
     text: str
-    stop_reason: str | None
     structured: Any
     cost_usd: float | None
 
