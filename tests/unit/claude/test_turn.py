@@ -1,0 +1,119 @@
+"""A turn, folded from events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from workers.claude.failures import FailureKind, TurnFailed
+from workers.claude.turn import Turn, TurnResult
+
+
+def feed(turn: Turn, text: str, reason: str, *, output_tokens: int = 3, tool: str | None = None) -> None:
+    """One message of the API's stream."""
+    start: dict[str, Any] = {"id": "msg_1", "model": "m", "usage": {"input_tokens": 10, "output_tokens": 1}}
+    turn.on_stream_event({"type": "message_start", "message": start})
+    block = {"type": "tool_use", "id": "t", "name": tool, "input": {}} if tool else {"type": "text", "text": ""}
+    turn.on_stream_event({"type": "content_block_start", "index": 0, "content_block": block})
+    delta = {"type": "input_json_delta", "partial_json": text} if tool else {"type": "text_delta", "text": text}
+    turn.on_stream_event({"type": "content_block_delta", "index": 0, "delta": delta})
+    usage = {"output_tokens": output_tokens, "input_tokens": None}
+    turn.on_stream_event({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage})
+
+
+def result(**keywords: Any) -> TurnResult:
+    """A result that is no error unless it is said to be."""
+    values: dict[str, Any] = {
+        "is_error": False,
+        "status": None,
+        "subtype": "success",
+        "text": "",
+        "structured": None,
+        "cost_usd": 0.5,
+    }
+    return TurnResult(**{**values, **keywords})
+
+
+def new_turn(*, may_call_again: bool = False) -> Turn:
+    return Turn("u", None, may_call_again=may_call_again)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "is_cut"),
+    [
+        ("hello", "end_turn", False),
+        ("hello", "stop_sequence", False),
+        ("hello", "max_tokens", True),
+        ("hello", "model_context_window_exceeded", True),
+        ("hello", "refusal", True),
+        ("", "end_turn", True),
+        ("  \n", "end_turn", True),
+    ],
+)
+def test_what_the_cli_would_continue_is_cut(text: str, reason: str, is_cut: bool) -> None:
+    """Told at the very event that ends the message."""
+    turn = new_turn()
+    feed(turn, text, reason)
+    assert turn.is_cut is is_cut
+
+
+def test_usage_is_the_apis() -> None:
+    """Start and end of one message are merged; several messages are added up."""
+    turn = new_turn(may_call_again=True)
+    feed(turn, '{"a":', "tool_use", tool="StructuredOutput", output_tokens=5)
+    assert turn.usage() == {"input_tokens": 10, "output_tokens": 5}
+    feed(turn, "done", "end_turn", output_tokens=7)
+    assert turn.usage() == {"input_tokens": 20, "output_tokens": 12}
+
+
+def test_an_answer_in_two_pieces_is_none() -> None:
+    """A second message that nothing called for means that the CLI asked again by itself."""
+    turn = new_turn()
+    feed(turn, "one", "end_turn")
+    feed(turn, "two", "end_turn")
+    assert turn.is_repeated
+    with pytest.raises(TurnFailed) as caught:
+        turn.answer(None)
+    assert caught.value.kind is FailureKind.SERVER
+
+
+def test_a_result_without_an_end_is_no_answer() -> None:
+    """Text that just stops is not handed out."""
+    turn = new_turn()
+    turn.on_stream_event({"type": "message_start", "message": {"id": "m", "model": "m", "usage": {}}})
+    turn.result = result(text="half an answ")
+    with pytest.raises(TurnFailed):
+        turn.answer(None)
+
+
+def test_an_empty_text_before_a_stop_sequence_is_an_answer() -> None:
+    """The client's own stop came first."""
+    turn = new_turn()
+    feed(turn, "", "stop_sequence")
+    assert turn.answer(None).text == ""
+
+
+def test_tool_calls_are_the_callers() -> None:
+    """Names lose the server's prefix; input that was cut off is handed out as it came."""
+    turn = new_turn()
+    feed(turn, '{"a": 1}', "tool_use", tool="mcp__client__f")
+    turn.result = result(is_error=True, subtype="error_during_execution")
+    assert turn.failure(None, limit_is_new=False) is None
+    (call,) = turn.answer(0.1).tool_calls
+    assert (call.name, call.input) == ("f", {"a": 1})
+    cut = new_turn()
+    feed(cut, '{"a": ', "max_tokens", tool="mcp__client__f")
+    assert cut.answer(None).tool_calls[0].input == '{"a": '
+
+
+def test_an_error_wins_over_text() -> None:
+    """What was said before an error is no answer."""
+    turn = new_turn()
+    feed(turn, "hello", "end_turn")
+    turn.on_error("server_error", "API Error: 529 Overloaded")
+    turn.result = result(is_error=True, status=529)
+    failure = turn.failure(None, limit_is_new=False)
+    assert failure is not None
+    assert (failure.kind, failure.message) == (FailureKind.OVERLOADED, "Overloaded")
+    assert failure.usage == {"input_tokens": 10, "output_tokens": 3}
