@@ -193,6 +193,11 @@ class Settings:
         return found
 
 
+def environment() -> dict[str, str]:
+    """What this process was started with: for handing it on to children, not for reading settings from it."""
+    return dict(os.environ)
+
+
 def _matches(name: str, allowed: str) -> bool:
     return name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
 

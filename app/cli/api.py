@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from app.cli import options
+from app.settings import environment
 from app.stack import plan
 
 if TYPE_CHECKING:
@@ -25,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
     settings = options.settings(args)
     options.require_redis(settings)
     options.check_exposure(settings)
-    environ = os.environ | settings.to_environment()
+    environ = environment() | settings.to_environment()
     os.execve(sys.executable, [sys.executable, "-P", "-m", plan.API_MODULE], environ)  # noqa: S606 - becomes the server

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from app.cli import fleet, options
+from app.settings import environment
 from app.stack import plan
 
 if TYPE_CHECKING:
@@ -25,6 +25,6 @@ def run(args: argparse.Namespace) -> int:
     options.require_redis(settings)
     if not settings.webhook_secret:
         options.fail("Callbacks are signed: set NIGHTSHIFT_WEBHOOK_SECRET, the same for all parts of one Nightshift.")
-    env = plan.environment(settings, os.environ)
+    env = plan.environment(settings, environment())
     specs = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
     return fleet.supervise(settings, "callback-supervisor", specs)
