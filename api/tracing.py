@@ -55,7 +55,8 @@ def _as_header(names: list[str]) -> str:
 
 def _log(response: Response) -> None:
     sent = request.headers.get("X-Client-Request-Id") or request.headers.get("x-request-id") or ""
-    level = logging.DEBUG if request.method == "GET" and response.status_code < 400 else logging.INFO
+    is_quiet = request.path.startswith("/health") or (request.method == "GET" and response.status_code < 400)
+    level = logging.DEBUG if is_quiet else logging.INFO
     log.log(
         level,
         "[REQUEST] %s %s status=%s ms=%.0f client_id=%s",
