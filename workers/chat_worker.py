@@ -12,6 +12,7 @@ from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent
 from workers.claude import ClaudeInvoker
 from workers.claude_worker import ClaudeWorker
+from workers.work_dir import work_dir
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,10 @@ def main(argv: list[str] | None = None) -> int:
     logs.configure(settings, name)
     if settings.redis_url is None:
         sys.exit("REDIS_URL is not set: `nightshift up` and `nightshift worker` set it for their workers.")
-    work_dir = settings.data_dir / "workers" / name
-    with ClaudeInvoker(settings, name=name, work_dir=work_dir) as invoker:
+    with (
+        work_dir(settings.data_dir / "workers", name) as own_dir,
+        ClaudeInvoker(settings, name=name, work_dir=own_dir) as invoker,
+    ):
         ClaudeWorker(name, connect_blocking(settings.redis_url), settings, invoker).work()
     return 0
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: version of the layout below and of the request's payload; a worker that meets a newer one leaves the job alone
+#: version of the layout below and of the request's payload; fields that are missing have their default, others are left
 PAYLOAD_VERSION = 1
 
 ALL_JOBS = "nightshift:jobs"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from app import errors
 from app.connection import AWAY, texts
+from app.gate import Gate
 from app.jobs import tickets, transitions
 from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
@@ -35,6 +36,7 @@ _CHUNK = 500
 def release_worker(connection: Redis, settings: Settings, worker: str) -> list[str]:
     """The worker process is known to be dead: its jobs go back at once. The ids of the jobs."""
     released = []
+    Gate(connection).end_probe(worker)
     for member in texts(connection.zrange(LEASES, 0, -1)):
         job_id, _, execution_id = member.partition(":")
         record = JobRecord.from_hash(connection.hgetall(record_key(job_id)))

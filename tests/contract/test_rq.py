@@ -144,8 +144,8 @@ def test_a_stop_command_reaches_kill_horse(queue: Queue, connection: Redis) -> N
             reached.set()
 
     worker = Busy([queue], connection=connection, serializer=JSONSerializer)
-    worker.register_birth()
-    worker.subscribe()
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    worker.subscribe()  # type: ignore[no-untyped-call]
     job = queue.enqueue_call("json.dumps", args=("x",), job_id="j1")
     worker.prepare_execution(job)
     worker.prepare_job_execution(job)
@@ -157,7 +157,7 @@ def test_a_stop_command_reaches_kill_horse(queue: Queue, connection: Redis) -> N
         return reached.wait(0.1)
 
     wait_until(sent, "kill_horse")
-    worker.unsubscribe()
+    worker.unsubscribe()  # type: ignore[no-untyped-call]
 
 
 def test_the_worker_states_we_write_are_rqs() -> None:
