@@ -9,10 +9,10 @@ from flask import Flask, Response, g, jsonify, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from api.params import from_validation
 from app import errors
 from app.connection import AWAY, RedisError
 from app.errors import ErrorReply
+from app.openai.faults import from_validation
 
 if TYPE_CHECKING:
     from app.settings import Settings

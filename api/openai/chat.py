@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, jsonify, request
-from pydantic import ValidationError
 
 from api import auth, client_socket, deadlines, job_object, params, tracing
 from api.errors import answer
-from api.openai import fields, model_names
 from api.services import Services, services
 from api.waiting import Wait
 from app import errors, ids
 from app.jobs.record import JobRecord, Status
 from app.jobs.waiters import place_of
-from app.openai.chat_request import ChatRequest
-from app.openai.extras import take_extras
+from app.openai.accept import accept
 from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
+    from app.openai.chat_request import ChatRequest
     from app.outcome import Outcome
     from app.settings import Settings
 
@@ -96,14 +94,9 @@ def _accept(here: Services) -> _Accepted:
 
 def _parse(body: bytes, settings: Settings) -> tuple[ChatRequest, str]:
     """The request and the Claude model it asks for. Raises `ErrorReply` (400, 404, 415)."""
-    sent = params.json_object(body)
-    kept, ignored = fields.decide(sent)
-    try:
-        chat = ChatRequest.model_validate(kept)
-    except ValidationError as error:
-        raise params.from_validation(error, kept) from error
-    tracing.name_ignored(ignored + take_extras(chat))
-    claude_model = model_names.resolve(chat.model, settings)
+    accepted = accept(params.json_object(body), settings)
+    tracing.name_ignored(accepted.ignored)
+    chat, claude_model = accepted.chat, accepted.claude_model
     if chat.callback_url is not None:
         try:
             check_url(chat.callback_url, settings.callback_allowed_hosts)

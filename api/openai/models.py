@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Blueprint
 
-from api.openai.model_names import LISTED_SINCE, listed, resolve
 from api.services import services
+from app.openai.model_names import LISTED_SINCE, listed, resolve
 
 blueprint = Blueprint("models", __name__)
 

@@ -1,4 +1,4 @@
-"""A chat request as it was accepted: the payload of a job. What each field means here is in `api.openai.fields`."""
+"""A chat request as it was accepted: the payload of a job. What each field means here is in `app.openai.fields`."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.params import from_validation
 from app.openai.chat_request import ChatRequest
 from app.openai.extras import take_extras
+from app.openai.faults import from_validation
 
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}

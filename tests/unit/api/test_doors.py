@@ -153,7 +153,7 @@ def test_bug_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureF
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("api.openai.model_names.resolve", broken)
+    monkeypatch.setattr("app.openai.model_names.resolve", broken)
     response = client().post(CHAT, json=BODY)
     assert (response.status_code, response.get_json()["error"]["code"]) == (500, "internal_error")
     assert "secret detail" not in response.text

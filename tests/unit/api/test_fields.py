@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from api.openai.fields import FIELDS, Decision, decide
 from app.errors import ErrorReply
 from app.openai.chat_request import ChatRequest
+from app.openai.fields import FIELDS, Decision, decide
 
 
 def test_table_and_request_agree() -> None:
