@@ -14,8 +14,15 @@ import pytest
 from app.settings import CLAUDE_ENVIRONMENT, Settings
 
 ROOT = Path(__file__).parents[2]
-#: what the image or the compose file says itself
-FIXED = {"NIGHTSHIFT_DATA_DIR", "NIGHTSHIFT_HOST", "NIGHTSHIFT_PORT", "NIGHTSHIFT_OFFLINE", "NIGHTSHIFT_SUPERVISOR_PID"}
+#: what the image or the compose files say themselves, or only `nightshift up` has a use for
+FIXED = {
+    "NIGHTSHIFT_DATA_DIR",
+    "NIGHTSHIFT_HOST",
+    "NIGHTSHIFT_OFFLINE",
+    "NIGHTSHIFT_OFFLINE_LOGIN",
+    "NIGHTSHIFT_PORT",
+    "NIGHTSHIFT_SUPERVISOR_PID",
+}
 #: of CLAUDE_ENVIRONMENT, what is the image's own, or another spelling of what is passed on
 OF_THE_IMAGE = {"LANG", "LC_ALL", "PATH", "TZ", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE"}
 OF_THE_IMAGE |= {"http_proxy", "https_proxy", "no_proxy"}
