@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, dashboard, errors, health, home, jobs, tracing
+from api import auth, dashboard, errors, gate, health, home, jobs, tracing
 from api.openai import chat, models
 from api.services import EXTENSION, Services
 from api.waiting import Waiting
@@ -51,7 +51,7 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     tracing.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
-    for blueprint in (home.blueprint, health.blueprint, jobs.blueprint, chat.blueprint, models.blueprint):
+    for blueprint in (home.blueprint, gate.blueprint, health.blueprint, jobs.blueprint, chat.blueprint, models.blueprint):
         app.register_blueprint(blueprint)
     dashboard.register(app, connection)
     return app

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify
 
-from api import auth, memory
+from api import auth, gate_object, memory
 from api.services import Services, services
 from app import errors, worker_status
 from app.connection import RedisError
@@ -63,7 +63,7 @@ def ready() -> Response:
 def _unready(here: Services, rows: list[WorkerStatus], closed: Closed | None) -> errors.ErrorReply | None:
     alive = [row for row in rows if row.is_alive(here.settings.lease_seconds)]
     # Past its time the next request is the probe that tells whether the login works again.
-    if closed is not None and closed.cause is Cause.LOGIN and time.time() < closed.until:
+    if closed is not None and closed.cause is Cause.LOGIN and not closed.may_be_probed:
         return _not_ready(
             "Claude's login does not work: the workers wait for a working one.", "login_required"
         )
@@ -89,7 +89,7 @@ def _queue(here: Services) -> dict[str, Any]:
             "oldest_queued_seconds": round(here.jobs.oldest_queued_seconds(), 1),
             "max_queued": here.settings.max_queued,
         },
-        "gate": {"open": True} if closed is None else {"open": False, **asdict(closed)},
+        "gate": gate_object.of(closed),
         "redis": {
             "reachable": True,
             "version": info.get("valkey_version") or info.get("redis_version"),

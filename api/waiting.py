@@ -37,6 +37,8 @@ BUSY_RETRY_SECONDS = 5.0
 #: when this process stops, the jobs of its clients live on for so long: the clients are told to come back, seconds
 STOP_GRACE_SECONDS = 60.0
 STOP_RETRY_SECONDS = 2.0
+#: advice is never longer than a day, seconds
+_LONGEST_ADVICE_SECONDS = 86400.0
 #: two deadlines this close are the same one, seconds
 _SAME_SECONDS = 1.0
 
@@ -57,6 +59,10 @@ class Wait:
     def owns_job(self) -> bool:
         """Whether the job's time ends with this wait. A job that was joined may have longer, and others who wait."""
         return self.record.deadline_at <= self.deadline_at + _SAME_SECONDS
+
+    def slice_seconds(self) -> float:
+        """How long to sleep at most before `Waiting.look_around`."""
+        return max(0.0, min(SLICE_SECONDS, self.deadline_at - time.time()))
 
 
 class Waiting:
@@ -92,23 +98,31 @@ class Waiting:
             self.listener.forget(job_id, event)
 
     def _look_after_slice(self, wait: Wait, event: threading.Event) -> Outcome | None:
-        left = wait.deadline_at - time.time()
-        if event.wait(max(0.0, min(SLICE_SECONDS, left))):
+        if event.wait(wait.slice_seconds()):
             event.clear()
             return self._jobs.outcome(wait.record.id)
+        return self.look_around(wait)
+
+    def look_around(self, wait: Wait, *, is_answering: bool = False) -> Outcome | None:
+        """Whether the wait has to end although the job has not: the outcome that the client gets then. Raises `ErrorReply`.
+
+        To be called each second. `is_answering`: the client reads the answer already, so that the gate is behind it.
+        """
         if self._is_stopped:
             self._leave(wait, STOP_GRACE_SECONDS)
             raise _stopping()
         if wait.is_gone():
-            self._leave(wait, self._settings.abandon_grace_seconds)
+            self.leave(wait)
             raise errors.client_left()
         closed = self._gate.read()
         if time.time() >= wait.deadline_at:
             return self._give_up(
-                wait, _login_required(closed) or errors.deadline_exceeded(wait.timeout_seconds)
+                wait, _why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds)
             )
-        if closed is not None and closed.cause is Cause.USAGE_LIMIT and closed.until > wait.deadline_at:
-            return self._refuse_waiting(wait, _usage_limit(closed))
+        if is_answering or closed is None:
+            return None
+        if closed.cause in _TIMED and closed.until > wait.deadline_at:
+            return self._refuse_waiting(wait, _too_late(closed))
         return None
 
     def _give_up(self, wait: Wait, error: ErrorReply) -> Outcome:
@@ -128,6 +142,10 @@ class Waiting:
         ttl = self._settings.result_ttl_seconds
         transitions.fail_waiting(self._connection, job_id, error, ttl_seconds=ttl)
         return self._jobs.outcome(job_id)
+
+    def leave(self, wait: Wait) -> None:
+        """The client has hung up: its job ends after the grace, unless a retry joins it or others wait for it."""
+        self._leave(wait, self._settings.abandon_grace_seconds)
 
     def _leave(self, wait: Wait, grace_seconds: float) -> None:
         # With Redis away nobody can be told; the job's own deadline ends it then.
@@ -183,21 +201,32 @@ def _stopping() -> ErrorReply:
     return errors.unavailable("The server is stopping. Try again.", "server_stopping", STOP_RETRY_SECONDS)
 
 
-def _usage_limit(closed: Closed) -> ErrorReply:
+#: causes whose end is known in advance; a login may be mended, and an overload be over, at any moment
+_TIMED = (Cause.USAGE_LIMIT, Cause.PAUSED)
+
+
+def _too_late(closed: Closed) -> ErrorReply:
+    """The gate will open after the client's deadline."""
+    advice = "Send 'Prefer: respond-async' to have the request wait."
+    wait = min(max(1.0, closed.until - time.time()), _LONGEST_ADVICE_SECONDS)
+    if closed.cause is Cause.PAUSED:
+        return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", "paused", wait)
     reset = datetime.fromtimestamp(closed.until, UTC)
     return errors.rate_limited(
         f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, after this"
-        " request's deadline. Send 'Prefer: respond-async' to have it wait.",
+        f" request's deadline. {advice}",
         "usage_limit_reached",
-        max(1.0, closed.until - time.time()),
+        wait,
     )
 
 
-def _login_required(closed: Closed | None) -> ErrorReply | None:
-    if closed is None or closed.cause is not Cause.LOGIN:
+def _why_closed(closed: Closed | None) -> ErrorReply | None:
+    """The error for a client whose deadline passed while the gate was closed."""
+    if closed is None:
         return None
-    return errors.unavailable(
-        f"Claude's login does not work ({closed.reason}). The workers wait for a working one.",
-        "login_required",
-        60.0,
-    )
+    if closed.cause is Cause.LOGIN:
+        message = f"Claude's login does not work ({closed.reason}). The workers wait for a working one."
+        return errors.unavailable(message, "login_required", 60.0)
+    if closed.cause is Cause.OVERLOAD:
+        return errors.unavailable(f"Claude is overloaded ({closed.reason}).", "overloaded", 30.0)
+    return _too_late(closed)

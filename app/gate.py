@@ -1,15 +1,19 @@
 """The gate: one state in Redis that all workers look at before they take a job. Closed, everything waits and nothing fails.
 
-It closes for a cause that is not a request's fault: Claude's usage limit, a login that does not work. Past `until` one
-worker at a time may try a job (the probe); when that passes the gate opens, else it closes again.
+It closes for a cause that is no request's fault: Claude's usage limit, a login that does not work, a wall of overloads, or
+somebody's wish. Past `probe_at` one worker at a time may try a job, the probe: when that passes the gate opens, else it
+closes again. A pause has no probe; it ends at its time, or by hand. It stands beside the other causes and before them.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from app.connection import transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +22,18 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 GATE = "nightshift:gate"
+PAUSE = "nightshift:gate:pause"
 _PROBE = "nightshift:gate:probe"
+_OVERLOADS = "nightshift:gate:overloads"
 #: a probe that has not reported for so long has died with its worker, seconds
 PROBE_SECONDS = 120
+#: so many overloads with no answer in between make a wall
+OVERLOADS_FOR_A_WALL = 3
+#: overloads that lie further apart than this have nothing to do with each other, seconds
+OVERLOAD_MEMORY_SECONDS = 300
+#: the first pause at a wall, doubled at each probe that fails, and the longest, seconds
+WALL_SECONDS = 15.0
+WALL_CAP_SECONDS = 120.0
 
 
 class Cause(StrEnum):
@@ -28,20 +41,29 @@ class Cause(StrEnum):
 
     USAGE_LIMIT = "usage_limit"
     LOGIN = "login"
+    OVERLOAD = "overload"
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True)
 class Closed:
-    """A closed gate. Times are seconds since the epoch."""
+    """A closed gate. Times are seconds since the epoch; `inf` is a time that nobody knows."""
 
     cause: Cause
     since: float
-    #: when the next probe may go
+    #: when the cause should be over
     until: float
-    #: what Claude said, for people
+    #: when the next probe may go, which may be sooner: limits are raised, clocks are wrong
+    probe_at: float
+    #: what Claude, or whoever paused it, said: for people
     reason: str
     #: which limit, e.g. `five_hour`; empty for other causes
     limit: str = ""
+
+    @property
+    def may_be_probed(self) -> bool:
+        """Whether the next request will be tried."""
+        return time.time() >= self.probe_at
 
 
 class Gate:
@@ -51,47 +73,81 @@ class Gate:
         self._connection = connection
 
     def read(self) -> Closed | None:
-        """The closed gate, or None when it is open."""
-        return read_from(self._connection.hgetall(GATE))
+        """The closed gate, or None when it is open. A pause is told before any other cause."""
+        pipe = self._connection.pipeline(transaction=False)
+        pipe.hgetall(PAUSE)
+        pipe.hgetall(GATE)
+        pause, gate = map(read_from, pipe.execute())
+        if pause is not None and time.time() < pause.until:
+            return pause
+        return gate
 
     def may_pass(self, worker: str) -> bool:
         """Whether this worker may take a job now: the gate is open, or it is this worker's turn to probe."""
         closed = self.read()
         if closed is None:
             return True
-        if time.time() < closed.until:
+        if not closed.may_be_probed:
             return False
         return bool(self._connection.set(_PROBE, worker, nx=True, ex=PROBE_SECONDS)) or self._is_probe(worker)
 
-    def close(self, cause: Cause, until: float, reason: str, limit: str = "") -> None:
+    def close(self, cause: Cause, until: float, reason: str, limit: str = "", *, probe_at: float | None = None) -> None:
         """Close it, or say anew why it is closed and until when; `since` stays while the cause does."""
 
         def change(pipe: Pipeline) -> None:
             before = read_from(pipe.hgetall(GATE))
             since = before.since if before and before.cause is cause else time.time()
             pipe.multi()
-            pipe.hset(
-                GATE,
-                mapping={"cause": cause, "since": since, "until": until, "reason": reason[:500], "limit": limit},
-            )
+            _write(pipe, GATE, Closed(cause, since, until, until if probe_at is None else probe_at, reason[:500], limit))
             pipe.delete(_PROBE)
 
-        self._connection.transaction(change, GATE)
+        transaction(self._connection, GATE, change)
+
+    def note_overload(self, reason: str) -> bool:
+        """Claude was overloaded; after some in a row the gate closes for a while. Whether it is closed now."""
+        pipe = self._connection.pipeline()
+        pipe.incr(_OVERLOADS)
+        pipe.expire(_OVERLOADS, OVERLOAD_MEMORY_SECONDS)
+        count = int(pipe.execute()[0])
+        if count < OVERLOADS_FOR_A_WALL:
+            return False
+        wait = min(WALL_SECONDS * 2 ** min(count - OVERLOADS_FOR_A_WALL, 10), WALL_CAP_SECONDS)
+        self.close(Cause.OVERLOAD, time.time() + wait, reason)
+        return True
 
     def passed(self, worker: str) -> None:
-        """This worker's job got an answer: was it the probe, the gate opens. Other jobs tell nothing."""
-        if self._is_probe(worker):
+        """This worker's job got an answer: was it the probe, the gate opens. Others' answers may be from before the closing."""
+        pipe = self._connection.pipeline(transaction=False)
+        pipe.get(_PROBE)
+        pipe.delete(_OVERLOADS)
+        if pipe.execute()[0] == worker.encode():
             self.open()
 
     def open(self) -> bool:
-        """Open it. Whether it was closed."""
+        """Open it, whatever the cause but a pause. Whether it was closed."""
         pipe = self._connection.pipeline()
         pipe.delete(GATE)
-        pipe.delete(_PROBE)
+        pipe.delete(_PROBE, _OVERLOADS)
         return bool(pipe.execute()[0])
 
+    def pause(self, until: float = math.inf, reason: str = "paused by hand") -> None:
+        """No worker takes a job until then, or until `resume`. What runs goes on."""
+        pipe = self._connection.pipeline()
+        _write(pipe, PAUSE, Closed(Cause.PAUSED, time.time(), until, until, reason[:500]))
+        if until != math.inf:
+            pipe.expireat(PAUSE, math.ceil(until) + 1)
+        pipe.execute()
+
+    def resume(self) -> bool:
+        """End a pause, and try at once whatever else closed the gate. Whether there was anything to end."""
+        pipe = self._connection.pipeline()
+        pipe.delete(PAUSE)
+        pipe.delete(GATE)
+        pipe.delete(_PROBE, _OVERLOADS)
+        return any(pipe.execute()[:2])
+
     def end_probe(self, worker: str) -> None:
-        """This worker's probe told nothing (the job was cancelled, say): the next may go."""
+        """This worker's probe told nothing (the job was cancelled, the worker died): the next may go."""
         if self._is_probe(worker):
             self._connection.delete(_PROBE)
 
@@ -100,10 +156,13 @@ class Gate:
 
 
 def read_from(data: Mapping[Any, Any]) -> Closed | None:
-    """The state in the hash `GATE`."""
+    """The state in a hash that `Gate` wrote; None for an empty one."""
     if not data:
         return None
     text = {key.decode(): value.decode() for key, value in data.items()}
-    return Closed(
-        Cause(text["cause"]), float(text["since"]), float(text["until"]), text["reason"], text.get("limit", "")
-    )
+    since, until, probe_at = (float(text[name]) for name in ("since", "until", "probe_at"))
+    return Closed(Cause(text["cause"]), since, until, probe_at, text["reason"], text["limit"])
+
+
+def _write(pipe: Pipeline, key: str, closed: Closed) -> None:
+    pipe.hset(key, mapping={name: str(value) for name, value in vars(closed).items()})

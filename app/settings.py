@@ -99,6 +99,10 @@ class Settings:
     #: how often a job may take its worker down with it before it is set aside
     max_worker_deaths: int = 3
 
+    #: how often a job is tried while a usage limit lasts, for limits that are raised or reset early, seconds
+    limit_probe_seconds: float = 1800.0
+    #: whether work goes on by itself after a usage limit (`auto`), or waits for `nightshift resume` (`manual`)
+    resume: Literal["auto", "manual"] = "auto"
     #: how often a job is tried while Claude's login does not work, seconds
     login_probe_seconds: float = 30.0
 

@@ -27,6 +27,7 @@ class WorkerState(StrEnum):
     RECYCLING = "recycling"
     LIMITED = "limited"
     WAITING_FOR_LOGIN = "waiting_for_login"
+    PAUSED = "paused"
     UNAVAILABLE = "unavailable"
 
     @property

@@ -6,6 +6,7 @@ Each kind of failure has its own way; what is nobody's fault uses up no attempt,
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 #: the first delay before another attempt, and the longest, seconds
 BACKOFF_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
+#: clocks differ: a probe right at the reset would meet the limit once more, seconds
+RESET_MARGIN_SECONDS = 1.0
 #: how long a limit lasts when Claude does not say, until the next probe, seconds
 UNKNOWN_LIMIT_SECONDS = 300.0
 
@@ -33,16 +36,22 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
     """The ending of the run whose turn failed so."""
     match failure.kind:
         case FailureKind.USAGE_LIMIT:
-            return _close_gate(run, failure, Cause.USAGE_LIMIT, failure.resets_at or time.time() + UNKNOWN_LIMIT_SECONDS)
+            return _wait_for_reset(run, failure)
         case FailureKind.LOGIN:
-            return _close_gate(run, failure, Cause.LOGIN, time.time() + run.settings.login_probe_seconds)
+            probe_at = time.time() + run.settings.login_probe_seconds
+            run.gate.close(Cause.LOGIN, math.inf, failure.message, probe_at=probe_at)
+            log.warning("[LIMIT] cause=login job=%s: the workers wait for a login that works", run.record.id)
+            return PutBack(Cause.LOGIN, counts=False)
         case FailureKind.UNAVAILABLE:
             return PutBack("Claude's process could not be started", counts=False)
         case FailureKind.INTERRUPTED:
             return PutBack("its worker was stopped", counts=False)
         case FailureKind.DEADLINE:
             return Publish(Outcome(error=errors.deadline_exceeded(run.record.deadline_at - run.record.created_at)))
-        case FailureKind.RATE_LIMITED:
+        case FailureKind.OVERLOADED if run.gate.note_overload(failure.message):
+            log.warning("[LIMIT] cause=overload job=%s: a wall of overloads", run.record.id)
+            return PutBack(Cause.OVERLOAD, counts=False)
+        case FailureKind.OVERLOADED | FailureKind.RATE_LIMITED:
             # Nobody's fault, and bounded by the deadline: a night's work must not fail for its own speed.
             return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record.attempts))
         case FailureKind.DIED:
@@ -53,12 +62,16 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             return _again_or_give_up(failure, run)
 
 
-def _close_gate(run: Run, failure: TurnFailed, cause: Cause, until: float) -> PutBack:
-    run.gate.close(cause, until, failure.message, failure.limit_type or "")
-    log.warning(
-        "[LIMIT] cause=%s until=%s limit=%s job=%s", cause, time.ctime(until), failure.limit_type, run.record.id
-    )
-    return PutBack(cause, counts=False)
+def _wait_for_reset(run: Run, failure: TurnFailed) -> PutBack:
+    """A usage limit: all workers wait for the reset. It is tried now and then before, since limits are raised too."""
+    now = time.time()
+    until = failure.resets_at or now + UNKNOWN_LIMIT_SECONDS
+    if run.settings.resume == "manual":
+        run.gate.pause(reason=f"usage limit until {time.ctime(until)}; NIGHTSHIFT_RESUME=manual: resume by hand")
+    probe_at = min(until + RESET_MARGIN_SECONDS, now + run.settings.limit_probe_seconds)
+    run.gate.close(Cause.USAGE_LIMIT, until, failure.message, failure.limit_type or "", probe_at=probe_at)
+    log.warning("[LIMIT] cause=usage_limit limit=%s until=%s job=%s", failure.limit_type, time.ctime(until), run.record.id)
+    return PutBack(Cause.USAGE_LIMIT, counts=False)
 
 
 def _again_or_give_up(failure: TurnFailed, run: Run) -> Ending:
@@ -76,8 +89,6 @@ def _delay(failure: TurnFailed, attempts: int) -> float:
 def _given_up(failure: TurnFailed, attempts: int) -> ErrorReply:
     tried = f"after {attempts} attempt{'s' if attempts > 1 else ''}"
     match failure.kind:
-        case FailureKind.OVERLOADED:
-            return errors.upstream_failed(f"Claude is overloaded, {tried}.", status=503, code="overloaded")
         case FailureKind.STALLED:
             return errors.upstream_failed(f"Claude sent nothing for too long, {tried}.", status=504, code="stalled")
         case _:

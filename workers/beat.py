@@ -16,6 +16,7 @@ from rq.utils import now, utcformat
 
 from app import worker_status
 from app.connection import AWAY
+from app.gate import Cause, Gate
 from app.jobs import transitions
 from app.worker_status import WorkerState, WorkerStatus
 from workers import run as runs
@@ -43,6 +44,7 @@ class Beat:
         self._settings = settings
         self._name = name
         self._invoker = invoker
+        self._gate = Gate(connection)
         self._started_at = time.time()
         self._run: Run | None = None
         self._wake = threading.Event()
@@ -96,11 +98,12 @@ class Beat:
 
     def _status(self, run: Run | None) -> WorkerStatus:
         found = self._invoker.status()
-        waiting = _WAITING_STATES.get(self.waiting_for)
+        waiting_for = self.waiting_for or ("" if run else self._closed_by())
+        waiting = _WAITING_STATES.get(waiting_for)
         return WorkerStatus(
             name=self._name,
             state=waiting or (WorkerState.BUSY if run else _STATES.get(found.state, WorkerState.UNAVAILABLE)),
-            reason=self.waiting_for or found.reason,
+            reason=waiting_for or found.reason,
             job=run.record.id if run else "",
             job_started_at=(run.record.started_at or 0.0) if run else 0.0,
             turns=found.turns,
@@ -115,6 +118,16 @@ class Beat:
             started_at=self._started_at,
         )
 
+    def _closed_by(self) -> str:
+        """A worker that blocks on an empty queue has not met the gate yet."""
+        closed = self._gate.read()
+        return closed.cause if closed is not None and not closed.may_be_probed else ""
 
-_WAITING_STATES = {"usage_limit": WorkerState.LIMITED, "login": WorkerState.WAITING_FOR_LOGIN}
+
+_WAITING_STATES: dict[str, WorkerState] = {
+    Cause.USAGE_LIMIT: WorkerState.LIMITED,
+    Cause.OVERLOAD: WorkerState.LIMITED,
+    Cause.LOGIN: WorkerState.WAITING_FOR_LOGIN,
+    Cause.PAUSED: WorkerState.PAUSED,
+}
 _STATES: dict[str, WorkerState] = {str(state): state for state in WorkerState}

@@ -8,6 +8,7 @@ queue. The methods that it overrides are held by tests/contract/test_rq.py, sinc
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,8 +19,8 @@ from rq.worker import WorkerStatus
 
 from app import errors
 from app.connection import AWAY
-from app.gate import Gate
-from app.jobs import tickets, transitions
+from app.gate import Cause, Gate
+from app.jobs import recovery, tickets, transitions
 from app.jobs.record import interrupt_channel
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -44,6 +45,8 @@ _T = TypeVar("_T")
 #: how long an idle worker blocks on the queue before it looks around, seconds (RQ: worker_ttl - 15)
 _IDLE_SECONDS = 5
 _LOOK_SECONDS = 0.2
+#: within how much time the workers go on when the gate opens, seconds
+_SPREAD_SECONDS = 1.0
 
 
 class ClaudeWorker(SimpleWorker):
@@ -71,12 +74,17 @@ class ClaudeWorker(SimpleWorker):
 
     def check_for_suspension(self, burst: bool) -> None:  # noqa: ARG002 - RQ's signature
         """Before each look at the queue: wait while no job could be served. Never with a job in hand."""
+        waited_for = ""
         while not self._stop_requested:
             reason = self._reason_to_wait()
             self.beat.waiting_for = reason
             if not reason:
-                return
+                break
+            waited_for = reason
             time.sleep(_LOOK_SECONDS)
+        if waited_for in set(Cause):
+            # Not all at once: what opened the gate may be scarce yet.
+            time.sleep(random.uniform(0.0, _SPREAD_SECONDS))
 
     def _reason_to_wait(self) -> str:
         if not self._invoker.is_ready():
@@ -91,7 +99,7 @@ class ClaudeWorker(SimpleWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Claim, run, settle. Nothing in here raises for what a job or Redis does."""
-        if self._reason_to_wait() in ("usage_limit", "login"):
+        if self._reason_to_wait() in set(Cause):
             # The gate closed while this worker blocked on the queue.
             self._patiently(lambda: tickets.return_from_gap(self.connection, queue.name, job.id))
             return
@@ -106,7 +114,7 @@ class ClaudeWorker(SimpleWorker):
             self.set_state(WorkerStatus.IDLE)
 
     def _run(self, job: Job, lease: transitions.Lease, record: JobRecord) -> None:
-        run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker)
+        run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker, self.connection)
         runs.begin(run)
         self.beat.hold(run)
         try:
@@ -140,15 +148,11 @@ class ClaudeWorker(SimpleWorker):
             log.warning("[RECOVERY] job=%s worker=%s reason=result dropped: %s", run.record.id, self.name, lost)
 
     def _put_back(self, run: Run, ending: PutBack) -> None:
-        if ending.died and run.record.deaths + 1 >= self._settings.max_worker_deaths:
-            error = errors.set_aside(run.record.deaths + 1)
-            transitions.publish(
-                self.connection, run.lease, Outcome(error=error), ttl_seconds=self._settings.result_ttl_seconds
-            )
-            return
-        transitions.put_back(
+        recovery.put_back(
             self.connection,
+            self._settings,
             run.lease,
+            deaths=run.record.deaths,
             reason=ending.reason,
             counts=ending.counts,
             died=ending.died,

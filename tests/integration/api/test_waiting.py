@@ -144,7 +144,7 @@ def test_deadline(server: RunningApi, connection: Redis) -> None:
     assert (answer.status, answer.error["code"]) == (504, "deadline_exceeded")
     assert answer.headers["x-should-retry"] == "false"
     (record,) = Jobs(connection, Settings()).newest()
-    assert record.status is Status.CANCELLED
+    assert record.status is Status.FAILED
 
 
 def test_clients_patience_is_the_deadline(server: RunningApi, hands: Hands) -> None:

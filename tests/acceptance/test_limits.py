@@ -1,0 +1,108 @@
+"""What stops the whole house, and how it goes on: a limit, a login, a wall of overloads, a pause."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.stack import Stack, running
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT = {"usage_limit": {"status": "rejected", "resets_in_seconds": 900, "type": "five_hour"}}
+
+
+@pytest.fixture(scope="module")
+def limited_stack() -> Iterator[Stack]:
+    settings = {
+        "NIGHTSHIFT_OFFLINE_LOGIN": "subscription",
+        "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
+        "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "2",
+    }
+    yield from running(Stack(settings=settings))
+
+
+@pytest.fixture
+def subscription(limited_stack: Stack) -> Iterator[Stack]:
+    """A stack with a login that has usage limits, open at the start of each test."""
+    limited_stack.simulator.clear()
+    yield limited_stack
+    limited_stack.simulator.clear_rules()
+    limited_stack.http("POST", "/v1/gate/resume")
+    wait_until(lambda: limited_stack.http("GET", "/health/ready").status == 200, "a ready stack", 20)
+
+
+def closed_by(stack: Stack) -> str | None:
+    cause = stack.http("GET", "/v1/gate").body.get("cause")
+    return None if cause is None else str(cause)
+
+
+def test_a_client_that_cannot_wait_for_the_reset_hears_when_it_is(subscription: Stack) -> None:
+    """A waiting client whose deadline ends before the reset gets a 429 with the seconds until then; nothing is failed."""
+    subscription.simulator.add_rule(LIMIT)
+    night = subscription.submit("can wait")
+    wait_until(lambda: closed_by(subscription) == "usage_limit", "the limit")
+    reply = subscription.http(
+        "POST",
+        "/v1/chat/completions",
+        {"model": "haiku", "messages": [{"role": "user", "content": "cannot wait"}]},
+        {"X-Request-Timeout": "30"},
+    )
+    assert (reply.status, reply.body["error"]["code"]) == (429, "usage_limit_reached")
+    assert 800 < int(reply.headers["Retry-After"]) <= 900
+    assert subscription.job(night)["status"] in ("queued", "in_progress")
+
+
+def test_an_early_reset_is_noticed(subscription: Stack) -> None:
+    """A limit that is lifted long before its reset is found by a probe, and the job has used one attempt."""
+    subscription.simulator.add_rule(LIMIT, times=1)
+    job = subscription.wait_for(subscription.submit("patient"), timeout=30)
+    assert (job["status"], job["attempts"]) == ("completed", 1)
+    assert closed_by(subscription) is None
+
+
+def test_a_broken_login_stops_the_taking_of_jobs_and_ends_by_itself(subscription: Stack) -> None:
+    """A refused login is its own state, not a limit; jobs wait without using attempts, and go on when it is mended."""
+    rule = subscription.simulator.add_rule({"error": {"status": 401}})
+    jobs = [subscription.submit(f"locked out {number}") for number in range(4)]
+    wait_until(lambda: closed_by(subscription) == "login", "the state of the login")
+    assert subscription.http("GET", "/health/ready").status in (200, 503)
+    subscription.simulator.remove_rule(rule)
+    finished = [subscription.wait_for(job_id, timeout=40) for job_id in jobs]
+    assert {(job["status"], job["attempts"]) for job in finished} == {("completed", 1)}
+
+
+def test_a_wall_of_overloads_fails_nobody(subscription: Stack) -> None:
+    """Overloads in a row close the gate for all instead of thousands of retries, and no job fails for them."""
+    subscription.simulator.add_rule({"error": {"status": 529}})
+    jobs = [subscription.submit(f"overload {number}") for number in range(6)]
+    wait_until(lambda: closed_by(subscription) == "overload", "the wall", 20)
+    asked = len(subscription.asked("overload"))
+    assert asked < 20
+    subscription.simulator.clear_rules()
+    subscription.http("POST", "/v1/gate/resume")
+    finished = [subscription.wait_for(job_id, timeout=40) for job_id in jobs]
+    assert {job["status"] for job in finished} == {"completed"}
+
+
+def test_pause_and_resume(subscription: Stack) -> None:
+    """While it is paused nothing is taken, and a client that cannot wait is told so; then everything goes on."""
+    assert subscription.http("POST", "/v1/gate/pause", {"until": time.time() + 600}).body["cause"] == "paused"
+    wait_until(
+        lambda: {w["state"] for w in subscription.http("GET", "/health").body["workers"]} == {"paused"}, "paused workers"
+    )
+    job_id = subscription.submit("after the pause")
+    reply = subscription.http(
+        "POST",
+        "/v1/chat/completions",
+        {"model": "haiku", "messages": [{"role": "user", "content": "now"}]},
+        {"X-Request-Timeout": "30"},
+    )
+    assert (reply.status, reply.body["error"]["code"]) == (503, "paused")
+    assert subscription.job(job_id)["status"] == "queued"
+    subscription.http("POST", "/v1/gate/resume")
+    assert subscription.wait_for(job_id)["status"] == "completed"

@@ -1,0 +1,104 @@
+"""The gate on a real Redis: who may take a job when."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+from redis import Redis
+
+from app.gate import OVERLOADS_FOR_A_WALL, Cause, Gate
+
+
+@pytest.fixture
+def gate(redis_url: str) -> Gate:
+    return Gate(Redis.from_url(redis_url))
+
+
+def test_an_open_gate_lets_everybody_pass(gate: Gate) -> None:
+    """Without a cause all workers take jobs."""
+    assert gate.read() is None
+    assert gate.may_pass("a")
+    assert gate.may_pass("b")
+
+
+def test_until_the_probe_nobody_passes(gate: Gate) -> None:
+    """Before the time of the probe no worker takes a job."""
+    gate.close(Cause.USAGE_LIMIT, time.time() + 60, "limit", "five_hour")
+    assert not gate.may_pass("a")
+
+
+def test_one_probe_goes_first(gate: Gate) -> None:
+    """When the time has come one worker tries; the others follow when it got an answer."""
+    gate.close(Cause.USAGE_LIMIT, time.time() - 1, "limit")
+    assert gate.may_pass("a")
+    assert gate.may_pass("a")
+    assert not gate.may_pass("b")
+    gate.passed("b")  # an answer to a job from before the closing
+    assert not gate.may_pass("b")
+    gate.passed("a")
+    assert gate.may_pass("b")
+
+
+def test_a_probe_that_fails_closes_again(gate: Gate) -> None:
+    """A second limit keeps the time since when, and the next probe is anybody's."""
+    gate.close(Cause.USAGE_LIMIT, time.time() - 1, "limit")
+    first = gate.read()
+    assert gate.may_pass("a")
+    gate.close(Cause.USAGE_LIMIT, time.time() - 0.5, "limit again")
+    second = gate.read()
+    assert first is not None
+    assert second is not None
+    assert second.since == first.since
+    assert gate.may_pass("b")
+
+
+def test_a_limit_is_tried_before_its_reset(gate: Gate) -> None:
+    """A limit that is raised, or a reset time that is wrong, is found out by an early probe."""
+    gate.close(Cause.USAGE_LIMIT, time.time() + 9999, "limit", probe_at=time.time() - 1)
+    assert gate.may_pass("a")
+
+
+def test_the_next_may_probe_when_the_first_died(gate: Gate) -> None:
+    """A worker that dies with its probe does not keep the gate closed."""
+    gate.close(Cause.LOGIN, math.inf, "login", probe_at=time.time() - 1)
+    assert gate.may_pass("a")
+    gate.end_probe("a")
+    assert gate.may_pass("b")
+
+
+def test_some_overloads_in_a_row_make_a_wall(gate: Gate) -> None:
+    """Single overloads are the job's own retries; several with no answer in between close the gate for all."""
+    for _ in range(OVERLOADS_FOR_A_WALL - 1):
+        assert not gate.note_overload("529")
+    gate.passed("a")
+    for _ in range(OVERLOADS_FOR_A_WALL - 1):
+        assert not gate.note_overload("529")
+    assert gate.note_overload("529")
+    closed = gate.read()
+    assert closed is not None
+    assert closed.cause is Cause.OVERLOAD
+    assert not gate.may_pass("a")
+
+
+def test_a_pause_stands_before_everything(gate: Gate) -> None:
+    """A pause holds through a limit's reset and a probe's success, until it is resumed."""
+    gate.pause(reason="maintenance")
+    gate.close(Cause.USAGE_LIMIT, time.time() - 1, "limit")
+    gate.open()
+    closed = gate.read()
+    assert closed is not None
+    assert (closed.cause, closed.until) == (Cause.PAUSED, math.inf)
+    assert not gate.may_pass("a")
+    assert gate.resume()
+    assert gate.may_pass("a")
+    assert not gate.resume()
+
+
+def test_a_pause_ends_at_its_time(gate: Gate) -> None:
+    """`pause --until` needs nobody to resume it."""
+    gate.pause(time.time() + 0.05)
+    assert not gate.may_pass("a")
+    time.sleep(0.06)
+    assert gate.may_pass("a")
