@@ -1,0 +1,53 @@
+"""`python -m bench`: measures, and prints what it measured. The exit status tells nothing of the numbers."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bench import table
+from bench.children import BenchError
+from bench.run import run
+from bench.sizes import FULL, QUICK
+
+
+def main() -> int:
+    """0 when everything could be measured, 1 when not."""
+    given = _arguments()
+    # So that everything that was started is ended, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, _leave)
+    with tempfile.TemporaryDirectory(prefix="nightshift-bench-", ignore_cleanup_errors=True) as directory:
+        try:
+            figures, described = run(Path(directory), QUICK if given.quick else FULL, given.workers)
+        except BenchError as error:
+            sys.stderr.write(f"bench: {error}\n")
+            return 1
+    sys.stdout.write(table.text(figures, described, given.workers))
+    if given.json:
+        found = table.as_json(figures, described, given.workers, is_quick=given.quick)
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under two minutes instead of about ten")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="workers, and bare loops beside them (default 2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, each sample included")
+    return parser.parse_args()
+
+
+def _leave(_number: int, _frame: Any) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,141 @@
+"""Nightshift as a user starts it, `nightshift up --offline`, and clients that ask it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from bench.children import BenchError, end, environment, start
+from bench.sizes import PROMPT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BODY = json.dumps({"model": "sonnet", "messages": [{"role": "user", "content": PROMPT}]}).encode()
+_START_SECONDS = 90.0
+_TIMEOUT_SECONDS = 120.0
+
+
+class Client:
+    """A client that keeps its connection. One thread each."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
+
+    def ask(self) -> float:
+        """One completion; milliseconds from the request's first byte to the answer's last."""
+        started = time.perf_counter()
+        status, body = self._send("POST", "/v1/chat/completions", _BODY)
+        spent = 1000 * (time.perf_counter() - started)
+        if status != 200:
+            raise BenchError(f"the gateway answered {status}: {body[:500]!r}")
+        return spent
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON."""
+        status, body = self._send("GET", path, None)
+        return status, json.loads(body)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _send(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        self._connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        return response.status, response.read()
+
+
+class Gateway:
+    """A running Nightshift."""
+
+    def __init__(self, directory: Path, workers: int) -> None:
+        directory.mkdir(parents=True)
+        self.workers = workers
+        self._data_dir = directory / "data"
+        self._log = directory / "log"
+        arguments = ["up", "--offline", "--port", "0", "--workers", str(workers), "--data-dir", str(self._data_dir)]
+        with (directory / "screen").open("w") as screen:
+            self._process = start("app.cli.main", arguments, environment(directory), self._log, stdout=screen)
+        self._screen = directory / "screen"
+
+    @property
+    def pid(self) -> int:
+        """The supervisor, above all other processes."""
+        return self._process.pid
+
+    @property
+    def simulator_url(self) -> str:
+        """The Messages API that its Claude processes ask."""
+        return f"http://127.0.0.1:{(self._data_dir / 'simulator.port').read_text().strip()}"
+
+    def wait(self) -> None:
+        """Until all workers are idle. Raises `BenchError`."""
+        give_up = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > give_up:
+                raise BenchError(f"Nightshift did not start:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.1)
+
+    def client(self) -> Client:
+        """A new client."""
+        return Client(self._port())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What /health tells of each worker."""
+        client = self.client()
+        try:
+            return list(client.get("/health")[1]["workers"])
+        finally:
+            client.close()
+
+    def ask_for(self, clients: int, seconds: float) -> list[float]:
+        """When each answer came while so many clients asked without a pause, seconds since the start, in order.
+
+        The last ones are later than `seconds`: each client ends with an answer.
+        """
+        times: list[float] = []
+        failures: list[BaseException] = []
+        started = time.perf_counter()
+
+        def ask_on() -> None:
+            client = self.client()
+            try:
+                while time.perf_counter() - started < seconds:
+                    client.ask()
+                    times.append(time.perf_counter() - started)
+            except (BenchError, OSError, http.client.HTTPException) as error:
+                failures.append(error)
+            finally:
+                client.close()
+
+        threads = [threading.Thread(target=ask_on) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise BenchError(f"a client failed: {failures[0]}") from failures[0]
+        return sorted(times)
+
+    def close(self) -> None:
+        """Stop it; it leaves no process."""
+        end(self._process)
+
+    def _port(self) -> int:
+        """As the screen says it; 0 while there is no screen."""
+        found = re.search(r"^ +API +http://127\.0\.0\.1:(\d+)/", self._screen.read_text(), re.MULTILINE)
+        return int(found[1]) if found else 0
+
+    def _is_ready(self) -> bool:
+        if not self._port():
+            return False
+        with suppress(OSError, KeyError, ValueError):
+            rows = self.rows()
+            return len(rows) == self.workers and all(row["state"] == "idle" for row in rows)
+        return False
