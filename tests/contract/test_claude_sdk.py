@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from contextlib import suppress
@@ -40,13 +41,16 @@ class Claude:
             **keywords.get("variables", {}),
         }
         self.stderr: list[str] = []
+        self.events: list[tuple[dict[str, Any], str | None]] = []
+        self.on_event: Callable[[dict[str, Any]], Any] = lambda _: None
         self.client = cli.ClaudeClient(
             profile,
-            Surroundings(variables, is_bare, is_system_in_body=False),
+            Surroundings(variables, is_bare),
             program=cli.bundled_cli(),
             cwd=folder,
             resume=keywords.get("resume"),
             on_stderr=self.stderr.append,
+            on_stream=self._on_stream,
         )
         self.said = self.run(self.client.connect())
         self.messages = self.client.messages()
@@ -56,21 +60,24 @@ class Claude:
         """Run something on this client's loop, bounded."""
         return self.runner.run(_bounded(work))
 
-    def turn(self, text: str, on: Callable[[Any], Any] | None = None) -> list[Any]:
+    def turn(self, text: str) -> list[Any]:
         """Everything said from a user message to its result, which is the last."""
         self.uuid = str(uuid4())
+        self.events.clear()
 
         async def turn() -> list[Any]:
             await self.client.send(text, self.uuid)
             found: list[Any] = []
             while True:
                 found.append(await anext(self.messages))
-                if on is not None and (reaction := on(found[-1])):
-                    await reaction
                 if isinstance(found[-1], cli.ResultMessage):
                     return found
 
         return self.run(turn())
+
+    def _on_stream(self, event: dict[str, Any], uuid: str | None) -> None:
+        self.events.append((event, uuid))
+        self.on_event(event)
 
     def rewind(self, uuid: str | None = None) -> dict[str, Any]:
         """The CLI's answer to the control request."""
@@ -168,15 +175,15 @@ def test_rewind_tells_of_what_it_left(claude: Claude, simulator: RunningSimulato
 def test_rewind_works_after_an_interrupt(claude: Claude, simulator: RunningSimulator) -> None:
     """The interrupted turn ends with a result of its own and can be wiped."""
     simulator.control.add_rule({"text": "x " * 20, "hang_after_deltas": 2, "hang_seconds": 20}, times=1)
-    interrupted: list[bool] = []
+    interrupting: list[asyncio.Task[None]] = []
 
-    def interrupt(message: Any) -> Any:
-        if isinstance(message, cli.StreamEvent) and message.event["type"] == "content_block_delta" and not interrupted:
-            interrupted.append(True)
-            return claude.client.interrupt()
-        return None
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["type"] == "content_block_delta" and not interrupting:
+            interrupting.append(asyncio.ensure_future(claude.client.interrupt()))
 
-    result = claude.turn("PLANTED", on=interrupt)[-1]
+    claude.on_event = interrupt
+    result = claude.turn("PLANTED")[-1]
+    claude.on_event = lambda _: None
     assert result.subtype == "error_during_execution", "an interrupted turn ends otherwise now"
     assert result.user_message_uuid in (None, claude.uuid)
     assert claude.rewind()["rewound"] is True
@@ -196,8 +203,10 @@ def test_messages_name_the_turn_they_belong_to(claude: Claude) -> None:
 
 def test_stream_events_are_the_apis(claude: Claude) -> None:
     """Deltas, usage and stop reason arrive as the Messages API's own events."""
-    events = [m.event for m in of_type(claude.turn("hello"), cli.StreamEvent)]
+    claude.turn("hello")
     claude.rewind()
+    events = [event for event, _ in claude.events]
+    assert {uuid for _, uuid in claude.events} <= {None, claude.uuid}, "events name another user message"
     kinds = [event["type"] for event in events]
     assert kinds[0] == "message_start"
     assert {"content_block_start", "content_block_delta", "message_delta"} <= set(kinds)
@@ -278,12 +287,19 @@ def test_a_refused_schema_shows_in_the_tools(start: Callable[..., Claude]) -> No
 
 
 def test_extra_body_is_merged(start: Callable[..., Claude], simulator: RunningSimulator) -> None:
-    """Parameters without a name in the SDK, and the system slot as a whole."""
-    extra = '{"top_p": 0.5, "system": [{"type": "text", "text": "ONLY"}]}'
-    start(variables={"CLAUDE_CODE_EXTRA_BODY": extra}).turn("hello")
-    body = bodies(simulator)[-1]
-    assert body["top_p"] == 0.5, "CLAUDE_CODE_EXTRA_BODY is no longer merged"
-    assert body["system"] == [{"type": "text", "text": "ONLY"}], "CLAUDE_CODE_EXTRA_BODY no longer replaces the slot"
+    """Parameters without a name in the SDK, and the system slot as a whole; anew for each turn."""
+    one = start()
+    for text in ("ONLY", "OTHER"):
+        one.run(one.client.set_body(json.dumps({"top_p": 0.5, "system": [{"type": "text", "text": text}]}), 3.0))
+        one.turn("hello")
+        one.rewind()
+        body = bodies(simulator)[-1]
+        assert body["top_p"] == 0.5, "CLAUDE_CODE_EXTRA_BODY is no longer merged"
+        assert body["system"] == [{"type": "text", "text": text}], "apply_flag_settings no longer reaches the requests"
+    one.run(one.client.set_body("{}", 3.0))
+    one.turn("hello")
+    assert "top_p" not in bodies(simulator)[-1]
+    assert "OTHER" not in str(bodies(simulator)[-1]), "apply_flag_settings leaves something behind"
 
 
 def test_a_subscriptions_limit(start: Callable[..., Claude], simulator: RunningSimulator) -> None:

@@ -4,7 +4,7 @@
 ...     print(claude.ask("Say hello").text)
 """
 
-from workers.claude.answer import Answer, ToolCall
+from workers.claude.answer import Answer, TextDelta, ToolCall
 from workers.claude.failures import FailureKind, TurnFailed
 from workers.claude.invoker import ClaudeInvoker
 from workers.claude.private_dir import end_leftovers
@@ -19,6 +19,7 @@ __all__ = [
     "Profile",
     "Prompt",
     "Restart",
+    "TextDelta",
     "ToolCall",
     "TurnFailed",
     "end_leftovers",

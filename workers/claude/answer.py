@@ -16,6 +16,14 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class TextDelta:
+    """A piece of the answer's text while it is written, and the model that writes it."""
+
+    text: str
+    model: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """The model's answer to one prompt."""
 

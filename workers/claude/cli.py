@@ -20,7 +20,6 @@ from claude_agent_sdk import (
     PermissionResultDeny,
     RateLimitEvent,
     ResultMessage,
-    StreamEvent,
     SystemMessage,
     TextBlock,
     ToolPermissionContext,
@@ -40,7 +39,6 @@ __all__ = [
     "ClaudeClient",
     "RateLimitEvent",
     "ResultMessage",
-    "StreamEvent",
     "SystemMessage",
     "bundled_cli",
     "sdk_version",
@@ -84,10 +82,12 @@ class ClaudeClient:
         cwd: Path,
         resume: str | None,
         on_stderr: Callable[[str], None],
+        on_stream: Callable[[dict[str, Any], str | None], None],
     ) -> None:
+        """`on_stream` gets the API's events, each with the user message it belongs to; `messages` has all the rest."""
         options = _options(profile, surroundings, program=program, cwd=cwd, resume=resume, on_stderr=on_stderr)
         first_words: dict[str, Any] = {}
-        if profile.system and not surroundings.is_system_in_body:
+        if profile.system:
             first_words["systemPrompt"] = profile.system
         if profile.schema:
             first_words["jsonSchema"] = json.loads(profile.schema)
@@ -102,7 +102,7 @@ class ClaudeClient:
             launched = replace(options, can_use_tool=None, permission_prompt_tool_name="stdio")
         else:
             launched = options
-        self._client = ClaudeSDKClient(options, transport=_Transport(launched, first_words))
+        self._client = ClaudeSDKClient(options, transport=_Transport(launched, first_words, on_stream))
 
     async def connect(self) -> dict[str, Any]:
         """Start the process; return what it says of itself: `pid`, `claude_code_version`, ..."""
@@ -132,8 +132,16 @@ class ClaudeClient:
 
     async def rewind(self, uuid: str, timeout_seconds: float) -> dict[str, Any]:
         """Take the conversation back to before the user message `uuid`; return the CLI's word on it."""
-        query = cast("Any", self._client)._query  # noqa: SLF001 - the public client has no such request
         request = {"subtype": "rewind_conversation", "target_message_uuid": uuid}
+        return await self._request(request, timeout_seconds)
+
+    async def set_body(self, body: str, timeout_seconds: float) -> None:
+        """Have `body`, a JSON object, merged into every API request from now on. Raises when that is not confirmed."""
+        settings = {"env": {"CLAUDE_CODE_EXTRA_BODY": body}}
+        await self._request({"subtype": "apply_flag_settings", "settings": settings}, timeout_seconds)
+
+    async def _request(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
+        query = cast("Any", self._client)._query  # noqa: SLF001 - the public client has no such requests
         said = await query._send_control_request(request, timeout=timeout_seconds)  # noqa: SLF001 - as above
         return cast("dict[str, Any]", said)
 
@@ -147,14 +155,22 @@ class ClaudeClient:
 
 
 class _Transport(SubprocessCLITransport):
-    """The SDK's subprocess, with system text and schema told in the `initialize` request.
+    """The SDK's subprocess, with two changes.
 
-    The SDK puts both into the arguments, where `ps` shows them to everybody and 128 KiB is the end.
+    System text and schema are told in the `initialize` request: the SDK puts both into the arguments, where `ps` shows
+    them to everybody and 128 KiB is the end. And the API's events are handed over here, where they arrive: when an
+    answer is cut, milliseconds count (`Turn.is_cut`), and a long answer has thousands of them.
     """
 
-    def __init__(self, options: ClaudeAgentOptions, first_words: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        options: ClaudeAgentOptions,
+        first_words: dict[str, Any],
+        on_stream: Callable[[dict[str, Any], str | None], None],
+    ) -> None:
         super().__init__(prompt=_no_prompt(), options=options)
         self._first_words: dict[str, Any] | None = first_words
+        self._on_stream = on_stream
 
     async def write(self, data: str) -> None:
         """Write to the process; the first message gets the words that belong into it."""
@@ -164,6 +180,13 @@ class _Transport(SubprocessCLITransport):
             self._first_words = None
             data = json.dumps(message) + "\n"
         await super().write(data)
+
+    async def _read_messages_impl(self) -> AsyncIterator[dict[str, Any]]:
+        async for message in super()._read_messages_impl():
+            if message.get("type") == "stream_event":
+                self._on_stream(message["event"], message.get("user_message_uuid"))
+            else:
+                yield message
 
 
 async def _no_prompt() -> AsyncIterator[dict[str, Any]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.login import Login, is_default_home
 
@@ -37,9 +36,6 @@ SWITCHES = {
     "DISABLE_COMPACT": "1",
 }
 
-#: Bytes that one environment variable or argument may have on Linux (MAX_ARG_STRLEN), less some for the name.
-MAX_ARGUMENT_BYTES = 128 * 1024 - 1024
-
 
 @dataclass(frozen=True)
 class Surroundings:
@@ -47,8 +43,6 @@ class Surroundings:
 
     variables: dict[str, str]
     is_bare: bool
-    #: the system text goes by CLAUDE_CODE_EXTRA_BODY, replacing all the CLI would put into the slot
-    is_system_in_body: bool
 
 
 def surroundings(settings: Settings, login: Login | None, profile: Profile, private: Path) -> Surroundings:
@@ -67,11 +61,7 @@ def surroundings(settings: Settings, login: Login | None, profile: Profile, priv
     elif kind in ("bedrock", "vertex"):
         # Their credentials are files under the user's home.
         variables["HOME"] = str(Path.home())
-    is_bare = login is None or login.allows_bare
-    body, has_system = _extra_body(profile, is_bare=is_bare)
-    if body:
-        variables["CLAUDE_CODE_EXTRA_BODY"] = json.dumps(body)
-    return Surroundings(variables, is_bare, has_system)
+    return Surroundings(variables, is_bare=login is None or login.allows_bare)
 
 
 def _share_home(variables: dict[str, str], claude_home: Path) -> None:
@@ -82,19 +72,3 @@ def _share_home(variables: dict[str, str], claude_home: Path) -> None:
         variables["HOME"] = str(Path.home())
     else:
         variables["CLAUDE_CONFIG_DIR"] = str(claude_home)
-
-
-def _extra_body(profile: Profile, *, is_bare: bool) -> tuple[dict[str, Any], bool]:
-    """The object that the CLI merges into every API request.
-
-    With a login of one's own (a key, a cloud provider) the system slot can hold the client's text and nothing else; the
-    CLI's line that it is an agent belongs to a subscription's requests, and stays there.
-    """
-    body: dict[str, Any] = json.loads(profile.extra_body)
-    if not is_bare or not profile.system:
-        return body, False
-    block = {"type": "text", "text": profile.system, "cache_control": {"type": "ephemeral"}}
-    with_system = {**body, "system": [block]}
-    if len(json.dumps(with_system)) > MAX_ARGUMENT_BYTES:
-        return body, False
-    return with_system, True

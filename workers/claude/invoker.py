@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from workers.claude.answer import Answer
+    from workers.claude.answer import Answer, TextDelta
     from workers.claude.status import InvokerStatus, Restart
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class ClaudeInvoker:
         profile: Profile | None = None,
         *,
         timeout_seconds: float | None = None,
-        on_event: Callable[[str], None] | None = None,
+        on_event: Callable[[TextDelta], None] | None = None,
     ) -> Answer:
         """Ask, and wait for the answer. Raises `TurnFailed`.
 

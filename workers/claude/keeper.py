@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
+    from app.login import Login
     from app.settings import Settings
-    from workers.claude.answer import Answer
+    from workers.claude.answer import Answer, TextDelta
     from workers.claude.profile import Profile, Prompt
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,10 @@ TICK_SECONDS = 1.0
 BACKOFF_SECONDS = (0.5, 30.0)
 #: How far limits are spread between workers, so that they don't all recycle at once.
 JITTER = 0.1
+
+
+def _is_bare(login: Login | None) -> bool:
+    return login is None or login.allows_bare
 
 
 @dataclass
@@ -67,12 +72,14 @@ class Keeper:
     ) -> None:
         self._settings = settings
         self._work_dir = work_dir
-        self._profile = profile
+        self._profile = profile.at_launch(is_bare=_is_bare(login_in_use(settings)))
         self._on_restart = on_restart
         self._warm: dict[Profile, ClaudeProcess] = {}
         self._limits: dict[ClaudeProcess, _Limits] = {}
         self._launches: dict[Profile, asyncio.Task[ClaudeProcess]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: those of them that start a process
+        self._starts: set[asyncio.Task[Any]] = set()
         self._alive: set[ClaudeProcess] = set()
         self._wiping: asyncio.Task[None] | None = None
         self._replacing: set[ClaudeProcess] = set()
@@ -95,19 +102,21 @@ class Keeper:
         self._spawn(self._prepare(self._profile))
 
     async def ask(
-        self, prompt: Prompt, profile: Profile, deadline: float, on_text: Callable[[str], None] | None
+        self, prompt: Prompt, profile: Profile, deadline: float, on_text: Callable[[TextDelta], None] | None
     ) -> Answer:
         """Run one turn until `deadline` (`time.monotonic()`). Raises `TurnFailed`."""
         self._interrupted.clear()
+        login = login_in_use(self._settings)
+        is_bare = _is_bare(login)
         try:
-            process = await self._ready(prompt, profile, deadline)
+            process = await self._ready(prompt, profile.at_launch(is_bare=is_bare), login, deadline)
             self._busy = process
             self._turns += 1
             self._set("busy")
             try:
                 if self._interrupted.is_set():
                     raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
-                return await process.ask(prompt, deadline, on_text)
+                return await process.ask(prompt, profile.body(is_bare=is_bare), deadline, on_text)
             finally:
                 self._busy = None
                 self._wiping = self._spawn(self._after_turn(process, has_history=bool(prompt.history)))
@@ -127,12 +136,13 @@ class Keeper:
         """End every process and wait for it."""
         self._is_closed = True
         self.interrupt()
-        for task in [*self._tasks]:
-            if task is not asyncio.current_task() and task not in self._launches.values():
-                task.cancel()
-        for launch in [*self._launches.values()]:
-            launch.cancel()
-        await asyncio.gather(*self._tasks, *self._launches.values(), return_exceptions=True)
+        for task in self._tasks - self._starts:
+            task.cancel()
+        for process in self._alive:
+            # One that is just starting is not waited for; a start is never cancelled, lest it leave its process behind.
+            if not process.is_usable:
+                process.kill("closed")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(process.close() for process in [*self._alive]), return_exceptions=True)
         self._set("closed")
 
@@ -155,19 +165,19 @@ class Keeper:
             login=login.kind if login else None,
         )
 
-    async def _ready(self, prompt: Prompt, profile: Profile, deadline: float) -> ClaudeProcess:
-        """A process that is empty and of this profile. Raises `TurnFailed`."""
+    async def _ready(self, prompt: Prompt, profile: Profile, login: Login | None, deadline: float) -> ClaudeProcess:
+        """A process that is empty and of this profile and login. Raises `TurnFailed`."""
         if self._wiping is not None:
             await self._first(self._wiping, deadline)
         if prompt.history:
-            launch = self._spawn(self._start(profile, prompt))
+            launch = self._starting(self._start(profile, prompt))
             try:
                 return await self._first(launch, deadline)
-            except BaseException:
-                launch.cancel()
-                raise
+            finally:
+                if not launch.done():
+                    self._spawn(self._abandon(launch))
         found = self._warm.get(profile)
-        if found is not None and found.is_usable:
+        if found is not None and found.is_usable and found.login == login:
             self._warm[profile] = self._warm.pop(profile)
             return found
         if self._retry_at is not None and (wait := self._retry_at - time.monotonic()) > 0:
@@ -193,7 +203,7 @@ class Keeper:
         """Start a process that becomes the warm one of its profile; one launch at a time each."""
         launch = self._launches.get(profile)
         if launch is None:
-            launch = self._spawn(self._launch_warm(profile))
+            launch = self._starting(self._launch_warm(profile))
             self._launches[profile] = launch
             launch.add_done_callback(lambda _: self._launches.pop(profile, None))
         return launch
@@ -360,6 +370,17 @@ class Keeper:
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
+
+    def _starting(self, work: Coroutine[Any, Any, ClaudeProcess]) -> asyncio.Task[ClaudeProcess]:
+        task = self._spawn(work)
+        self._starts.add(task)
+        task.add_done_callback(self._starts.discard)
+        return task
+
+    async def _abandon(self, launch: asyncio.Task[ClaudeProcess]) -> None:
+        """Nobody waits for this process any more."""
+        with suppress(TurnFailed):
+            self._retire(await asyncio.shield(launch))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -14,6 +14,7 @@ import sys
 import time
 
 PR_SET_PDEATHSIG = 1
+NICE = 5
 
 
 def main() -> None:
@@ -21,6 +22,8 @@ def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - pathlib would double the start time
         spec = json.load(file)
     os.setsid()
+    # The worker has to be quicker than the CLI when an answer is cut (see `Turn.is_cut`), on a busy machine too.
+    os.nice(NICE)
     _die_with_parent(spec["parent"])
     kept = {name: os.environ[name] for name in spec["keep"] if name in os.environ}
     draft = spec["pid_file"] + ".tmp"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from app.login import Login
     from app.settings import Settings
-    from workers.claude.answer import Answer
+    from workers.claude.answer import Answer, TextDelta
     from workers.claude.profile import Json, Profile, Prompt
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ CONNECT_SECONDS = 60.0
 DRAIN_SECONDS = 1.5
 #: How long the wiping of the conversation may take.
 RESET_SECONDS = 3.0
+#: How long a request's own parameters may take to be confirmed; some milliseconds are usual.
+CONFIGURE_SECONDS = 10.0
 #: How long a process has to leave on its own.
 LEAVE_SECONDS = 3.0
 #: Lines of the CLI's standard error that are kept for messages.
@@ -66,6 +68,8 @@ class ClaudeProcess:
         self.turns = 0
         self.pid: int | None = None
         self.cli_version: str | None = None
+        #: what is merged into the API requests now
+        self._body = "{}"
         #: resident memory of the tree when it was last measured, MiB
         self.rss_mb = 0.0
         self.last_used = time.monotonic()
@@ -109,7 +113,13 @@ class ClaudeProcess:
             resume = self._transcript.stem
         program = self._dir.write_launcher(cli.bundled_cli(), [*around.variables, *SDK_VARIABLES])
         self._client = cli.ClaudeClient(
-            self.profile, around, program=program, cwd=self._dir.cwd, resume=resume, on_stderr=self._stderr.append
+            self.profile,
+            around,
+            program=program,
+            cwd=self._dir.cwd,
+            resume=resume,
+            on_stderr=self._stderr.append,
+            on_stream=self._on_stream,
         )
         connecting = asyncio.ensure_future(self._client.connect())
         done, _ = await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
@@ -127,15 +137,16 @@ class ClaudeProcess:
         self._reader = asyncio.create_task(self._read())
         await self.measure()
 
-    async def ask(self, prompt: Prompt, deadline: float, on_text: Callable[[str], None] | None) -> Answer:
-        """Run one turn until `deadline` (`time.monotonic()`). Raises `TurnFailed`."""
-        client = self._connected()
+    async def ask(
+        self, prompt: Prompt, body: str, deadline: float, on_text: Callable[[TextDelta], None] | None
+    ) -> Answer:
+        """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Profile.body`). Raises `TurnFailed`."""
         turn = Turn(str(uuid4()), on_text, may_call_again=self.profile.schema is not None)
         self.turns += 1
         self._turn, self._last_uuid, self._interrupted = turn, turn.uuid, False
         self._is_clean = False
         self._changed.clear()
-        sending = asyncio.create_task(client.send(prompt.wire_content(), turn.uuid))
+        sending = asyncio.create_task(self._send(prompt, body, turn.uuid))
         try:
             ended_by = await self._wait(turn, deadline)
             if ended_by is not None:
@@ -152,6 +163,18 @@ class ClaudeProcess:
                 sending.cancel()
             with suppress(Exception, asyncio.CancelledError):
                 await sending
+
+    async def _send(self, prompt: Prompt, body: str, uuid: str) -> None:
+        """Hand over a request's own parameters, then the prompt; without the word that they are taken, nothing."""
+        client = self._connected()
+        try:
+            if body != self._body:
+                await client.set_body(body, CONFIGURE_SECONDS)
+                self._body = body
+            await client.send(prompt.wire_content(), uuid)
+        except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
+            logger.warning("Claude did not take a request: %s", error)
+            self.kill("not_sent")
 
     async def measure(self) -> None:
         """Bring `rss_mb` up to date; the last figure of a process that is gone is kept."""
@@ -262,6 +285,9 @@ class ClaudeProcess:
         is_new = self._limit_uuid == turn.uuid
         if failed := turn.failure(self._limit, limit_is_new=is_new):
             self._cost(turn)
+            if failed.kind is FailureKind.LOGIN:
+                # The next attempt is to read the login anew.
+                self.defect = self.defect or "login"
             raise failed
         return turn.answer(self._cost(turn))
 
@@ -289,6 +315,17 @@ class ClaudeProcess:
             and said.get("precedingAssistantUuid", "unsaid") is None
         )
 
+    def _on_stream(self, event: dict[str, Any], uuid: str | None) -> None:
+        """Take one event of the API's stream, as soon as it is read."""
+        turn = self._turn
+        if turn is None or uuid not in (None, turn.uuid):
+            self.defect = self.defect or "stray"
+            return
+        turn.last_event = time.monotonic()
+        turn.on_stream_event(event)
+        if turn.is_cut or turn.is_repeated:
+            self.kill("cut" if turn.is_cut else "repeated")
+
     async def _read(self) -> None:
         """Take every message for the process' whole life, so that its end is noticed when it happens."""
         try:
@@ -311,7 +348,7 @@ class ClaudeProcess:
             if message.subtype == "init" and self.profile.schema and SCHEMA_TOOL not in message.data["tools"]:
                 # It drops a schema that it does not take without a word, and would ask the model without it.
                 self.kill(SCHEMA_REFUSED)
-        elif isinstance(message, cli.StreamEvent | cli.AssistantMessage | cli.ResultMessage):
+        elif isinstance(message, cli.AssistantMessage | cli.ResultMessage):
             if turn is None or message.user_message_uuid not in (None, turn.uuid):
                 self.defect = self.defect or "stray"
             else:
@@ -320,11 +357,7 @@ class ClaudeProcess:
             turn.last_event = time.monotonic()
 
     def _take_for(self, turn: Turn, message: Any) -> None:
-        if isinstance(message, cli.StreamEvent):
-            turn.on_stream_event(message.event)
-            if turn.is_cut or turn.is_repeated:
-                self.kill("cut" if turn.is_cut else "repeated")
-        elif isinstance(message, cli.AssistantMessage):
+        if isinstance(message, cli.AssistantMessage):
             if message.model == SYNTHETIC_MODEL:
                 turn.on_error(message.error, cli.text_of(message))
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 #: One Anthropic content block (`{"type": "text", "text": ...}`) or message (`{"role": ..., "content": ...}`).
@@ -12,9 +13,10 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Profile:
-    """Everything that is fixed when a Claude process starts. A request with another profile needs another process.
+    """How a request is to be run. Hashable, for warm processes to be looked up by; so structured fields are JSON texts.
 
-    Hashable, so that warm processes can be looked up by it; that is why structured fields are JSON texts.
+    `extra_body`, and with a login that takes `--bare` also `system`, can change from one turn to the next; a request
+    that differs in anything else needs another process.
     """
 
     #: an alias (`haiku`, `sonnet`, `opus`) or a Claude model id
@@ -31,6 +33,21 @@ class Profile:
     extra_body: str = "{}"
     #: JSON array of the caller's functions (`{"name", "description", "input_schema"}`), never run here; None: none
     tools: str | None = None
+
+    def at_launch(self, *, is_bare: bool) -> Profile:
+        """What of it is fixed when a process starts."""
+        return replace(self, extra_body="{}", system=None if is_bare else self.system)
+
+    def body(self, *, is_bare: bool) -> str:
+        """JSON object that the CLI merges into every API request of a turn.
+
+        With a login of one's own (a key, a cloud provider) the system slot gets the client's text and nothing else; the
+        CLI's line that it is an agent belongs to a subscription's requests, and stays there.
+        """
+        body = json.loads(self.extra_body)
+        if is_bare and self.system:
+            body["system"] = [{"type": "text", "text": self.system, "cache_control": {"type": "ephemeral"}}]
+        return json.dumps(body)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers.claude.answer import Answer, ToolCall
+from workers.claude.answer import Answer, TextDelta, ToolCall
 from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
 
 #: Stop reasons at which the CLI would ask the model again, unasked.
@@ -52,7 +52,7 @@ class _Message:
 class Turn:
     """The state of one turn. Its owner feeds it events and asks it for `answer()` or `failure()`."""
 
-    def __init__(self, uuid: str, on_text: Callable[[str], None] | None, *, may_call_again: bool) -> None:
+    def __init__(self, uuid: str, on_text: Callable[[TextDelta], None] | None, *, may_call_again: bool) -> None:
         self.uuid = uuid
         self.started = time.monotonic()
         #: monotonic time of the latest sign of life
@@ -103,7 +103,7 @@ class Turn:
             if self._first_text is None:
                 self._first_text = time.monotonic()
             if self._on_text is not None:
-                self._on_text(delta["text"])
+                self._on_text(TextDelta(delta["text"], self._messages[-1].model))
         elif kind == "thinking_delta":
             block["text"] += delta["thinking"]
         elif kind == "input_json_delta":

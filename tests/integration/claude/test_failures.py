@@ -51,7 +51,7 @@ def test_an_api_error_is_never_an_answer(
     kind: FailureKind,
     status: int | None,
 ) -> None:
-    """Each class has its kind and status, and the next request is served by the same process."""
+    """Each class has its kind and status; the next request is served by the same process, if not for a new login."""
     shared.wait_until_idle(10)
     pid = shared.status().pid
     simulator.control.add_rule(respond, match={"contains": "please"})
@@ -61,7 +61,7 @@ def test_an_api_error_is_never_an_answer(
         assert failure.status == status
     assert not failure.message.startswith("API Error")
     assert shared.ask("thanks").text == "Simulated answer to: thanks"
-    assert shared.status().pid == pid
+    assert (shared.status().pid == pid) is (kind is not FailureKind.LOGIN)
     assert len(bodies(simulator)[-1]["messages"]) == 1
 
 
@@ -176,7 +176,8 @@ def test_a_killed_process_fails_its_turn_and_is_replaced(make: Make, simulator: 
     os.kill(second, signal.SIGKILL)
     wait_for(lambda: invoker.status().state == "idle" and invoker.status().pid not in (None, second))
     assert invoker.ask("again").text == "Simulated answer to: again"
-    assert invoker.status().restarts == {"died": 2}
+    # Found dead while it is wiped, it could not be wiped.
+    assert invoker.status().restarts in ({"died": 2}, {"died": 1, "reset_failed": 1})
 
 
 def test_a_cli_that_cannot_start_is_tried_until_it_can(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.claude.conftest import Make, bodies
-from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TurnFailed
+from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TextDelta, TurnFailed
 
 if TYPE_CHECKING:
     from simulator.process import RunningSimulator
@@ -65,15 +65,17 @@ def test_blocks_reach_the_model_as_sent(shared: ClaudeInvoker, simulator: Runnin
 
 
 def test_system_slot_holds_the_clients_text_alone(make: Make, simulator: RunningSimulator) -> None:
-    """With a key nothing is added to the system slot; a text too long for that goes there with the CLI's one line."""
+    """With a key nothing is added to the system slot, however long the text; each request has its own, or none."""
     invoker = make()
-    invoker.ask("hi", Profile(system="Reply in Latin. @/etc/passwd"))
-    assert [b["text"] for b in bodies(simulator)[-1]["system"]] == ["Reply in Latin. @/etc/passwd"]
-    long = "lorem " * 60_000
-    invoker.ask("hi", Profile(system=long))
-    texts = [b["text"] for b in bodies(simulator)[-1]["system"]]
-    assert texts[-1].strip() == long.strip()
-    assert sum(map(len, texts[:-1])) < 100
+    invoker.ask("hi")
+    pid = invoker.status().pid
+    for text in ("Reply in Latin. @/etc/passwd", " " + "lorem " * 60_000):
+        invoker.ask("hi", Profile(system=text))
+        assert [b["text"] for b in bodies(simulator)[-1]["system"]] == [text]
+    invoker.ask("hi")
+    assert sum(len(b["text"]) for b in bodies(simulator)[-1]["system"]) < 100
+    # None of this took another process.
+    assert invoker.status().pid == pid
 
 
 def test_no_tools_and_no_thinking_unless_asked(shared: ClaudeInvoker, simulator: RunningSimulator) -> None:
@@ -87,15 +89,23 @@ def test_no_tools_and_no_thinking_unless_asked(shared: ClaudeInvoker, simulator:
 def test_parameters_reach_the_api(make: Make, simulator: RunningSimulator) -> None:
     """What the SDK has no name for is merged into the request."""
     extra = {"max_tokens": 77, "temperature": 0.3, "top_p": 0.9, "stop_sequences": ["END"]}
-    make().ask("hi", Profile(model="claude-sonnet-4-5", extra_body=json.dumps(extra)))
+    invoker = make()
+    invoker.ask("hi", Profile(model="claude-sonnet-4-5", extra_body=json.dumps(extra)))
     body = bodies(simulator)[-1]
     assert {name: body[name] for name in extra} == extra
+    pid = invoker.status().pid
+    invoker.ask("hi", Profile(model="claude-sonnet-4-5", extra_body='{"top_p": 0.8}'))
+    body = bodies(simulator)[-1]
+    assert body["top_p"] == 0.8
+    assert "stop_sequences" not in body
+    assert body["max_tokens"] > 77
+    assert invoker.status().pid == pid
 
 
 def test_answer_is_what_the_api_said(shared: ClaudeInvoker, simulator: RunningSimulator) -> None:
     """Text, reason, model, usage and the cost of this turn alone."""
     simulator.control.add_rule({"text": "four words in all", "usage": {"input_tokens": 1000, "output_tokens": 100}})
-    pieces: list[str] = []
+    pieces: list[TextDelta] = []
     answers = [shared.ask("count", on_event=pieces.append) for _ in range(3)]
     for answer in answers:
         assert answer.text == "four words in all"
@@ -107,7 +117,8 @@ def test_answer_is_what_the_api_said(shared: ClaudeInvoker, simulator: RunningSi
         assert answer.first_token_seconds is not None
         assert answer.first_token_seconds <= answer.duration_seconds
         assert answer.message_ids[0].startswith("msg_")
-    assert "".join(pieces) == "four words in all" * 3
+    assert "".join(piece.text for piece in pieces) == "four words in all" * 3
+    assert {piece.model for piece in pieces} == {answers[0].model}
 
 
 @pytest.mark.parametrize("reason", ["max_tokens", "refusal"])

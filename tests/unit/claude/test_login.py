@@ -10,11 +10,10 @@ import pytest
 
 from app.login import Login, login_in_use
 from app.settings import Settings
-from workers.claude.environment import MAX_ARGUMENT_BYTES, surroundings
+from workers.claude.environment import surroundings
 from workers.claude.profile import Profile
 
 KEY = Login("api_key", "")
-SUBSCRIPTION = Login("oauth_token", "")
 
 
 def settings(environ: dict[str, str], home: Path) -> Settings:
@@ -62,19 +61,14 @@ def test_the_users_directory_is_shared_never_copied(tmp_path: Path) -> None:
     assert default.variables["HOME"] == str(Path.home())
 
 
-def test_system_text_goes_alone_where_the_login_permits(tmp_path: Path) -> None:
-    """With a key, as long as a variable can hold it; a subscription's requests keep the CLI's line."""
+def test_system_text_goes_alone_where_the_login_permits() -> None:
+    """With a key it replaces the whole slot, turn by turn; a subscription's process is started with it."""
     profile = Profile(system="text", extra_body='{"top_p":1}')
-    around = surroundings(settings({}, tmp_path), KEY, profile, tmp_path)
-    body = json.loads(around.variables["CLAUDE_CODE_EXTRA_BODY"])
-    assert around.is_system_in_body
-    assert [block["text"] for block in body["system"]] == ["text"]
-    assert body["top_p"] == 1
-    assert not surroundings(settings({}, tmp_path), SUBSCRIPTION, profile, tmp_path).is_system_in_body
-    long = Profile(system="x" * MAX_ARGUMENT_BYTES)
-    around = surroundings(settings({}, tmp_path), KEY, long, tmp_path)
-    assert not around.is_system_in_body
-    assert "CLAUDE_CODE_EXTRA_BODY" not in around.variables
+    body = json.loads(profile.body(is_bare=True))
+    assert ([block["text"] for block in body["system"]], body["top_p"]) == (["text"], 1)
+    assert profile.at_launch(is_bare=True) == Profile()
+    assert json.loads(profile.body(is_bare=False)) == {"top_p": 1}
+    assert profile.at_launch(is_bare=False) == Profile(system="text")
 
 
 def test_a_thinking_profile_does_not_turn_thinking_off(tmp_path: Path) -> None:
