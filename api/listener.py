@@ -1,4 +1,4 @@
-"""One thread of a process hears which jobs have ended, for all clients that wait in it."""
+"""One thread of a process hears which jobs have ended, and what is being answered, for all clients that wait in it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from api.inbox import Inbox
 from app.connection import RedisError, connect_blocking
-from app.jobs.record import DONE, outcome_key
+from app.jobs import deltas
+from app.jobs.record import DELTAS, DONE, outcome_key
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -25,10 +27,13 @@ _PING_AFTER_SECONDS = 5.0
 _GONE_AFTER_SECONDS = 12.0
 _RECONNECT_SECONDS = 0.2
 _CHUNK = 500
+_CHANNELS = (DONE, DELTAS)
 
 
 class Listener:
-    """Wakes whoever registered for a job when it has ended. Starts with the first registration, reconnects for ever.
+    """Wakes whoever registered for a job when it has ended, and hands the pieces of its answer to who reads along.
+
+    Starts with the first registration, reconnects for ever.
 
     A wake-up means "look": it is given once too often rather than once too seldom. After each (re)connection all
     registered jobs are looked up, so that what was published while nobody listened is not missed.
@@ -38,21 +43,30 @@ class Listener:
         self._connection = connection
         self._redis_url = redis_url
         self._lock = threading.Lock()
-        self._waiting: dict[str, list[threading.Event]] = {}
+        self._waiting: dict[str, list[threading.Event | Inbox]] = {}
         self._thread: threading.Thread | None = None
         self._is_stopped = False
 
     def register(self, job_id: str) -> threading.Event:
         """An event that is set once the job may have ended. Look at the job once more after this, then wait."""
         event = threading.Event()
+        self._add(job_id, event)
+        return event
+
+    def register_reader(self, job_id: str) -> Inbox:
+        """The same for one who reads along: an inbox for the pieces of the answer."""
+        inbox = Inbox()
+        self._add(job_id, inbox)
+        return inbox
+
+    def _add(self, job_id: str, waiter: threading.Event | Inbox) -> None:
         with self._lock:
-            self._waiting.setdefault(job_id, []).append(event)
+            self._waiting.setdefault(job_id, []).append(waiter)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
                 self._thread.start()
-        return event
 
-    def forget(self, job_id: str, event: threading.Event) -> None:
+    def forget(self, job_id: str, event: threading.Event | Inbox) -> None:
         """The inverse of `register`."""
         with self._lock:
             left = [other for other in self._waiting.get(job_id, ()) if other is not event]
@@ -88,7 +102,7 @@ class Listener:
                     client.close()
 
     def _listen(self, pubsub: PubSub) -> None:
-        pubsub.subscribe(DONE)
+        pubsub.subscribe(*_CHANNELS)
         heard_at = time.monotonic()
         while not self._is_stopped:
             message: dict[str, Any] | None = pubsub.get_message(timeout=_SLICE_SECONDS)
@@ -96,13 +110,23 @@ class Listener:
             if message is not None:
                 heard_at = now
                 if message["type"] == "message":
-                    self._wake(str(json.loads(message["data"])["id"]))
-                elif message["type"] == "subscribe":
+                    self._hear(message)
+                elif message["type"] == "subscribe" and message["data"] == len(_CHANNELS):
                     self._wake_ended()
             elif now - heard_at > _GONE_AFTER_SECONDS:
                 raise OSError("no word from Redis")
             elif now - heard_at > _PING_AFTER_SECONDS:
                 pubsub.ping()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["channel"] == DONE.encode():
+            self._wake(str(json.loads(message["data"])["id"]))
+            return
+        job_id, piece = deltas.heard(message["data"])
+        with self._lock:
+            for reader in self._waiting.get(job_id, ()):
+                if isinstance(reader, Inbox):
+                    reader.put(piece)
 
     def _wake(self, job_id: str) -> None:
         with self._lock:
@@ -112,6 +136,10 @@ class Listener:
     def _wake_ended(self) -> None:
         with self._lock:
             ids = list(self._waiting)
+            for waiters in self._waiting.values():
+                for reader in waiters:
+                    if isinstance(reader, Inbox):
+                        reader.miss()
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
             pipe = self._connection.pipeline(transaction=False)

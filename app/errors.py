@@ -116,6 +116,14 @@ def deadline_exceeded(seconds: float) -> ErrorReply:
     )
 
 
+def stream_interrupted(reason: str) -> ErrorReply:
+    """A run ended after its client had read a part of the answer: another run would begin another answer."""
+    return upstream_failed(
+        f"The answer broke off after its beginning had been sent ({reason}). Send the request again.",
+        code="stream_interrupted",
+    )
+
+
 def cancelled() -> ErrorReply:
     """Somebody cancelled the job."""
     return ErrorReply(409, "The request was cancelled.", "invalid_request_error", code="cancelled")

@@ -11,6 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from app.gate import Gate
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
@@ -37,6 +39,7 @@ class Run:
     gate: Gate
     settings: Settings
     invoker: ClaudeInvoker
+    connection: Redis
     interruption: Interruption | None = field(default=None)
 
 

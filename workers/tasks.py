@@ -7,7 +7,7 @@ import time
 from app import errors
 from app.outcome import Outcome
 from workers import run as runs
-from workers import translate
+from workers import streaming, translate
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
 from workers.endings import Ending, Publish
@@ -25,7 +25,9 @@ def run_job(job_id: str) -> Ending:
         return Publish(Outcome(error=errors.internal()))
     try:
         call = translate.to_claude(payload)
-        answer = run.invoker.ask(call.prompt, call.profile, timeout_seconds=record.deadline_at - time.time())
+        seconds = record.deadline_at - time.time()
+        with streaming.told(run, payload["request"]) as on_event:
+            answer = run.invoker.ask(call.prompt, call.profile, timeout_seconds=seconds, on_event=on_event)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:

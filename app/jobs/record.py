@@ -27,6 +27,8 @@ ABANDONED = "nightshift:jobs:abandoned"
 DEADLINES = "nightshift:jobs:deadlines"
 #: channel on which the id of each job that ended is published
 DONE = "nightshift:done"
+#: channel on which the pieces of the answers that somebody reads while they are written are published
+DELTAS = "nightshift:deltas"
 
 
 class Status(StrEnum):
@@ -57,6 +59,11 @@ def request_key(job_id: str) -> str:
 def outcome_key(job_id: str) -> str:
     """The `Outcome`, JSON; there once the job has ended."""
     return f"nightshift:job:{job_id}:outcome"
+
+
+def stream_key(job_id: str) -> str:
+    """The pieces of the answer so far, a Redis stream; see `app.jobs.deltas`."""
+    return f"nightshift:stream:{job_id}"
 
 
 def interrupt_channel(worker: str) -> str:
@@ -93,6 +100,10 @@ class JobRecord:
     published_by: str = ""
     worker: str = ""
     callback_url: str = ""
+    #: whether a client reads the answer while it is written
+    streams: bool = False
+    #: the execution whose text a client may have read: no other may start to answer
+    streamed_by: str = ""
     #: why it waits, when it was put back
     waiting_for: str = ""
     request_id: str = ""
@@ -120,6 +131,7 @@ class JobRecord:
 
 _READERS: Mapping[str, Any] = {
     "int": int,
+    "bool": lambda text: text == "True",
     "float": float,
     "float | None": float,
     "Status": Status,

@@ -15,7 +15,7 @@ from app.gate import Gate
 from app.jobs import tickets, transitions
 from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
-from app.jobs.transitions import Lease, LeaseLost
+from app.jobs.transitions import Lease, LeaseLost, TextSent
 from app.outcome import Outcome
 from app.webhooks import dispatch
 
@@ -49,15 +49,39 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
 def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) -> None:
     """A run that died: the job goes back to the queue's head, or, having died too often, is set aside as failed."""
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
+    deaths = record.deaths if record is not None else 0
     try:
-        if record is not None and record.deaths + 1 >= settings.max_worker_deaths:
-            outcome = Outcome(error=errors.set_aside(record.deaths + 1))
-            transitions.publish(connection, lease, outcome, ttl_seconds=settings.result_ttl_seconds)
-        else:
-            transitions.put_back(connection, lease, reason=reason, counts=True, died=True)
+        put_back(connection, settings, lease, deaths=deaths, reason=reason, counts=True, died=True)
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason)
     except LeaseLost:
         connection.zrem(LEASES, lease.member)
+
+
+def put_back(
+    connection: Redis,
+    settings: Settings,
+    lease: Lease,
+    *,
+    deaths: int,
+    reason: str,
+    counts: bool,
+    died: bool = False,
+    delay_seconds: float = 0.0,
+) -> None:
+    """The job goes back to the queue, or ends as failed when it must not be run again. Raises `LeaseLost`.
+
+    It must not when it has died too often (`deaths`: before this run), or when its client has read a part of the answer.
+    """
+    ttl = settings.result_ttl_seconds
+    if died and deaths + 1 >= settings.max_worker_deaths:
+        transitions.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1)), ttl_seconds=ttl)
+        return
+    try:
+        transitions.put_back(
+            connection, lease, reason=reason, counts=counts, died=died, delay_seconds=delay_seconds
+        )
+    except TextSent:
+        transitions.publish(connection, lease, Outcome(error=errors.stream_interrupted(reason)), ttl_seconds=ttl)
 
 
 class Maintenance:

@@ -27,6 +27,7 @@ from app.jobs.record import (
     record_key,
     request_key,
     status_key,
+    stream_key,
 )
 from app.outcome import Outcome
 from app.webhooks import outbox
@@ -46,10 +47,16 @@ _T = TypeVar("_T")
 
 #: how long the request of an ended job is kept, seconds
 REQUEST_TTL_SECONDS = 3600
+#: how long the pieces of an ended job's answer are kept, for readers who are behind, seconds
+STREAM_TTL_SECONDS = 60
 
 
 class LeaseLost(Exception):
     """This run may not change the job any more: its lease ended, or the job was cancelled. Its result is dropped."""
+
+
+class TextSent(Exception):
+    """The job can't be run again: its client may have read a piece of the answer, and would read a beginning twice."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +174,14 @@ def put_back(
 ) -> JobRecord:
     """In_progress to queued: at the queue's head, or after a delay.
 
-    `counts`: whether the run was an attempt; `died`: whether the job may have killed its worker. Raises `LeaseLost`.
+    `counts`: whether the run was an attempt; `died`: whether the job may have killed its worker. Raises `LeaseLost`, and
+    `TextSent` when it must not be run again; `recovery.put_back` is the one who knows what to do then.
     """
 
     def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord:
         held = _held(record, lease)
+        if held.streamed_by:
+            raise TextSent(f"{held.id} has begun to be read")
         after = replace(
             held,
             status=Status.QUEUED,
@@ -272,7 +282,7 @@ def _issue(connection: Redis, pipe: Pipeline, record: JobRecord, ttl_seconds: in
 def remove(connection: Redis, job_id: str) -> None:
     """Delete all that there is of a job that has ended."""
     pipe = connection.pipeline()
-    pipe.delete(record_key(job_id), request_key(job_id), outcome_key(job_id))
+    pipe.delete(record_key(job_id), request_key(job_id), outcome_key(job_id), stream_key(job_id))
     for key in (ALL_JOBS, RETENTION, DEADLINES, ABANDONED, *map(status_key, Status)):
         pipe.zrem(key, job_id)
     pipe.execute()
@@ -308,6 +318,7 @@ def _finish(
     pipe.set(outcome_key(record.id), outcome.to_json())
     # A request may be megabytes; it is kept as long as somebody might look why it ended so.
     pipe.expire(request_key(record.id), min(ttl_seconds, REQUEST_TTL_SECONDS))
+    pipe.expire(stream_key(record.id), min(ttl_seconds, STREAM_TTL_SECONDS))
     pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
     pipe.zrem(ABANDONED, record.id)
     if status is Status.CANCELLED:

@@ -1,0 +1,132 @@
+"""Tells an answer's text while Claude writes it, for the job whose client reads along.
+
+Text comes in the invoker's event loop, which must not wait for Redis: it is only laid down here, and a thread writes what
+lies there at once, so that pieces are joined only while a write is under way. What can't be told is no loss: the client
+gets it with the outcome. So nothing is flushed at the end, and whatever is too much is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from app.connection import AWAY, RedisError
+from app.jobs import deltas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from redis import Redis
+
+    from app.jobs.transitions import Lease
+    from workers.claude import TextDelta
+    from workers.run import Run
+
+log = logging.getLogger(__name__)
+
+#: text that waits to be written, characters; more than that, and the rest comes with the outcome
+MAX_PENDING_CHARS = 1024 * 1024
+#: how long the pieces outlive the job's deadline when nobody cleans up, seconds
+SPARE_SECONDS = 60.0
+_RETRY_SECONDS = 0.2
+
+
+@contextmanager
+def told(run: Run, request: dict[str, Any]) -> Iterator[Callable[[TextDelta], None] | None]:
+    """The `on_event` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
+    if not run.record.streams or not is_tellable(request):
+        yield None
+        return
+    writer = DeltaWriter(run.connection, run.lease, expires_at=run.record.deadline_at + SPARE_SECONDS)
+    try:
+        yield writer.put
+    finally:
+        writer.stop()
+
+
+def is_tellable(request: dict[str, Any]) -> bool:
+    """Whether the text is the answer as it comes. JSON that was asked for is checked whole before anybody sees it."""
+    return bool((request.get("response_format") or {}).get("type", "text") == "text")
+
+
+class DeltaWriter:
+    """One thread that writes one run's pieces. `put` never waits; `stop` forgets what is not written yet."""
+
+    def __init__(self, connection: Redis, lease: Lease, *, expires_at: float) -> None:
+        self._connection = connection
+        self._lease = lease
+        self._expires_at = expires_at
+        self._changed = threading.Condition()
+        self._pending: list[TextDelta] = []
+        self._pending_chars = 0
+        self._is_stopped = False
+        self._written = 0
+        self._kept_bytes = 0
+        self._thread = threading.Thread(target=self._run, name="deltas", daemon=True)
+        self._thread.start()
+
+    def put(self, piece: TextDelta) -> None:
+        """Have it written as soon as may be. From any thread."""
+        if not piece.text:
+            return
+        with self._changed:
+            if self._is_stopped:
+                return
+            self._pending.append(piece)
+            self._pending_chars += len(piece.text)
+            if self._pending_chars > MAX_PENDING_CHARS:
+                # A hole would do, for readers notice it; but what came after it would be of no use to anybody.
+                self._stop("more text than can be written")
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """No piece is begun to be written after this. One under way is fenced, like the outcome that follows."""
+        with self._changed:
+            self._stop()
+
+    def _stop(self, reason: str = "") -> None:
+        if reason and not self._is_stopped:
+            log.warning("[STREAM] job=%s reason=%s: the rest comes with the outcome", self._lease.job_id, reason)
+        self._is_stopped = True
+        self._pending = []
+        self._changed.notify()
+
+    def _run(self) -> None:
+        while pieces := self._take():
+            body: dict[str, Any] = {"delta": {"content": "".join(piece.text for piece in pieces)}}
+            if self._written == 0:
+                body["model"] = pieces[0].model
+            self._write(json.dumps(body, separators=(",", ":")))
+
+    def _take(self) -> list[TextDelta]:
+        with self._changed:
+            while not self._pending and not self._is_stopped:
+                self._changed.wait()
+            pieces, self._pending, self._pending_chars = self._pending, [], 0
+            return pieces
+
+    def _write(self, data: str) -> None:
+        """Until it is written, while Redis is away too, or this writer is stopped."""
+        number = self._written + 1
+        keep = self._kept_bytes + len(data) <= deltas.MAX_KEPT_BYTES
+        while not self._is_stopped:
+            try:
+                if not deltas.write(
+                    self._connection, self._lease, number, data, keep=keep, expires_at=self._expires_at
+                ):
+                    self._give_up("its run has no say any more")
+                self._written = number
+                self._kept_bytes += len(data) if keep else 0
+                return
+            except AWAY:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._is_stopped, _RETRY_SECONDS)
+            except RedisError as error:
+                self._give_up(type(error).__name__)
+
+    def _give_up(self, reason: str) -> None:
+        with self._changed:
+            self._stop(reason)
