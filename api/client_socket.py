@@ -1,7 +1,8 @@
-"""Has the client hung up? gunicorn's threads don't notice, so we look at the socket."""
+"""Has the client hung up, does it read? gunicorn's threads don't notice, so we look at the socket."""
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import TYPE_CHECKING
 
@@ -26,3 +27,16 @@ def is_gone() -> Callable[[], bool]:
             return True
 
     return look
+
+
+def is_writable() -> Callable[[float], bool]:
+    """A function that tells whether this request's client takes more, waiting so many seconds for it.
+
+    Without a socket it always does. A write to one that does not would block for as long as the client likes.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    if not isinstance(connection, socket.socket):
+        return lambda _: True
+    poll = select.poll()
+    poll.register(connection, select.POLLOUT)
+    return lambda seconds: bool(poll.poll(seconds * 1000))

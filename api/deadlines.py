@@ -21,8 +21,12 @@ _OURS = "X-Request-Timeout"
 _STAINLESS = ("x-stainless-read-timeout", "x-stainless-timeout")
 
 
-def timeout_seconds(settings: Settings, *, is_async: bool) -> float:
-    """The request's time in seconds. Raises `ErrorReply` (400) when `X-Request-Timeout` is not one."""
+def timeout_seconds(settings: Settings, *, is_async: bool, streams: bool = False) -> float:
+    """The request's time in seconds. Raises `ErrorReply` (400) when `X-Request-Timeout` is not one.
+
+    The read timeout that OpenAI's clients tell is the silence that they bear: without a stream it is their whole patience,
+    with one each piece begins it anew.
+    """
     if (sent := request.headers.get(_OURS)) is not None:
         seconds = _seconds(sent)
         if seconds is None or seconds > MAX_SECONDS:
@@ -34,11 +38,19 @@ def timeout_seconds(settings: Settings, *, is_async: bool) -> float:
         return seconds
     if is_async:
         return ASYNC_SECONDS
+    told = read_timeout_seconds()
+    if told is None:
+        return settings.request_timeout_seconds
+    return max(told, settings.request_timeout_seconds) if streams else told
+
+
+def read_timeout_seconds() -> float | None:
+    """How long the client bears silence, if it has told."""
     for name in _STAINLESS:
         seconds = _seconds(request.headers.get(name, ""))
         if seconds is not None:
             return min(seconds, MAX_SECONDS)
-    return settings.request_timeout_seconds
+    return None
 
 
 def _seconds(text: str) -> float | None:

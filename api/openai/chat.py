@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from api import auth, client_socket, deadlines, job_object, params, tracing
 from api.errors import answer
+from api.openai import stream
+from api.openai.chunks import Chunks
 from api.services import Services, services
 from api.waiting import Wait
 from app import errors, ids
@@ -37,27 +40,47 @@ class _Accepted:
     record: JobRecord
     timeout_seconds: float
     is_async: bool
+    streams: bool
+    include_usage: bool
 
 
 @blueprint.post("/v1/chat/completions")
 def create() -> Response:
-    """OpenAI's completion; with `Prefer: respond-async` or `callback_url` 202, the job object and its `Location`."""
+    """OpenAI's completion, or its stream; with `Prefer: respond-async` or `callback_url` 202, the job and its `Location`."""
     here = services()
     if _prefers_async():
         return _accepted(here, _accept(here))
-    with here.waiting.place:
+    with ExitStack() as until_answered:
+        until_answered.enter_context(here.waiting.place)
         accepted = _accept(here)
         if accepted.is_async:
             return _accepted(here, accepted)
-        outcome = here.waiting.wait(
-            Wait(
-                record=accepted.record,
-                deadline_at=time.time() + accepted.timeout_seconds,
-                timeout_seconds=accepted.timeout_seconds,
-                is_gone=client_socket.is_gone(),
-            )
+        wait = Wait(
+            record=accepted.record,
+            deadline_at=time.time() + accepted.timeout_seconds,
+            timeout_seconds=accepted.timeout_seconds,
+            is_gone=client_socket.is_gone(),
         )
-    return _answer(outcome)
+        if accepted.streams:
+            return _stream(here, wait, until_answered, include_usage=accepted.include_usage)
+        return _answer(here.waiting.wait(wait))
+
+
+def _stream(here: Services, wait: Wait, until_answered: ExitStack, *, include_usage: bool) -> Response:
+    """The stream. It keeps the client's place until it is closed; an error that comes at once is an answer as any other."""
+    record = wait.record
+    body = stream.Stream(
+        here,
+        wait,
+        Chunks(record.id, int(record.created_at), record.model, include_usage=include_usage),
+        silence_seconds=stream.silence_seconds(deadlines.read_timeout_seconds()),
+        is_writable=client_socket.is_writable(),
+    )
+    until_answered.callback(body.close)
+    body.begin()
+    response = Response(body, mimetype="text/event-stream", headers=stream.HEADERS)
+    response.call_on_close(until_answered.pop_all().close)
+    return response
 
 
 def _answer(outcome: Outcome) -> Response:
@@ -81,7 +104,12 @@ def _accept(here: Services) -> _Accepted:
     body = params.read_body()
     chat, claude_model = _parse(body, here.settings)
     is_async = _prefers_async() or chat.callback_url is not None
-    seconds = deadlines.timeout_seconds(here.settings, is_async=is_async)
+    streams = bool(chat.stream)
+    if streams and is_async:
+        raise errors.invalid_request(
+            "'stream' and 'Prefer: respond-async' exclude each other: send one of them.", param="stream"
+        )
+    seconds = deadlines.timeout_seconds(here.settings, is_async=is_async, streams=streams)
     place = place_of(auth.caller(), request.path.encode() + b"\n" + body)
     del body
     record = _join_earlier_try(here, place, seconds)
@@ -89,7 +117,7 @@ def _accept(here: Services) -> _Accepted:
         record = _submit(here, chat, claude_model, seconds)
         # An async job has a waiter that never leaves: no client that joins it can abandon it.
         here.waiters.arrive(place, record.id, max(seconds, record.deadline_at - time.time()))
-    return _Accepted(record, seconds, is_async)
+    return _Accepted(record, seconds, is_async, streams, chat.include_usage)
 
 
 def _parse(body: bytes, settings: Settings) -> tuple[ChatRequest, str]:
@@ -118,6 +146,7 @@ def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float
         deadline_at=now + seconds,
         max_attempts=here.settings.max_attempts,
         callback_url=chat.callback_url or "",
+        streams=bool(chat.stream),
         request_id=g.request_id,
         metadata=chat.metadata or {},
     )

@@ -88,6 +88,12 @@ class FunctionChoice(Wire):
     function: ChosenFunction
 
 
+class StreamOptions(Wire):
+    """How a stream is told."""
+
+    include_usage: bool | None = None
+
+
 ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 _STOP = Discriminator(
     text_or_parts,
@@ -129,6 +135,8 @@ class ChatRequest(Wire):
         | None
     ) = None
     store: bool | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
     callback_url: str | None = None
 
     @property
@@ -137,6 +145,11 @@ class ChatRequest(Wire):
         caps = [cap for cap in (self.max_completion_tokens, self.max_tokens) if cap is not None]
         return min(caps) if caps else None
 
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream ends with the usage."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
     @model_validator(mode="after")
     def _choice_is_offered(self) -> ChatRequest:
         names = {tool.function.name for tool in self.tools or ()}
@@ -144,6 +157,14 @@ class ChatRequest(Wire):
             raise _wrong("tool_choice", "'required' needs at least one tool in 'tools'")
         if isinstance(self.tool_choice, FunctionChoice) and self.tool_choice.function.name not in names:
             raise _wrong("tool_choice", "names a function that is not among 'tools'")
+        return self
+
+    @model_validator(mode="after")
+    def _options_have_a_stream(self) -> ChatRequest:
+        if self.stream_options is not None and not self.stream:
+            raise _wrong("stream_options", "is only for requests with 'stream': true")
+        if self.stream and self.callback_url is not None:
+            raise _wrong("stream", "a request with a callback_url is answered with 202: nobody reads its stream")
         return self
 
     @model_validator(mode="after")

@@ -60,6 +60,8 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         parallel_tool_calls="false: one call at most",
         metadata="shown in the job; 16 pairs of 64 and 512 characters",
         store="outcomes are kept for NIGHTSHIFT_RESULT_TTL_SECONDS either way",
+        stream="token by token; JSON that response_format asked for comes whole, once it is checked",
+        stream_options="include_usage; a 400 without stream",
         callback_url="ours: 202 at once, and a signed webhook when it is done",
     )
     | _table(Decision.MAPPED, reasoning_effort="to Claude's thinking; off unless asked for")
@@ -72,11 +74,9 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         prompt_cache_key="Claude caches by content",
         prompt_cache_retention="Claude caches by content",
         verbosity="Claude has none",
-        stream_options="belongs to stream",
     )
     | _table(
         Decision.REFUSED,
-        stream="streaming is not offered yet: leave it out, or send 'Prefer: respond-async' and poll",
         logprobs="Claude reports none",
         top_logprobs="Claude reports none",
         audio="Claude does not speak",
@@ -108,6 +108,6 @@ def decide(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         elif field.decision is not Decision.REFUSED:
             kept[name] = value
         elif not field.asks_for_nothing(value):
-            code = "unsupported_value" if field.harmless or name == "stream" else "unsupported_parameter"
+            code = "unsupported_value" if field.harmless else "unsupported_parameter"
             raise errors.invalid_request(f"'{name}' is not supported: {field.note}.", param=name, code=code)
     return kept, ignored

@@ -27,7 +27,6 @@ def test_every_field_has_a_note() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"stream": True},
         {"n": 2},
         {"n": True},
         {"n": "1"},
@@ -56,7 +55,6 @@ def test_refused(body: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"stream": False},
         {"n": 1},
         {"logprobs": False},
         {"top_logprobs": 0},

@@ -1,0 +1,165 @@
+"""One streamed answer: server-sent events while the job waits and runs, made of its pieces and, at the end, its outcome.
+
+Until the first piece is there, or the client has been silent towards for `silence_seconds`, nothing is sent: an error that
+comes so soon is a plain HTTP answer with its true status, which clients know how to retry. After that it is an event.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from api.inbox import Feed
+from api.openai import chunks
+from app import errors
+from app.connection import AWAY
+from app.errors import ErrorReply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from api.openai.chunks import Chunks
+    from api.services import Services
+    from api.waiting import Wait
+    from app.outcome import Outcome
+
+log = logging.getLogger(__name__)
+
+#: the longest silence: a comment is sent then. At most half of what the client bears, if it has told
+SILENCE_SECONDS = 3.0
+_LOOK_SECONDS = 1.0
+#: what nginx and the like need to be told so that they pass on each piece as it comes
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+class Stream:
+    """The body of a streamed response: `begin`, then iterate, then `close`, whatever came before."""
+
+    def __init__(
+        self,
+        here: Services,
+        wait: Wait,
+        shaped: Chunks,
+        *,
+        silence_seconds: float,
+        is_writable: Callable[[float], bool],
+    ) -> None:
+        self._jobs = here.jobs
+        self._waiting = here.waiting
+        self._wait = wait
+        self._chunks = shaped
+        self._silence_seconds = silence_seconds
+        self._is_writable = is_writable
+        self._inbox = self._waiting.listener.register_reader(wait.record.id)
+        self._feed = Feed(here.connection, wait.record.id, self._inbox)
+        self._pieces: list[dict[str, Any]] = []
+        self._outcome: Outcome | None = None
+        self._next_look = time.monotonic() + _LOOK_SECONDS
+        #: nobody is to be told any more that the client has left
+        self._is_over = False
+
+    def begin(self) -> None:
+        """Wait a little for the first piece. Raises the `ErrorReply` that comes instead."""
+        end = time.monotonic() + self._silence_seconds
+        try:
+            while not self._pieces and self._outcome is None and (left := end - time.monotonic()) > 0:
+                self._step(left)
+        except ErrorReply:
+            self._is_over = True
+            raise
+        if self._outcome is not None and self._outcome.error is not None and not self._pieces:
+            self._is_over = True
+            raise self._outcome.error
+
+    def __iter__(self) -> Iterator[bytes]:
+        for data in self._events():
+            while not self._is_writable(_LOOK_SECONDS):
+                # It reads slowly or not at all; what comes meanwhile stays in Redis.
+                self._look_after_slow_reader()
+            yield data
+
+    def close(self) -> None:
+        """The response has ended, or its client has."""
+        self._waiting.listener.forget(self._wait.record.id, self._inbox)
+        if not self._is_over:
+            self._is_over = True
+            self._waiting.leave(self._wait)
+
+    def _events(self) -> Iterator[bytes]:
+        try:
+            yield from self._answer()
+            return
+        except ErrorReply as error:
+            reply = error
+        except AWAY as error:
+            log.warning("[REDIS] away from a stream: %s", error)
+            reply = errors.unavailable("The queue (Redis) is away. Try again.", "redis_unavailable", 2.0)
+        except Exception:
+            log.exception("[INTERNAL] stream of %s", self._wait.record.id)
+            reply = errors.internal()
+        self._is_over = True
+        yield chunks.error_event(reply)
+
+    def _answer(self) -> Iterator[bytes]:
+        if not self._pieces and self._outcome is None:
+            yield chunks.KEEP_ALIVE
+        quiet_since = time.monotonic()
+        while True:
+            for piece in self._pieces:
+                yield from self._chunks.piece(piece)
+                quiet_since = time.monotonic()
+            self._pieces = []
+            if self._outcome is not None:
+                break
+            left = quiet_since + self._silence_seconds - time.monotonic()
+            if left <= 0:
+                yield chunks.KEEP_ALIVE
+                quiet_since = time.monotonic()
+                left = self._silence_seconds
+            self._step(left)
+        if self._outcome.error is not None or self._outcome.body is None:
+            raise self._outcome.error or errors.internal()
+        for data in self._chunks.end(self._outcome.body):
+            # What is on its way now is the end: a client that goes after it has not left.
+            self._is_over = data == chunks.DONE
+            yield data
+
+    def _step(self, seconds: float) -> None:
+        """Take what comes within so many seconds: pieces, the outcome, or neither."""
+        self._pieces = self._feed.next(min(seconds, self._wait.slice_seconds()))
+        if self._feed.may_have_ended and not self._pieces:
+            self._outcome = self._read_outcome()
+        if self._outcome is None and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            self._outcome = self._waiting.look_around(self._wait, is_answering=self._chunks.have_begun)
+
+    def _read_outcome(self) -> Outcome | None:
+        try:
+            outcome = self._jobs.outcome(self._wait.record.id)
+        except AWAY:
+            # The listener has lost it too, and says "look" when it is back.
+            return None
+        self._feed.may_have_ended = False
+        return outcome
+
+    def _look_after_slow_reader(self) -> None:
+        try:
+            ended = self._waiting.look_around(self._wait, is_answering=True)
+        except ErrorReply as error:
+            self._is_over = True
+            raise _hung_up() from error
+        if ended is not None:
+            self._is_over = True
+            raise _hung_up()
+
+
+def silence_seconds(read_timeout_seconds: float | None) -> float:
+    """How long this client may be left without a byte."""
+    return SILENCE_SECONDS if read_timeout_seconds is None else min(SILENCE_SECONDS, read_timeout_seconds / 2)
+
+
+def _hung_up() -> OSError:
+    """What the server takes for a client's end: it closes the connection and says nothing more."""
+    return OSError(errno.EPIPE, "the client does not read")
