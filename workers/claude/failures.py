@@ -1,7 +1,7 @@
 """What a turn ends with when there is no answer, and how the CLI's reports are read as that.
 
 The CLI reports an API error as a *successful* result whose text is the error. So attributes come first, in this order:
-the usage limit's event, the HTTP status, the kind of error on the synthetic message; text is only quoted, never read.
+the usage limit's event, the HTTP status, the kind of error on the synthetic message; text is quoted, not read, but once.
 """
 
 from __future__ import annotations
@@ -118,6 +118,11 @@ _ERROR_TYPES = {
     529: "overloaded_error",
 }
 
+#: The one place where text decides: the CLI calls every 403 `authentication_failed`, but only its own words ("OAuth token
+#: revoked", say) are about the login. One that it relays forbids this request, a model of another plan for example; it
+#: must not stop everybody's work.
+_RELAYED_403 = "API Error: 403"
+
 #: What the CLI puts before the API's own words.
 _PREFIX = re.compile(r"^(Failed to authenticate\. )?API Error: (\d{3} |Request rejected \(\d{3}\) · )?")
 
@@ -139,6 +144,8 @@ def classify(error: ApiError) -> TurnFailed:
             resets_at=limit.resets_at,
             limit_type=limit.limit_type,
         )
+    if status == 403 and _RELAYED_403 in error.text:
+        return TurnFailed(FailureKind.CALLER, message, status=status, error_type=error_type)
     return TurnFailed(_kind(status, error.error), message, status=status, error_type=error_type)
 
 

@@ -33,8 +33,16 @@ REACHED = UsageLimit("rejected", LATER, "five_hour")
     ],
 )
 def test_kinds(status: int | None, error: str | None, kind: FailureKind) -> None:
-    """By status first, then by the CLI's kind of error; never by text."""
+    """By status first, then by the CLI's kind of error; not by text."""
     assert classify(ApiError(status, error, "Please run /login, usage limit reached")).kind is kind
+
+
+def test_a_relayed_403_is_about_the_request() -> None:
+    """A model that this account may not use fails the request that asked for it, and stops nobody else."""
+    relayed = "Failed to authenticate. API Error: 403 Your account does not have permission to use this model"
+    own = "Failed to authenticate: OAuth token revoked. Please log in again or contact your administrator."
+    assert classify(ApiError(403, "authentication_failed", relayed)).kind is FailureKind.CALLER
+    assert classify(ApiError(403, "authentication_failed", own)).kind is FailureKind.LOGIN
 
 
 @pytest.mark.parametrize(
