@@ -34,7 +34,9 @@ def main(argv: list[str] | None = None) -> int:
         work_dir(settings.data_dir / "workers", name) as own_dir,
         ClaudeInvoker(settings, name=name, work_dir=own_dir) as invoker,
     ):
+        log.info("[WORKER] started")
         ClaudeWorker(name, connect_blocking(settings.redis_url), settings, invoker).work()
+    log.info("[WORKER] stopped")
     return 0
 
 

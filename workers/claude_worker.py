@@ -131,6 +131,7 @@ class ClaudeWorker(SimpleWorker):
         runs.end()
         self._settle(run, ending)
         self.beat.release()
+        _log(run, ending)
 
     def _settle(self, run: Run, ending: Ending) -> None:
         try:
@@ -225,3 +226,17 @@ class ClaudeWorker(SimpleWorker):
         """Stop beating first, or the row would come back."""
         self.beat.stop()
         super().register_death()  # type: ignore[no-untyped-call]
+
+
+def _log(run: Run, ending: Ending) -> None:
+    """One line a run: how it ended, never what was asked or answered."""
+    if run.interruption is not None:
+        ended = str(run.interruption)
+    elif isinstance(ending, PutBack):
+        ended = f"put back: {ending.reason}"
+    else:
+        error = ending.outcome.error
+        ended = "completed" if error is None else f"failed: {error.code or error.type} (HTTP {error.status})"
+    seconds = round(time.time() - (run.record.started_at or time.time()), 3)
+    extra = {"job_id": run.record.id, "request_id": run.record.request_id or None, "attempt": run.record.attempts}
+    log.info("[JOB] %s", ended, extra={**extra, "seconds": seconds})

@@ -21,7 +21,7 @@ There is no login for Claude. One of these is enough:
     export ANTHROPIC_AUTH_TOKEN=...       a token for a gateway of your own (with ANTHROPIC_BASE_URL)
     export CLAUDE_CODE_OAUTH_TOKEN=...    a subscription's token, made by `claude setup-token`
     claude                                log in once with the Claude Code command; its login is found
-To try Nightshift without any: add --offline. Answers are then simulated."""
+To try Nightshift without any: `nightshift up --offline`. Answers are then simulated."""
 
 
 def address(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.settings import CLAUDE_ENVIRONMENT
+from app.settings import CLAUDE_ENVIRONMENT, SettingsError
 from app.stack import hooks, probe
 from app.stack.process import ProcessSpec
 
@@ -43,8 +43,12 @@ def environment(settings: Settings, environ: Mapping[str, str], simulator_url: s
     found |= settings.to_environment()
     found["NIGHTSHIFT_SUPERVISOR_PID"] = str(os.getpid())
     if settings.offline:
-        if simulator_url is None:
-            raise ValueError("offline needs the simulator's address")
+        simulator_url = simulator_url or environ.get("ANTHROPIC_BASE_URL")
+        if not simulator_url:
+            raise SettingsError(
+                "NIGHTSHIFT_OFFLINE is for `nightshift up --offline`, which starts the simulator. To run a part of it alone,"
+                " start `python -m simulator` and set ANTHROPIC_BASE_URL to its address."
+            )
         found["ANTHROPIC_BASE_URL"] = simulator_url
         found["CLAUDE_CODE_OAUTH_TOKEN" if settings.offline_login == "subscription" else "ANTHROPIC_API_KEY"] = OFFLINE_KEY
         found["CLAUDE_CONFIG_DIR"] = str(settings.data_dir / "offline-claude")  # never ~/.claude and its login
