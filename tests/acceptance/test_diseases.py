@@ -107,6 +107,8 @@ def test_a_killed_worker_leaves_nothing_and_loses_nothing(own_stack: Stack) -> N
     worker_name = own_stack.wait_for(job_id, "in_progress")
     assert worker_name
     family = [(worker, worker.children(recursive=True)) for worker in own_stack.worker_processes()]
+    for claude in own_stack.claude_processes():
+        claude.suspend()  # so that it can't notice by itself that its input has ended
     for worker, _ in family:
         worker.kill()
     _, left = psutil.wait_procs([child for _, children in family for child in children], timeout=10)
