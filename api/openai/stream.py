@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 #: the longest silence: a comment is sent then. At most half of what the client bears, if it has told
 SILENCE_SECONDS = 3.0
+_LEAST_SILENCE_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
 #: what nginx and the like need to be told so that they pass on each piece as it comes
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -157,7 +158,9 @@ class Stream:
 
 def silence_seconds(read_timeout_seconds: float | None) -> float:
     """How long this client may be left without a byte."""
-    return SILENCE_SECONDS if read_timeout_seconds is None else min(SILENCE_SECONDS, read_timeout_seconds / 2)
+    if read_timeout_seconds is None:
+        return SILENCE_SECONDS
+    return max(_LEAST_SILENCE_SECONDS, min(SILENCE_SECONDS, read_timeout_seconds / 2))
 
 
 def _hung_up() -> OSError:
