@@ -37,7 +37,7 @@ def measure(directory: Path) -> list[AddedBytes]:
         child = BareChild(directory / "clear", simulator.base_url, "clear")
         try:
             child.receive()
-            child.ask(do="turns", count=_TURNS)
+            child.ask(do="turns", count=_TURNS, pause_ms=0)
         finally:
             child.close()
         found.append(_most(simulator.control, "SDK alone, /clear", "API key", ""))

@@ -1,6 +1,6 @@
 """`python -m bench.bare`: Claude by the SDK alone, with nothing of Nightshift, as a program that a benchmark steers.
 
-Takes a JSON object a line and answers with one: `{"do": "turns", "count": n}`, `{"do": "loop", "seconds": s}`,
+Takes a JSON object a line and answers with one: `{"do": "turns", "count": n, "pause_ms": p}`, `{"do": "loop", "seconds": s}`,
 `{"do": "fresh", "count": n, "parallel": k}`. Ends when its input does.
 
 The options are those of a careful user: the same switches as Nightshift's processes have, no more output than needed.
@@ -125,6 +125,14 @@ async def _fresh_turns(directory: Path, count: int, parallel: int) -> dict[str, 
     return {"answer_ms": [t[0] for t in times], "whole_ms": [t[1] for t in times], "seconds": seconds}
 
 
+async def _paced(warm: Warm, count: int, pause_ms: float) -> list[float]:
+    found = []
+    for _ in range(count):
+        await asyncio.sleep(pause_ms / 1000)
+        found.append(await warm.turn())
+    return found
+
+
 async def _loop(warm: Warm, seconds: float) -> dict[str, Any]:
     started = time.perf_counter()
     turns = 0
@@ -147,7 +155,7 @@ async def _serve(directory: Path, reset: str | None) -> None:
             elif warm is None:
                 raise RuntimeError("there is no warm process without --reset")
             elif order["do"] == "turns":
-                _say({"ms": [await warm.turn() for _ in range(order["count"])]})
+                _say({"ms": await _paced(warm, order["count"], order["pause_ms"])})
             else:
                 _say(await _loop(warm, order["seconds"]))
     finally:

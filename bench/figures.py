@@ -57,6 +57,18 @@ class Rate:
         return ratio(1000 * sum(self.cpu_seconds.get(kind, 0.0) for kind in chosen), self.cpu_requests)
 
 
+@dataclass
+class Latency:
+    """Turns of one client, bare and through the gateway, in turns; milliseconds."""
+
+    bare_ms: list[float] = field(default_factory=list)
+    gateway_ms: list[float] = field(default_factory=list)
+
+    def added_ms(self, percent: int) -> float:
+        """What the gateway adds: the difference of the two quantiles."""
+        return quantile(self.gateway_ms, percent) - quantile(self.bare_ms, percent)
+
+
 @dataclass(frozen=True)
 class AddedBytes:
     """What is in an API request beside what the client sent, bytes of text."""
@@ -80,8 +92,10 @@ class WorkerMemory:
 class Figures:
     """All of a run. Times are milliseconds."""
 
-    bare_ms: list[float] = field(default_factory=list)
-    gateway_ms: list[float] = field(default_factory=list)
+    #: by the pause before each request, milliseconds
+    latency: dict[int, Latency]
+    #: processes per request by how many of them may run at once
+    fresh: dict[int, Rate]
     #: a process for one request: until the answer is there, and until the process is gone
     fresh_answer_ms: list[float] = field(default_factory=list)
     fresh_whole_ms: list[float] = field(default_factory=list)
@@ -90,15 +104,9 @@ class Figures:
     bare_clear: Rate = field(default_factory=Rate)
     slow_gateway: Rate = field(default_factory=Rate)
     slow_bare: Rate = field(default_factory=Rate)
-    #: processes per request by how many of them may run at once
-    fresh: dict[int, Rate] = field(default_factory=dict)
     added_bytes: list[AddedBytes] = field(default_factory=list)
     memory_idle: list[WorkerMemory] = field(default_factory=list)
     memory_after: list[WorkerMemory] = field(default_factory=list)
-
-    def added_ms(self, percent: int) -> float:
-        """What the gateway adds: the difference of the two quantiles."""
-        return quantile(self.gateway_ms, percent) - quantile(self.bare_ms, percent)
 
     def best_fresh(self) -> tuple[int, Rate]:
         """The faster of the process-per-request servers, and how many processes it runs at once."""
@@ -109,7 +117,7 @@ class Figures:
         _, fresh = self.best_fresh()
         return {
             "latency_of_process_per_request": ratio(
-                quantile(self.fresh_answer_ms, 50), quantile(self.gateway_ms, 50)
+                quantile(self.fresh_answer_ms, 50), max(quantile(x.gateway_ms, 50) for x in self.latency.values())
             ),
             "throughput_over_process_per_request": ratio(self.gateway.per_second, fresh.per_second),
             "share_of_bare_loops_clear": ratio(self.gateway.per_second, self.bare_clear.per_second),

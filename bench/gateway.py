@@ -36,6 +36,14 @@ class Client:
             raise BenchError(f"the gateway answered {status}: {body[:500]!r}")
         return spent
 
+    def ask_in_turn(self, count: int, pause_ms: float) -> list[float]:
+        """Several, one after the other, with a pause before each."""
+        found = []
+        for _ in range(count):
+            time.sleep(pause_ms / 1000)
+            found.append(self.ask())
+        return found
+
     def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON."""
         status, body = self._send("GET", path, None)

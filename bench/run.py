@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench import added_bytes, processes
 from bench.children import BareChild
-from bench.figures import Figures, Rate, WorkerMemory
+from bench.figures import Figures, Latency, Rate, WorkerMemory
 from bench.gateway import Gateway
 from bench.machine import describe
-from bench.sizes import CLIENTS, SLOW_MODEL_MS
+from bench.sizes import CLIENTS, PAUSES_MS, SLOW_MODEL_MS
 from simulator.client import SimulatorControl
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Competitors:
 
 def run(directory: Path, sizes: Sizes, workers: int) -> tuple[Figures, dict[str, str]]:
     """The figures, and on what they were measured. Raises `BenchError`."""
-    figures = Figures(fresh={workers: Rate(), CLIENTS: Rate()})
+    figures = Figures({pause: Latency() for pause in PAUSES_MS}, {workers: Rate(), CLIENTS: Rate()})
     _say("starting")
     with ExitStack() as stack:
         there = _start(stack, directory, workers)
@@ -83,15 +83,15 @@ def _start(stack: ExitStack, directory: Path, workers: int) -> _Competitors:
 
 def _warm_up(there: _Competitors, sizes: Sizes) -> None:
     for child in [*there.rewind, *there.clear]:
-        child.ask(do="turns", count=sizes.warm_up_turns)
-    for _ in range(sizes.warm_up_turns * there.gateway.workers):
-        there.client.ask()
+        child.ask(do="turns", count=sizes.warm_up_turns, pause_ms=0)
+    there.client.ask_in_turn(sizes.warm_up_turns * there.gateway.workers, pause_ms=0)
 
 
 def _round(there: _Competitors, sizes: Sizes, figures: Figures) -> None:
     for _ in range(sizes.latency_blocks):
-        figures.bare_ms += there.rewind[0].ask(do="turns", count=sizes.block_turns)["ms"]
-        figures.gateway_ms += [there.client.ask() for _ in range(sizes.block_turns)]
+        for pause, latency in figures.latency.items():
+            latency.bare_ms += there.rewind[0].ask(do="turns", count=sizes.block_turns, pause_ms=pause)["ms"]
+            latency.gateway_ms += there.client.ask_in_turn(sizes.block_turns, pause)
     found = there.fresh.ask(do="fresh", count=sizes.fresh_turns, parallel=1)
     figures.fresh_answer_ms += found["answer_ms"]
     figures.fresh_whole_ms += found["whole_ms"]

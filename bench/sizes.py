@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 #: what everybody asks
 PROMPT = "Say hello, and nothing else."
+#: what a client waits between an answer and its next question, milliseconds. It matters without any gateway: after some
+#: 10 ms of rest Claude's process needs some milliseconds more for a turn, and with several workers each rests in turn.
+PAUSES_MS = (50, 0)
 #: clients that ask at once where throughput is measured
 CLIENTS = 8
 #: what the simulated model takes for an answer where it is not instant, milliseconds
@@ -17,7 +20,7 @@ class Sizes:
     """A run is a number of rounds; each round measures everything once, so that the machine's noise hits all alike."""
 
     rounds: int
-    #: pairs of blocks a round: so many bare turns, then as many requests through the gateway
+    #: pairs of blocks a round, for each of `PAUSES_MS`: so many bare turns, then as many requests through the gateway
     latency_blocks: int
     #: processes started for one request each, one after the other, a round
     fresh_turns: int
@@ -30,5 +33,5 @@ class Sizes:
     warm_up_turns: int = 30
 
 
-QUICK = Sizes(rounds=3, latency_blocks=4, fresh_turns=3, fresh_parallel_turns=8, seconds=2.5)
-FULL = Sizes(rounds=8, latency_blocks=8, fresh_turns=5, fresh_parallel_turns=16, seconds=6.0)
+QUICK = Sizes(rounds=2, latency_blocks=4, fresh_turns=4, fresh_parallel_turns=8, seconds=3.0)
+FULL = Sizes(rounds=6, latency_blocks=8, fresh_turns=5, fresh_parallel_turns=16, seconds=6.0)

@@ -36,7 +36,10 @@ def as_json(figures: Figures, described: dict[str, str], workers: int, *, is_qui
         "clients": CLIENTS,
         "measured_on": described,
         "ratios": figures.ratios(),
-        "added_ms": {f"p{q}": figures.added_ms(q) for q in QUANTILES},
+        "added_ms": {
+            f"pause {pause} ms": {f"p{percent}": latency.added_ms(percent) for percent in QUANTILES}
+            for pause, latency in figures.latency.items()
+        },
         "samples": asdict(figures),
     }
 
@@ -72,12 +75,13 @@ def _ratios(figures: Figures, workers: int) -> Iterator[Row]:
 
 
 def _absolutes(figures: Figures, workers: int) -> Iterator[Row]:
-    aims = {50: "aim 10", 99: "aim 30"}
-    for percent in QUANTILES:
-        yield f"the gateway adds, p{percent}", f"{figures.added_ms(percent):.1f} ms", aims.get(percent, "")
-    count = f"{len(figures.gateway_ms)} each, in turns"
-    yield "one turn through the gateway", _quantiles(figures.gateway_ms), f"p50/p95/p99, {count}"
-    yield "one bare warm turn", _quantiles(figures.bare_ms), f"p50/p95/p99, {count}"
+    yield "", "p50 /   p95 /   p99", ""
+    for pause, latency in figures.latency.items():
+        count = f"{len(latency.gateway_ms)} each, in turns"
+        added = " / ".join(f"{latency.added_ms(percent):5.1f}" for percent in QUANTILES)
+        yield f"the gateway adds, both asked {_pace(pause)}, ms", added, "aim 10 / - / 30"
+        yield "    one turn through the gateway", _quantiles(latency.gateway_ms), count
+        yield "    one bare warm turn", _quantiles(latency.bare_ms), count
     yield (
         "one turn with a process of its own",
         f"{quantile(figures.fresh_answer_ms, 50):.0f} ms",
@@ -112,8 +116,12 @@ def _memory(figures: Figures) -> Iterator[Row]:
         yield name, f"{python + claude:.0f}", f"python {python:.0f}, claude {claude:.0f}; its process' turns: {turns}"
 
 
+def _pace(pause_ms: int) -> str:
+    return f"after {pause_ms} ms of rest" if pause_ms else "without a rest"
+
+
 def _quantiles(values: list[float]) -> str:
-    return " / ".join(f"{quantile(values, percent):.1f}" for percent in QUANTILES) + " ms"
+    return " / ".join(f"{quantile(values, percent):5.1f}" for percent in QUANTILES)
 
 
 def _rate(rate: Rate) -> tuple[str, str]:
