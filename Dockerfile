@@ -25,7 +25,7 @@ FROM ${PYTHON_IMAGE}
 # A number of its own, so that a mounted directory can be given to it. Nobody can log in as it.
 RUN groupadd --gid 10001 nightshift \
     && useradd --uid 10001 --gid nightshift --create-home --shell /usr/sbin/nologin nightshift \
-    && install --directory --owner nightshift --group nightshift --mode 0700 /data
+    && install --directory --owner nightshift --group nightshift --mode 0700 /data /data/batches
 COPY --from=pinned /opt/nightshift /opt/nightshift
 COPY --from=code /code /opt/nightshift
 # In a container, the network is outside: the API listens to it, and refuses to do so without NIGHTSHIFT_API_KEYS.

@@ -8,9 +8,10 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from api import auth, dashboard, errors, gate, health, home, jobs, tracing
-from api.openai import chat, models
+from api.openai import batches, chat, files, models
 from api.services import EXTENSION, Services
 from api.waiting import Waiting
+from app.batches.store import Batches
 from app.connection import connect
 from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
@@ -47,11 +48,12 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
         jobs=jobs_store,
         waiters=waiters,
         waiting=Waiting(connection, settings, jobs_store, waiters),
+        batches=Batches(connection, settings),
     )
     tracing.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
-    for blueprint in (home.blueprint, gate.blueprint, health.blueprint, jobs.blueprint, chat.blueprint, models.blueprint):
-        app.register_blueprint(blueprint)
+    for module in (home, gate, health, jobs, chat, models, files, batches):
+        app.register_blueprint(module.blueprint)
     dashboard.register(app, connection)
     return app

@@ -12,13 +12,13 @@ DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
 
-def limit() -> int:
+def limit(default: int = DEFAULT_LIMIT, maximum: int = MAX_LIMIT) -> int:
     """How many items are asked for. Raises `ErrorReply` (400)."""
     sent = request.args.get("limit")
     if sent is None:
-        return DEFAULT_LIMIT
-    if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and 1 <= int(sent) <= MAX_LIMIT):
-        raise errors.invalid_request(f"'limit' takes 1 to {MAX_LIMIT}.", param="limit", code="invalid_value")
+        return default
+    if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and 1 <= int(sent) <= maximum):
+        raise errors.invalid_request(f"'limit' takes 1 to {maximum}.", param="limit", code="invalid_value")
     return int(sent)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from api.waiting import Waiting
+    from app.batches.store import Batches
     from app.jobs.store import Jobs
     from app.jobs.waiters import Waiters
     from app.settings import Settings
@@ -27,6 +28,7 @@ class Services:
     jobs: Jobs
     waiters: Waiters
     waiting: Waiting
+    batches: Batches
 
 
 def services() -> Services:

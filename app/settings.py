@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+from app.batches import window
+
 #: What a Claude process may see of the host's environment: the login, the endpoint, the provider, the proxy and the
 #: certificates. Everything else stays outside. A name that ends in `*` is a prefix.
 CLAUDE_ENVIRONMENT = (
@@ -121,6 +123,15 @@ class Settings:
     #: how long outcomes are kept, seconds
     result_ttl_seconds: int = 24 * 3600
 
+    #: requests in one batch
+    max_batch_lines: int = 50_000
+    #: an uploaded file, bytes
+    max_file_bytes: int = 200 * 1024 * 1024
+    #: lines of all batches that wait in the queue or run; 0: four for each worker that lives
+    batch_in_queue: int = 0
+    #: when batch lines may start, e.g. `22:00-07:00 Europe/Berlin`; empty: always
+    batch_window: str = ""
+
     #: a worker that has not beaten for so long is taken for dead, seconds
     lease_seconds: float = 10.0
     #: how often a worker renews its lease, seconds
@@ -177,6 +188,11 @@ class Settings:
             )
         if self.lease_seconds < 2 * self.beat_seconds:
             raise SettingsError("NIGHTSHIFT_LEASE_SECONDS must be at least twice NIGHTSHIFT_BEAT_SECONDS.")
+        if self.batch_window:
+            try:
+                window.parse(self.batch_window)
+            except window.WindowError as error:
+                raise SettingsError(f"NIGHTSHIFT_BATCH_WINDOW={self.batch_window!r} {error}.") from error
 
     def to_environment(self) -> dict[str, str]:
         """The variables that make a child process read the same settings (the login's are inherited as they are)."""

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: the kind of a batch's lines: their outcomes are collected, and they are removed, by `app.batches` and nobody else
+BATCH_LINE = "batch.line"
+
 #: version of the layout below and of the request's payload; fields that are missing have their default, others are left
 PAYLOAD_VERSION = 1
 

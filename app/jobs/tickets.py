@@ -28,6 +28,24 @@ if TYPE_CHECKING:
 CLAUDE_QUEUE = "claude"
 CALLBACK_QUEUE = "callbacks"
 
+#: the tickets that let others pass
+YIELDING = "nightshift:yielding"
+#: KEYS the queue, `YIELDING`; ARGV the ticket that was just put at the queue's end. The yielding ones before it are few.
+_GO_BEFORE = """
+local at = -2
+local first = nil
+while true do
+  local other = redis.call('LINDEX', KEYS[1], at)
+  if not other or redis.call('SISMEMBER', KEYS[2], other) == 0 then break end
+  first = other
+  at = at - 1
+end
+if first then
+  redis.call('RPOP', KEYS[1])
+  redis.call('LINSERT', KEYS[1], 'BEFORE', first, ARGV[1])
+end
+"""
+
 #: RQ's own lease; long, because the lease that counts is ours (`record.LEASES`) and RQ's recovery must stay out of it
 RQ_LEASE_SECONDS = 30 * 24 * 3600
 
@@ -59,8 +77,12 @@ def issue(
     description: str,
     ttl_seconds: int,
     at_front: bool = False,
+    yields: bool = False,
 ) -> None:
-    """Enqueue a new ticket. `arg` is the task's only argument, the job's id when not given."""
+    """Enqueue a new ticket. `arg` is the task's only argument, the job's id when not given.
+
+    One that `yields` stands at the queue's end; all others go before those that do.
+    """
     home = queue(connection, name)
     job = home.create_job(
         TASK_PATHS[name],
@@ -75,6 +97,10 @@ def issue(
     pipeline.sadd(home.redis_queues_keys, home.key)
     # Queue.enqueue_call() would start a MULTI of its own, to watch for dependencies: there are none here.
     home._enqueue_job(job, pipeline=pipeline, at_front=at_front)  # noqa: SLF001 - held by a contract test
+    if yields:
+        pipeline.sadd(YIELDING, job_id)
+    elif name == CLAUDE_QUEUE and not at_front:
+        pipeline.eval(_GO_BEFORE, 2, home.key, YIELDING, job_id)
 
 
 def start(pipeline: Pipeline, job: Job, worker_name: str) -> Execution:
@@ -135,6 +161,16 @@ def take_out(pipeline: Pipeline, job: Job) -> None:
     pipeline.lrem(home.key, 0, job.id)
     pipeline.lrem(home.intermediate_queue_key, 0, job.id)
     pipeline.zrem(home.scheduled_job_registry.key, job.id)
+
+
+def forget(pipeline: Pipeline, job: Job) -> None:
+    """All there is of a ticket goes, whatever it was."""
+    home = _home(job)
+    take_out(pipeline, job)
+    for registry in (home.finished_job_registry, home.failed_job_registry, home.canceled_job_registry):
+        pipeline.zrem(registry.key, job.id)
+    pipeline.delete(job.key, f"rq:results:{job.id}", f"rq:executions:{job.id}")
+    pipeline.srem(YIELDING, job.id)
 
 
 def execution_of(connection: Redis, job_id: str, execution_id: str, worker_name: str) -> Execution:

@@ -17,6 +17,7 @@ from app.jobs import tickets
 from app.jobs.record import (
     ABANDONED,
     ALL_JOBS,
+    BATCH_LINE,
     DEADLINES,
     DONE,
     LEASES,
@@ -254,7 +255,8 @@ def requeue_ticket(connection: Redis, job_id: str, *, at_front: bool) -> bool:
             tickets.take_out(pipe, job)
             return False
         pipe.hset(record_key(job_id), "waiting_for", "")
-        tickets.put_back(pipe, job, None, at_front=at_front)
+        # A batch's line lets others pass, when it comes back too.
+        tickets.put_back(pipe, job, None, at_front=at_front and record.kind != BATCH_LINE)
         return True
 
     return _transaction(connection, record_key(job_id), change)
@@ -276,16 +278,33 @@ def reissue(connection: Redis, job_id: str, *, ttl_seconds: int) -> bool:
 
 def _issue(connection: Redis, pipe: Pipeline, record: JobRecord, ttl_seconds: int) -> None:
     description = f"{record.kind} {record.id} {record.model}"
-    tickets.issue(pipe, connection, record.id, description=description, ttl_seconds=ttl_seconds)
+    tickets.issue(
+        pipe,
+        connection,
+        record.id,
+        description=description,
+        ttl_seconds=ttl_seconds,
+        yields=record.kind == BATCH_LINE,
+    )
 
 
 def remove(connection: Redis, job_id: str) -> None:
     """Delete all that there is of a job that has ended."""
     pipe = connection.pipeline()
+    _delete(pipe, job_id)
+    pipe.execute()
+
+
+def forget(connection: Redis, pipe: Pipeline, job_id: str) -> None:
+    """Put the commands that delete a job, its ticket included, on the caller's pipeline."""
+    tickets.forget(pipe, tickets.ticket(connection, job_id))
+    _delete(pipe, job_id)
+
+
+def _delete(pipe: Pipeline, job_id: str) -> None:
     pipe.delete(record_key(job_id), request_key(job_id), outcome_key(job_id), stream_key(job_id))
     for key in (ALL_JOBS, RETENTION, DEADLINES, ABANDONED, *map(status_key, Status)):
         pipe.zrem(key, job_id)
-    pipe.execute()
 
 
 def _held(record: JobRecord | None, lease: Lease) -> JobRecord:
@@ -319,7 +338,8 @@ def _finish(
     # A request may be megabytes; it is kept as long as somebody might look why it ended so.
     pipe.expire(request_key(record.id), min(ttl_seconds, REQUEST_TTL_SECONDS))
     pipe.expire(stream_key(record.id), min(ttl_seconds, STREAM_TTL_SECONDS))
-    pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
+    if record.kind != BATCH_LINE:
+        pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
     pipe.zrem(ABANDONED, record.id)
     if status is Status.CANCELLED:
         tickets.cancel(pipe, job, execution, ttl_seconds=ttl_seconds)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
 
+#: how often batches are looked at when they have nothing to do, seconds
+BATCH_SECONDS = 0.25
 #: how often leases, retries, deadlines and the outbox are looked at, seconds
 MAINTENANCE_SECONDS = 1.0
 
@@ -27,10 +29,14 @@ def release_worker(settings: Settings, worker_name: str) -> None:
 
 def maintenance(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:
     """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own."""
-    from app.connection import connect  # noqa: PLC0415 - see above
+    from app.batches.feeder import Feeder  # noqa: PLC0415 - see above
+    from app.connection import connect  # noqa: PLC0415
     from app.jobs.recovery import Maintenance  # noqa: PLC0415
 
-    return [("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings).run_once)]
+    return [
+        ("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings).run_once),
+        ("batches", BATCH_SECONDS, Feeder(connect(_url(settings)), settings).run_once),
+    ]
 
 
 def _url(settings: Settings) -> str:

@@ -1,0 +1,77 @@
+"""A batch as clients see it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from app.batches import window
+from app.batches.record import BatchRecord, BatchStatus
+from app.batches.validation import read_faults
+from app.gate import Gate
+
+if TYPE_CHECKING:
+    from api.services import Services
+
+#: faults that a list shows of a batch; the batch by itself shows all
+_LISTED_FAULTS = 10
+_TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
+
+
+def batch_object(record: BatchRecord, here: Services, *, is_listed: bool = False) -> dict[str, Any]:
+    """OpenAI's batch object, and ours under `nightshift`. Times are whole seconds since the epoch."""
+    found: dict[str, Any] = {
+        "id": record.id,
+        "object": "batch",
+        "endpoint": record.endpoint,
+        "model": record.model or None,
+        "errors": _errors(record, here, limit=_LISTED_FAULTS if is_listed else record.faults),
+        "input_file_id": record.input_file_id,
+        "completion_window": record.completion_window,
+        "status": str(record.status),
+        "output_file_id": record.output_file if record.status.is_final and record.output_bytes else None,
+        "error_file_id": record.error_file if record.status.is_final and record.error_bytes else None,
+        "created_at": int(record.created_at),
+        "expires_at": int(record.expires_at),
+    }
+    for name in _TIMES:
+        at: float | None = getattr(record, f"{name}_at")
+        found[f"{name}_at"] = None if at is None else int(at)
+    found["request_counts"] = {"total": record.total, "completed": record.completed, "failed": record.failed}
+    found["usage"] = {
+        "input_tokens": record.input_tokens,
+        "input_tokens_details": {"cached_tokens": record.cached_tokens},
+        "output_tokens": record.output_tokens,
+        "output_tokens_details": {"reasoning_tokens": record.reasoning_tokens},
+        "total_tokens": record.input_tokens + record.output_tokens,
+    }
+    found["metadata"] = dict(record.metadata) or None
+    found["nightshift"] = _ours(record, here)
+    return found
+
+
+def _errors(record: BatchRecord, here: Services, limit: int) -> dict[str, Any] | None:
+    if record.status is not BatchStatus.FAILED:
+        return None
+    return {"object": "list", "data": read_faults(here.batches.directory(record.id), limit)}
+
+
+def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "cost_usd": round(record.cost_usd, 6),
+        "unrun": record.unrun,
+        "faults": record.faults,
+        "waiting_for": None,
+        "waiting_until": None,
+    }
+    if record.status is not BatchStatus.IN_PROGRESS:
+        return found
+    when = record.window or here.settings.batch_window
+    closed = Gate(here.connection).read()
+    if closed is not None:
+        found["waiting_for"] = str(closed.cause)
+        found["waiting_until"] = int(closed.until) if closed.until < 1e12 else None
+    elif not window.is_open(when, time.time()):
+        found["waiting_for"] = "batch_window"
+        found["waiting_until"] = int(window.parse(when).next_change(time.time()))
+    return found

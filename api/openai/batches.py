@@ -1,0 +1,128 @@
+"""`/v1/batches`: OpenAI's endpoints, and two of ours: the output while a batch runs, and running again what failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api import paging, params
+from api.openai.batch_object import batch_object
+from api.openai.files import keep_seconds
+from api.services import services
+from app import errors
+from app.batches.store import NewBatch
+from app.batches.validation import ENDPOINTS
+from app.openai.faults import from_validation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+blueprint = Blueprint("batches", __name__)
+
+_PIECE_BYTES = 256 * 1024
+
+
+class ExpiresAfter(BaseModel):
+    """When output files go."""
+
+    anchor: str
+    seconds: int
+
+
+class CreateBatch(BaseModel):
+    """`POST /v1/batches`. Fields that OpenAI has not are refused by nobody there, and have no effect here."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str
+    metadata: (
+        Annotated[
+            dict[
+                Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
+            ],
+            Field(max_length=16),
+        ]
+        | None
+    ) = None
+    output_expires_after: ExpiresAfter | None = None
+
+
+@blueprint.post("/v1/batches")
+def create_batch() -> dict[str, Any]:
+    """The batch object, in validation. 400 for a file that is none, another endpoint, bad metadata."""
+    sent = params.json_object(params.read_body())
+    try:
+        wanted = CreateBatch.model_validate(sent)
+    except ValueError as error:
+        raise from_validation(error, sent) from error  # type: ignore[arg-type]  # pydantic's own is a ValueError
+    if wanted.endpoint not in ENDPOINTS:
+        raise errors.invalid_request(
+            f"'endpoint' takes one of: {', '.join(ENDPOINTS)}.", param="endpoint", code="invalid_value"
+        )
+    keep = wanted.output_expires_after
+    record = services().batches.create(
+        NewBatch(
+            input_file_id=wanted.input_file_id,
+            endpoint=wanted.endpoint,
+            completion_window=wanted.completion_window,
+            metadata=wanted.metadata or {},
+            output_keep_seconds=(
+                None if keep is None else keep_seconds(keep.anchor, keep.seconds, "output_expires_after")
+            ),
+        )
+    )
+    return batch_object(record, services())
+
+
+@blueprint.get("/v1/batches")
+def list_batches() -> dict[str, Any]:
+    """OpenAI's list, newest first: `?limit=&after=`."""
+    size = paging.limit()
+    found = services().batches.newest(limit=size + 1, after=request.args.get("after"))
+    return paging.page([batch_object(record, services(), is_listed=True) for record in found], size)
+
+
+@blueprint.get("/v1/batches/<batch_id>")
+def get_batch(batch_id: str) -> dict[str, Any]:
+    """The batch object; 404 `batch_not_found`."""
+    return batch_object(services().batches.require(batch_id), services())
+
+
+@blueprint.post("/v1/batches/<batch_id>/cancel")
+def cancel_batch(batch_id: str) -> dict[str, Any]:
+    """The batch object, cancelling; what is done stays. 409 for one that has ended otherwise."""
+    return batch_object(services().batches.cancel(batch_id), services())
+
+
+@blueprint.post("/v1/batches/<batch_id>/retry_failed")
+def retry_failed(batch_id: str) -> dict[str, Any]:
+    """A new batch of what is in the error file; `metadata.retry_of` names the old one. 409 when nothing failed."""
+    return batch_object(services().batches.retry_failed(batch_id), services())
+
+
+@blueprint.get("/v1/batches/<batch_id>/output")
+def get_output(batch_id: str) -> Response:
+    """The output so far, whole lines, in the order in which they ended; `?errors=true`: the error file so far."""
+    batches = services().batches
+    record = batches.require(batch_id)
+    of_errors = paging.choice("errors", ("true", "false")) == "true"
+    file_id, size = (record.error_file, record.error_bytes) if of_errors else (record.output_file, record.output_bytes)
+    path = batches.files.path(file_id)
+    if size and not path.exists():
+        raise errors.not_found("The batch's output was deleted.", code="file_not_found")
+    response = Response(_head(path, size) if size else b"", mimetype="application/jsonl")
+    response.headers["Content-Length"] = str(size)
+    return response
+
+
+def _head(path: Path, size: int) -> Iterator[bytes]:
+    """What counts of a file that may be growing."""
+    with path.open("rb") as file:
+        while size > 0 and (piece := file.read(min(size, _PIECE_BYTES))):
+            size -= len(piece)
+            yield piece

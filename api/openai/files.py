@@ -1,0 +1,126 @@
+"""`/v1/files`: upload, list, look, read, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, request, send_file
+
+from api import paging
+from api.openai.upload import receive
+from api.services import services
+from app import errors
+from app.batches.files import BATCH, PURPOSES, UPLOAD_KEEP_SECONDS
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
+
+    from app.batches.files import FileRecord
+
+blueprint = Blueprint("files", __name__)
+
+#: what `expires_after[seconds]` takes
+MIN_KEEP_SECONDS, MAX_KEEP_SECONDS = 3600, 30 * 24 * 3600
+#: as OpenAI lists files
+_LIST_LIMIT = 10_000
+
+
+@blueprint.post("/v1/files")
+def upload_file() -> dict[str, Any]:
+    """The file object. 400 for a purpose other than `batch`, 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
+    here = services()
+    store = here.batches.files
+    sent = receive(store, here.settings.max_file_bytes)
+    try:
+        _check_purpose(sent.fields.get("purpose"))
+        record = store.keep(
+            sent.part, filename=sent.filename, purpose=BATCH, expires_after_seconds=_expires_after(sent.fields)
+        )
+    except BaseException:
+        sent.part.discard()
+        raise
+    return file_object(record)
+
+
+@blueprint.get("/v1/files")
+def list_files() -> dict[str, Any]:
+    """OpenAI's list, newest first: `?purpose=&limit=&after=&order=`."""
+    size = paging.limit(_LIST_LIMIT, _LIST_LIMIT)
+    found = services().batches.files.page(
+        purpose=paging.choice("purpose", PURPOSES),
+        limit=size + 1,
+        after=request.args.get("after"),
+        newest_first=paging.choice("order", ("asc", "desc")) != "asc",
+    )
+    return paging.page([file_object(record) for record in found], size)
+
+
+@blueprint.get("/v1/files/<file_id>")
+def get_file(file_id: str) -> dict[str, Any]:
+    """The file object; 404 `file_not_found`."""
+    return file_object(services().batches.files.require(file_id))
+
+
+@blueprint.get("/v1/files/<file_id>/content")
+def get_content(file_id: str) -> Response:
+    """The file's bytes as they are; 404 `file_not_found`."""
+    store = services().batches.files
+    record = store.require(file_id)
+    try:
+        return send_file(store.path(record.id), mimetype="application/octet-stream", etag=False, conditional=False)
+    except FileNotFoundError as error:
+        raise errors.not_found(
+            f"The bytes of {record.id} are not on this machine: all parts must share {store.directory()}.",
+            code="file_not_found",
+        ) from error
+
+
+@blueprint.delete("/v1/files/<file_id>")
+def delete_file(file_id: str) -> dict[str, Any]:
+    """`{id, object, deleted}`; 404 `file_not_found`. A batch that was made of it goes on."""
+    store = services().batches.files
+    record = store.require(file_id)
+    return {"id": record.id, "object": "file", "deleted": store.delete(record.id)}
+
+
+def file_object(record: FileRecord) -> dict[str, Any]:
+    """OpenAI's file object. Times are whole seconds since the epoch."""
+    return {
+        "id": record.id,
+        "object": "file",
+        "bytes": record.bytes,
+        "created_at": int(record.created_at),
+        "expires_at": None if record.expires_at is None else int(record.expires_at),
+        "filename": record.filename,
+        "purpose": record.purpose,
+        "status": "processed",
+        "status_details": None,
+    }
+
+
+def keep_seconds(anchor: Any, seconds: Any, name: str) -> int:
+    """The seconds of an `expires_after`. Raises `ErrorReply` (400) naming the field."""
+    if anchor != "created_at":
+        raise errors.invalid_request(f"'{name}.anchor' takes created_at.", f"{name}.anchor", "invalid_value")
+    if not isinstance(seconds, int) or not MIN_KEEP_SECONDS <= seconds <= MAX_KEEP_SECONDS:
+        raise errors.invalid_request(
+            f"'{name}.seconds' takes {MIN_KEEP_SECONDS} to {MAX_KEEP_SECONDS}.", f"{name}.seconds", "invalid_value"
+        )
+    return seconds
+
+
+def _expires_after(fields: MultiDict[str, str]) -> int:
+    anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
+    if anchor is None and seconds is None:
+        return UPLOAD_KEEP_SECONDS
+    is_number = seconds is not None and seconds.isascii() and seconds.isdigit() and len(seconds) < 10
+    return keep_seconds(anchor, int(seconds) if is_number and seconds else seconds, "expires_after")
+
+
+def _check_purpose(purpose: str | None) -> None:
+    if purpose is None:
+        raise errors.invalid_request(
+            "Missing required parameter: 'purpose'.", param="purpose", code="missing_required_parameter"
+        )
+    if purpose != BATCH:
+        raise errors.invalid_request(f"'purpose' takes {BATCH}.", param="purpose", code="invalid_value")

@@ -1,0 +1,88 @@
+"""`multipart/form-data` with one file, streamed to the disk while it comes: its size is nowhere in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from app import errors
+from app.errors import ErrorReply
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import MultiDict
+
+    from app.batches.files import FileStore, Part
+
+#: of the form beside the file
+_MAX_FIELDS = 20
+_MAX_FIELD_BYTES = 64 * 1024
+_ENVELOPE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The form. `part` is written, and whoever has it keeps it or discards it."""
+
+    fields: MultiDict[str, str]
+    filename: str
+    part: Part
+
+
+def receive(store: FileStore, max_bytes: int) -> Upload:
+    """Read the request's form, with a file named `file`. Raises `ErrorReply`: 400, 413, 415."""
+    if request.mimetype != "multipart/form-data":
+        raise ErrorReply(
+            415, "Send the file as multipart/form-data with the fields 'purpose' and 'file'.", code="unsupported_media_type"
+        )
+    request.max_content_length = max_bytes + _ENVELOPE_BYTES
+    parts: list[Part] = []
+
+    def new_part(
+        total_content_length: int | None = None,  # noqa: ARG001 - Werkzeug's signature
+        content_type: str | None = None,  # noqa: ARG001
+        filename: str | None = None,  # noqa: ARG001
+        content_length: int | None = None,  # noqa: ARG001
+    ) -> IO[bytes]:
+        if parts:
+            raise errors.invalid_request("Send one file, in the field 'file'.", param="file", code="invalid_value")
+        parts.append(store.part())
+        return parts[0].file
+
+    try:
+        return _parsed(FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), parts, max_bytes)
+    except RequestEntityTooLarge as error:
+        _discard(parts)
+        raise _too_large(max_bytes) from error
+    except ValueError as error:
+        _discard(parts)
+        raise errors.invalid_request(f"The form is not valid: {error}.", code="invalid_multipart") from error
+    except BaseException:
+        _discard(parts)
+        raise
+
+
+def _parsed(parser: FormDataParser, parts: list[Part], max_bytes: int) -> Upload:
+    _, fields, found = parser.parse(
+        request.stream, request.mimetype, request.content_length, request.mimetype_params
+    )
+    sent = found.get("file")
+    if sent is None:
+        raise errors.invalid_request(
+            "Missing required parameter: 'file'.", param="file", code="missing_required_parameter"
+        )
+    if parts[0].file.seek(0, 2) > max_bytes:
+        raise _too_large(max_bytes)
+    return Upload(fields, sent.filename or "upload", parts[0])
+
+
+def _too_large(max_bytes: int) -> ErrorReply:
+    return ErrorReply(413, f"The file is larger than {max_bytes} bytes (NIGHTSHIFT_MAX_FILE_BYTES).", code="file_too_large")
+
+
+def _discard(parts: list[Part]) -> None:
+    for part in parts:
+        part.discard()

@@ -1,0 +1,141 @@
+"""Brings the outcomes of a batch's jobs into its files: appended first, then counted and forgotten, in one step.
+
+Whoever dies in between leaves bytes that do not count, and outcomes that do: the next one appends them again, in the
+place of the first (`output.append`).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import pydantic_core
+
+from app import errors
+from app.batches.lines import LineError, LineReader
+from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, append, ended, never_run, unrun_error
+from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key
+from app.ids import new_request_id
+from app.jobs.record import JobRecord, Status, outcome_key, record_key
+from app.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from redis import Redis
+
+    from app.batches.files import FileStore
+    from app.batches.steps import Steps
+    from app.jobs.store import Jobs
+
+log = logging.getLogger(__name__)
+
+#: lines that are named at once when a batch ends before they ran
+_CHUNK = 2000
+
+
+@dataclass(frozen=True)
+class Look:
+    """A batch's lines in flight: those whose jobs wait for their turn or run, and those that wait out a delay."""
+
+    record: BatchRecord
+    near: tuple[int, ...] = ()
+    delayed: tuple[int, ...] = ()
+    #: whether anything was collected
+    moved: bool = False
+
+
+class Collector:
+    """Used by the process that does the batches' work."""
+
+    def __init__(self, connection: Redis, steps: Steps, store: FileStore, jobs: Jobs, root: Path) -> None:
+        self._connection = connection
+        self._steps = steps
+        self._files = store
+        self._jobs = jobs
+        self._root = root
+
+    def collect(self, record: BatchRecord) -> Look:
+        """Take in what has ended, and see what has not."""
+        numbers = sorted(int(number) for number in cast("set[bytes]", self._connection.smembers(lines_key(record.id))))
+        pipe = self._connection.pipeline(transaction=False)
+        for number in numbers:
+            pipe.hgetall(record_key(line_id(record.id, number)))
+        jobs = dict(zip(numbers, map(JobRecord.from_hash, pipe.execute()), strict=True))
+        outcomes = self._outcomes({n: job for n, job in jobs.items() if job is not None and job.status.is_final})
+        lost = [n for n, job in jobs.items() if job is None or (job.status.is_final and n not in outcomes)]
+        if lost:
+            log.warning("[BATCH] batch=%s lines=%d reason=their jobs are gone; they are run again", record.id, len(lost))
+            record = self._steps.take_back(record.id, lost)
+        record = self._write(record, [(n, _ended(jobs[n], outcomes[n])) for n in outcomes], fed=record.fed)
+        going = {n: job for n, job in jobs.items() if job is not None and not job.status.is_final}
+        delayed = tuple(n for n, job in going.items() if job.status is Status.QUEUED and job.waiting_for)
+        near = tuple(n for n in going if n not in delayed)
+        return Look(record, near, delayed, moved=bool(outcomes or lost))
+
+    def _outcomes(self, jobs: dict[int, JobRecord]) -> dict[int, Outcome]:
+        if not jobs:
+            return {}
+        texts = cast("list[bytes | None]", self._connection.mget([outcome_key(job.id) for job in jobs.values()]))
+        return {n: Outcome.from_json(text) for n, text in zip(jobs, texts, strict=True) if text is not None}
+
+    def end_jobs(self, record: BatchRecord, look: Look) -> None:
+        """The batch is over: what waits never starts, what runs is interrupted."""
+        for number in (*look.near, *look.delayed):
+            self._jobs.cancel(line_id(record.id, number), unrun_error(_why(record)))
+
+    def name_unrun(self, record: BatchRecord) -> BatchRecord:
+        """Some of the lines that never ran into the error file; call it until none is left."""
+        fed = record.fed
+        numbers = self.again(record)[:_CHUNK]
+        if not numbers:
+            numbers = list(range(fed, min(record.total, fed + _CHUNK)))
+            fed += len(numbers)
+        why = _why(record)
+        lines = [
+            (number, never_run(line_id(record.id, number), _custom_id(raw), why))
+            for number, raw in self.reader(record).read(numbers)
+        ]
+        return self._write(record, lines, fed=fed)
+
+    def refuse(self, record: BatchRecord, number: int, raw: bytes, error: LineError, *, again: bool) -> int:
+        """A line that can't become a job: its error is its outcome. How many lines that were."""
+        outcome = Outcome(error=errors.invalid_request(str(error), error.param, error.code))
+        line = ended(line_id(record.id, number), _custom_id(raw), new_request_id(), outcome)
+        self._write(record, [(number, line)], fed=record.fed if again else number + 1)
+        return 1
+
+    def again(self, record: BatchRecord) -> list[int]:
+        """The lines that left the queue without an outcome."""
+        return sorted(int(number) for number in cast("set[bytes]", self._connection.smembers(again_key(record.id))))
+
+    def reader(self, record: BatchRecord) -> LineReader:
+        """For the batch's input."""
+        directory = self._root / record.id
+        return LineReader(directory / "input", directory / "lines")
+
+    def _write(self, record: BatchRecord, lines: Sequence[tuple[int, Ended]], *, fed: int) -> BatchRecord:
+        if not lines:
+            return record
+        good = [line.text for _, line in lines if line.kind == "completed"]
+        bad = [line.text for _, line in lines if line.kind != "completed"]
+        output_bytes = append(self._files.path(record.output_file), record.output_bytes, good)
+        error_bytes = append(self._files.path(record.error_file), record.error_bytes, bad)
+        return self._steps.collected(record, lines, output_bytes=output_bytes, error_bytes=error_bytes, fed=fed)
+
+
+def _why(record: BatchRecord) -> str:
+    return BATCH_CANCELLED if record.status is BatchStatus.CANCELLING else BATCH_EXPIRED
+
+
+def _custom_id(raw: bytes) -> str:
+    sent: Any = pydantic_core.from_json(raw, cache_strings="keys")
+    return str(sent["custom_id"])
+
+
+def _ended(job: JobRecord | None, outcome: Outcome) -> Ended:
+    if job is None:
+        raise ValueError("an outcome without a job")
+    return ended(job.id, job.metadata["custom_id"], job.request_id, outcome)

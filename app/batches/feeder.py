@@ -1,0 +1,192 @@
+"""The loop that does the batches' work: validates, feeds the queue, collects, ends.
+
+Called again and again by each supervisor; one of them works, see `leadership`. All it knows is in Redis and on the disk,
+so that any other can go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app import worker_status
+from app.batches.collector import Collector, Look
+from app.batches.files import FileStore
+from app.batches.leadership import Leadership, NotLeader
+from app.batches.output import cut
+from app.batches.queueing import Queueing, shares
+from app.batches.record import BatchRecord, BatchStatus
+from app.batches.steps import Steps
+from app.batches.store import Batches
+from app.batches.validation import Validation
+from app.connection import AWAY
+from app.jobs.store import Jobs
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: a call goes on while there is something to do, at most so long, looking so often, seconds
+BUSY_SECONDS = 2.0
+LOOK_SECONDS = 0.05
+#: a validation's turn, while others wait, seconds
+SLICE_SECONDS = 0.25
+#: how often the workers are counted, and how often what is old is removed, seconds
+COUNT_SECONDS = 2.0
+TIDY_SECONDS = 60.0
+#: lines in the queue for each worker that lives, when the setting does not say
+LINES_PER_WORKER = 4
+
+
+class Feeder:
+    """One per supervisor. `run_once` never raises for Redis being away."""
+
+    def __init__(self, connection: Redis, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._root = settings.data_dir / "batches"
+        self._leadership = Leadership(connection, self._root)
+        self._steps = Steps(connection, self._leadership)
+        self._files = FileStore(connection, settings)
+        self._batches = Batches(connection, settings)
+        self._collector = Collector(connection, self._steps, self._files, Jobs(connection, settings), self._root)
+        self._queueing = Queueing(self._steps, self._collector, settings)
+        self._validations: dict[str, Validation] = {}
+        self._bound = LINES_PER_WORKER
+        self._next_count = self._next_tidy = 0.0
+        #: batches whose files can't be used, by the reason that was logged
+        self._stuck: dict[str, str] = {}
+
+    def run_once(self) -> None:
+        """Do what there is to do."""
+        until = time.monotonic() + BUSY_SECONDS
+        try:
+            while self._leadership.hold() and self._round() and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS)
+        except AWAY as error:
+            log.warning("[BATCH] waits: Redis is away (%s)", error)
+        except NotLeader as error:
+            log.warning("[BATCH] %s", error)
+            self._forget_validations()
+
+    def close(self) -> None:
+        """Let another one go on at once."""
+        self._forget_validations()
+        self._leadership.close()
+
+    def _round(self) -> bool:
+        """One look at each batch. Whether anything moved."""
+        self._tidy()
+        moved = False
+        looks: dict[str, Look] = {}
+        for record in self._batches.active():
+            try:
+                found = self._advance(record)
+            except OSError as error:
+                self._complain(record, error)
+            else:
+                self._stuck.pop(record.id, None)
+                looks[record.id] = found
+                moved = moved or found.moved
+            # A slice of validation and the writing of a long chunk take their time.
+            if not self._leadership.hold():
+                raise NotLeader("the lease was lost in the middle of a round")
+        self._count()
+        for batch_id, number in shares(looks, self._bound).items():
+            try:
+                moved = self._queueing.feed(looks[batch_id].record, number) > 0 or moved
+            except OSError as error:
+                self._complain(looks[batch_id].record, error)
+        return moved
+
+    def _advance(self, record: BatchRecord) -> Look:
+        if record.status is BatchStatus.VALIDATING:
+            return self._validate(record)
+        if record.status is BatchStatus.CANCELLING and not record.in_progress_at:
+            self._drop_validation(record.id)
+            return Look(self._steps.end(record.id, BatchStatus.CANCELLED), moved=True)
+        if record.status is BatchStatus.FINALIZING:
+            self._cut(record)
+            return Look(self._steps.end(record.id, BatchStatus.COMPLETED), moved=True)
+        look = self._collector.collect(record)
+        if record.status is BatchStatus.CANCELLING or time.time() >= record.expires_at:
+            return self._wind_up(look)
+        if look.record.completed + look.record.failed + look.record.unrun >= look.record.total:
+            return Look(self._steps.finalize(record.id), moved=True)
+        return look
+
+    def _validate(self, record: BatchRecord) -> Look:
+        running = self._validations.get(record.id)
+        if running is None:
+            directory = self._batches.directory(record.id)
+            running = self._validations[record.id] = Validation(directory, record.endpoint, self._settings)
+        try:
+            done = running.step(SLICE_SECONDS)
+        except OSError:
+            self._drop_validation(record.id)
+            raise
+        if not done:
+            return Look(record, moved=True)
+        del self._validations[record.id]
+        if running.faults:
+            after = self._steps.refuse(
+                record.id, faults=running.faults, total=running.total, model=running.model
+            )
+        else:
+            after = self._steps.begin(record.id, total=running.total, model=running.model)
+        log.info("[BATCH] batch=%s status=%s lines=%d faults=%d", record.id, after.status, running.total, running.faults)
+        return Look(after, moved=True)
+
+    def _wind_up(self, look: Look) -> Look:
+        """Cancelled or expired: end what goes on, name what never ran, then end."""
+        record = look.record
+        if look.near or look.delayed:
+            self._collector.end_jobs(record, look)
+            return replace(look, near=(), delayed=(), moved=True)
+        if record.completed + record.failed + record.unrun < record.total:
+            return Look(self._collector.name_unrun(record), moved=True)
+        self._cut(record)
+        is_cancelled = record.status is BatchStatus.CANCELLING
+        return Look(self._steps.end(record.id, BatchStatus.CANCELLED if is_cancelled else BatchStatus.EXPIRED), moved=True)
+
+    def _cut(self, record: BatchRecord) -> None:
+        cut(self._files.path(record.output_file), record.output_bytes)
+        cut(self._files.path(record.error_file), record.error_bytes)
+
+    def _count(self) -> None:
+        if time.monotonic() < self._next_count:
+            return
+        self._next_count = time.monotonic() + COUNT_SECONDS
+        alive = sum(one.is_alive(self._settings.lease_seconds) for one in worker_status.read_all(self._connection))
+        self._bound = self._settings.batch_in_queue or LINES_PER_WORKER * max(1, alive)
+
+    def _tidy(self) -> None:
+        if time.monotonic() < self._next_tidy:
+            return
+        self._next_tidy = time.monotonic() + TIDY_SECONDS
+        spare = {name for one in self._batches.active() for name in (one.output_file, one.error_file)}
+        self._files.remove_old(spare, time.time())
+        for batch_id in self._batches.remove_old(time.time()):
+            shutil.rmtree(self._root / batch_id, ignore_errors=True)
+
+    def _complain(self, record: BatchRecord, error: OSError) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        if self._stuck.get(record.id) != reason:
+            log.error("[BATCH] batch=%s waits: its files can't be used here: %s", record.id, reason)
+        self._stuck[record.id] = reason
+
+    def _forget_validations(self) -> None:
+        for batch_id in list(self._validations):
+            self._drop_validation(batch_id)
+
+    def _drop_validation(self, batch_id: str) -> None:
+        if (running := self._validations.pop(batch_id, None)) is not None:
+            with suppress(OSError):
+                running.close()

@@ -1,0 +1,208 @@
+"""Stored files: their bytes under the data dir, what is known of them in Redis. A file is never changed once it has a record."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from app import errors
+from app.connection import texts
+from app.ids import new_id
+from app.stack.data_dir import private
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+    from app.settings import Settings
+
+#: what a file may be for
+BATCH = "batch"
+BATCH_OUTPUT = "batch_output"
+PURPOSES = (BATCH, BATCH_OUTPUT)
+#: uploads are removed after so long when nobody says otherwise, as OpenAI does, seconds
+UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
+#: a file without a record that was not written to for so long was left by a crash, seconds
+STRAY_SECONDS = 24 * 3600
+
+FILES = "nightshift:files"
+_EXPIRY = "nightshift:files:expiry"
+_ID = re.compile(r"file-[0-9a-f]{32}")
+_PART = ".part-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """What is known of a file. Times are seconds since the epoch; `expires_at` None: kept until it is deleted."""
+
+    id: str
+    filename: str
+    purpose: str
+    bytes: int
+    created_at: float
+    expires_at: float | None = None
+
+
+def new_file_id() -> str:
+    """An id that nothing has yet."""
+    return new_id("file-")
+
+
+class Part:
+    """A file that is being written: has no name that anybody could ask for until `FileStore.keep`."""
+
+    def __init__(self, directory: Path) -> None:
+        descriptor, name = tempfile.mkstemp(dir=directory, prefix=_PART)
+        self.path = Path(name)
+        self.file: IO[bytes] = os.fdopen(descriptor, "w+b")
+
+    def discard(self) -> None:
+        """Nobody wants it."""
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class FileStore:
+    """All that is done with stored files. Safe to share between threads."""
+
+    def __init__(self, connection: Redis, settings: Settings) -> None:
+        self._connection = connection
+        self._root = settings.data_dir / "batches"
+
+    def directory(self) -> Path:
+        """Where they are; made when it is missing."""
+        private(self._root)
+        return private(self._root / "files")
+
+    def path(self, file_id: str) -> Path:
+        """Where its bytes are, or would be. Raises `ValueError` for what is no file's id."""
+        if not _ID.fullmatch(file_id):
+            raise ValueError(f"{file_id!r} is no file's id")
+        return self.directory() / file_id
+
+    def part(self) -> Part:
+        """A new file to write to."""
+        return Part(self.directory())
+
+    def keep(
+        self, part: Part, *, filename: str, purpose: str, expires_after_seconds: int | None = UPLOAD_KEEP_SECONDS
+    ) -> FileRecord:
+        """The part becomes a file: on the disk first, then known."""
+        now = time.time()
+        part.file.flush()
+        os.fsync(part.file.fileno())
+        size = os.fstat(part.file.fileno()).st_size
+        part.file.close()
+        record = FileRecord(
+            id=new_file_id(),
+            filename=filename,
+            purpose=purpose,
+            bytes=size,
+            created_at=now,
+            expires_at=None if expires_after_seconds is None else now + expires_after_seconds,
+        )
+        part.path.replace(self.path(record.id))
+        pipe = self._connection.pipeline()
+        put(pipe, record)
+        pipe.execute()
+        return record
+
+    def get(self, file_id: str) -> FileRecord | None:
+        """The file, None when there is none or it has expired."""
+        if not _ID.fullmatch(file_id):
+            return None
+        record = _from_hash(self._connection.hgetall(_key(file_id)))
+        return None if record is None or _is_over(record) else record
+
+    def require(self, file_id: str) -> FileRecord:
+        """The file, or OpenAI's 404."""
+        record = self.get(file_id)
+        if record is None:
+            raise errors.not_found(f"No such File object: {file_id[:100]}", code="file_not_found", param="id")
+        return record
+
+    def page(
+        self, *, purpose: str | None, limit: int, after: str | None, newest_first: bool = True
+    ) -> list[FileRecord]:
+        """Up to `limit` files from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
+        index = FILES if purpose is None else _index(purpose)
+        start = 0
+        if after is not None:
+            rank = (self._connection.zrevrank if newest_first else self._connection.zrank)(index, after)
+            if rank is None:
+                raise errors.invalid_request(f"There is no file '{after[:100]}' to list after.", param="after")
+            start = cast("int", rank) + 1
+        ids = texts(self._connection.zrange(index, start, start + limit - 1, desc=newest_first))
+        pipe = self._connection.pipeline(transaction=False)
+        for file_id in ids:
+            pipe.hgetall(_key(file_id))
+        found = (_from_hash(data) for data in pipe.execute())
+        return [record for record in found if record is not None and not _is_over(record)]
+
+    def delete(self, file_id: str) -> bool:
+        """Forget it, then remove its bytes. Whether there was one. A batch goes on with its own link to them."""
+        if self.get(file_id) is None:
+            return False
+        self._remove(file_id)
+        return True
+
+    def remove_old(self, spare: Collection[str], now: float) -> None:
+        """Remove what has expired, and what crashes have left. `spare`: files that will have a record, later."""
+        for file_id in texts(self._connection.zrangebyscore(_EXPIRY, 0, now, start=0, num=500)):
+            self._remove(file_id)
+        for path in self.directory().iterdir():
+            if path.name in spare or now - path.stat().st_mtime < STRAY_SECONDS:
+                continue
+            if path.name.startswith(_PART) or not self._connection.exists(_key(path.name)):
+                path.unlink(missing_ok=True)
+
+    def _remove(self, file_id: str) -> None:
+        pipe = self._connection.pipeline()
+        pipe.delete(_key(file_id))
+        for index in (FILES, _EXPIRY, *map(_index, PURPOSES)):
+            pipe.zrem(index, file_id)
+        pipe.execute()
+        self.path(file_id).unlink(missing_ok=True)
+
+
+def put(pipe: Pipeline, record: FileRecord) -> None:
+    """Put the commands that make a file known on the caller's pipeline; its bytes are on the disk already."""
+    fields = {name: str(value) for name, value in vars(record).items() if value is not None}
+    pipe.hset(_key(record.id), mapping=cast("Any", fields))
+    pipe.zadd(FILES, {record.id: record.created_at})
+    pipe.zadd(_index(record.purpose), {record.id: record.created_at})
+    if record.expires_at is not None:
+        pipe.zadd(_EXPIRY, {record.id: record.expires_at})
+
+
+def _key(file_id: str) -> str:
+    return f"nightshift:file:{file_id}"
+
+
+def _index(purpose: str) -> str:
+    return f"{FILES}:{purpose}"
+
+
+def _is_over(record: FileRecord) -> bool:
+    return record.expires_at is not None and record.expires_at <= time.time()
+
+
+def _from_hash(data: Any) -> FileRecord | None:
+    if not data:
+        return None
+    text = {key.decode(): value.decode() for key, value in data.items()}
+    return FileRecord(
+        id=text["id"],
+        filename=text["filename"],
+        purpose=text["purpose"],
+        bytes=int(text["bytes"]),
+        created_at=float(text["created_at"]),
+        expires_at=float(text["expires_at"]) if "expires_at" in text else None,
+    )

@@ -1,0 +1,136 @@
+"""The lines of an input file: where each is, and what it says. Only a line feed ends a line: other breaks occur in strings."""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+import pydantic_core
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAX_CUSTOM_ID = 512
+_BOM = b"\xef\xbb\xbf"
+#: offset, length and line number (from 1, blank lines counted)
+_PLACE = struct.Struct("<QII")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a line. `line` counts from 1; None: it is about the whole file."""
+
+    code: str
+    message: str
+    param: str | None = None
+    line: int | None = None
+
+
+class LineError(ValueError):
+    """The line is no request."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+    def at(self, line: int | None) -> Fault:
+        """The fault, with its place."""
+        return Fault(self.code, str(self), self.param, line)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A request of a batch. `body` is not checked."""
+
+    custom_id: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a line is in its file, bytes. `is_whole` is false for a line that is longer than the limit."""
+
+    number: int
+    offset: int
+    length: int
+    is_whole: bool = True
+
+
+def split(file: IO[bytes], max_bytes: int) -> Iterator[tuple[Place, bytes]]:
+    """The lines that are not blank, in bounded memory: of one that is longer than `max_bytes` only so much is there."""
+    offset, number = 0, 0
+    while raw := file.readline(max_bytes + 1):
+        number += 1
+        length = len(raw)
+        is_whole = length <= max_bytes or raw.endswith(b"\n")
+        while not raw.endswith(b"\n") and (rest := file.readline(1 << 20)):
+            length += len(rest)
+            if rest.endswith(b"\n"):
+                break
+        skipped = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
+        if raw[skipped:].strip():
+            yield Place(number, offset + skipped, length - skipped, is_whole), raw[skipped:]
+        offset += length
+
+
+def parse(raw: bytes, endpoint: str) -> Line:
+    """The line's request. Raises `LineError` for the first thing that is wrong with it."""
+    try:
+        sent = pydantic_core.from_json(raw, allow_inf_nan=False, cache_strings="keys")
+    except ValueError as error:
+        raise LineError("invalid_json_line", f"This line is not parseable as valid JSON: {error}.") from error
+    if not isinstance(sent, dict):
+        raise LineError("invalid_json_line", "This line is not a JSON object.")
+    for name in ("custom_id", "method", "url", "body"):
+        if sent.get(name) is None:
+            raise LineError("missing_required_parameter", f"Missing required parameter: '{name}'.", name)
+    custom_id, method, url, body = (sent[name] for name in ("custom_id", "method", "url", "body"))
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MAX_CUSTOM_ID:
+        raise LineError("invalid_custom_id", f"'custom_id' takes a string of 1 to {MAX_CUSTOM_ID} characters.", "custom_id")
+    if method != "POST":
+        raise LineError("invalid_method", "'method' must be POST.", "method")
+    if url != endpoint:
+        raise LineError("url_mismatch", f"'url' must be the batch's endpoint, {endpoint}.", "url")
+    if not isinstance(body, dict):
+        raise LineError("invalid_type", "'body' must be an object.", "body")
+    return Line(custom_id, body)
+
+
+class IndexWriter:
+    """Writes down where each line is: 16 bytes a line."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_suffix(".part")
+        self._file = self._part.open("wb")
+
+    def add(self, place: Place) -> None:
+        """The next line."""
+        self._file.write(_PLACE.pack(place.offset, place.length, place.number))
+
+    def finish(self) -> None:
+        """From now on it can be read; on the disk for good."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._part.replace(self._path)
+
+
+class LineReader:
+    """Reads any line of an input file by its number among those that are not blank, from 0."""
+
+    def __init__(self, input_file: Path, index: Path) -> None:
+        self._input = input_file
+        self._index = index
+
+    def read(self, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
+        """(number, line) of each of them. Raises `OSError` when the files are gone."""
+        with self._input.open("rb") as file, self._index.open("rb") as index:
+            for number in numbers:
+                packed = os.pread(index.fileno(), _PLACE.size, number * _PLACE.size)
+                offset, length, _ = _PLACE.unpack(packed)
+                yield number, os.pread(file.fileno(), length, offset)

@@ -1,0 +1,103 @@
+"""What becomes of a line: its place in the output file or in the error file. And the appending, which can be repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app import errors
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.outcome import Outcome
+
+#: why a line was never run, for its place in the error file
+BATCH_EXPIRED = "batch_expired"
+BATCH_CANCELLED = "batch_cancelled"
+_UNRUN = {
+    BATCH_EXPIRED: "This request could not be executed before the completion window expired.",
+    BATCH_CANCELLED: "This request was not executed, since the batch was cancelled.",
+}
+
+
+def unrun_error(code: str) -> errors.ErrorReply:
+    """The outcome of a line's job that is ended for the batch's sake."""
+    return errors.ErrorReply(409, _UNRUN[code], code=code)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A line that has ended. `kind`: `completed` (it is in the output file), `failed` or `unrun` (in the error file)."""
+
+    kind: str
+    text: bytes
+    usage: dict[str, Any]
+    cost_usd: float = 0.0
+
+
+def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> Ended:
+    """The line of a job that has ended."""
+    error = outcome.error
+    if error is not None:
+        if error.code == "deadline_exceeded":  # a line's deadline is the batch's
+            return never_run(line_id, custom_id, BATCH_EXPIRED)
+        if error.code in _UNRUN:
+            return never_run(line_id, custom_id, error.code or "")
+        response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
+        return Ended("failed", _line(line_id, custom_id, response, None), {})
+    # The job's id names the line; in a body OpenAI's clients know ids of completions.
+    body = {**(outcome.body or {}), "id": "chatcmpl-" + line_id.removeprefix("batch_req_")}
+    response = {"status_code": 200, "request_id": request_id, "body": body}
+    cost = float(outcome.headers.get("x-nightshift-cost-usd", 0.0))
+    return Ended("completed", _line(line_id, custom_id, response, None), body.get("usage") or {}, cost)
+
+
+def never_run(line_id: str, custom_id: str, code: str) -> Ended:
+    """The line of a request that the batch's end overtook."""
+    return Ended("unrun", _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {})
+
+
+def append(path: Path, length: int, lines: list[bytes]) -> int:
+    """Make the file what counts of it (`length` bytes) and these lines, on the disk for good. Its new length.
+
+    What was written beyond `length` was never counted, since its writer died: it is cut off, and so nothing is twice.
+    """
+    if not lines:
+        return length
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if os.fstat(descriptor).st_size < length:
+            raise OSError(f"{path} is shorter than the {length} bytes that were written to it")
+        os.ftruncate(descriptor, length)
+        os.lseek(descriptor, length, os.SEEK_SET)
+        data = memoryview(b"".join(lines))
+        length += len(data)
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return length
+
+
+def cut(path: Path, length: int) -> None:
+    """Take away what does not count."""
+    if path.exists():
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            os.ftruncate(descriptor, length)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _line(line_id: str, custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
+    found = {"id": line_id, "custom_id": custom_id, "response": response, "error": error}
+    # A lone surrogate in a string can't be UTF-8; escaped it can.
+    try:
+        return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(found, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,98 @@
+"""From a batch's file to the queue: how many lines, of which batch, and what a line's job is."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from app.batches.lines import LineError, parse
+from app.batches.record import BatchRecord, BatchStatus, line_id
+from app.batches.steps import LineJob, Steps
+from app.batches.validation import accept_line
+from app.batches.window import is_open
+from app.ids import new_request_id
+from app.jobs.record import BATCH_LINE, JobRecord, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.batches.collector import Collector, Look
+    from app.settings import Settings
+
+#: lines that wait out a delay stand beside the bound, up to so many times the bound
+DELAYED_FACTOR = 4
+#: a line is tried again after so many server errors at most; overloads and limits have no number
+MAX_ATTEMPTS = 100
+
+
+def shares(looks: Mapping[str, Look], bound: int) -> dict[str, int]:
+    """How many lines each batch may add: one after the other to the batch that has the fewest, so that a small one passes.
+
+    `bound`: lines that wait for their turn or run, over all batches.
+    """
+    near = {batch_id: len(look.near) for batch_id, look in looks.items() if look.record.status is BatchStatus.IN_PROGRESS}
+    left = {batch_id: _left(looks[batch_id]) for batch_id in near}
+    room = bound - sum(len(look.near) for look in looks.values())
+    delayed = sum(len(look.delayed) for look in looks.values())
+    room = min(room, bound * (1 + DELAYED_FACTOR) - delayed)
+    given = dict.fromkeys(near, 0)
+    while room > 0 and (hungry := [batch_id for batch_id in near if left[batch_id] > 0]):
+        chosen = min(hungry, key=lambda batch_id: near[batch_id] + given[batch_id])
+        given[chosen] += 1
+        left[chosen] -= 1
+        room -= 1
+    return {batch_id: number for batch_id, number in given.items() if number}
+
+
+def _left(look: Look) -> int:
+    record = look.record
+    ended = record.completed + record.failed + record.unrun
+    return record.total - ended - len(look.near) - len(look.delayed)
+
+
+class Queueing:
+    """Puts lines into the queue."""
+
+    def __init__(self, steps: Steps, collector: Collector, settings: Settings) -> None:
+        self._steps = steps
+        self._collector = collector
+        self._settings = settings
+
+    def feed(self, record: BatchRecord, count: int) -> int:
+        """Up to `count` more lines; how many it were. None outside the batch's window."""
+        if not is_open(record.window or self._settings.batch_window, time.time()):
+            return 0
+        numbers = self._collector.again(record)[:count]
+        again = bool(numbers)
+        if not again:
+            numbers = list(range(record.fed, min(record.total, record.fed + count)))
+        if not numbers:
+            return 0
+        lines: list[LineJob] = []
+        for number, raw in self._collector.reader(record).read(numbers):
+            try:
+                lines.append(self._job(record, number, raw))
+            except LineError as error:
+                # It passed the validation: a setting has changed since, a model's name say.
+                if not lines:
+                    return self._collector.refuse(record, number, raw, error, again=again)
+                break
+        return len(lines) if self._steps.feed(record.id, lines, fed=record.fed, again=again) else 0
+
+    def _job(self, record: BatchRecord, number: int, raw: bytes) -> LineJob:
+        line = parse(raw, record.endpoint)
+        accepted = accept_line(line, self._settings)
+        job = JobRecord(
+            id=line_id(record.id, number),
+            kind=BATCH_LINE,
+            status=Status.QUEUED,
+            model=accepted.claude_model,
+            created_at=time.time(),
+            deadline_at=record.expires_at,
+            max_attempts=max(MAX_ATTEMPTS, self._settings.max_attempts),
+            request_id=new_request_id(),
+            metadata={"batch_id": record.id, "custom_id": line.custom_id},
+        )
+        payload = accepted.chat.to_payload(accepted.claude_model)
+        return LineJob(number, job, json.dumps(payload, ensure_ascii=False, separators=(",", ":")))

@@ -1,0 +1,136 @@
+"""A batch as Redis holds it: one hash, and two small sets of line numbers. Its size does not depend on how many lines there are.
+
+Lines are numbered from 0 over those that are not blank. Below `fed` each was given to the queue once; of those, the ones
+in `lines_key` have no place in the output yet, and the ones in `again_key` left the queue without an outcome.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: batch ids by the second they were made: all, and those that are not final
+BATCHES = "nightshift:batches"
+ACTIVE = "nightshift:batches:active"
+#: ids of final batches by the second at which they are removed
+BATCH_RETENTION = "nightshift:batches:retention"
+#: how long a batch is remembered after its end, seconds
+KEEP_SECONDS = 30 * 24 * 3600
+#: before the number in a line's id, which is its job's id too
+LINE_ID = "batch_req_"
+
+
+class BatchStatus(StrEnum):
+    """OpenAI's words."""
+
+    VALIDATING = "validating"
+    FAILED = "failed"
+    IN_PROGRESS = "in_progress"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    EXPIRED = "expired"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return self in (BatchStatus.FAILED, BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchRecord:
+    """The state of a batch. Times are seconds since the epoch; a time that has not come is None."""
+
+    id: str
+    endpoint: str
+    input_file_id: str
+    completion_window: str
+    status: BatchStatus
+    created_at: float
+    #: no line is started after this
+    expires_at: float
+    in_progress_at: float | None = None
+    finalizing_at: float | None = None
+    completed_at: float | None = None
+    failed_at: float | None = None
+    expired_at: float | None = None
+    cancelling_at: float | None = None
+    cancelled_at: float | None = None
+    model: str = ""
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    #: lines that ended without having run, since the batch was cancelled or expired
+    unrun: int = 0
+    fed: int = 0
+    #: files that are written while the batch runs, known to `FileStore` when it ends, and how much of each counts
+    output_file: str = ""
+    error_file: str = ""
+    output_bytes: int = 0
+    error_bytes: int = 0
+    output_keep_seconds: int | None = None
+    #: faults found by the validation
+    faults: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float = 0.0
+    callback_url: str = ""
+    #: when its lines may run, see `app.batches.window`; empty: as the settings say
+    window: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def to_hash(self) -> dict[str, str]:
+        """The Redis hash; a field that is None is left out."""
+        found = {name: str(value) for name, value in vars(self).items() if value is not None and name != "metadata"}
+        found["metadata"] = json.dumps(dict(self.metadata))
+        return found
+
+    @classmethod
+    def from_hash(cls, data: Mapping[Any, Any]) -> BatchRecord | None:
+        """The inverse of `to_hash`; None for an empty hash."""
+        if not data:
+            return None
+        text = {key.decode(): value.decode() for key, value in data.items()}
+        values: dict[str, Any] = {}
+        for name, annotation in cls.__annotations__.items():
+            if name in text:
+                values[name] = _READERS.get(annotation, str)(text[name])
+        return cls(**values)
+
+
+_READERS: Mapping[str, Any] = {
+    "int": int,
+    "int | None": int,
+    "float": float,
+    "float | None": float,
+    "BatchStatus": BatchStatus,
+    "Mapping[str, str]": json.loads,
+}
+
+
+def batch_key(batch_id: str) -> str:
+    """The hash of the batch's state."""
+    return f"nightshift:batch:{batch_id}"
+
+
+def lines_key(batch_id: str) -> str:
+    """The numbers of the lines whose jobs have not been collected."""
+    return f"nightshift:batch:{batch_id}:lines"
+
+
+def again_key(batch_id: str) -> str:
+    """The numbers of the lines that have to be given to the queue again."""
+    return f"nightshift:batch:{batch_id}:again"
+
+
+def line_id(batch_id: str, number: int) -> str:
+    """The id of a line's job, and of its line in the output: the same whenever it is made."""
+    return f"{LINE_ID}{batch_id.removeprefix('batch_')}_{number}"

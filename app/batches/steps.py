@@ -1,0 +1,214 @@
+"""Every change of a batch's state by the process that does the work; each is one step in Redis. Clients' are in `store`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from app.batches import files
+from app.batches.files import BATCH_OUTPUT, FileRecord
+from app.batches.record import (
+    ACTIVE,
+    BATCH_RETENTION,
+    KEEP_SECONDS,
+    BatchRecord,
+    BatchStatus,
+    again_key,
+    batch_key,
+    line_id,
+    lines_key,
+)
+from app.jobs import transitions
+from app.webhooks import outbox
+from app.webhooks.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+    from app.batches.leadership import Leadership
+    from app.batches.output import Ended
+    from app.jobs.record import JobRecord
+
+
+@dataclass(frozen=True)
+class LineJob:
+    """A line, ready for the queue."""
+
+    number: int
+    record: JobRecord
+    payload: str
+
+
+class Steps:
+    """The changes. Each returns the batch as it is afterwards; `NotLeader` when another process does the work."""
+
+    def __init__(self, connection: Redis, leadership: Leadership) -> None:
+        self._connection = connection
+        self._leadership = leadership
+
+    def begin(self, batch_id: str, *, total: int, model: str) -> BatchRecord:
+        """Validating to in_progress."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            if record.status is not BatchStatus.VALIDATING:
+                return replace(record, total=total) if _write(pipe, record, total=total) else record
+            return _moved(pipe, record, BatchStatus.IN_PROGRESS, "in_progress_at", total=total, model=model)
+
+        return self._leadership.change(batch_id, change)
+
+    def refuse(self, batch_id: str, *, faults: int, total: int, model: str) -> BatchRecord:
+        """Validating to failed: its file has faults."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            if record.status is BatchStatus.CANCELLING:
+                return _ended(pipe, record, BatchStatus.CANCELLED, "cancelled_at")
+            return _ended(pipe, record, BatchStatus.FAILED, "failed_at", faults=faults, total=total, model=model)
+
+        return self._leadership.change(batch_id, change)
+
+    def feed(self, batch_id: str, lines: Sequence[LineJob], *, fed: int, again: bool) -> bool:
+        """Lines into the queue. Whether it was done: not when the batch has ended, or they were given to it before."""
+
+        def change(pipe: Any, record: BatchRecord) -> bool:
+            pipe.multi()
+            if record.status is not BatchStatus.IN_PROGRESS or record.fed != fed:
+                return False
+            for line in lines:
+                ttl = max(3600, int(record.expires_at - time.time()) + 3600)
+                transitions.submit(self._connection, line.record, line.payload, ttl_seconds=ttl, pipeline=pipe)
+            numbers = [line.number for line in lines]
+            pipe.sadd(lines_key(batch_id), *numbers)
+            if again:
+                pipe.srem(again_key(batch_id), *numbers)
+            else:
+                _write(pipe, record, fed=fed + len(numbers))
+            return True
+
+        return self._leadership.change(batch_id, change)
+
+    def take_back(self, batch_id: str, numbers: Sequence[int]) -> BatchRecord:
+        """Lines that have no job any more, or must not have one now, will be given to the queue again."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            pipe.srem(lines_key(batch_id), *numbers)
+            pipe.sadd(again_key(batch_id), *numbers)
+            for number in numbers:
+                transitions.forget(self._connection, pipe, line_id(batch_id, number))
+            return record
+
+        return self._leadership.change(batch_id, change)
+
+    def collected(
+        self, before: BatchRecord, lines: Sequence[tuple[int, Ended]], *, output_bytes: int, error_bytes: int, fed: int
+    ) -> BatchRecord:
+        """These lines are in the files, which are so long now: count them, and forget their jobs."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            if (record.output_bytes, record.error_bytes) != (before.output_bytes, before.error_bytes):
+                return record
+            after = _counted(replace(record, output_bytes=output_bytes, error_bytes=error_bytes, fed=fed), lines)
+            pipe.hset(batch_key(record.id), mapping=after.to_hash())
+            numbers = [number for number, _ in lines]
+            pipe.srem(lines_key(record.id), *numbers)
+            pipe.srem(again_key(record.id), *numbers)
+            for number in numbers:
+                if number < before.fed:
+                    transitions.forget(self._connection, pipe, line_id(record.id, number))
+            return after
+
+        return self._leadership.change(before.id, change)
+
+    def finalize(self, batch_id: str) -> BatchRecord:
+        """In_progress to finalizing: all lines are in the files."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            if record.status is not BatchStatus.IN_PROGRESS:
+                return record
+            return _moved(pipe, record, BatchStatus.FINALIZING, "finalizing_at")
+
+        return self._leadership.change(batch_id, change)
+
+    def end(self, batch_id: str, status: BatchStatus) -> BatchRecord:
+        """To completed, expired or cancelled: the files are known from now on, and the callback's event is in the outbox."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            if record.status.is_final:
+                return record
+            for file_id, size, name in (
+                (record.output_file, record.output_bytes, "output"),
+                (record.error_file, record.error_bytes, "error"),
+            ):
+                if size:
+                    files.put(pipe, _file(record, file_id, size, name))
+            return _ended(pipe, record, status, f"{status}_at")
+
+        return self._leadership.change(batch_id, change)
+
+
+def _write(pipe: Any, record: BatchRecord, **fields: Any) -> bool:
+    pipe.hset(batch_key(record.id), mapping={name: str(value) for name, value in fields.items()})
+    return True
+
+
+def _moved(pipe: Any, record: BatchRecord, status: BatchStatus, at: str, **fields: Any) -> BatchRecord:
+    fields[at] = time.time()
+    after = replace(record, status=status, **fields)
+    pipe.hset(batch_key(record.id), mapping=after.to_hash())
+    return after
+
+
+def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, at: str, **fields: Any) -> BatchRecord:
+    after = _moved(pipe, record, status, at, **fields)
+    pipe.zrem(ACTIVE, record.id)
+    pipe.zadd(BATCH_RETENTION, {record.id: time.time() + KEEP_SECONDS})
+    pipe.delete(lines_key(record.id), again_key(record.id))
+    if record.callback_url:
+        outbox.add(pipe, Event.new(f"batch.{status}", {"id": record.id}), record.callback_url)
+    return after
+
+
+def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRecord:
+    found = [line for _, line in lines]
+
+    def tokens(*path: str) -> int:
+        total = 0
+        for line in found:
+            value: Any = line.usage
+            for step in path:
+                value = (value or {}).get(step)
+            total += int(value or 0)
+        return total
+
+    return replace(
+        record,
+        completed=record.completed + sum(line.kind == "completed" for line in found),
+        failed=record.failed + sum(line.kind == "failed" for line in found),
+        unrun=record.unrun + sum(line.kind == "unrun" for line in found),
+        input_tokens=record.input_tokens + tokens("prompt_tokens"),
+        output_tokens=record.output_tokens + tokens("completion_tokens"),
+        cached_tokens=record.cached_tokens + tokens("prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=record.reasoning_tokens + tokens("completion_tokens_details", "reasoning_tokens"),
+        cost_usd=record.cost_usd + sum(line.cost_usd for line in found),
+    )
+
+
+def _file(record: BatchRecord, file_id: str, size: int, name: str) -> FileRecord:
+    now = time.time()
+    keep = record.output_keep_seconds
+    return FileRecord(
+        id=file_id,
+        filename=f"{record.id}_{name}.jsonl",
+        purpose=BATCH_OUTPUT,
+        bytes=size,
+        created_at=now,
+        expires_at=None if keep is None else now + keep,
+    )

@@ -1,0 +1,238 @@
+"""The door to the batches for the API: create, look, list, cancel, run again what failed. The work is the feeder's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from app import errors
+from app.batches import place, window
+from app.batches.files import BATCH, FileRecord, FileStore, new_file_id
+from app.batches.lines import split
+from app.batches.record import (
+    ACTIVE,
+    BATCH_RETENTION,
+    BATCHES,
+    BatchRecord,
+    BatchStatus,
+    again_key,
+    batch_key,
+    lines_key,
+)
+from app.connection import texts, transaction
+from app.ids import new_id
+from app.outbound import ForbiddenTarget, check_url
+from app.stack.data_dir import private
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from redis import Redis
+
+    from app.settings import Settings
+
+#: what `completion_window` takes beside OpenAI's 24h, seconds
+MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 3600, 7 * 24 * 3600
+_UNITS = {"h": 3600, "d": 24 * 3600}
+_ID = re.compile(r"batch_[0-9a-f]{32}")
+#: names in a batch's metadata that mean something here
+CALLBACK_URL, WINDOW, RETRY_OF = "callback_url", "batch_window", "retry_of"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewBatch:
+    """What a batch is made of."""
+
+    input_file_id: str
+    endpoint: str
+    completion_window: str = "24h"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    output_keep_seconds: int | None = None
+
+
+class Batches:
+    """All that the API does with batches. Raises `ErrorReply`, and redis-py's errors when Redis is away."""
+
+    def __init__(self, connection: Redis, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._root = settings.data_dir / "batches"
+        self.files = FileStore(connection, settings)
+
+    def directory(self, batch_id: str) -> Path:
+        """Where its input, the index of its lines and its faults are."""
+        return self._root / batch_id
+
+    def create(self, new: NewBatch) -> BatchRecord:
+        """A batch that waits for its validation. 400 for a file that is none or has another purpose, and for bad metadata."""
+        seconds = window_seconds(new.completion_window)
+        callback_url = self._checked_metadata(new.metadata)
+        source = self.files.get(new.input_file_id)
+        if source is None:
+            raise errors.invalid_request(
+                f"There is no file '{new.input_file_id[:100]}'.", param="input_file_id", code="file_not_found"
+            )
+        if source.purpose != BATCH:
+            raise errors.invalid_request(
+                f"The file's purpose is '{source.purpose}'; a batch needs one of purpose '{BATCH}'.",
+                param="input_file_id",
+                code="invalid_file_purpose",
+            )
+        now = time.time()
+        record = BatchRecord(
+            id=new_id("batch_"),
+            endpoint=new.endpoint,
+            input_file_id=source.id,
+            completion_window=new.completion_window,
+            status=BatchStatus.VALIDATING,
+            created_at=now,
+            expires_at=now + seconds,
+            output_file=new_file_id(),
+            error_file=new_file_id(),
+            output_keep_seconds=new.output_keep_seconds,
+            callback_url=callback_url,
+            window=new.metadata.get(WINDOW, ""),
+            metadata=new.metadata,
+        )
+        self._link_input(record, source)
+        pipe = self._connection.pipeline()
+        pipe.hset(batch_key(record.id), mapping=cast("Any", record.to_hash()))
+        pipe.zadd(BATCHES, {record.id: now})
+        pipe.zadd(ACTIVE, {record.id: now})
+        pipe.execute()
+        return record
+
+    def get(self, batch_id: str) -> BatchRecord | None:
+        """The batch's state, None when there is none (any more)."""
+        if not _ID.fullmatch(batch_id):
+            return None
+        return BatchRecord.from_hash(self._connection.hgetall(batch_key(batch_id)))
+
+    def require(self, batch_id: str) -> BatchRecord:
+        """The batch, or a 404."""
+        record = self.get(batch_id)
+        if record is None:
+            raise errors.not_found(f"No batch found with id '{batch_id[:100]}'.", code="batch_not_found", param="batch_id")
+        return record
+
+    def active(self) -> list[BatchRecord]:
+        """Those that are not final, oldest first."""
+        return self._load(texts(self._connection.zrange(ACTIVE, 0, -1)))
+
+    def newest(self, *, limit: int, after: str | None) -> list[BatchRecord]:
+        """Newest first, from the one that follows `after`. 400 for an unknown `after`."""
+        start = 0
+        if after is not None:
+            rank = self._connection.zrevrank(BATCHES, after)
+            if rank is None:
+                raise errors.invalid_request(f"There is no batch '{after[:100]}' to list after.", param="after")
+            start = cast("int", rank) + 1
+        return self._load(texts(self._connection.zrevrange(BATCHES, start, start + limit - 1)))
+
+    def cancel(self, batch_id: str) -> BatchRecord:
+        """No further line is started, those that run are interrupted; 409 for a batch that has ended otherwise."""
+        self.require(batch_id)
+
+        def change(pipe: Any) -> BatchRecord:
+            record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
+            pipe.multi()
+            if record is None or record.status in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
+                return record or self.require(batch_id)
+            if record.status not in (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS):
+                raise errors.conflict(f"Cannot cancel a batch with status '{record.status}'.", "batch_not_cancellable")
+            after = replace(record, status=BatchStatus.CANCELLING, cancelling_at=time.time())
+            pipe.hset(batch_key(batch_id), mapping={"status": after.status, "cancelling_at": str(after.cancelling_at)})
+            return after
+
+        return transaction(self._connection, batch_key(batch_id), change)
+
+    def retry_failed(self, batch_id: str) -> BatchRecord:
+        """A new batch of the lines that are in an ended batch's error file. 409 when there are none, or it has not ended."""
+        record = self.require(batch_id)
+        if not record.status.is_final or record.status is BatchStatus.FAILED:
+            raise errors.conflict(
+                f"A batch with status '{record.status}' has no failed requests to run again.", "batch_not_retryable"
+            )
+        if self.files.get(record.error_file) is None:
+            raise errors.conflict("The batch has no error file (any more): nothing to run again.", "nothing_failed")
+        with self.files.path(record.error_file).open("rb") as file:
+            wanted = {json.loads(line)["custom_id"] for line in file}
+        part = self.files.part()
+        try:
+            with (self.directory(batch_id) / "input").open("rb") as file:
+                for _, raw in split(file, self._settings.max_body_bytes):
+                    if json.loads(raw)["custom_id"] in wanted:
+                        part.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
+            kept = self.files.keep(part, filename=f"{batch_id}_retry.jsonl", purpose=BATCH)
+        except BaseException:
+            part.discard()
+            raise
+        metadata = dict(record.metadata)
+        if len(metadata) < 16 or RETRY_OF in metadata:
+            metadata[RETRY_OF] = batch_id
+        return self.create(
+            NewBatch(
+                input_file_id=kept.id,
+                endpoint=record.endpoint,
+                completion_window=record.completion_window,
+                metadata=metadata,
+                output_keep_seconds=record.output_keep_seconds,
+            )
+        )
+
+    def remove_old(self, now: float) -> list[str]:
+        """Forget the batches that ended long ago; their ids, for their directories to be removed."""
+        found = texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100))
+        for batch_id in found:
+            pipe = self._connection.pipeline()
+            pipe.delete(batch_key(batch_id), lines_key(batch_id), again_key(batch_id))
+            for key in (BATCHES, ACTIVE, BATCH_RETENTION):
+                pipe.zrem(key, batch_id)
+            pipe.execute()
+        return found
+
+    def _checked_metadata(self, metadata: Mapping[str, str]) -> str:
+        if (text := metadata.get(WINDOW)) is not None:
+            try:
+                window.parse(text)
+            except window.WindowError as error:
+                raise errors.invalid_request(f"'{WINDOW}' {error}.", f"metadata.{WINDOW}", "invalid_value") from error
+        if (url := metadata.get(CALLBACK_URL)) is None:
+            return ""
+        try:
+            check_url(url, self._settings.callback_allowed_hosts)
+        except ForbiddenTarget as error:
+            raise errors.invalid_request(str(error), f"metadata.{CALLBACK_URL}", "invalid_callback_url") from error
+        return url
+
+    def _link_input(self, record: BatchRecord, source: FileRecord) -> None:
+        """The batch's own link to the bytes: they stay while it needs them, though the file be deleted."""
+        place.claim(self._connection, self._root)
+        target = private(self.directory(record.id)) / "input"
+        try:
+            os.link(self.files.path(source.id), target)
+        except OSError:
+            shutil.copyfile(self.files.path(source.id), target)
+
+    def _load(self, ids: list[str]) -> list[BatchRecord]:
+        pipe = self._connection.pipeline(transaction=False)
+        for batch_id in ids:
+            pipe.hgetall(batch_key(batch_id))
+        return [record for data in pipe.execute() if (record := BatchRecord.from_hash(data)) is not None]
+
+
+def window_seconds(text: str) -> int:
+    """The seconds of a `completion_window`: OpenAI's `24h`, and any number of hours or days up to a week. 400 for others."""
+    found = re.fullmatch(r"([1-9]\d{0,3})([hd])", text)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not MIN_WINDOW_SECONDS <= seconds <= MAX_WINDOW_SECONDS:
+        raise errors.invalid_request(
+            "'completion_window' takes 24h, or other hours and days from 1h to 7d.", "completion_window", "invalid_value"
+        )
+    return seconds

@@ -1,0 +1,185 @@
+"""Batches as a user of OpenAI's client makes them, on the whole product."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.acceptance.stack import Stack, running
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openai.types import Batch
+
+FINAL = ("completed", "failed", "expired", "cancelled")
+
+
+def line(custom_id: str, content: str = "", **body: Any) -> dict[str, Any]:
+    message = {"role": "user", "content": content or f"Say {custom_id}."}
+    return {
+        "custom_id": custom_id,
+        "method": "POST",
+        "url": "/v1/chat/completions",
+        "body": {"model": "haiku", "messages": [message], **body},
+    }
+
+
+def jsonl(lines: list[dict[str, Any]]) -> bytes:
+    return b"".join(json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in lines)
+
+
+def start(stack: Stack, lines: list[dict[str, Any]], **fields: Any) -> Batch:
+    client = stack.client()
+    uploaded = client.files.create(file=("night.jsonl", jsonl(lines)), purpose="batch")
+    return client.batches.create(
+        input_file_id=uploaded.id, endpoint="/v1/chat/completions", completion_window="24h", **fields
+    )
+
+
+def wait(stack: Stack, batch_id: str, *statuses: str, timeout: float = 60) -> Batch:
+    wanted = statuses or FINAL
+    client = stack.client()
+    wait_until(lambda: client.batches.retrieve(batch_id).status in wanted, f"{batch_id} {wanted}", timeout)
+    return client.batches.retrieve(batch_id)
+
+
+def read(stack: Stack, file_id: str | None) -> list[dict[str, Any]]:
+    if file_id is None:
+        return []
+    return [json.loads(one) for one in stack.client().files.content(file_id).text.split("\n") if one]
+
+
+def done(stack: Stack, batch_id: str) -> int:
+    counts = stack.client().batches.retrieve(batch_id).request_counts
+    assert counts is not None
+    return counts.completed + counts.failed
+
+
+@pytest.fixture
+def own_stack() -> Iterator[Stack]:
+    settings = {"NIGHTSHIFT_LEASE_SECONDS": "4", "NIGHTSHIFT_BEAT_SECONDS": "1", "NIGHTSHIFT_MAX_WORKER_DEATHS": "50"}
+    yield from running(Stack(settings=settings))
+
+
+def test_a_night_by_openais_client(stack: Stack) -> None:
+    """200 requests come back once each by their ids, with what the simulator answered and the usage added up."""
+    stack.simulator.add_rule({"echo": True})
+    ids = [f"night-{n}" for n in range(200)]
+    batch = start(stack, [line(one, f"\u2028 {one} \u0085") for one in ids], metadata={"who": "me"})
+    assert (batch.status, batch.object, batch.metadata) == ("validating", "batch", {"who": "me"})
+    batch = wait(stack, batch.id)
+    assert batch.status == "completed"
+    assert batch.error_file_id is None
+    assert batch.request_counts is not None
+    assert batch.request_counts.to_dict() == {"total": 200, "completed": 200, "failed": 0}
+    lines = read(stack, batch.output_file_id)
+    assert sorted(one["custom_id"] for one in lines) == sorted(ids)
+    for one in lines:
+        assert one["error"] is None
+        assert one["id"].startswith("batch_req_")
+        assert one["response"]["status_code"] == 200
+        assert one["response"]["body"]["object"] == "chat.completion"
+        assert one["custom_id"] in one["response"]["body"]["choices"][0]["message"]["content"]
+    assert batch.usage is not None
+    assert batch.usage.total_tokens == sum(one["response"]["body"]["usage"]["total_tokens"] for one in lines)
+    assert batch.in_progress_at and batch.finalizing_at and batch.completed_at
+    assert stack.redis.keys("*batch_req_*") == []
+    assert batch.id in [one.id for one in stack.client().batches.list(limit=5)]
+
+
+def test_every_bad_line_is_named(stack: Stack) -> None:
+    """A batch with bad lines fails before anything runs, and its errors name code, line and param of each."""
+    stack.simulator.clear()
+    lines = [line("a"), {**line("b"), "url": "/v1/embeddings"}, line("a"), line("c", temperature=9)]
+    batch = wait(stack, start(stack, lines).id)
+    assert batch.status == "failed"
+    assert batch.errors is not None and batch.errors.data is not None
+    assert [(one.line, one.code, one.param) for one in batch.errors.data] == [
+        (2, "url_mismatch", "url"),
+        (3, "duplicate_custom_id", "custom_id"),
+        (4, "invalid_value", "body.temperature"),
+    ]
+    assert stack.asked() == []
+
+
+def test_failures_are_in_the_error_file_and_run_again(stack: Stack) -> None:
+    """A request that Claude refuses is a line of the error file; retry_failed makes a batch of just that."""
+    refused = stack.simulator.add_rule(
+        {"error": {"status": 400, "message": "max_tokens: too many"}}, match={"contains": "Say bad."}
+    )
+    first = wait(stack, start(stack, [line("good"), line("bad")]).id)
+    assert first.status == "completed"
+    assert [one["custom_id"] for one in read(stack, first.output_file_id)] == ["good"]
+    (bad,) = read(stack, first.error_file_id)
+    assert (bad["custom_id"], bad["error"], bad["response"]["status_code"]) == ("bad", None, 400)
+    assert bad["response"]["body"]["error"]["message"] == "max_tokens: too many"
+    stack.simulator.remove_rule(refused)
+    reply = stack.http("POST", f"/v1/batches/{first.id}/retry_failed")
+    assert (reply.status, reply.body["metadata"]) == (200, {"retry_of": first.id})
+    second = wait(stack, reply.body["id"])
+    assert [one["custom_id"] for one in read(stack, second.output_file_id)] == ["bad"]
+
+
+def test_all_failed_is_completed_without_output(stack: Stack) -> None:
+    """When no request succeeds the batch is completed all the same, and has no output file."""
+    stack.simulator.add_rule({"error": {"status": 400, "message": "no"}})
+    batch = wait(stack, start(stack, [line("a"), line("b")]).id)
+    assert (batch.status, batch.output_file_id) == ("completed", None)
+    assert len(read(stack, batch.error_file_id)) == 2
+
+
+def test_cancel_stops_keeps_and_names(stack: Stack) -> None:
+    """After a cancel what was done is in the output, all else in the error file, and what ran is interrupted."""
+    stack.simulator.add_rule({}, match={"contains": "Say slow"}, latency_ms=60_000)
+    ids = ["quick-1", "quick-2", *[f"slow-{n}" for n in range(30)]]
+    batch = start(stack, [line(one) for one in ids])
+    wait_until(lambda: done(stack, batch.id) == 2 and len(stack.asked("Say slow")) == 2, "two slow requests", 30)
+    partial = stack.http("GET", f"/v1/batches/{batch.id}/output")
+    assert {json.loads(one)["custom_id"] for one in partial.body.splitlines()} == {"quick-1", "quick-2"}
+    assert stack.client().batches.cancel(batch.id).status in ("cancelling", "cancelled")
+    ended = wait(stack, batch.id)
+    assert ended.status == "cancelled"
+    assert {one["custom_id"] for one in read(stack, ended.output_file_id)} == {"quick-1", "quick-2"}
+    named = read(stack, ended.error_file_id)
+    assert sorted(one["custom_id"] for one in named) == sorted(ids[2:])
+    assert {(one["response"], one["error"]["code"]) for one in named} == {(None, "batch_cancelled")}
+    stack.simulator.clear()
+    assert stack.ask("hello")
+
+
+def test_an_interactive_request_goes_before_batch_lines(stack: Stack) -> None:
+    """While a batch keeps all workers busy, a request waits for the turns that run and for no other line."""
+    stack.simulator.add_rule({}, match={"contains": "Say line"}, latency_ms=400)
+    batch = start(stack, [line(f"line-{n}") for n in range(40)])
+    wait_until(lambda: done(stack, batch.id) >= 2, "a batch that runs", 30)
+    before = len(stack.asked("Say line"))
+    assert stack.ask("me first")
+    assert len(stack.asked("Say line")) - before <= 4
+    stack.client().batches.cancel(batch.id)
+    assert wait(stack, batch.id).status == "cancelled"
+
+
+def test_kills_in_mid_batch(own_stack: Stack) -> None:
+    """Workers killed, then everything killed and started again: each request is in the output exactly once."""
+    stack = own_stack
+    stack.simulator.add_rule({}, latency_ms=30)
+    ids = [f"line-{n}" for n in range(150)]
+    batch = start(stack, [line(one) for one in ids])
+    for count in (10, 30):
+        wait_until(lambda count=count: done(stack, batch.id) >= count, f"{count} lines", 60)  # type: ignore[misc]
+        stack.worker_processes()[0].kill()
+    wait_until(lambda: done(stack, batch.id) >= 60, "60 lines", 60)
+    stack.kill_everything()
+    stack.start()
+    wait_until(lambda: done(stack, batch.id) >= 90, "90 lines", 60)
+    stack.stop(signal.SIGTERM)
+    stack.start()
+    ended = wait(stack, batch.id, timeout=90)
+    assert ended.status == "completed"
+    assert sorted(one["custom_id"] for one in read(stack, ended.output_file_id)) == sorted(ids)
+    assert ended.error_file_id is None

@@ -1,0 +1,99 @@
+"""A feeder, the API's door to batches, and hands that do what a worker does, on a private Redis and directory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from app.batches.feeder import Feeder
+from app.batches.store import Batches, NewBatch
+from app.batches.validation import CHAT_COMPLETIONS
+from app.jobs import tickets, transitions
+from app.outcome import Outcome
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from app.batches.record import BatchRecord
+    from app.jobs.record import JobRecord
+    from app.jobs.transitions import Lease
+
+USAGE = {
+    "prompt_tokens": 3,
+    "completion_tokens": 5,
+    "total_tokens": 8,
+    "prompt_tokens_details": {"cached_tokens": 1},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+
+
+def line(custom_id: str, **body: Any) -> dict[str, Any]:
+    body = {"model": "haiku", "messages": [{"role": "user", "content": custom_id}], **body}
+    return {"custom_id": custom_id, "method": "POST", "url": CHAT_COMPLETIONS, "body": body}
+
+
+@dataclass
+class Night:
+    """All that a test of batches needs."""
+
+    connection: Redis
+    settings: Settings
+    batches: Batches
+    feeder: Feeder
+
+    def upload(self, data: bytes) -> str:
+        part = self.batches.files.part()
+        part.file.write(data)
+        return self.batches.files.keep(part, filename="night.jsonl", purpose="batch").id
+
+    def start(self, lines: list[Any], **fields: Any) -> BatchRecord:
+        data = b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in lines)
+        made = self.batches.create(NewBatch(input_file_id=self.upload(data), endpoint=CHAT_COMPLETIONS, **fields))
+        return self.look(made)
+
+    def look(self, batch: BatchRecord) -> BatchRecord:
+        """Let the feeder do what there is to do; the batch afterwards."""
+        self.feeder.run_once()
+        return self.batches.require(batch.id)
+
+    def queued(self) -> list[str]:
+        """Custom ids, in the queue's order."""
+        ids = tickets.queue(self.connection).get_job_ids()
+        return [json.loads(self.connection.hget(f"nightshift:job:{one}", "metadata") or b"{}")["custom_id"] for one in ids]
+
+    def take(self, worker: str = "w1") -> tuple[Lease, JobRecord]:
+        found = Queue.dequeue_any(
+            [tickets.queue(self.connection)], None, connection=self.connection, serializer=JSONSerializer
+        )
+        assert found is not None
+        claimed = transitions.claim(self.connection, found[0], worker, 60)
+        assert claimed is not None
+        return claimed
+
+    def answer(self, outcome: Outcome | None = None) -> str:
+        """Take one job and end it; its custom id."""
+        lease, record = self.take()
+        outcome = outcome or Outcome(body={"id": record.id, "usage": USAGE}, headers={"x-nightshift-cost-usd": "0.5"})
+        transitions.publish(self.connection, lease, outcome, ttl_seconds=3600)
+        return record.metadata["custom_id"]
+
+    def output(self, batch: BatchRecord, *, errors: bool = False) -> list[dict[str, Any]]:
+        path = self.batches.files.path(batch.error_file if errors else batch.output_file)
+        return [json.loads(one) for one in path.read_bytes().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def night(redis_url: str, tmp_path: Path) -> Iterator[Night]:
+    settings = Settings(data_dir=tmp_path, redis_url=redis_url, callback_allowed_hosts=("127.0.0.1",))
+    with Redis.from_url(redis_url) as connection:
+        feeder = Feeder(connection, settings)
+        yield Night(connection, settings, Batches(connection, settings), feeder)
+        feeder.close()

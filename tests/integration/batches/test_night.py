@@ -1,0 +1,286 @@
+"""A batch's life on a real Redis: bounded in the queue, fair, and each line in the output exactly once."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+
+from app import errors
+from app.batches import collector as collecting
+from app.batches import feeder as feeding
+from app.batches import leadership, output, steps
+from app.batches.feeder import Feeder
+from app.batches.leadership import LEASE, NotLeader
+from app.batches.record import BatchStatus, batch_key, line_id
+from app.batches.store import NewBatch
+from app.connection import texts
+from app.jobs import transitions
+from app.jobs.record import JobRecord, Status
+from app.jobs.store import Jobs
+from app.outcome import Outcome
+from tests.integration.batches.conftest import line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.batches.conftest import Night
+
+
+def closed_now() -> str:
+    """A window that opens in an hour or two."""
+    hour = time.gmtime().tm_hour
+    return f"{(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00 UTC"
+
+
+def test_a_batch_from_file_to_output(night: Night) -> None:
+    """Lines are queued, answered, collected in the files, counted, and nothing of their jobs stays in Redis."""
+    batch = night.start([line("a"), line("b"), line("c")])
+    assert (batch.status, batch.total, night.queued()) == (BatchStatus.IN_PROGRESS, 3, ["a", "b", "c"])
+    night.answer()
+    night.answer(Outcome(error=errors.invalid_request("no", "messages")))
+    batch = night.look(batch)
+    assert [one["custom_id"] for one in night.output(batch)] == ["a"]
+    night.answer()
+    batch = night.look(batch)
+    assert batch.status is BatchStatus.COMPLETED
+    assert (batch.completed, batch.failed, batch.unrun) == (2, 1, 0)
+    assert (batch.input_tokens, batch.output_tokens, batch.cached_tokens, batch.reasoning_tokens) == (6, 10, 2, 4)
+    assert batch.cost_usd == 1.0
+    assert [one["custom_id"] for one in night.output(batch)] == ["a", "c"]
+    (failed,) = night.output(batch, errors=True)
+    assert (failed["response"]["status_code"], failed["response"]["body"]["error"]["param"]) == (400, "messages")
+    assert night.connection.keys("*batch_req*") == []
+    assert night.connection.keys("nightshift:yielding") == []
+    known = night.batches.files.get(batch.output_file)
+    assert known is not None and known.bytes == batch.output_bytes
+
+
+def test_a_bounded_number_is_in_the_queue(night: Night) -> None:
+    """However large the batch, the queue holds the bound; each that ends makes room for one."""
+    batch = night.start([line(str(n)) for n in range(100)])
+    assert len(night.queued()) == feeding.LINES_PER_WORKER
+    for _ in range(3):
+        night.answer()
+    batch = night.look(batch)
+    assert (len(night.queued()), batch.fed, batch.completed) == (feeding.LINES_PER_WORKER, 7, 3)
+
+
+def test_a_small_batch_is_not_behind_a_huge_one(night: Night) -> None:
+    """Lines that become free go to the batch that has the fewest in the queue."""
+    huge = night.start([line(f"huge-{n}") for n in range(100)])
+    small = night.start([line("small-1"), line("small-2")])
+    for _ in range(4):
+        night.answer()
+    night.look(huge)
+    assert {"small-1", "small-2"} <= set(night.queued())
+    answered = [night.answer() for _ in range(4)]
+    assert {"small-1", "small-2"} <= set(answered)
+    assert night.look(small).status is BatchStatus.COMPLETED
+
+
+def test_interactive_requests_go_before_lines(night: Night) -> None:
+    """A request of a client is put before the lines that wait, behind other clients' requests; a retried line is not."""
+    night.start([line("a"), line("b")])
+    jobs = Jobs(night.connection, night.settings)
+    for name in ("first", "second"):
+        record = JobRecord(
+            id=f"chatcmpl-{name}",
+            kind="chat.completion",
+            status=Status.QUEUED,
+            model="haiku",
+            created_at=time.time(),
+            deadline_at=time.time() + 60,
+            metadata={"custom_id": name},
+        )
+        jobs.submit(record, {})
+    assert night.queued() == ["first", "second", "a", "b"]
+    for _ in range(2):
+        night.take()
+    lease, _ = night.take()
+    transitions.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=0.01)
+    transitions.requeue_ticket(night.connection, lease.job_id, at_front=True)
+    assert night.queued() == ["b", "a"]
+
+
+def test_what_was_not_counted_is_written_again_not_twice(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feeder that dies between the file and Redis leaves bytes that the next one replaces."""
+    batch = night.start([line("a"), line("b")])
+    night.answer()
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(steps.Steps, "collected", die)
+        with pytest.raises(KeyboardInterrupt):
+            night.feeder.run_once()
+    assert len(night.output(batch)) == 1
+    night.feeder.close()
+    night.connection.delete(LEASE)
+    with Redis.from_url(night.settings.redis_url or "") as other:
+        successor = Feeder(other, night.settings)
+        night.answer()
+        successor.run_once()
+        successor.close()
+    ended = night.batches.require(batch.id)
+    assert (ended.status, ended.completed) == (BatchStatus.COMPLETED, 2)
+    assert sorted(one["custom_id"] for one in night.output(batch)) == ["a", "b"]
+
+
+def test_one_feeder_at_a_time(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second feeder does nothing while the first holds the lease, and changes nothing once it has lost it."""
+    monkeypatch.setattr(leadership, "LEASE_SECONDS", 0.3)
+    first = night.start([line(str(n)) for n in range(8)])
+    second = Feeder(night.connection, night.settings)
+    night.answer()
+    second.run_once()
+    assert night.batches.require(first.id).completed == 0
+    night.connection.set(LEASE, "another")
+    with pytest.raises(NotLeader):
+        night.feeder._steps.finalize(first.id)
+    second.close()
+
+
+def test_another_machine_without_the_files_leaves_them_alone(night: Night, tmp_path: Path) -> None:
+    """A supervisor whose data dir is another one never takes the lease."""
+    night.start([line("a")])
+    night.connection.delete(LEASE)
+    stranger = Feeder(night.connection, replace(night.settings, data_dir=tmp_path / "elsewhere"))
+    stranger.run_once()
+    assert night.connection.get(LEASE) is None
+
+
+def test_a_sleeper_can_not_write_into_its_successors_file(night: Night) -> None:
+    """While a process that lost its lease still holds the lock on the disk, no other begins to write."""
+    night.start([line("a")])
+    night.connection.delete(LEASE)
+    second = Feeder(night.connection, night.settings)
+    assert not second._leadership.hold()
+    night.feeder.close()
+    assert second._leadership.hold()
+    second.close()
+
+
+def test_a_lost_job_is_run_again(night: Night) -> None:
+    """A line whose job has vanished from Redis goes into the queue again and ends once."""
+    batch = night.start([line("a")])
+    night.connection.delete(f"nightshift:job:{line_id(batch.id, 0)}")
+    night.look(batch)
+    assert night.queued() == ["a"]
+    night.answer()
+    assert night.look(batch).status is BatchStatus.COMPLETED
+    assert len(night.output(batch)) == 1
+
+
+def test_a_cancel_names_what_never_ran(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done stays, a running line can publish nothing any more, and every other is named once."""
+    monkeypatch.setattr(collecting, "_CHUNK", 7)
+    batch = night.start([line(str(n)) for n in range(50)])
+    night.answer()
+    lease, _ = night.take()
+    night.batches.cancel(batch.id)
+    batch = night.look(batch)
+    assert (batch.status, batch.completed, batch.unrun) == (BatchStatus.CANCELLED, 1, 49)
+    with pytest.raises(transitions.LeaseLost):
+        transitions.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    named = night.output(batch, errors=True)
+    assert sorted(int(one["custom_id"]) for one in named) == list(range(1, 50))
+    assert {one["error"]["code"] for one in named} == {output.BATCH_CANCELLED}
+    assert night.queued() == []
+    assert night.connection.keys("*batch_req*") == []
+
+
+def test_a_cancel_before_the_validation(night: Night) -> None:
+    """A batch that is cancelled while it is validated runs nothing."""
+    made = night.batches.create(
+        NewBatch(input_file_id=night.upload(json.dumps(line("a")).encode()), endpoint="/v1/chat/completions")
+    )
+    night.batches.cancel(made.id)
+    assert night.look(made).status is BatchStatus.CANCELLED
+    assert night.queued() == []
+
+
+def test_an_expired_batch_keeps_what_is_done(night: Night) -> None:
+    """At its end of time a batch is expired, with its partial output, and the rest named as expired."""
+    batch = night.start([line(str(n)) for n in range(10)])
+    night.answer()
+    night.take()
+    night.connection.hset(batch_key(batch.id), "expires_at", time.time() - 1)
+    batch = night.look(batch)
+    assert (batch.status, batch.completed, batch.unrun) == (BatchStatus.EXPIRED, 1, 9)
+    assert {one["error"]["code"] for one in night.output(batch, errors=True)} == {output.BATCH_EXPIRED}
+
+
+def test_the_event_is_stored_with_the_last_status(night: Night) -> None:
+    """A batch with a callback has one event in the outbox once it has ended, and none before."""
+    batch = night.start([line("a")], metadata={"callback_url": "http://127.0.0.1/hook"})
+    assert night.connection.zcard("nightshift:events:due") == 0
+    night.answer()
+    night.look(batch)
+    (event_id,) = texts(night.connection.zrange("nightshift:events:due", 0, -1))
+    body = json.loads(night.connection.hget(f"nightshift:event:{event_id}", "body") or b"")
+    assert (body["type"], body["data"]) == ("batch.completed", {"id": batch.id})
+
+
+def test_bad_metadata_is_refused(night: Night) -> None:
+    """A callback to a private address, and a window that is none, are refused at the creation."""
+    file_id = night.upload(b"x")
+    for metadata in ({"callback_url": "http://10.0.0.1/"}, {"batch_window": "at night"}):
+        with pytest.raises(errors.ErrorReply) as refused:
+            night.batches.create(
+                NewBatch(input_file_id=file_id, endpoint="/v1/chat/completions", metadata=metadata)
+            )
+        assert refused.value.param == f"metadata.{next(iter(metadata))}"
+
+
+def test_a_deleted_input_file_does_not_stop_its_batch(night: Night) -> None:
+    """The batch has a link of its own to the bytes."""
+    batch = night.start([line(str(n)) for n in range(20)])
+    assert night.batches.files.delete(batch.input_file_id)
+    for _ in range(20):
+        night.answer()
+        night.feeder.run_once()
+    assert night.look(batch).status is BatchStatus.COMPLETED
+
+
+def test_outside_its_window_nothing_is_fed(night: Night) -> None:
+    """A batch whose window is closed waits, and another one does not."""
+    night.start([line("later")], metadata={"batch_window": closed_now()})
+    night.start([line("now")])
+    assert night.queued() == ["now"]
+
+
+def test_a_line_that_a_changed_setting_refuses_fails_alone(night: Night) -> None:
+    """A model's name that was taken away after the validation is the error of its lines, and the batch ends."""
+    old = replace(night.settings, model_map={"mine": "haiku"})
+    with_name = Feeder(night.connection, replace(old, batch_window=closed_now()))
+    made = night.batches.create(
+        NewBatch(
+            input_file_id=night.upload(json.dumps(line("a", model="mine")).encode()), endpoint="/v1/chat/completions"
+        )
+    )
+    with_name.run_once()
+    with_name.close()
+    night.connection.delete(LEASE)
+    batch = night.look(made)
+    assert (batch.status, batch.failed) == (BatchStatus.COMPLETED, 1)
+    assert night.output(batch, errors=True)[0]["response"]["body"]["error"]["code"] == "model_not_found"
+
+
+def test_redis_does_not_grow_with_the_batch(night: Night) -> None:
+    """The memory of a batch of ten thousand is that of a batch of a hundred."""
+
+    def used(lines: int) -> int:
+        night.connection.flushall()
+        night.feeder.close()
+        batch = night.start([line(str(n)) for n in range(lines)])
+        while batch.status is BatchStatus.VALIDATING:
+            batch = night.look(batch)
+        return sum(int(night.connection.memory_usage(key) or 0) for key in night.connection.scan_iter("*"))
+
+    assert used(10_000) < used(100) * 1.5
