@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
@@ -13,7 +13,7 @@ from redis import Redis
 from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
-from app.jobs import deltas, recovery, transitions
+from app.jobs import deltas, recovery, tickets, transitions
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -109,25 +109,23 @@ def test_after_the_first_piece_the_job_is_not_run_again(
     assert outcome is not None and outcome.error == errors.stream_interrupted(reason)
 
 
-def test_a_piece_in_the_moment_of_putting_back(connection: Redis, lease: Lease) -> None:
+def test_a_piece_in_the_moment_of_putting_back(
+    connection: Redis, redis_url: str, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between the look and the step of the putting back no piece gets lost: the step begins anew, and sees it."""
+    written: list[bool] = []
+    plain = tickets.execution_of
 
-    class Late(Redis):  # writes a piece in the middle of the first transaction
-        has_written = False
+    def in_between(*args: Any) -> Any:
+        if not written:
+            with Redis.from_url(redis_url) as other:
+                written.append(write(other, lease, 1))
+        return plain(*args)
 
-    late = Late.from_url(f"unix://{connection.connection_pool.connection_kwargs['path']}")
-    plain = transitions.tickets.execution_of
-
-    def in_between(*args: object) -> object:
-        if not late.has_written:
-            late.has_written = True
-            write(connection, lease, 1)
-        return plain(*args)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch, late:
-        patch.setattr(transitions.tickets, "execution_of", in_between)
-        with pytest.raises(transitions.TextSent):
-            transitions.put_back(late, lease, reason="race", counts=True)
+    monkeypatch.setattr(tickets, "execution_of", in_between)
+    with pytest.raises(transitions.TextSent):
+        transitions.put_back(connection, lease, reason="race", counts=True)
+    assert written == [True]
     assert record_of(connection, lease).status is Status.IN_PROGRESS
 
 
@@ -143,9 +141,9 @@ def test_every_key_has_an_end(connection: Redis, lease: Lease) -> None:
     assert not connection.exists(stream_key(lease.job_id))
 
 
-def test_late_and_slow_readers_get_all_in_order(connection: Redis, lease: Lease) -> None:
+def test_late_and_slow_readers_get_all_in_order(connection: Redis, redis_url: str, lease: Lease) -> None:
     """Who comes late, or reads slower than text comes, is given every piece once, from Redis where memory ends."""
-    listener = Listener(connection, f"unix://{connection.connection_pool.connection_kwargs['path']}")
+    listener = Listener(connection, redis_url)
     for number in range(1, 11):
         write(connection, lease, number)
     feed = Feed(connection, lease.job_id, listener.register_reader(lease.job_id))
