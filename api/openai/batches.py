@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from api import paging, params
+from api import auth, paging, params
 from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
 from api.services import services
@@ -55,28 +56,44 @@ class CreateBatch(BaseModel):
 @blueprint.post("/v1/batches")
 def create_batch() -> dict[str, Any]:
     """The batch object, in validation. 400 for a file that is none, another endpoint, bad metadata."""
-    sent = params.json_object(params.read_body())
+    body = params.read_body()
+    sent = params.json_object(body)
     try:
         wanted = CreateBatch.model_validate(sent)
-    except ValueError as error:
-        raise from_validation(error, sent) from error  # type: ignore[arg-type]  # pydantic's own is a ValueError
+    except ValidationError as error:
+        raise from_validation(error, sent) from error
     if wanted.endpoint not in ENDPOINTS:
         raise errors.invalid_request(
             f"'endpoint' takes one of: {', '.join(ENDPOINTS)}.", param="endpoint", code="invalid_value"
         )
     keep = wanted.output_expires_after
-    record = services().batches.create(
+    seconds = None if keep is None else keep_seconds(keep.anchor, keep.seconds, "output_expires_after")
+    batches = services().batches
+    tries = _what_tries_share(body)
+    record = batches.made_by(tries) if _is_retry() else None
+    record = record or batches.create(
         NewBatch(
             input_file_id=wanted.input_file_id,
             endpoint=wanted.endpoint,
             completion_window=wanted.completion_window,
             metadata=wanted.metadata or {},
-            output_keep_seconds=(
-                None if keep is None else keep_seconds(keep.anchor, keep.seconds, "output_expires_after")
-            ),
-        )
+            output_keep_seconds=seconds,
+        ),
+        made_by=tries,
     )
     return batch_object(record, services())
+
+
+def _what_tries_share(body: bytes) -> str:
+    """Of a request and its repetitions: the idempotency key where there is one, else the body."""
+    key = request.headers.get("Idempotency-Key")
+    shared = body if key is None else b"\0" + key.encode()
+    return hashlib.sha256(auth.caller().encode() + b"\n" + shared).hexdigest()
+
+
+def _is_retry() -> bool:
+    """Whether an earlier try may have made the batch already: a night must not be paid twice for a lost answer."""
+    return "Idempotency-Key" in request.headers or request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
 
 
 @blueprint.get("/v1/batches")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: of the form beside the file
 _MAX_FIELDS = 20
-_MAX_FIELD_BYTES = 64 * 1024
+_MAX_FIELD_BYTES = 1024 * 1024
 _ENVELOPE_BYTES = 1024 * 1024
 
 

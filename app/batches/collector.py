@@ -43,6 +43,8 @@ class Look:
     record: BatchRecord
     near: tuple[int, ...] = ()
     delayed: tuple[int, ...] = ()
+    #: of both, those that do not run
+    waiting: tuple[int, ...] = ()
     #: whether anything was collected
     moved: bool = False
 
@@ -73,7 +75,8 @@ class Collector:
         going = {n: job for n, job in jobs.items() if job is not None and not job.status.is_final}
         delayed = tuple(n for n, job in going.items() if job.status is Status.QUEUED and job.waiting_for)
         near = tuple(n for n in going if n not in delayed)
-        return Look(record, near, delayed, moved=bool(outcomes or lost))
+        waiting = tuple(n for n, job in going.items() if job.status is Status.QUEUED)
+        return Look(record, near, delayed, waiting, moved=bool(outcomes or lost))
 
     def _outcomes(self, jobs: dict[int, JobRecord]) -> dict[int, Outcome]:
         if not jobs:

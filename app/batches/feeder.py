@@ -86,7 +86,11 @@ class Feeder:
         self._tidy()
         moved = False
         looks: dict[str, Look] = {}
-        for record in self._batches.active():
+        active = self._batches.active()
+        validating = [record for record in active if record.status is BatchStatus.VALIDATING]
+        for record in active:
+            if record in validating[1:]:
+                continue
             try:
                 found = self._advance(record)
             except OSError as error:
@@ -120,6 +124,9 @@ class Feeder:
             return self._wind_up(look)
         if look.record.completed + look.record.failed + look.record.unrun >= look.record.total:
             return Look(self._steps.finalize(record.id), moved=True)
+        if look.waiting and not self._queueing.may_start(record):
+            # What runs finishes; what waits goes back to its file.
+            return replace(look, record=self._steps.take_back(record.id, look.waiting), moved=True)
         return look
 
     def _validate(self, record: BatchRecord) -> Look:
@@ -171,8 +178,7 @@ class Feeder:
         if time.monotonic() < self._next_tidy:
             return
         self._next_tidy = time.monotonic() + TIDY_SECONDS
-        spare = {name for one in self._batches.active() for name in (one.output_file, one.error_file)}
-        self._files.remove_old(spare, time.time())
+        self._files.remove_old(time.time())
         for batch_id in self._batches.remove_old(time.time()):
             shutil.rmtree(self._root / batch_id, ignore_errors=True)
 

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from app import errors
-from app.connection import texts
+from app.connection import RedisError, texts
 from app.ids import new_id
 from app.stack.data_dir import private
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from redis import Redis
     from redis.client import Pipeline
 
@@ -29,7 +27,7 @@ BATCH_OUTPUT = "batch_output"
 PURPOSES = (BATCH, BATCH_OUTPUT)
 #: uploads are removed after so long when nobody says otherwise, as OpenAI does, seconds
 UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
-#: a file without a record that was not written to for so long was left by a crash, seconds
+#: an upload that was not written to for so long was broken off by a crash, seconds
 STRAY_SECONDS = 24 * 3600
 
 FILES = "nightshift:files"
@@ -108,10 +106,14 @@ class FileStore:
             created_at=now,
             expires_at=None if expires_after_seconds is None else now + expires_after_seconds,
         )
-        part.path.replace(self.path(record.id))
+        path = part.path.replace(self.path(record.id))
         pipe = self._connection.pipeline()
         put(pipe, record)
-        pipe.execute()
+        try:
+            pipe.execute()
+        except RedisError:
+            path.unlink(missing_ok=True)
+            raise
         return record
 
     def get(self, file_id: str) -> FileRecord | None:
@@ -153,14 +155,12 @@ class FileStore:
         self._remove(file_id)
         return True
 
-    def remove_old(self, spare: Collection[str], now: float) -> None:
-        """Remove what has expired, and what crashes have left. `spare`: files that will have a record, later."""
+    def remove_old(self, now: float) -> None:
+        """Remove what has expired, and uploads that a crash broke off. Nothing else: Redis may have lost what it knew."""
         for file_id in texts(self._connection.zrangebyscore(_EXPIRY, 0, now, start=0, num=500)):
             self._remove(file_id)
-        for path in self.directory().iterdir():
-            if path.name in spare or now - path.stat().st_mtime < STRAY_SECONDS:
-                continue
-            if path.name.startswith(_PART) or not self._connection.exists(_key(path.name)):
+        for path in self.directory().glob(f"{_PART}*"):
+            if now - path.stat().st_mtime > STRAY_SECONDS:
                 path.unlink(missing_ok=True)
 
     def _remove(self, file_id: str) -> None:

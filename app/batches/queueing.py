@@ -59,9 +59,13 @@ class Queueing:
         self._collector = collector
         self._settings = settings
 
+    def may_start(self, record: BatchRecord) -> bool:
+        """Whether the batch's window is open."""
+        return is_open(record.window or self._settings.batch_window, time.time())
+
     def feed(self, record: BatchRecord, count: int) -> int:
         """Up to `count` more lines; how many it were. None outside the batch's window."""
-        if not is_open(record.window or self._settings.batch_window, time.time()):
+        if not self.may_start(record):
             return 0
         numbers = self._collector.again(record)[:count]
         again = bool(numbers)

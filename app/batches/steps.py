@@ -20,6 +20,7 @@ from app.batches.record import (
     lines_key,
 )
 from app.jobs import transitions
+from app.jobs.record import Status, record_key
 from app.webhooks import outbox
 from app.webhooks.events import Event
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from app.batches.leadership import Leadership
     from app.batches.output import Ended
     from app.jobs.record import JobRecord
+
+
+_RUNS = Status.IN_PROGRESS.encode()
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Steps:
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
             pipe.multi()
             if record.status is not BatchStatus.VALIDATING:
-                return replace(record, total=total) if _write(pipe, record, total=total) else record
+                return record
             return _moved(pipe, record, BatchStatus.IN_PROGRESS, "in_progress_at", total=total, model=model)
 
         return self._leadership.change(batch_id, change)
@@ -65,8 +69,8 @@ class Steps:
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
             pipe.multi()
-            if record.status is BatchStatus.CANCELLING:
-                return _ended(pipe, record, BatchStatus.CANCELLED, "cancelled_at")
+            if record.status is not BatchStatus.VALIDATING:
+                return record
             return _ended(pipe, record, BatchStatus.FAILED, "failed_at", faults=faults, total=total, model=model)
 
         return self._leadership.change(batch_id, change)
@@ -86,19 +90,23 @@ class Steps:
             if again:
                 pipe.srem(again_key(batch_id), *numbers)
             else:
-                _write(pipe, record, fed=fed + len(numbers))
+                pipe.hset(batch_key(batch_id), "fed", fed + len(numbers))
             return True
 
         return self._leadership.change(batch_id, change)
 
     def take_back(self, batch_id: str, numbers: Sequence[int]) -> BatchRecord:
-        """Lines that have no job any more, or must not have one now, will be given to the queue again."""
+        """Lines that have no job any more, or one that waits and must not start now, will be given to the queue again."""
+        keys = {number: record_key(line_id(batch_id, number)) for number in numbers}
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.watch(*keys.values())
+            found = [number for number, key in keys.items() if pipe.hget(key, "status") != _RUNS]
             pipe.multi()
-            pipe.srem(lines_key(batch_id), *numbers)
-            pipe.sadd(again_key(batch_id), *numbers)
-            for number in numbers:
+            if found:
+                pipe.srem(lines_key(batch_id), *found)
+                pipe.sadd(again_key(batch_id), *found)
+            for number in found:
                 transitions.forget(self._connection, pipe, line_id(batch_id, number))
             return record
 
@@ -152,11 +160,6 @@ class Steps:
             return _ended(pipe, record, status, f"{status}_at")
 
         return self._leadership.change(batch_id, change)
-
-
-def _write(pipe: Any, record: BatchRecord, **fields: Any) -> bool:
-    pipe.hset(batch_key(record.id), mapping={name: str(value) for name, value in fields.items()})
-    return True
 
 
 def _moved(pipe: Any, record: BatchRecord, status: BatchStatus, at: str, **fields: Any) -> BatchRecord:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: what `completion_window` takes beside OpenAI's 24h, seconds
 MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 3600, 7 * 24 * 3600
+#: how long a repeated request finds the batch it has made, seconds
+_MADE_SECONDS = 3600
 _UNITS = {"h": 3600, "d": 24 * 3600}
 _ID = re.compile(r"batch_[0-9a-f]{32}")
 #: names in a batch's metadata that mean something here
@@ -69,8 +71,16 @@ class Batches:
         """Where its input, the index of its lines and its faults are."""
         return self._root / batch_id
 
-    def create(self, new: NewBatch) -> BatchRecord:
-        """A batch that waits for its validation. 400 for a file that is none or has another purpose, and for bad metadata."""
+    def made_by(self, request: str) -> BatchRecord | None:
+        """The batch that an earlier try of this request has made."""
+        found = cast("bytes | None", self._connection.get(_made_key(request)))
+        return None if found is None else self.get(found.decode())
+
+    def create(self, new: NewBatch, *, made_by: str | None = None) -> BatchRecord:
+        """A batch that waits for its validation; `made_by` finds it again for an hour.
+
+        400 for a file that is none or has another purpose, and for bad metadata.
+        """
         seconds = window_seconds(new.completion_window)
         callback_url = self._checked_metadata(new.metadata)
         source = self.files.get(new.input_file_id)
@@ -105,6 +115,8 @@ class Batches:
         pipe.hset(batch_key(record.id), mapping=cast("Any", record.to_hash()))
         pipe.zadd(BATCHES, {record.id: now})
         pipe.zadd(ACTIVE, {record.id: now})
+        if made_by is not None:
+            pipe.set(_made_key(made_by), record.id, ex=_MADE_SECONDS)
         pipe.execute()
         return record
 
@@ -225,6 +237,10 @@ class Batches:
         for batch_id in ids:
             pipe.hgetall(batch_key(batch_id))
         return [record for data in pipe.execute() if (record := BatchRecord.from_hash(data)) is not None]
+
+
+def _made_key(request: str) -> str:
+    return f"{BATCHES}:made:{request}"
 
 
 def window_seconds(text: str) -> int:

@@ -284,3 +284,19 @@ def test_redis_does_not_grow_with_the_batch(night: Night) -> None:
         return sum(int(night.connection.memory_usage(key) or 0) for key in night.connection.scan_iter("*"))
 
     assert used(10_000) < used(100) * 1.5
+
+
+def test_when_the_window_closes_what_waits_goes_back(night: Night) -> None:
+    """At the window's end the line that runs finishes, those that wait leave the queue, and come back at its next begin."""
+    batch = night.start([line(str(n)) for n in range(6)])
+    lease, running = night.take()
+    night.connection.hset(batch_key(batch.id), "window", closed_now())
+    night.look(batch)
+    assert night.queued() == []
+    transitions.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    assert night.look(batch).completed == 1
+    night.connection.hset(batch_key(batch.id), "window", "")
+    while night.look(batch).status is not BatchStatus.COMPLETED:
+        night.answer()
+    assert sorted(one["custom_id"] for one in night.output(batch)) == [str(n) for n in range(6)]
+    assert running.metadata["custom_id"] == "0"

@@ -1,0 +1,109 @@
+"""Validation names every bad line by code, line and param; what is accepted can be read again by its number."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.batches.lines import LineReader, parse, split
+from app.batches.validation import CHAT_COMPLETIONS, Validation, check, read_faults
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def line(custom_id: Any = "a", **changes: Any) -> dict[str, Any]:
+    body = {"model": "haiku", "messages": [{"role": "user", "content": "hi"}]}
+    return {"custom_id": custom_id, "method": "POST", "url": CHAT_COMPLETIONS, "body": body, **changes}
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    return {"model": "haiku", "messages": [{"role": "user", "content": "hi"}], **fields}
+
+
+def faults(data: bytes, **settings: Any) -> list[tuple[Any, ...]]:
+    found = check(io.BytesIO(data), CHAT_COMPLETIONS, Settings(**settings))
+    return [(fault.line, fault.code, fault.param) for _, fault, _ in found if fault is not None]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "param"),
+    [
+        (b"{", "invalid_json_line", None),
+        (b"[]", "invalid_json_line", None),
+        (b'"\xff"', "invalid_json_line", None),
+        (line(None), "missing_required_parameter", "custom_id"),
+        (line(7), "invalid_custom_id", "custom_id"),
+        (line("x" * 513), "invalid_custom_id", "custom_id"),
+        (line(method="GET"), "invalid_method", "method"),
+        (line(url="/v1/embeddings"), "url_mismatch", "url"),
+        (line(body=[]), "invalid_type", "body"),
+        (line(body={"messages": []}), "missing_required_parameter", "body.model"),
+        (line(body=body(messages=[{"role": "user", "content": 1}])), "invalid_type", "body.messages[0].content"),
+        (line(body=body(stream=True)), "unsupported_value", "body.stream"),
+        (line(body=body(callback_url="https://x.org")), "unsupported_value", "body.callback_url"),
+        (line(body=body(logprobs=True)), "unsupported_parameter", "body.logprobs"),
+        (line(body=body(model="gpt-none")), "model_not_found", "body.model"),
+    ],
+)
+def test_a_bad_line_is_named(sent: Any, code: str, param: str | None) -> None:
+    """What is wrong is told by OpenAI's code, the line's number, and the path in the line."""
+    raw = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
+    good = json.dumps(line("good")).encode()
+    assert faults(good + b"\n\n" + raw + b"\n") == [(3, code, param)]
+
+
+def test_faults_of_the_whole_file() -> None:
+    """An id used twice, a second model, no request at all, and too many."""
+    one, two = json.dumps(line("1")).encode(), json.dumps(line("2")).encode()
+    other = json.dumps(line("3", body=body(model="opus"))).encode()
+    assert faults(one + b"\n" + one) == [(2, "duplicate_custom_id", "custom_id")]
+    assert faults(one + b"\n" + other) == [(2, "model_mismatch", "body.model")]
+    assert faults(b" \n\n") == [(None, "empty_file", None)]
+    assert faults(one + b"\n" + two, max_batch_lines=1) == [(None, "too_many_tasks", None)]
+    assert faults(one + b"\n" + two, max_batch_lines=2) == []
+
+
+def test_a_line_beyond_the_limit_is_named_and_not_read() -> None:
+    """A line of any length costs no more memory than the limit, and the next one is found."""
+    data = b'"' + b"x" * 5000 + b'"\n' + json.dumps(line()).encode()
+    assert faults(data, max_body_bytes=1000) == [(1, "line_too_large", None)]
+
+
+def test_lines_end_at_line_feeds_only() -> None:
+    """Other line breaks occur in strings; a mark of byte order and carriage returns of Windows do no harm."""
+    sent = line("\u2028\u0085\x0b a")
+    data = b"\xef\xbb\xbf" + json.dumps(sent, ensure_ascii=False).encode() + b"\r\n"
+    ((place, raw),) = split(io.BytesIO(data), 10_000)
+    assert (place.number, place.offset, place.length) == (1, 3, len(data) - 3)
+    assert parse(raw, CHAT_COMPLETIONS).custom_id == sent["custom_id"]
+
+
+def test_the_index_finds_each_line_again(tmp_path: Path) -> None:
+    """Done in slices, validation leaves an index by which any line is read; blank ones have no number."""
+    sent = [line(str(n)) for n in range(300)]
+    (tmp_path / "input").write_text("\n\n".join(json.dumps(one) for one in sent))
+    validation = Validation(tmp_path, CHAT_COMPLETIONS, Settings())
+    slices = 1
+    while not validation.step(0.0):
+        slices += 1
+    assert (validation.total, validation.faults, validation.model) == (300, 0, "haiku")
+    assert slices > 100
+    reader = LineReader(tmp_path / "input", tmp_path / "lines")
+    assert [json.loads(raw) for _, raw in reader.read([299, 0, 7])] == [sent[299], sent[0], sent[7]]
+
+
+def test_all_faults_are_kept(tmp_path: Path) -> None:
+    """The faults are read back as `errors.data` has them, as many as are asked for."""
+    (tmp_path / "input").write_bytes(b"x\n" * 20)
+    validation = Validation(tmp_path, CHAT_COMPLETIONS, Settings())
+    assert validation.step(60)
+    assert validation.faults == 20
+    found = read_faults(tmp_path, 20)
+    assert [one["line"] for one in found] == list(range(1, 21))
+    assert set(found[0]) == {"code", "line", "message", "param"}
+    assert len(read_faults(tmp_path, 3)) == 3
