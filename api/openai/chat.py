@@ -114,9 +114,7 @@ def _accept(here: Services) -> _Accepted:
     del body
     record = _join_earlier_try(here, place, seconds)
     if record is None:
-        record = _submit(here, chat, claude_model, seconds)
-        # An async job has a waiter that never leaves: no client that joins it can abandon it.
-        here.waiters.arrive(place, record.id, max(seconds, record.deadline_at - time.time()))
+        record = _submit(here, chat, claude_model, seconds, place)
     return _Accepted(record, seconds, is_async, streams, chat.include_usage)
 
 
@@ -135,7 +133,7 @@ def _parse(body: bytes, settings: Settings) -> tuple[ChatRequest, str]:
     return chat, claude_model
 
 
-def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float) -> JobRecord:
+def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float, place: str) -> JobRecord:
     now = time.time()
     record = JobRecord(
         id=ids.new_completion_id(),
@@ -151,7 +149,17 @@ def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float
         metadata=chat.metadata or {},
     )
     payload: dict[str, Any] = chat.to_payload(claude_model)
-    return here.jobs.submit(record, payload, idempotency_key=_idempotency_key()).record
+    # An async job has a waiter that never leaves: no client that joins it can abandon it.
+    submission = here.jobs.submit(
+        record,
+        payload,
+        idempotency_key=_idempotency_key(),
+        beside=lambda pipe: here.waiters.arrive(place, record.id, seconds, pipeline=pipe),
+    )
+    if not submission.is_new:
+        left = submission.record.deadline_at - time.time()
+        here.waiters.arrive(place, submission.record.id, max(seconds, left))
+    return submission.record
 
 
 def _join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | None:

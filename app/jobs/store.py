@@ -25,9 +25,10 @@ from app.jobs.record import (
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from redis import Redis
+    from redis.client import Pipeline
 
     from app.errors import ErrorReply
     from app.settings import Settings
@@ -48,17 +49,38 @@ class Jobs:
         self._connection = connection
         self._settings = settings
 
-    def submit(self, record: JobRecord, request: dict[str, Any], *, idempotency_key: str | None = None) -> Submission:
-        """Enqueue a job. Raises `ErrorReply`: 429 when the queue is full, 409 for a key that was used for another body."""
+    def submit(
+        self,
+        record: JobRecord,
+        request: dict[str, Any],
+        *,
+        idempotency_key: str | None = None,
+        beside: Callable[[Pipeline], None] | None = None,
+    ) -> Submission:
+        """Enqueue a job. Raises `ErrorReply`: 429 when the queue is full, 409 for a key that was used for another body.
+
+        `beside` puts further commands into the same step, when the job is a new one.
+        """
         payload = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
-        ttl = self._settings.result_ttl_seconds
         if idempotency_key is None:
             self._check_room()
-            transitions.submit(self._connection, record, payload, ttl_seconds=ttl)
+            pipe = self._connection.pipeline()
+            self._enqueue(pipe, record, payload, beside)
+            pipe.execute()
             return Submission(record, is_new=True)
-        return self._submit_once(record, payload, idempotency_key)
+        return self._submit_once(record, payload, idempotency_key, beside)
 
-    def _submit_once(self, record: JobRecord, payload: str, idempotency_key: str) -> Submission:
+    def _enqueue(
+        self, pipe: Pipeline, record: JobRecord, payload: str, beside: Callable[[Pipeline], None] | None
+    ) -> None:
+        ttl = self._settings.result_ttl_seconds
+        transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
+        if beside is not None:
+            beside(pipe)
+
+    def _submit_once(
+        self, record: JobRecord, payload: str, idempotency_key: str, beside: Callable[[Pipeline], None] | None
+    ) -> Submission:
         name = f"nightshift:idempotency:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
         fingerprint = hashlib.sha256(payload.encode()).hexdigest()
         ttl = self._settings.result_ttl_seconds
@@ -79,7 +101,7 @@ class Jobs:
             pipe.hset(name, mapping={"job": record.id, "fingerprint": fingerprint})
             # The key must not end before its job can: a job that still waits would be run twice.
             pipe.expire(name, int(ttl + max(0.0, record.deadline_at - time.time())))
-            transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
+            self._enqueue(pipe, record, payload, beside)
             return Submission(record, is_new=True)
 
         return transaction(self._connection, name, change)

@@ -13,6 +13,7 @@ from app.jobs.record import ABANDONED
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.client import Pipeline
 
 
 def place_of(api_key: str, body: bytes) -> str:
@@ -32,14 +33,15 @@ class Waiters:
         found: Any = self._connection.get(place)
         return None if found is None else found.decode()
 
-    def arrive(self, place: str, job_id: str, ttl_seconds: float) -> None:
-        """One more waits; the job is not abandoned (any more)."""
-        pipe = self._connection.pipeline()
+    def arrive(self, place: str, job_id: str, ttl_seconds: float, *, pipeline: Pipeline | None = None) -> None:
+        """One more waits; the job is not abandoned (any more). With a pipeline, the commands are only put there."""
+        pipe = self._connection.pipeline() if pipeline is None else pipeline
         pipe.set(place, job_id, ex=max(1, int(ttl_seconds)))
         pipe.incr(self._count(job_id))
         pipe.expire(self._count(job_id), max(1, int(ttl_seconds)) + 60)
         pipe.zrem(ABANDONED, job_id)
-        pipe.execute()
+        if pipeline is None:
+            pipe.execute()
 
     def leave(self, job_id: str, *, abandon_at: float | None = None) -> None:
         """One less waits. With `abandon_at` (seconds since the epoch) it hung up: was it the last, the job ends then."""

@@ -7,14 +7,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from api.services import EXTENSION
 from app import errors
 from app.gate import Cause, Gate
 from app.jobs.record import DONE, Status
 from app.jobs.recovery import Maintenance
-from app.jobs.store import Jobs
+from app.jobs.store import Jobs, Submission
 from app.settings import Settings
 from tests.integration.api.running import api, chat_body, receive, send
 from tests.redis_server import wait_until
@@ -245,8 +245,6 @@ def test_outcome_between_submit_and_register(
     make_client: MakeClient, connection: Redis, hands: Hands
 ) -> None:
     """An outcome that is published before the waiter registers is found: no wake-up is lost."""
-    from app.jobs.waiters import Waiters
-
     client = make_client()
     # The listener must be there already: it looks around when it subscribes, which would hide a lost wake-up.
     listener = client.application.extensions[EXTENSION].waiting.listener
@@ -257,24 +255,25 @@ def test_outcome_between_submit_and_register(
         return bool(event.wait(0.05))
 
     wait_until(hears, "the listener's hearing")
-    real = Waiters.arrive
+    real = Jobs.submit
     done = threading.Event()
 
-    def slow(self: Waiters, place: str, job_id: str, ttl_seconds: float) -> None:
-        real(self, place, job_id, ttl_seconds)
+    def slow(self: Jobs, *args: Any, **options: Any) -> Submission:
+        made = real(self, *args, **options)
         lease, record = hands.take()
         told = listener.register(record.id)
         hands.answer(lease)
         assert told.wait(5)  # the one wake-up there is has been spent
         listener.forget(record.id, told)
         done.set()
+        return made
 
-    Waiters.arrive = slow  # type: ignore[method-assign]
+    Jobs.submit = slow  # type: ignore[method-assign]
     try:
         began = time.monotonic()
         response = client.post(PATH, json=chat_body(), headers={"X-Request-Timeout": "3"})
     finally:
-        Waiters.arrive = real  # type: ignore[method-assign]
+        Jobs.submit = real  # type: ignore[method-assign]
     assert done.is_set()
     assert response.status_code == 200
     assert time.monotonic() - began < 1
