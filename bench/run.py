@@ -115,9 +115,12 @@ def _gateway_rate(there: _Competitors, rate: Rate, seconds: float) -> None:
     times = there.gateway.ask_for(CLIENTS, seconds)
     rate.add_cpu(len(times), meter.spent())
     # Between the first answer of each worker and the last one before the clients stop, all workers are busy.
-    busy = [at for at in times if at <= seconds][there.gateway.workers - 1 :]
-    if len(busy) > 1:
-        rate.add(len(busy) - 1, busy[-1] - busy[0])
+    workers = there.gateway.workers
+    busy = [at for at in times if at <= seconds][workers - 1 :]
+    # Whole rounds of all workers: they tend to answer at the same moment, and a part of a round would count too little.
+    count = (len(busy) - 1) // workers * workers
+    if count > 0:
+        rate.add(count, busy[count] - busy[0])
 
 
 def _bare_rate(children: list[BareChild], rate: Rate, seconds: float) -> None:
