@@ -33,5 +33,5 @@ class Sizes:
     warm_up_turns: int = 30
 
 
-QUICK = Sizes(rounds=2, latency_blocks=4, fresh_turns=4, fresh_parallel_turns=8, seconds=3.0)
+QUICK = Sizes(rounds=2, latency_blocks=3, fresh_turns=4, fresh_parallel_turns=8, seconds=2.5)
 FULL = Sizes(rounds=6, latency_blocks=8, fresh_turns=5, fresh_parallel_turns=16, seconds=6.0)
