@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from simulator.process import RunningSimulator, running_simulator
-from workers.claude import cli, transcript
+from workers.claude import cli
 from workers.claude.environment import SWITCHES, Surroundings
 from workers.claude.profile import Profile
 
@@ -48,7 +48,6 @@ class Claude:
             Surroundings(variables, is_bare),
             program=cli.bundled_cli(),
             cwd=folder,
-            resume=keywords.get("resume"),
             on_stderr=self.stderr.append,
             on_stream=self._on_stream,
         )
@@ -327,23 +326,52 @@ def test_bare_takes_no_subscription(start: Callable[..., Claude], simulator: Run
     assert bodies(simulator) == []
 
 
-def test_a_resumed_transcript_keeps_roles(
-    start: Callable[..., Claude], simulator: RunningSimulator, tmp_path: Path
+@pytest.mark.parametrize("keywords", [{}, {"is_bare": False, "login": {"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"}}])
+def test_messages_and_tools_are_merged_too(
+    start: Callable[..., Claude], simulator: RunningSimulator, keywords: dict[str, Any]
 ) -> None:
-    """The session file's format is internal to the CLI; this is what it has to give."""
-    history = (
+    """A conversation and its tools go into the request as they are, with any login, and leave nothing behind."""
+    messages = [
         {"role": "user", "content": "question"},
-        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": 1}}]},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "mcp__client__f", "input": {"a": 1}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "two"}]},
-        {"role": "assistant", "content": "It is two."},
-    )
-    variables = {"CLAUDE_CONFIG_DIR": str(tmp_path)}
-    path = transcript.write(history, variables, tmp_path, cli.session_folder(tmp_path), MODEL)
-    start(resume=path.stem).turn("next")
-    sent = bodies(simulator)[-1]["messages"]
-    assert [m["role"] for m in sent] == ["user", "assistant", "user", "assistant", "user"], "roles are lost"
-    assert sent[1]["content"][0]["type"] == "tool_use"
-    assert sent[2]["content"][0]["type"] == "tool_result"
+    ]
+    tools = [{"name": "mcp__client__f", "input_schema": {"type": "object", "properties": {"a": {"prefixItems": []}}}}]
+    one = start(**keywords)
+    one.run(one.client.set_body(json.dumps({"messages": messages, "tools": tools}), 3.0))
+    one.turn("stand-in")
+    one.rewind()
+    body = bodies(simulator)[-1]
+    assert body["messages"] == messages, "CLAUDE_CODE_EXTRA_BODY no longer replaces the messages"
+    assert body["tools"] == tools, "CLAUDE_CODE_EXTRA_BODY no longer replaces the tools"
+    one.run(one.client.set_body("{}", 3.0))
+    one.turn("next")
+    assert "question" not in str(bodies(simulator)[-1]), "a conversation stays behind"
+
+
+def test_a_call_is_asked_about_before_the_answer_is_whole(
+    start: Callable[..., Claude], simulator: RunningSimulator
+) -> None:
+    """Why the refusal of a call waits. The answer's other calls come all the same, and nothing is run."""
+    calls = [{"name": name, "input": {"a": "word " * 10}} for name in ("f", "g")]
+    simulator.control.add_rule({"tool_calls": calls}, tokens_per_second=40)
+    functions = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in ("f", "g")]
+    one = start(Profile(model=MODEL, tools=json.dumps(functions)))
+    result = one.turn("hello")[-1]
+    blocks = [e["content_block"] for e, _ in one.events if e["type"] == "content_block_start"]
+    assert [b["name"] for b in blocks] == ["mcp__client__f", "mcp__client__g"]
+    assert one.events[-1][0]["type"] == "message_stop", "the answer was broken off"
+    assert result.subtype == "error_during_execution", "a refused call ends otherwise now"
+    assert len(bodies(simulator)) == 1
+
+
+def test_prose_in_place_of_a_value_is_asked_about_again(
+    start: Callable[..., Claude], simulator: RunningSimulator
+) -> None:
+    """Why such a turn is cut. Should this fail, the CLI leaves the model alone, and the cut can go."""
+    simulator.control.add_rule({"text": "prose"})
+    start(Profile(model=MODEL, schema='{"type": "object"}')).turn("hello")
+    assert len(bodies(simulator)) > 1
 
 
 def test_a_killed_process_ends_its_messages(start: Callable[..., Claude]) -> None:

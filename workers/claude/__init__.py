@@ -4,14 +4,17 @@
 ...     print(claude.ask("Say hello").text)
 """
 
-from workers.claude.answer import Answer, TextDelta, ToolCall
+from workers.claude.answer import Answer, TextDelta, ToolCall, add_usage
 from workers.claude.failures import FailureKind, TurnFailed
 from workers.claude.invoker import ClaudeInvoker
 from workers.claude.private_dir import end_leftovers
 from workers.claude.profile import Profile, Prompt
 from workers.claude.status import InvokerStatus, Restart
+from workers.claude.turn import SCHEMA_TOOL, TOOL_PREFIX
 
 __all__ = [
+    "SCHEMA_TOOL",
+    "TOOL_PREFIX",
     "Answer",
     "ClaudeInvoker",
     "FailureKind",
@@ -22,5 +25,6 @@ __all__ = [
     "TextDelta",
     "ToolCall",
     "TurnFailed",
+    "add_usage",
     "end_leftovers",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ class ToolCall:
     id: str
     name: str
     input: Any
+    #: the input as JSON text, letter for letter as it came; not to its end when the answer was cut
+    arguments: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Answer:
     cost_usd: float | None
     #: the value that fits `Profile.schema`; None without a schema, or when the model gave none
     structured: Any = None
+    #: the same as JSON text, letter for letter as it came, not to its end when the answer was cut; and the call's id
+    structured_text: str = ""
+    structured_id: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     #: from handing over the prompt to the first text, seconds; None when there was no text
     first_token_seconds: float | None = None
@@ -49,3 +55,21 @@ class Answer:
     thinking: str = ""
     #: the stop sequence that ended the answer, when `stop_reason` is `stop_sequence`
     stop_sequence: str | None = None
+
+
+def add_usage(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    """Two usages as one: numbers are added, objects merged, anything else taken from the later."""
+    total = dict(one)
+    for key, value in two.items():
+        before = total.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            total[key] = add_usage(before, value)
+        elif _is_number(value) and _is_number(before):
+            total[key] = before + value
+        else:
+            total[key] = value
+    return total
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

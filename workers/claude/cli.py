@@ -6,6 +6,7 @@ transport as a base class, control requests by name, and the `systemPrompt` and 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,6 @@ __all__ = [
     "SystemMessage",
     "bundled_cli",
     "sdk_version",
-    "session_folder",
     "text_of",
 ]
 
@@ -60,11 +60,6 @@ def sdk_version() -> str:
     return claude_agent_sdk.__version__
 
 
-def session_folder(cwd: Path) -> str:
-    """The CLI's name for a working directory among its sessions."""
-    return claude_agent_sdk.project_key_for_directory(cwd)
-
-
 def text_of(message: AssistantMessage) -> str:
     """The text of an assistant message."""
     return "".join(block.text for block in message.content if isinstance(block, TextBlock))
@@ -80,29 +75,48 @@ class ClaudeClient:
         *,
         program: Path,
         cwd: Path,
-        resume: str | None,
         on_stderr: Callable[[str], None],
         on_stream: Callable[[dict[str, Any], str | None], None],
     ) -> None:
         """`on_stream` gets the API's events, each with the user message it belongs to; `messages` has all the rest."""
-        options = _options(profile, surroundings, program=program, cwd=cwd, resume=resume, on_stderr=on_stderr)
+        options = _options(profile, surroundings, program=program, cwd=cwd, on_stderr=on_stderr)
         first_words: dict[str, Any] = {}
         if profile.system:
             first_words["systemPrompt"] = profile.system
         if profile.schema:
             first_words["jsonSchema"] = json.loads(profile.schema)
+        self._on_stream = on_stream
+        #: set while no message of the API is under way
+        self._message_is_whole = asyncio.Event()
         if profile.tools:
             options = replace(
                 options,
                 mcp_servers={"client": _server(json.loads(profile.tools))},
-                can_use_tool=_refuse,
+                can_use_tool=self._refuse,
                 permission_mode="default",
             )
             # The client adds this to its own copy, which a transport made by hand never sees.
             launched = replace(options, can_use_tool=None, permission_prompt_tool_name="stdio")
         else:
             launched = options
-        self._client = ClaudeSDKClient(options, transport=_Transport(launched, first_words, on_stream))
+        self._client = ClaudeSDKClient(options, transport=_Transport(launched, first_words, self._take_stream))
+
+    def _take_stream(self, event: dict[str, Any], uuid: str | None) -> None:
+        if event["type"] == "message_start":
+            self._message_is_whole.clear()
+        elif event["type"] in ("message_stop", "error"):
+            self._message_is_whole.set()
+        self._on_stream(event, uuid)
+
+    async def _refuse(
+        self, _name: str, _input: dict[str, Any], _context: ToolPermissionContext
+    ) -> PermissionResultDeny:
+        """End the turn at the first call of a caller's function: the caller runs it, never this host.
+
+        The CLI asks as soon as it has read that call, and an answer may have more of them: they are waited for.
+        """
+        await self._message_is_whole.wait()
+        return PermissionResultDeny(message="The caller runs this function.", interrupt=True)
 
     async def connect(self) -> dict[str, Any]:
         """Start the process; return what it says of itself: `pid`, `claude_code_version`, ..."""
@@ -202,14 +216,11 @@ def _options(
     *,
     program: Path,
     cwd: Path,
-    resume: str | None,
     on_stderr: Callable[[str], None],
 ) -> ClaudeAgentOptions:
-    flags: dict[str, str | None] = {}
+    flags: dict[str, str | None] = {"no-session-persistence": None}
     if surroundings.is_bare:
         flags["bare"] = None
-    if resume is None:
-        flags["no-session-persistence"] = None
     thinking: ThinkingConfig = {"type": "disabled"}
     if profile.thinking_tokens:
         thinking = {"type": "enabled", "budget_tokens": profile.thinking_tokens}
@@ -223,17 +234,11 @@ def _options(
         env=surroundings.variables,
         cwd=cwd,
         cli_path=program,
-        resume=resume,
         extra_args=flags,
         include_partial_messages=True,
         max_buffer_size=MAX_LINE_BYTES,
         stderr=on_stderr,
     )
-
-
-async def _refuse(_name: str, _input: dict[str, Any], _context: ToolPermissionContext) -> PermissionResultDeny:
-    """End the turn at the first call of a caller's function: the caller runs it, never this host."""
-    return PermissionResultDeny(message="The caller runs this function.", interrupt=True)
 
 
 def _server(functions: list[dict[str, Any]]) -> Any:

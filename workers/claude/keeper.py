@@ -109,17 +109,18 @@ class Keeper:
         login = login_in_use(self._settings)
         is_bare = _is_bare(login)
         try:
-            process = await self._ready(prompt, profile.at_launch(is_bare=is_bare), login, deadline)
+            process = await self._ready(profile.at_launch(is_bare=is_bare), login, deadline)
             self._busy = process
             self._turns += 1
             self._set("busy")
             try:
                 if self._interrupted.is_set():
                     raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
-                return await process.ask(prompt, profile.body(is_bare=is_bare), deadline, on_text)
+                body = prompt.in_body(profile.body(is_bare=is_bare))
+                return await process.ask(prompt, body, deadline, on_text)
             finally:
                 self._busy = None
-                self._wiping = self._spawn(self._after_turn(process, has_history=bool(prompt.history)))
+                self._wiping = self._spawn(self._after_turn(process))
         except TurnFailed:
             self._errors += 1
             raise
@@ -165,17 +166,10 @@ class Keeper:
             login=login.kind if login else None,
         )
 
-    async def _ready(self, prompt: Prompt, profile: Profile, login: Login | None, deadline: float) -> ClaudeProcess:
+    async def _ready(self, profile: Profile, login: Login | None, deadline: float) -> ClaudeProcess:
         """A process that is empty and of this profile and login. Raises `TurnFailed`."""
         if self._wiping is not None:
             await self._first(self._wiping, deadline)
-        if prompt.history:
-            launch = self._starting(self._start(profile, prompt))
-            try:
-                return await self._first(launch, deadline)
-            finally:
-                if not launch.done():
-                    self._spawn(self._abandon(launch))
         found = self._warm.get(profile)
         if found is not None and found.is_usable and found.login == login:
             self._warm[profile] = self._warm.pop(profile)
@@ -209,7 +203,7 @@ class Keeper:
         return launch
 
     async def _launch_warm(self, profile: Profile) -> ClaudeProcess:
-        process = await self._start(profile, None)
+        process = await self._start(profile)
         if profile != self._profile and len(self._warm) >= WARM_PROCESSES:
             # Overtaken by a request with another profile.
             self._retire(process)
@@ -227,9 +221,8 @@ class Keeper:
         self._settle()
         return process
 
-    async def _start(self, profile: Profile, prompt: Prompt | None) -> ClaudeProcess:
-        history = prompt.history if prompt else ()
-        process = ClaudeProcess(self._settings, login_in_use(self._settings), profile, self._work_dir, history)
+    async def _start(self, profile: Profile) -> ClaudeProcess:
+        process = ClaudeProcess(self._settings, login_in_use(self._settings), profile, self._work_dir)
         self._alive.add(process)
         try:
             await process.start()
@@ -258,18 +251,18 @@ class Keeper:
         with suppress(TurnFailed):
             await asyncio.shield(self._launch(profile))
 
-    async def _after_turn(self, process: ClaudeProcess, *, has_history: bool) -> None:
+    async def _after_turn(self, process: ClaudeProcess) -> None:
         """Make ready for the next turn. The answer has been handed over already."""
         try:
-            await self._make_ready(process, has_history=has_history)
+            await self._make_ready(process)
         except Exception:
             logger.exception("A process that could not be made ready is replaced")
             process.kill("reset_failed")
             self._replace(process, "reset_failed")
 
-    async def _make_ready(self, process: ClaudeProcess, *, has_history: bool) -> None:
+    async def _make_ready(self, process: ClaudeProcess) -> None:
         is_current = self._warm.get(process.profile) is process
-        if has_history or not is_current:
+        if not is_current:
             self._retire(process)
         elif self._settings.isolation == "process":
             del self._warm[process.profile]
@@ -376,11 +369,6 @@ class Keeper:
         self._starts.add(task)
         task.add_done_callback(self._starts.discard)
         return task
-
-    async def _abandon(self, launch: asyncio.Task[ClaudeProcess]) -> None:
-        """Nobody waits for this process any more."""
-        with suppress(TurnFailed):
-            self._retire(await asyncio.shield(launch))
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

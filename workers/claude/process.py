@@ -14,21 +14,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from workers.claude import cli, transcript
+from workers.claude import cli
 from workers.claude.environment import SDK_VARIABLES, surroundings
 from workers.claude.failures import FailureKind, TurnFailed, UsageLimit
 from workers.claude.memory import tree_rss_mb
 from workers.claude.private_dir import PrivateDir, kill_group
-from workers.claude.turn import SYNTHETIC_MODEL, Turn, TurnResult
+from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from app.login import Login
     from app.settings import Settings
     from workers.claude.answer import Answer, TextDelta
-    from workers.claude.profile import Json, Profile, Prompt
+    from workers.claude.profile import Profile, Prompt
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,6 @@ LEAVE_SECONDS = 3.0
 #: Lines of the CLI's standard error that are kept for messages.
 STDERR_LINES = 20
 
-#: The tool by which a structured answer comes.
-SCHEMA_TOOL = "StructuredOutput"
 #: Defect of a process whose profile has a schema that the CLI does not take.
 SCHEMA_REFUSED = "schema_refused"
 
@@ -62,7 +60,7 @@ class ClaudeProcess:
     """A running CLI. `start()`, then `ask()` and `reset()` in turn, then `close()`."""
 
     def __init__(
-        self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path, history: Sequence[Json] = ()
+        self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path
     ) -> None:
         self.profile = profile
         self.turns = 0
@@ -76,7 +74,6 @@ class ClaudeProcess:
         self.login = login
         self._settings = settings
         self._work_dir = work_dir
-        self._history = history
         self._turn: Turn | None = None
         self._last_uuid: str | None = None
         #: nothing of any turn is in the conversation
@@ -92,7 +89,6 @@ class ClaudeProcess:
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._client: cli.ClaudeClient | None = None
         self._dir: PrivateDir | None = None
-        self._transcript: Path | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -105,19 +101,12 @@ class ClaudeProcess:
         """Launch and connect. Raises `TurnFailed` (`unavailable`)."""
         self._dir = await asyncio.to_thread(PrivateDir, self._work_dir)
         around = surroundings(self._settings, self.login, self.profile, self._dir.path)
-        resume = None
-        if self._history:
-            cwd = self._dir.cwd
-            folder = cli.session_folder(cwd)
-            self._transcript = transcript.write(self._history, around.variables, cwd, folder, self.profile.model)
-            resume = self._transcript.stem
         program = self._dir.write_launcher(cli.bundled_cli(), [*around.variables, *SDK_VARIABLES])
         self._client = cli.ClaudeClient(
             self.profile,
             around,
             program=program,
             cwd=self._dir.cwd,
-            resume=resume,
             on_stderr=self._stderr.append,
             on_stream=self._on_stream,
         )
@@ -190,7 +179,7 @@ class ClaudeProcess:
         """Wipe the conversation; True only when the CLI's own word proves that it is empty."""
         if self._is_clean:
             return self.is_usable
-        if not self.is_usable or self._history:
+        if not self.is_usable:
             return False
         self._is_clean = await self._rewind()
         if not self._is_clean:
@@ -228,11 +217,6 @@ class ClaudeProcess:
             self._reader.cancel()
             with suppress(asyncio.CancelledError):
                 await self._reader
-        if self._transcript is not None:
-            # With the user's own login it lies among his sessions.
-            self._transcript.unlink(missing_ok=True)
-            with suppress(OSError):
-                self._transcript.parent.rmdir()
         if self._dir is not None:
             await asyncio.to_thread(self._dir.remove)
 

@@ -50,17 +50,36 @@ class Profile:
         return json.dumps(body)
 
 
+#: The user's message that the CLI is given in place of a conversation; the model never sees it.
+STAND_IN = "The conversation."
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One turn: the final user message, and what was said before it.
 
-    `content` is a text or content blocks. `history` holds whole messages with their roles; a prompt with one is
-    answered by a process of its own, because a running process takes user messages only.
+    `content` is a text or content blocks. `history` holds whole messages with their roles. A running process takes user
+    messages only, so a conversation with a history goes into the API's request as it is, by way of its body.
     """
 
     content: str | tuple[Json, ...]
     history: tuple[Json, ...] = ()
 
     def wire_content(self) -> str | list[Json]:
-        """The content as the Messages API spells it."""
+        """What the process is given as the user's message."""
+        if self.history:
+            return STAND_IN
         return self.content if isinstance(self.content, str) else list(self.content)
+
+    def in_body(self, body: str) -> str:
+        """`body` (`Profile.body`) with the conversation in it, where there is a history."""
+        if not self.history:
+            return body
+        blocks: list[Json] = (
+            [{"type": "text", "text": self.content}] if isinstance(self.content, str) else [*self.content]
+        )
+        if blocks:
+            # As the CLI marks what it sends itself: up to here it is the beginning of the next request, too.
+            blocks[-1] = {**blocks[-1], "cache_control": {"type": "ephemeral"}}
+        messages = [*self.history, {"role": "user", "content": blocks}]
+        return json.dumps({**json.loads(body), "messages": messages})

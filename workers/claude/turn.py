@@ -9,15 +9,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workers.claude.answer import Answer, TextDelta, ToolCall
+from workers.claude.answer import Answer, TextDelta, ToolCall, add_usage
 from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 #: Stop reasons at which the CLI would ask the model again, unasked.
 CONTINUED_REASONS = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+#: What the CLI puts before the names of the caller's functions: `mcp__<server>__`.
+TOOL_PREFIX = "mcp__client__"
+#: The CLI's own tool, by which a structured answer comes.
+SCHEMA_TOOL = "StructuredOutput"
 #: Model of the messages that the CLI writes itself.
 SYNTHETIC_MODEL = "<synthetic>"
 
@@ -65,6 +71,7 @@ class Turn:
         self._on_text = on_text
         self._may_call_again = may_call_again
         self._messages: list[_Message] = []
+        self._is_empty = False
         self._error: str | None = None
         self._error_text = ""
         self._first_text: float | None = None
@@ -119,14 +126,17 @@ class Turn:
             return
         has_tool = any(block["type"] == "tool_use" for block in message.blocks.values())
         # After a tool call an empty message is how a structured answer ends.
-        is_empty = not message.text().strip() and not has_tool and len(self._messages) == 1
-        self.is_cut = message.stop_reason in CONTINUED_REASONS or is_empty
+        is_first = len(self._messages) == 1
+        self._is_empty = is_first and not has_tool and not message.text().strip()
+        # Where a value is wanted, the CLI asks again for it after any answer that is none.
+        is_nagged = is_first and self._may_call_again and message.stop_reason != "tool_use"
+        self.is_cut = message.stop_reason in CONTINUED_REASONS or self._is_empty or is_nagged
 
     def usage(self) -> dict[str, Any]:
         """What the API reported; the numbers of several messages are added up."""
         total: dict[str, Any] = {}
         for message in self._messages:
-            total = _added(total, message.usage) if total else dict(message.usage)
+            total = add_usage(total, message.usage) if total else dict(message.usage)
         return total
 
     def answer(self, cost_usd: float | None) -> Answer:
@@ -137,9 +147,10 @@ class Turn:
         if message.stop_reason is None:
             raise self.failed(FailureKind.SERVER, "Claude's answer ended before its end.")
         structured = self.result.structured if self.result else None
-        if message.stop_reason == "end_turn" and self.is_cut and structured is None:
+        if message.stop_reason == "end_turn" and self._is_empty and structured is None:
             raise self.failed(FailureKind.SERVER, "Claude's answer is empty.")
         calls = _tool_calls(message)
+        value = self._value_block()
         reason = message.stop_reason
         if reason == "tool_use" and not calls:
             # The tool was the CLI's own, by which a structured answer comes.
@@ -151,6 +162,8 @@ class Turn:
             usage=self.usage(),
             cost_usd=cost_usd,
             structured=structured,
+            structured_text=str(value.get("input_json", "")),
+            structured_id=str(value.get("id", "")),
             tool_calls=calls,
             first_token_seconds=self._first_text and self._first_text - self.started,
             duration_seconds=time.monotonic() - self.started,
@@ -175,6 +188,11 @@ class Turn:
         """A failure of this turn, with what it used so far."""
         return TurnFailed(kind, message, usage=self.usage() or None)
 
+    def _value_block(self) -> dict[str, Any]:
+        """The block by which the structured answer came last."""
+        blocks = (b for m in reversed(self._messages) for b in m.blocks.values())
+        return next((b for b in blocks if b["type"] == "tool_use" and b.get("name") == SCHEMA_TOOL), {})
+
     def _has_tool_calls(self) -> bool:
         return bool(self._messages) and bool(_tool_calls(self._messages[-1]))
 
@@ -185,12 +203,9 @@ def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
     for _, block in sorted(message.blocks.items()):
         name = str(block.get("name", ""))
         if block["type"] == "tool_use" and name.startswith(TOOL_PREFIX):
-            found.append(ToolCall(str(block["id"]), name.removeprefix(TOOL_PREFIX), _input(block)))
+            short = name.removeprefix(TOOL_PREFIX)
+            found.append(ToolCall(str(block["id"]), short, _input(block), block["input_json"] or "{}"))
     return tuple(found)
-
-
-#: What the CLI puts before the names of the caller's functions: `mcp__<server>__`.
-TOOL_PREFIX = "mcp__client__"
 
 
 def _input(block: Mapping[str, Any]) -> Any:
@@ -201,21 +216,3 @@ def _input(block: Mapping[str, Any]) -> Any:
     except ValueError:
         # Cut in the middle: the caller gets what there is, as OpenAI hands out arguments that may not parse.
         return block["input_json"]
-
-
-def _added(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
-    """Two usages as one: numbers are added, objects merged, anything else taken from the later."""
-    total = dict(one)
-    for key, value in two.items():
-        before = total.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            total[key] = _added(before, value)
-        elif _is_number(value) and _is_number(before):
-            total[key] = before + value
-        else:
-            total[key] = value
-    return total
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
