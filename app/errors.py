@@ -105,6 +105,16 @@ def upstream_failed(message: str, status: int = 502, code: str = "upstream_error
     return ErrorReply(status, message, "server_error", code=code)
 
 
+def structured_output_failed(faults: str) -> ErrorReply:
+    """The model's answer does not fit the schema, nor does its second. 422, which no client tries again by itself."""
+    return ErrorReply(
+        422,
+        f"The model's answer does not fit what was asked for, nor did it after one repair: {faults}.",
+        "server_error",
+        code="structured_output_failed",
+    )
+
+
 def deadline_exceeded(seconds: float) -> ErrorReply:
     """The client's patience ended before there was an answer."""
     return ErrorReply(

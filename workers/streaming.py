@@ -35,9 +35,9 @@ _RETRY_SECONDS = 0.2
 
 
 @contextmanager
-def told(run: Run, request: dict[str, Any]) -> Iterator[Callable[[TextDelta], None] | None]:
+def told(run: Run, *, is_tellable: bool) -> Iterator[Callable[[TextDelta], None] | None]:
     """The `on_event` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
-    if not run.record.streams or not is_tellable(request):
+    if not run.record.streams or not is_tellable:
         yield None
         return
     writer = DeltaWriter(run.connection, run.lease, expires_at=run.record.deadline_at + SPARE_SECONDS)
@@ -45,11 +45,6 @@ def told(run: Run, request: dict[str, Any]) -> Iterator[Callable[[TextDelta], No
         yield writer.put
     finally:
         writer.stop()
-
-
-def is_tellable(request: dict[str, Any]) -> bool:
-    """Whether the text is the answer as it comes. JSON that was asked for is checked whole before anybody sees it."""
-    return bool((request.get("response_format") or {}).get("type", "text") == "text")
 
 
 class DeltaWriter:

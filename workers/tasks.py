@@ -6,8 +6,8 @@ import time
 
 from app import errors
 from app.outcome import Outcome
+from workers import asking, streaming, translate
 from workers import run as runs
-from workers import streaming, translate
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
 from workers.endings import Ending, Publish
@@ -25,12 +25,11 @@ def run_job(job_id: str) -> Ending:
         return Publish(Outcome(error=errors.internal()))
     try:
         call = translate.to_claude(payload)
-        seconds = record.deadline_at - time.time()
-        with streaming.told(run, payload["request"]) as on_event:
-            answer = run.invoker.ask(call.prompt, call.profile, timeout_seconds=seconds, on_event=on_event)
+        with streaming.told(run, is_tellable=call.wanted.is_tellable) as on_event:
+            answer, checked = asking.ask(run, call, on_event)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:
         return ending_of(failure, run)
     run.gate.passed(run.lease.worker)
-    return Publish(translate.to_openai(answer, record))
+    return Publish(translate.to_openai(answer, checked, record))

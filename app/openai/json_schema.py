@@ -48,5 +48,19 @@ def compile_schema(schema: Schema) -> Validator:
     return validator
 
 
+def draft_of(schema: Schema) -> int:
+    """The draft that `compile_schema` reads it by: 4, 6, 7, 2019 or 2020."""
+    return _DRAFTS[type(compile_schema(schema)).__name__]
+
+
+_DRAFTS = {
+    "Draft4Validator": 4,
+    "Draft6Validator": 6,
+    "Draft7Validator": 7,
+    "Draft201909Validator": 2019,
+    "Draft202012Validator": 2020,
+}
+
+
 def _refuse(uri: str) -> Any:
     raise ValueError(f"references to other documents are not followed ({uri[:100]})")

@@ -6,16 +6,31 @@ it is the history. Sources of the formats: OpenAI's chat completions reference, 
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app import errors
 from workers.claude import Profile, Prompt
 from workers.translate.parts import blocks_of, text_of
+from workers.translate.wanted import Wanted, dump, wanted
 
-#: Claude's effort for OpenAI's `reasoning_effort`; the others, and none at all, mean no thinking
-EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+
+@dataclass(frozen=True)
+class Thinking:
+    """How much a model thinks: newer ones by an effort, older ones within a budget of tokens."""
+
+    effort: str
+    tokens: int
+
+
+#: for OpenAI's `reasoning_effort`; the others, and none at all, mean no thinking
+THINKING = {
+    "low": Thinking("low", 2048),
+    "medium": Thinking("medium", 8192),
+    "high": Thinking("high", 16384),
+    "xhigh": Thinking("xhigh", 24576),
+    "max": Thinking("max", 31999),
+}
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,15 @@ class Call:
 
     profile: Profile
     prompt: Prompt
+    #: what its answer has to be
+    wanted: Wanted
+
+    def again(self, words: str) -> Call:
+        """The same request with some words at its end."""
+        content = self.prompt.content
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
+        more = (*blocks, {"type": "text", "text": words})
+        return replace(self, prompt=replace(self.prompt, content=more))
 
 
 def to_claude(payload: dict[str, Any]) -> Call:
@@ -35,17 +59,23 @@ def to_claude(payload: dict[str, Any]) -> Call:
             "The last message must be from the user or a tool: Claude answers it.", param="messages"
         )
     content = turns[-1]["content"]
+    answer = wanted(request)
+    thinking = None if answer.is_forced else THINKING.get(request.get("reasoning_effort", "none"))
     return Call(
         Profile(
             model=payload["claude_model"],
             system=system,
-            effort=EFFORTS.get(request.get("reasoning_effort", "none")),
-            extra_body=json.dumps(_extra_body(request), sort_keys=True, separators=(",", ":")),
+            effort=thinking.effort if thinking else None,
+            thinking_tokens=thinking.tokens if thinking else None,
+            schema=answer.launch_schema,
+            tools=answer.launch_tools,
+            extra_body=dump({**_extra_body(request), **answer.body}),
         ),
         Prompt(
             content=content if isinstance(content, str) else tuple(content),
             history=tuple(turns[:-1]),
         ),
+        answer,
     )
 
 

@@ -9,6 +9,7 @@ from app.outcome import Outcome
 if TYPE_CHECKING:
     from app.jobs.record import JobRecord
     from workers.claude import Answer
+    from workers.translate.checks import Checked
 
 #: OpenAI's word for each of Claude's stop reasons
 FINISH_REASONS = {
@@ -21,14 +22,11 @@ FINISH_REASONS = {
 }
 
 
-def to_openai(answer: Answer, record: JobRecord) -> Outcome:
+def to_openai(answer: Answer, checked: Checked, record: JobRecord) -> Outcome:
     """The chat completion, with the model that answered and the usage as Claude reported them."""
-    refused = answer.stop_reason == "refusal"
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": None if refused else answer.text,
-        "refusal": (answer.text or "The model refused to answer.") if refused else None,
-    }
+    reason = FINISH_REASONS.get(answer.stop_reason, "stop")
+    if reason == "stop" and checked.calls:
+        reason = "tool_calls"
     body = {
         "id": record.id,
         "object": "chat.completion",
@@ -37,8 +35,8 @@ def to_openai(answer: Answer, record: JobRecord) -> Outcome:
         "choices": [
             {
                 "index": 0,
-                "message": message,
-                "finish_reason": FINISH_REASONS.get(answer.stop_reason, "stop"),
+                "message": message_of(answer, checked),
+                "finish_reason": reason,
                 "logprobs": None,
             }
         ],
@@ -48,6 +46,22 @@ def to_openai(answer: Answer, record: JobRecord) -> Outcome:
     if answer.cost_usd is not None:
         headers["x-nightshift-cost-usd"] = f"{answer.cost_usd:.6f}"
     return Outcome(body=body, headers=headers)
+
+
+def message_of(answer: Answer, checked: Checked) -> dict[str, Any]:
+    """The assistant's message."""
+    refused = answer.stop_reason == "refusal"
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if refused else checked.text,
+        "refusal": (answer.text or "The model refused to answer.") if refused else None,
+    }
+    if checked.calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in checked.calls
+        ]
+    return message
 
 
 def usage_of(reported: dict[str, Any]) -> dict[str, Any]:

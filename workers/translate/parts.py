@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from app import errors
+from workers.translate import functions
 
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]+);base64,(?P<data>.*)", re.DOTALL)
 _IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -22,7 +22,8 @@ def text_of(content: str | list[dict[str, Any]] | None) -> str:
 def blocks_of(message: dict[str, Any]) -> str | list[dict[str, Any]]:
     """A user, assistant or tool message's content: a plain string where it is one, so that it stays as it was sent."""
     if message["role"] == "tool":
-        return [{"type": "tool_result", "tool_use_id": message["tool_call_id"], "content": text_of(message["content"])}]
+        result_of = functions.call_id(message["tool_call_id"])
+        return [{"type": "tool_result", "tool_use_id": result_of, "content": text_of(message["content"])}]
     content = message.get("content")
     calls = message.get("tool_calls") or []
     if isinstance(content, str) and not calls:
@@ -30,7 +31,7 @@ def blocks_of(message: dict[str, Any]) -> str | list[dict[str, Any]]:
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
     if isinstance(content, list):
         blocks = [_block(part) for part in content]
-    return blocks + [_tool_use(call) for call in calls]
+    return blocks + [functions.tool_use(call) for call in calls]
 
 
 def _block(part: dict[str, Any]) -> dict[str, Any]:
@@ -63,14 +64,3 @@ def _document(file: dict[str, Any]) -> dict[str, Any]:
         )
     block = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": found["data"]}}
     return block | ({"title": file["filename"]} if file.get("filename") else {})
-
-
-def _tool_use(call: dict[str, Any]) -> dict[str, Any]:
-    function = call["function"]
-    try:
-        arguments = json.loads(function["arguments"] or "{}")
-    except ValueError as error:
-        raise errors.invalid_request(
-            f"The arguments of tool call '{call['id']}' are not JSON: {error}.", param="messages"
-        ) from error
-    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments}

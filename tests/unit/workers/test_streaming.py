@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from workers.streaming import is_tellable
+from workers.translate.wanted import wanted
 
 
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
         ({}, True),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, True),
+        ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]}, False),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}, False),
         ({"response_format": None}, True),
         ({"response_format": {"type": "text"}}, True),
         ({"response_format": {"type": "json_object"}}, False),
@@ -20,5 +23,5 @@ from workers.streaming import is_tellable
     ],
 )
 def test_json_is_not_told_before_it_is_checked(request_: dict[str, Any], expected: bool) -> None:
-    """Prose is told as it comes, JSON that was asked for is not."""
-    assert is_tellable(request_) is expected
+    """Prose is told as it comes, what is held against a schema is not."""
+    assert wanted({"messages": [], **request_}).is_tellable is expected

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app.errors import ErrorReply
 from app.jobs.record import JobRecord, Status
 from workers.claude.answer import Answer
-from workers.translate import to_claude, to_openai
+from workers.translate import check, to_claude
+from workers.translate import to_openai as make
+from workers.translate.wanted import Wanted
+
+if TYPE_CHECKING:
+    from app.outcome import Outcome
 
 
 def payload(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def test_a_conversation_keeps_its_roles() -> None:
     """Earlier turns are history with their true roles; neighbours of one role are one turn."""
     call = to_claude(payload(user("1"), {"role": "assistant", "content": "2"}, user("3"), user("4")))
     assert call.prompt.history == ({"role": "user", "content": "1"}, {"role": "assistant", "content": "2"})
-    assert [block["text"] for block in call.prompt.wire_content()] == ["3", "4"]  # type: ignore[index]
+    assert [block["text"] for block in call.prompt.content] == ["3", "4"]  # type: ignore[index]
 
 
 def test_tool_calls_and_results_are_replayed_as_such() -> None:
@@ -53,13 +58,14 @@ def test_tool_calls_and_results_are_replayed_as_such() -> None:
             {"role": "tool", "tool_call_id": "c1", "content": "42"},
         )
     )
-    assert call.prompt.history[1]["content"] == [{"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}]
+    assert call.prompt.history[1]["content"] == [{"type": "tool_use", "id": "c1", "name": "mcp__client__f", "input": {"x": 1}}]
     assert call.prompt.content == ({"type": "tool_result", "tool_use_id": "c1", "content": "42"},)
 
 
-def test_arguments_that_are_no_json_are_the_callers_fault() -> None:
+@pytest.mark.parametrize("arguments", ["{", "5", "[]"])
+def test_arguments_that_are_no_object_are_the_callers_fault(arguments: str) -> None:
     """A tool call whose arguments can't be read is a 400 that says so."""
-    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}}
     with pytest.raises(ErrorReply) as refused:
         to_claude(payload(user(), {"role": "assistant", "tool_calls": [called]}, user()))
     assert refused.value.status == 400
@@ -99,6 +105,37 @@ def test_a_conversation_that_ends_with_the_assistant_is_refused() -> None:
     """There must be something to answer."""
     with pytest.raises(ErrorReply, match="last message"):
         to_claude(payload(user(), {"role": "assistant", "content": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("effort", "expected"), [(None, (None, None)), ("none", (None, None)), ("minimal", (None, None)), ("high", ("high", 16384))]
+)
+def test_reasoning_effort_is_thinking(effort: str | None, expected: tuple[str | None, int | None]) -> None:
+    """An effort turns thinking on, for models that think by effort and for those that think by budget."""
+    profile = to_claude(payload(user(), **({"reasoning_effort": effort} if effort else {}))).profile
+    assert (profile.effort, profile.thinking_tokens) == expected
+
+
+def test_no_thinking_where_a_tool_is_forced() -> None:
+    """The API takes one or the other."""
+    profile = to_claude(payload(user(), reasoning_effort="high", response_format={"type": "json_object"})).profile
+    assert (profile.effort, profile.thinking_tokens) == (None, None)
+
+
+def test_ids_of_other_models_are_made_claudes() -> None:
+    """A call's id may have characters that Claude refuses; call and result still belong together."""
+    called = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": ""}}
+    call = to_claude(
+        payload(user(), {"role": "assistant", "tool_calls": [called]}, {"role": "tool", "tool_call_id": "functions.f:0", "content": ""})
+    )
+    used = call.prompt.history[1]["content"][0]["id"]
+    assert used.startswith("toolu_")
+    assert call.prompt.wire_content() != call.prompt.content
+    assert call.prompt.content[0]["tool_use_id"] == used  # type: ignore[index]
+
+
+def to_openai(answer: Answer, record_: JobRecord) -> Outcome:
+    return make(answer, check(answer, Wanted()), record_)
 
 
 def record() -> JobRecord:

@@ -1,0 +1,43 @@
+"""One question and its checked answer: asked once, and once more when the answer is not what was wanted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app import errors
+from workers import translate
+from workers.claude import add_usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workers.claude import Answer, TextDelta
+    from workers.run import Run
+    from workers.translate import Call, Checked
+
+log = logging.getLogger(__name__)
+
+
+def ask(run: Run, call: Call, on_event: Callable[[TextDelta], None] | None) -> tuple[Answer, Checked]:
+    """The answer, with the usage of all that was asked for it. Raises `TurnFailed`, and `ErrorReply` after two tries."""
+    answer = _turn(run, call, on_event)
+    try:
+        return answer, translate.check(answer, call.wanted)
+    except translate.Mismatch as mismatch:
+        log.info("[REPAIR] job=%s: the answer was not what was wanted", run.record.id)
+        second = _turn(run, call.again(translate.repair_words(mismatch)), None)
+    usage = add_usage(answer.usage, second.usage)
+    costs = [one.cost_usd for one in (answer, second) if one.cost_usd is not None]
+    answer = replace(second, usage=usage, cost_usd=sum(costs) if len(costs) == 2 else None)
+    try:
+        return answer, translate.check(answer, call.wanted)
+    except translate.Mismatch as mismatch:
+        raise errors.structured_output_failed(mismatch.faults) from None
+
+
+def _turn(run: Run, call: Call, on_event: Callable[[TextDelta], None] | None) -> Answer:
+    seconds = run.record.deadline_at - time.time()
+    return run.invoker.ask(call.prompt, call.profile, timeout_seconds=seconds, on_event=on_event)

@@ -1,0 +1,169 @@
+"""Whether an answer is what was wanted, held against the client's own schemas; and the words for a second try."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.openai.json_schema import compile_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.openai.json_schema import Schema
+    from workers.claude import Answer, ToolCall
+    from workers.translate.wanted import Offer, Value, Wanted
+
+#: how many faults are named, and how long each may be, characters
+MAX_FAULTS = 5
+MAX_FAULT = 300
+#: how much of a wrong answer is shown to the model again, characters
+MAX_QUOTED = 20_000
+#: answers that are cut or refused are handed out as they are
+_ENDED_OTHERWISE = frozenset({"max_tokens", "model_context_window_exceeded", "refusal", "stop_sequence"})
+_FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as the client gets it."""
+
+    id: str
+    name: str
+    #: JSON text
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An answer's parts, as they were wanted."""
+
+    text: str | None = None
+    calls: tuple[Call, ...] = ()
+
+
+class Mismatch(Exception):
+    """It is not what was wanted. `faults` says why, for people and for the model; `given` is what came, as text."""
+
+    def __init__(self, faults: str, given: str) -> None:
+        super().__init__(faults)
+        self.faults = faults
+        self.given = given
+
+
+def check(answer: Answer, wanted: Wanted) -> Checked:
+    """The answer in the client's terms. Raises `Mismatch`."""
+    if answer.stop_reason in _ENDED_OTHERWISE:
+        return _as_it_is(answer, wanted)
+    if answer.tool_calls:
+        calls = tuple(_call(call, wanted.offers[call.name]) for call in answer.tool_calls if call.name in wanted.offers)
+        if calls:
+            return Checked(answer.text or None, calls)
+    if wanted.value is not None:
+        return _valued(answer, wanted.value, _value(answer, wanted.value))
+    if wanted.is_forced:
+        raise Mismatch("no function was called, and one has to be", answer.text)
+    return Checked(answer.text)
+
+
+def repair_words(mismatch: Mismatch) -> str:
+    """What is added to the request for the second try."""
+    return (
+        "A first answer to this request was not valid and has been discarded. It was:\n\n"
+        f"{mismatch.given[:MAX_QUOTED]}\n\nWhat was wrong with it: {mismatch.faults}\n\n"
+        "Answer the request again, completely, so that the answer is valid."
+    )
+
+
+def _value(answer: Answer, wanted: Value) -> Any:
+    """The first of the readings of an answer that fits. Models now and then give JSON as text, or forget the wrapper."""
+    faults = ""
+    for reading in _readings(answer, wanted):
+        found = _faults(reading, wanted.schema)
+        if not found:
+            return reading
+        faults = faults or found
+    raise Mismatch(faults or "it is no JSON", answer.structured_text or answer.text)
+
+
+def _readings(answer: Answer, wanted: Value) -> Iterator[Any]:
+    given = answer.structured
+    if given is None:
+        yield from _parsed(answer.text)
+        return
+    value = wanted.shape.value_of(given)
+    yield value
+    if isinstance(value, str):
+        yield from _parsed(value)
+    if wanted.shape.is_wrapped:
+        yield given
+
+
+def _parsed(text: str) -> Iterator[Any]:
+    fenced = _FENCE.fullmatch(text)
+    try:
+        yield json.loads(fenced[1] if fenced else text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _dump(value: Any) -> str:
+    """JSON text. Half a surrogate pair has no UTF-8, so that text stays escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
+
+
+def _valued(answer: Answer, wanted: Value, value: Any) -> Checked:
+    text = _dump(value)
+    if wanted.function is None:
+        return Checked(text)
+    return Checked(None, (Call(_id_of(answer), wanted.function, text),))
+
+
+def _call(call: ToolCall, offer: Offer) -> Call:
+    if not offer.shape.is_wrapped and offer.checked_by is None:
+        return Call(call.id, offer.name, call.arguments)
+    arguments = offer.shape.value_of(call.input)
+    if offer.checked_by is not None and (faults := _faults(arguments, offer.checked_by)):
+        raise Mismatch(f"the arguments of '{offer.name}': {faults}", call.arguments)
+    return Call(call.id, offer.name, _dump(arguments))
+
+
+def _as_it_is(answer: Answer, wanted: Wanted) -> Checked:
+    """A cut answer: what there is of it, which is no JSON that anybody could read to its end."""
+    calls = tuple(
+        Call(call.id, offer.name, offer.shape.text_of(call.arguments))
+        for call in answer.tool_calls
+        if (offer := wanted.offers.get(call.name)) is not None
+    )
+    if wanted.value is None or not answer.structured_text:
+        return Checked(answer.text or ("" if not calls else None), calls)
+    text = wanted.value.shape.text_of(answer.structured_text)
+    if wanted.value.function is None:
+        return Checked(text)
+    return Checked(None, (Call(_id_of(answer), wanted.value.function, text),))
+
+
+def _id_of(answer: Answer) -> str:
+    return answer.structured_id or f"toolu_{answer.message_ids[-1].removeprefix('msg_')}"
+
+
+def _faults(value: Any, schema: Schema) -> str:
+    """What is wrong, in words; empty: nothing."""
+    found = []
+    for error in compile_schema(schema).iter_errors(value):
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
+        found.append(f"at '${place}': {error.message}"[:MAX_FAULT])
+        if len(found) == MAX_FAULTS:
+            break
+    return "; ".join(found)
