@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 GATE = "nightshift:gate"
 PAUSE = "nightshift:gate:pause"
 _PROBE = "nightshift:gate:probe"
-_OVERLOADS = "nightshift:gate:overloads"
+#: overloads since the last answer; an answer's publication deletes it
+OVERLOADS = "nightshift:gate:overloads"
 #: a probe that has not reported for so long has died with its worker, seconds
 PROBE_SECONDS = 120
 #: so many overloads with no answer in between make a wall
@@ -71,6 +72,8 @@ class Gate:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
+        #: whether this worker passed a closed gate: most pass an open one, and need not ask whether they were the probe
+        self._is_probing = False
 
     def read(self) -> Closed | None:
         """The closed gate, or None when it is open. A pause is told before any other cause."""
@@ -89,7 +92,9 @@ class Gate:
             return True
         if not closed.may_be_probed:
             return False
-        return bool(self._connection.set(_PROBE, worker, nx=True, ex=PROBE_SECONDS)) or self._is_probe(worker)
+        taken = self._connection.set(_PROBE, worker, nx=True, ex=PROBE_SECONDS)
+        self._is_probing = bool(taken) or self._is_probe(worker)
+        return self._is_probing
 
     def close(self, cause: Cause, until: float, reason: str, limit: str = "", *, probe_at: float | None = None) -> None:
         """Close it, or say anew why it is closed and until when; `since` stays while the cause does."""
@@ -106,8 +111,8 @@ class Gate:
     def note_overload(self, reason: str) -> bool:
         """Claude was overloaded; after some in a row the gate closes for a while. Whether it is closed now."""
         pipe = self._connection.pipeline()
-        pipe.incr(_OVERLOADS)
-        pipe.expire(_OVERLOADS, OVERLOAD_MEMORY_SECONDS)
+        pipe.incr(OVERLOADS)
+        pipe.expire(OVERLOADS, OVERLOAD_MEMORY_SECONDS)
         count = int(pipe.execute()[0])
         if count < OVERLOADS_FOR_A_WALL:
             return False
@@ -117,17 +122,15 @@ class Gate:
 
     def passed(self, worker: str) -> None:
         """This worker's job got an answer: was it the probe, the gate opens. Others' answers may be from before the closing."""
-        pipe = self._connection.pipeline(transaction=False)
-        pipe.get(_PROBE)
-        pipe.delete(_OVERLOADS)
-        if pipe.execute()[0] == worker.encode():
+        if self._is_probing and self._is_probe(worker):
             self.open()
+        self._is_probing = False
 
     def open(self) -> bool:
         """Open it, whatever the cause but a pause. Whether it was closed."""
         pipe = self._connection.pipeline()
         pipe.delete(GATE)
-        pipe.delete(_PROBE, _OVERLOADS)
+        pipe.delete(_PROBE, OVERLOADS)
         return bool(pipe.execute()[0])
 
     def pause(self, until: float = math.inf, reason: str = "paused by hand") -> None:
@@ -143,7 +146,7 @@ class Gate:
         pipe = self._connection.pipeline()
         pipe.delete(PAUSE)
         pipe.delete(GATE)
-        pipe.delete(_PROBE, _OVERLOADS)
+        pipe.delete(_PROBE, OVERLOADS)
         return any(pipe.execute()[:2])
 
     def end_probe(self, worker: str) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.connection import transaction
+from app.gate import OVERLOADS
 from app.jobs import tickets
 from app.jobs.record import (
     ABANDONED,
@@ -350,6 +351,8 @@ def _finish(
     if record.callback_url:
         ending = "completed" if status is Status.COMPLETED else "failed"
         outbox.add(pipe, Event.new(f"{record.kind}.{ending}", {"id": record.id}), record.callback_url)
+    if outcome.error is None:
+        pipe.delete(OVERLOADS)
     pipe.publish(DONE, json.dumps({"id": record.id}))
 
 
