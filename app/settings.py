@@ -213,6 +213,24 @@ class Settings:
         return found
 
 
+@dataclass(frozen=True)
+class ClientSettings:
+    """How the commands that talk to a running server find it, and the key they send."""
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_environment(cls) -> ClientSettings:
+        """`NIGHTSHIFT_URL` and `NIGHTSHIFT_API_KEY`; else this machine's port and the first of its keys."""
+        keys = os.environ.get("NIGHTSHIFT_API_KEYS", "").split(",")
+        port = os.environ.get("NIGHTSHIFT_PORT") or "8204"
+        return cls(
+            url=os.environ.get("NIGHTSHIFT_URL") or f"http://127.0.0.1:{port}",
+            api_key=os.environ.get("NIGHTSHIFT_API_KEY") or keys[0].strip() or None,
+        )
+
+
 def environment() -> dict[str, str]:
     """What this process was started with: for handing it on to children, not for reading settings from it."""
     return dict(os.environ)
