@@ -6,7 +6,7 @@ import time
 
 from app import errors
 from app.outcome import Outcome
-from workers import asking, streaming, translate
+from workers import asking, remote_images, streaming, translate
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
@@ -24,7 +24,7 @@ def run_job(job_id: str) -> Ending:
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
     try:
-        call = translate.to_claude(payload)
+        call = translate.to_claude(remote_images.inlined(payload, run.settings))
         with streaming.told(run, is_tellable=call.wanted.is_tellable) as on_event:
             answer, checked = asking.ask(run, call, on_event)
     except errors.ErrorReply as error:

@@ -48,7 +48,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
     _table(
         Decision.HONOURED,
         model="a Claude id, haiku, sonnet, opus, or a name of NIGHTSHIFT_MODEL_MAP",
-        messages="text, images as data URLs, files as data; roles system, developer, user, assistant, tool",
+        messages="text, images as data or https URLs, files as data; roles system, developer, user, assistant, tool",
         max_tokens="the smaller of the two caps counts",
         max_completion_tokens="the smaller of the two caps counts",
         temperature="a model that takes none answers with its own 400",

@@ -37,14 +37,15 @@ class ImageUrl(Wire):
 
     @field_validator("url")
     @classmethod
-    def _is_data(cls, url: str) -> str:
-        if not url.startswith("data:image/") or ";base64," not in url[:100]:
-            raise ValueError("must be a data URL such as 'data:image/png;base64,...'")
+    def _is_fetchable(cls, url: str) -> str:
+        is_data = url.startswith("data:image/") and ";base64," in url[:100]
+        if not is_data and not url.startswith("https://"):
+            raise ValueError("must be an https URL, or a data URL such as 'data:image/png;base64,...'")
         return url
 
 
 class ImagePart(Wire):
-    """An image in the request itself."""
+    """An image, in the request itself or at an address."""
 
     type: Literal["image_url"]
     image_url: ImageUrl

@@ -100,7 +100,7 @@ def test_taken_whole(fields: dict[str, Any]) -> None:
         (
             {
                 "messages": [
-                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x/"}}]}
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/"}}]}
                 ]
             },
             "messages[0].content[0].image_url.url",
