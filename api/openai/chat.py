@@ -144,6 +144,7 @@ def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float
         deadline_at=now + seconds,
         max_attempts=here.settings.max_attempts,
         callback_url=chat.callback_url or "",
+        service_tier=chat.service_tier or "",
         streams=bool(chat.stream),
         request_id=g.request_id,
         metadata=chat.metadata or {},

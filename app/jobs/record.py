@@ -103,6 +103,12 @@ class JobRecord:
     published_by: str = ""
     worker: str = ""
     callback_url: str = ""
+    #: OpenAI's `service_tier`; `flex` lets others pass, as a batch's line does
+    service_tier: str = ""
+    #: nobody waits for it: its end is an event for those who registered for such
+    background: bool = False
+    #: it can be retrieved and built upon, so that its request is kept as long as its outcome
+    is_stored: bool = False
     #: whether a client reads the answer while it is written
     streams: bool = False
     #: the execution whose text a client may have read: no other may start to answer
@@ -112,6 +118,11 @@ class JobRecord:
     request_id: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: int = PAYLOAD_VERSION
+
+    @property
+    def yields(self) -> bool:
+        """Whether it lets other requests pass in the queue."""
+        return self.kind == BATCH_LINE or self.service_tier == "flex"
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash; a field that is None is left out."""

@@ -124,6 +124,7 @@ def finish(pipeline: Pipeline, job: Job, execution: Execution | None, *, failed:
         job.set_status(JobStatus.FINISHED, pipeline=pipeline)
         registry = _home(job).finished_job_registry
     _register(pipeline, registry.key, job, ttl_seconds)
+    pipeline.srem(YIELDING, job.id)
 
 
 def put_back(pipeline: Pipeline, job: Job, execution: Execution | None, *, at_front: bool) -> None:
@@ -153,6 +154,7 @@ def cancel(pipeline: Pipeline, job: Job, execution: Execution | None, *, ttl_sec
     take_out(pipeline, job)
     job.set_status(JobStatus.CANCELED, pipeline=pipeline)
     _register(pipeline, _home(job).canceled_job_registry.key, job, ttl_seconds)
+    pipeline.srem(YIELDING, job.id)
 
 
 def take_out(pipeline: Pipeline, job: Job) -> None:

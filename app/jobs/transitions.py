@@ -256,8 +256,8 @@ def requeue_ticket(connection: Redis, job_id: str, *, at_front: bool) -> bool:
             tickets.take_out(pipe, job)
             return False
         pipe.hset(record_key(job_id), "waiting_for", "")
-        # A batch's line lets others pass, when it comes back too.
-        tickets.put_back(pipe, job, None, at_front=at_front and record.kind != BATCH_LINE)
+        # What lets others pass does so when it comes back, too.
+        tickets.put_back(pipe, job, None, at_front=at_front and not record.yields)
         return True
 
     return _transaction(connection, record_key(job_id), change)
@@ -285,7 +285,7 @@ def _issue(connection: Redis, pipe: Pipeline, record: JobRecord, ttl_seconds: in
         record.id,
         description=description,
         ttl_seconds=ttl_seconds,
-        yields=record.kind == BATCH_LINE,
+        yields=record.yields,
     )
 
 
@@ -337,7 +337,7 @@ def _finish(
     _move(pipe, record, status, finished_at=now, execution="", published_by=published_by, waiting_for="")
     pipe.set(outcome_key(record.id), outcome.to_json())
     # A request may be megabytes; it is kept as long as somebody might look why it ended so.
-    pipe.expire(request_key(record.id), min(ttl_seconds, REQUEST_TTL_SECONDS))
+    pipe.expire(request_key(record.id), ttl_seconds if record.is_stored else min(ttl_seconds, REQUEST_TTL_SECONDS))
     pipe.expire(stream_key(record.id), min(ttl_seconds, STREAM_TTL_SECONDS))
     if record.kind != BATCH_LINE:
         pipe.zadd(RETENTION, {record.id: now + ttl_seconds})

@@ -135,6 +135,7 @@ class ChatRequest(Wire):
         | None
     ) = None
     store: bool | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     callback_url: str | None = None

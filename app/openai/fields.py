@@ -64,12 +64,15 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         stream_options="include_usage; a 400 without stream",
         callback_url="ours: 202 at once, and a signed webhook when it is done",
     )
-    | _table(Decision.MAPPED, reasoning_effort="to Claude's thinking; off unless asked for")
+    | _table(
+        Decision.MAPPED,
+        reasoning_effort="to Claude's thinking; off unless asked for",
+        service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
+    )
     | _table(
         Decision.IGNORED,
         user="does not change the answer",
         seed="Claude has none",
-        service_tier="there is one lane",
         safety_identifier="does not change the answer",
         prompt_cache_key="Claude caches by content",
         prompt_cache_retention="Claude caches by content",
@@ -95,14 +98,16 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 )
 
 
-def decide(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def decide(
+    body: Mapping[str, Any], fields: Mapping[str, Field] = FIELDS
+) -> tuple[dict[str, Any], list[str]]:
     """The fields that go on, and the names of those that had no effect. Raises `ErrorReply` for a refused one."""
     kept: dict[str, Any] = {}
     ignored: list[str] = []
     for name, value in body.items():
         if value is None:
             continue
-        field = FIELDS.get(name)
+        field = fields.get(name)
         if field is None or field.decision is Decision.IGNORED:
             ignored.append(name)
         elif field.decision is not Decision.REFUSED:

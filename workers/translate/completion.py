@@ -27,7 +27,7 @@ def to_openai(answer: Answer, checked: Checked, record: JobRecord) -> Outcome:
     reason = FINISH_REASONS.get(answer.stop_reason, "stop")
     if reason == "stop" and checked.calls:
         reason = "tool_calls"
-    body = {
+    body: dict[str, Any] = {
         "id": record.id,
         "object": "chat.completion",
         "created": int(record.created_at),
@@ -42,6 +42,8 @@ def to_openai(answer: Answer, checked: Checked, record: JobRecord) -> Outcome:
         ],
         "usage": usage_of(answer.usage),
     }
+    if record.service_tier:
+        body["service_tier"] = "flex" if record.yields else "default"
     headers = {"x-nightshift-attempts": str(record.attempts)}
     if answer.cost_usd is not None:
         headers["x-nightshift-cost-usd"] = f"{answer.cost_usd:.6f}"
@@ -67,14 +69,15 @@ def message_of(answer: Answer, checked: Checked) -> dict[str, Any]:
 def usage_of(reported: dict[str, Any]) -> dict[str, Any]:
     """OpenAI's usage from Claude's: what was read from and written to the cache are prompt tokens too."""
     cached = reported.get("cache_read_input_tokens") or 0
-    prompt = (reported.get("input_tokens") or 0) + cached + (reported.get("cache_creation_input_tokens") or 0)
+    written = reported.get("cache_creation_input_tokens") or 0
+    prompt = (reported.get("input_tokens") or 0) + cached + written
     completion = reported.get("output_tokens") or 0
     thinking = (reported.get("output_tokens_details") or {}).get("thinking_tokens") or 0
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0},
+        "prompt_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written, "audio_tokens": 0},
         "completion_tokens_details": {
             "reasoning_tokens": thinking,
             "audio_tokens": 0,

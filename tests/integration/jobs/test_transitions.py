@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from redis import Redis
@@ -214,3 +215,14 @@ def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs, take: T
     transitions.remove(connection, "chatcmpl-1")
     assert not connection.exists(record_key("chatcmpl-1"))
     assert list(connection.scan_iter("nightshift:*")) == []
+
+
+def test_a_flexible_request_lets_others_pass(connection: Redis, jobs: Jobs, take: Take) -> None:
+    """A request of the flex tier is behind those that come after it, and leaves no trace of that when it is done."""
+    jobs.submit(replace(new_record("chatcmpl-1"), service_tier="flex"), {})
+    jobs.submit(new_record("chatcmpl-2"), {})
+    assert tickets.queue(connection).get_job_ids() == ["chatcmpl-2", "chatcmpl-1"]
+    for _ in range(2):
+        lease, _record = take()
+        transitions.publish(connection, lease, answer("x"), ttl_seconds=TTL)
+    assert connection.scard(tickets.YIELDING) == 0

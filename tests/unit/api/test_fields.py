@@ -74,5 +74,5 @@ def test_asks_for_nothing(body: dict[str, Any]) -> None:
 
 def test_ignored() -> None:
     """What has no effect is named, known or not."""
-    body = {"model": "m", "seed": 1, "user": "u", "service_tier": "flex", "ignore_eos": True, "foo": None}
-    assert decide(body) == ({"model": "m"}, ["seed", "user", "service_tier", "ignore_eos"])
+    body = {"model": "m", "seed": 1, "user": "u", "ignore_eos": True, "foo": None}
+    assert decide(body) == ({"model": "m"}, ["seed", "user", "ignore_eos"])
