@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _MAX_FIELDS = 20
 _MAX_FIELD_BYTES = 1024 * 1024
 _ENVELOPE_BYTES = 1024 * 1024
+_FULL_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
     except ValueError as error:
         _discard(parts)
         raise errors.invalid_request(f"The form is not valid: {error}.", code="invalid_multipart") from error
+    except OSError as error:
+        _discard(parts)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.unavailable("The server's disk is full.", "storage_full", _FULL_RETRY_SECONDS) from error
+        raise
     except BaseException:
         _discard(parts)
         raise

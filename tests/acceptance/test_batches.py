@@ -66,6 +66,12 @@ def own_stack() -> Iterator[Stack]:
     yield from running(Stack(settings=settings))
 
 
+@pytest.fixture
+def subscription() -> Iterator[Stack]:
+    settings = {"NIGHTSHIFT_OFFLINE_LOGIN": "subscription", "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1"}
+    yield from running(Stack(settings=settings))
+
+
 def test_a_night_by_openais_client(stack: Stack) -> None:
     """200 requests come back once each by their ids, with what the simulator answered and the usage added up."""
     stack.simulator.add_rule({"echo": True})
@@ -183,3 +189,36 @@ def test_kills_in_mid_batch(own_stack: Stack) -> None:
     assert ended.status == "completed"
     assert sorted(one["custom_id"] for one in read(stack, ended.output_file_id)) == sorted(ids)
     assert ended.error_file_id is None
+
+
+def test_no_trouble_of_claudes_is_a_lines_error(subscription: Stack) -> None:
+    """A usage limit, a wall of overloads, a lost login and server errors in mid-batch: all lines complete all the same."""
+    stack = subscription
+    limit = {"status": "rejected", "resets_in_seconds": 3, "type": "five_hour"}
+    stack.simulator.add_rule({"usage_limit": limit}, after=10, times=2)
+    stack.simulator.add_rule({"error": {"status": 529}}, after=30, times=2)
+    stack.simulator.add_rule({"error": {"status": 401}}, after=50, times=2)
+    stack.simulator.add_rule({"error": {"status": 500}}, after=60, times=6)
+    ids = [f"line-{n}" for n in range(100)]
+    batch = start(stack, [line(one) for one in ids])
+    wait_until(lambda: waits_for(stack, batch.id) == "usage_limit", "the limit", 30)
+    ended = wait(stack, batch.id, timeout=120)
+    assert (ended.status, ended.error_file_id) == ("completed", None)
+    assert sorted(one["custom_id"] for one in read(stack, ended.output_file_id)) == sorted(ids)
+
+
+def waits_for(stack: Stack, batch_id: str) -> str | None:
+    ours = stack.http("GET", f"/v1/batches/{batch_id}").body["nightshift"]
+    found: str | None = ours["waiting_for"]
+    return found
+
+
+def test_the_callback_tells_of_the_end(stack: Stack) -> None:
+    """A batch with a callback has its event in the outbox, by OpenAI's name, when it has ended."""
+    url = "http://127.0.0.1:9/hook"
+    ended = wait(stack, start(stack, [line("a")], metadata={"callback_url": url}).id)
+    assert ended.status == "completed"
+    events = stack.http("GET", "/v1/events?status=pending").body["data"]
+    assert [(one["type"], one["delivery"]["url"]) for one in events if one["type"].startswith("batch.")] == [
+        ("batch.completed", url)
+    ]
