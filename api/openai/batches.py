@@ -13,8 +13,8 @@ from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
 from api.services import services
 from app import errors
+from app.batches.endpoints import ENDPOINTS
 from app.batches.store import NewBatch
-from app.batches.validation import ENDPOINTS
 from app.openai.faults import from_validation
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from app.outcome import Outcome
 
+_ID_PREFIXES = {"chat.completion": "chatcmpl-", "response": "resp_"}
 #: why a line was never run, for its place in the error file
 BATCH_EXPIRED = "batch_expired"
 BATCH_CANCELLED = "batch_cancelled"
@@ -48,8 +49,9 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
             return never_run(line_id, custom_id, error.code or "")
         response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
         return Ended("failed", _line(line_id, custom_id, response, None), {})
-    # The job's id names the line; in a body OpenAI's clients know ids of completions.
-    body = {**(outcome.body or {}), "id": "chatcmpl-" + line_id.removeprefix("batch_req_")}
+    body = dict(outcome.body or {})
+    # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
+    body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
     response = {"status_code": 200, "request_id": request_id, "body": body}
     cost = float(outcome.headers.get("x-nightshift-cost-usd", 0.0))
     return Ended("completed", _line(line_id, custom_id, response, None), body.get("usage") or {}, cost)

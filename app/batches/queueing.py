@@ -6,10 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from app.batches.endpoints import accept_line
 from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.batches.steps import LineJob, Steps
-from app.batches.validation import accept_line
 from app.batches.window import is_open
 from app.ids import new_request_id
 from app.jobs.record import BATCH_LINE, JobRecord, Status
@@ -86,7 +86,7 @@ class Queueing:
 
     def _job(self, record: BatchRecord, number: int, raw: bytes) -> LineJob:
         line = parse(raw, record.endpoint)
-        accepted = accept_line(line, self._settings)
+        accepted = accept_line(line, record.endpoint, self._settings)
         job = JobRecord(
             id=line_id(record.id, number),
             kind=BATCH_LINE,
@@ -98,5 +98,4 @@ class Queueing:
             request_id=new_request_id(),
             metadata={"batch_id": record.id, "custom_id": line.custom_id},
         )
-        payload = accepted.chat.to_payload(accepted.claude_model)
-        return LineJob(number, job, json.dumps(payload, ensure_ascii=False, separators=(",", ":")))
+        return LineJob(number, job, json.dumps(accepted.payload, ensure_ascii=False, separators=(",", ":")))

@@ -7,10 +7,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from app import errors
-from app.batches.lines import Fault, IndexWriter, Line, LineError, Place, parse, split
-from app.errors import ErrorReply
-from app.openai.accept import Accepted, accept
+from app.batches.endpoints import accept_line
+from app.batches.lines import Fault, IndexWriter, LineError, Place, parse, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,28 +16,6 @@ if TYPE_CHECKING:
     from typing import IO
 
     from app.settings import Settings
-
-CHAT_COMPLETIONS = "/v1/chat/completions"
-#: what a batch may ask for
-ENDPOINTS = (CHAT_COMPLETIONS,)
-
-_REFUSED = {
-    "stream": "nobody reads while a batch runs",
-    "callback_url": "it belongs into the batch's metadata",
-}
-
-
-def accept_line(line: Line, settings: Settings) -> Accepted:
-    """The line's body, checked as a request by itself is. Raises `LineError`, its param beginning with `body.`."""
-    try:
-        for name, why in _REFUSED.items():
-            if line.body.get(name):
-                raise errors.invalid_request(f"'{name}' is not supported in a batch: {why}.", name, "unsupported_value")
-        return accept(line.body, settings)
-    except ErrorReply as error:
-        param = "body" if error.param is None else f"body.{error.param}"
-        raise LineError(error.code or error.type, error.message, param) from error
-
 
 class Findings:
     """What the lines seen so far have in common, and which ids they have used."""
@@ -65,7 +41,7 @@ class Findings:
                 "duplicate_custom_id", f"The custom_id '{line.custom_id}' was used on an earlier line.", "custom_id"
             )
         self._seen.add(digest)
-        model = accept_line(line, self._settings).chat.model
+        model = accept_line(line, self._endpoint, self._settings).model
         self.model = self.model or model
         if model != self.model:
             raise LineError(

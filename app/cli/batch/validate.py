@@ -20,7 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 when it may be submitted, 1 when not. The settings are this shell's: the server's may name other models."""
-    from app.batches.validation import CHAT_COMPLETIONS, check  # noqa: PLC0415 - pydantic is slow to import
+    from app.batches.endpoints import CHAT_COMPLETIONS  # noqa: PLC0415 - pydantic is slow to import
+    from app.batches.validation import check  # noqa: PLC0415
     from app.settings import Settings  # noqa: PLC0415
 
     faults: list[dict[str, Any]] = []

@@ -11,9 +11,9 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.store import Batches, NewBatch
-from app.batches.validation import CHAT_COMPLETIONS
 from app.jobs import tickets, transitions
 from app.outcome import Outcome
 from app.settings import Settings

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.lines import LineReader, parse, split
-from app.batches.validation import CHAT_COMPLETIONS, Validation, check, read_faults
+from app.batches.validation import Validation, check, read_faults
 from app.settings import Settings
 
 if TYPE_CHECKING:

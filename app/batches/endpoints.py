@@ -1,0 +1,54 @@
+"""What a batch may ask for: for each endpoint, how a line's body becomes what a job is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from app import errors
+from app.batches.lines import LineError
+from app.errors import ErrorReply
+from app.openai.accept import accept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from app.batches.lines import Line
+    from app.settings import Settings
+
+CHAT_COMPLETIONS = "/v1/chat/completions"
+_REFUSED = {
+    "stream": "nobody reads while a batch runs",
+    "callback_url": "it belongs into the batch's metadata",
+}
+
+
+@dataclass(frozen=True)
+class LineRequest:
+    """A body that was accepted: the model it names, the one that is meant, and the job's payload."""
+
+    model: str
+    claude_model: str
+    payload: dict[str, Any]
+
+
+def _chat(body: dict[str, Any], settings: Settings) -> LineRequest:
+    accepted = accept(body, settings)
+    payload = accepted.chat.to_payload(accepted.claude_model)
+    return LineRequest(accepted.chat.model, accepted.claude_model, payload)
+
+
+ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], LineRequest]] = MappingProxyType({CHAT_COMPLETIONS: _chat})
+
+
+def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:
+    """The line's body, checked as a request by itself is. Raises `LineError`, its param beginning with `body.`."""
+    try:
+        for name, why in _REFUSED.items():
+            if line.body.get(name):
+                raise errors.invalid_request(f"'{name}' is not supported in a batch: {why}.", name, "unsupported_value")
+        return ENDPOINTS[endpoint](line.body, settings)
+    except ErrorReply as error:
+        param = "body" if error.param is None else f"body.{error.param}"
+        raise LineError(error.code or error.type, error.message, param) from error
