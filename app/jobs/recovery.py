@@ -43,6 +43,8 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
         if record is not None and record.worker == worker and record.execution == execution_id:
             give_back(connection, settings, Lease(job_id, execution_id, worker), "its worker died")
             released.append(job_id)
+    # What else it had begun is known by this to be nobody's, and its name leaves RQ's lists.
+    connection.delete(f"rq:worker:{worker}")
     return released
 
 
@@ -109,7 +111,7 @@ class Maintenance:
             self._fail_late()
             self._audit()
             self._remove_old()
-            dispatch.dispatch_due(self._connection, tickets.queue(self._connection, tickets.CALLBACK_QUEUE), time.time())
+            self._deliver()
         except AWAY as error:
             # Workers could not beat either: they get a whole lease once Redis is back.
             self._patient_until = time.monotonic() + self._settings.lease_seconds
@@ -176,6 +178,12 @@ class Maintenance:
         for job_id in waiting - held:
             if transitions.reissue(self._connection, job_id, ttl_seconds=self._settings.result_ttl_seconds):
                 log.warning("[RECOVERY] job=%s reason=its ticket was gone from the queue", job_id)
+
+    def _deliver(self) -> None:
+        callbacks = tickets.queue(self._connection, tickets.CALLBACK_QUEUE)
+        if time.monotonic() >= self._patient_until:
+            dispatch.drop_abandoned(callbacks)
+        dispatch.dispatch_due(self._connection, callbacks, time.time())
 
     def _remove_old(self) -> None:
         for job_id in self._due(RETENTION):

@@ -17,6 +17,7 @@ from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.utils import utcformat
+from rq.worker_registration import clean_worker_registry
 
 from app.connection import texts
 
@@ -181,10 +182,11 @@ def execution_of(connection: Redis, job_id: str, execution_id: str, worker_name:
 
 
 def tidy(connection: Redis, name: str) -> None:
-    """Drop what has expired from RQ's registries. Not the started one: its recovery is ours."""
+    """Drop what has expired from RQ's registries, workers included. Not the started one: its recovery is ours."""
     found = queue(connection, name)
     for registry in (found.finished_job_registry, found.failed_job_registry, found.canceled_job_registry):
         registry.cleanup()
+    clean_worker_registry(found)
 
 
 def _end_execution(pipeline: Pipeline, job: Job, execution: Execution | None) -> None:

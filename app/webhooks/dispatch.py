@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.executions import Execution
 from rq.job import Job
 
 from app.webhooks.outbox import Outbox
@@ -36,6 +37,30 @@ def dispatch_due(connection: Redis, queue: Queue, now: float, *, limit: int = 20
         return 0
     due = Outbox(connection).take_due(now, min(limit, room))
     return sum(_enqueue(queue, event_id, f"{event_id}-{attempts + 1}") for event_id, attempts in due)
+
+
+def drop_abandoned(queue: Queue) -> list[str]:
+    """Clear away the jobs that a process had begun when it died; their events are due again by themselves. The jobs' ids.
+
+    A dead process is one whose key in Redis has ended. It can have died before its attempt's claim, and as long as the job
+    looks started, no other of its id is enqueued.
+    """
+    dropped = []
+    registry = queue.started_job_registry
+    for job_id, execution_id in registry.get_job_and_execution_ids(cleanup=False):
+        try:
+            worker = Execution.fetch(execution_id, job_id, queue.connection).worker_name
+        except ValueError:
+            worker = ""  # it was begun so long ago that only its entry is left
+        if worker and queue.connection.exists(f"rq:worker:{worker}"):
+            continue
+        pipe = queue.connection.pipeline()
+        pipe.zrem(registry.key, f"{job_id}:{execution_id}")
+        pipe.delete(f"rq:job:{job_id}", f"rq:executions:{job_id}", f"rq:execution:{job_id}:{execution_id}")
+        pipe.execute()
+        log.warning("[CALLBACK] %s had been begun by a process that died", job_id)
+        dropped.append(job_id)
+    return dropped
 
 
 def _enqueue(queue: Queue, event_id: str, job_id: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from rq import Queue
+from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from app.jobs import recovery, tickets, transitions
@@ -156,3 +156,14 @@ def test_jobs_are_removed_after_their_time(connection: Redis, take: Take) -> Non
     Maintenance(connection, short).run_once()
     assert jobs.get("chatcmpl-1") is None
     assert list(connection.scan_iter("nightshift:*")) == []
+
+
+def test_dead_workers_leave_rqs_lists(connection: Redis, maintenance: Maintenance) -> None:
+    """A worker that was killed is forgotten by RQ's lists too, or they would grow with each."""
+    for name in ("dead", "alive"):
+        worker = SimpleWorker([tickets.queue(connection)], name=name, connection=connection, serializer=JSONSerializer)
+        worker.register_birth()  # type: ignore[no-untyped-call]
+    recovery.release_worker(connection, SETTINGS, "dead")
+    maintenance.run_once()
+    assert connection.smembers("rq:workers") == {b"rq:worker:alive"}
+    assert connection.smembers("rq:workers:claude") == {b"rq:worker:alive"}

@@ -14,8 +14,10 @@ from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from app.jobs.recovery import release_worker
+from app.settings import Settings
 from app.webhooks import outbox
-from app.webhooks.dispatch import MAX_QUEUED, dispatch_due
+from app.webhooks.dispatch import MAX_QUEUED, dispatch_due, drop_abandoned
 from app.webhooks.events import CHAT_COMPLETION_COMPLETED, Event
 from app.webhooks.outbox import DISPATCH_SECONDS, MAX_HISTORY, Attempt, Outbox, UnknownEventError
 from tests.integration.webhooks.receiver import Receiver, running, status
@@ -241,6 +243,24 @@ def test_dispatch_after_a_job_that_failed(connection: Redis, queue: Queue) -> No
     assert Job.fetch(f"{event.id}-1", connection=connection, serializer=JSONSerializer).is_failed
     assert dispatch_due(connection, queue, 1001 + DISPATCH_SECONDS) == 1
     assert queue.job_ids == [f"{event.id}-1"]
+
+
+def test_dispatch_after_a_process_that_died_before_its_claim(connection: Redis, queue: Queue) -> None:
+    """A job that a dead process had begun does not block the event, and leaves nothing; a living one keeps its own."""
+    event = store(connection, now=1000)
+    dispatch_due(connection, queue, 1000)
+    worker = SimpleWorker([queue], name="callbacks-1", connection=connection, serializer=JSONSerializer)
+    worker.register_birth()  # type: ignore[no-untyped-call]
+    taken = worker.dequeue_job_and_maintain_ttl(None)
+    assert taken is not None
+    worker.prepare_execution(taken[0])
+    assert drop_abandoned(queue) == []
+    release_worker(connection, Settings(), "callbacks-1")
+    assert drop_abandoned(queue) == [f"{event.id}-1"]
+    connection.delete(queue.intermediate_queue_key)
+    assert dispatch_due(connection, queue, 1001 + DISPATCH_SECONDS) == 1
+    assert queue.job_ids == [f"{event.id}-1"]
+    assert len(queue.started_job_registry) == 0
 
 
 def test_dispatch_fills_the_queue_only_so_far(connection: Redis, queue: Queue) -> None:
