@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import random
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -109,9 +110,9 @@ def callers_fault(failure: TurnFailed) -> ErrorReply:
 
 
 def _param_in(message: str) -> str | None:
-    """The API names the field it refuses at the start of its message: `temperature: …`, `messages.0.content: …`."""
-    name = message.partition(":")[0].strip()
-    return _PARAMS.get(name.partition(".")[0])
+    """The API names the field it refuses at the start of its message: `temperature: …`, `messages.0.content: …`, "`top_p` and …"."""
+    found = re.match(r"[`'\"]?([a-z_]+)", message)
+    return _PARAMS.get(found[1]) if found else None
 
 
 _PARAMS = {

@@ -34,4 +34,6 @@ def accept(sent: dict[str, Any], settings: Settings) -> Accepted:
     except ValidationError as error:
         raise from_validation(error, kept) from error
     ignored += take_extras(chat)
+    if chat.forces_answer and chat.reasoning_effort not in (None, "none", "minimal"):
+        ignored.append("reasoning_effort")
     return Accepted(chat, model_names.resolve(chat.model, settings), ignored)

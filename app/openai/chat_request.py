@@ -147,6 +147,12 @@ class ChatRequest(Wire):
         return min(caps) if caps else None
 
     @property
+    def forces_answer(self) -> bool:
+        """Whether JSON or a call has to come: Claude gives what it is forced to without thinking."""
+        is_json = self.response_format is not None and self.response_format.type != "text"
+        return is_json or self.tool_choice == "required" or isinstance(self.tool_choice, FunctionChoice)
+
+    @property
     def include_usage(self) -> bool:
         """Whether the stream ends with the usage."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
@@ -154,6 +160,8 @@ class ChatRequest(Wire):
     @model_validator(mode="after")
     def _choice_is_offered(self) -> ChatRequest:
         names = {tool.function.name for tool in self.tools or ()}
+        if len(names) < len(self.tools or ()):
+            raise _wrong("tools", "has two functions of one name")
         if self.tool_choice == "required" and not names:
             raise _wrong("tool_choice", "'required' needs at least one tool in 'tools'")
         if isinstance(self.tool_choice, FunctionChoice) and self.tool_choice.function.name not in names:

@@ -54,19 +54,21 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         temperature="a model that takes none answers with its own 400",
         top_p="a model that takes none answers with its own 400",
         stop="a string or up to 16",
-        response_format="text, json_object, json_schema; a schema that is none is a 400",
-        tools="functions; nothing is executed here",
+        response_format="text, json_object, json_schema of any draft, checked here, repaired once, else a 422;"
+        " a schema that is none is a 400",
+        tools="functions, never executed here; the arguments of strict ones and of a forced one are checked",
         tool_choice="none, auto, required, or one function",
         parallel_tool_calls="false: one call at most",
         metadata="shown in the job; 16 pairs of 64 and 512 characters",
         store="outcomes are kept for NIGHTSHIFT_RESULT_TTL_SECONDS either way",
-        stream="token by token; JSON that response_format asked for comes whole, once it is checked",
+        stream="token by token; JSON and arguments that are checked come whole",
         stream_options="include_usage; a 400 without stream",
         callback_url="ours: 202 at once, and a signed webhook when it is done",
     )
     | _table(
         Decision.MAPPED,
-        reasoning_effort="to Claude's thinking; off unless asked for",
+        reasoning_effort="to Claude's thinking, from low on; none where JSON or a call is forced (then it is named as"
+        " ignored), nor where the output cap leaves less than 1,024 tokens for it",
         service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
     )
     | _table(

@@ -23,6 +23,8 @@ class Thinking:
     tokens: int
 
 
+#: the least that the API takes as a budget, tokens
+MIN_THINKING = 1024
 #: for OpenAI's `reasoning_effort`; the others, and none at all, mean no thinking
 THINKING = {
     "low": Thinking("low", 2048),
@@ -60,7 +62,8 @@ def to_claude(payload: dict[str, Any]) -> Call:
         )
     content = turns[-1]["content"]
     answer = wanted(request)
-    thinking = None if answer.is_forced else THINKING.get(request.get("reasoning_effort", "none"))
+    body = _extra_body(request)
+    thinking = None if answer.is_forced else _thinking(request, body.get("max_tokens"))
     return Call(
         Profile(
             model=payload["claude_model"],
@@ -69,7 +72,7 @@ def to_claude(payload: dict[str, Any]) -> Call:
             thinking_tokens=thinking.tokens if thinking else None,
             schema=answer.launch_schema,
             tools=answer.launch_tools,
-            extra_body=dump({**_extra_body(request), **answer.body}),
+            extra_body=dump({**body, **answer.body}),
         ),
         Prompt(
             content=content if isinstance(content, str) else tuple(content),
@@ -77,6 +80,15 @@ def to_claude(payload: dict[str, Any]) -> Call:
         ),
         answer,
     )
+
+
+def _thinking(request: dict[str, Any], cap: int | None) -> Thinking | None:
+    """What was asked for; at most half of the output is for thinking, and less than `MIN_THINKING` is none."""
+    found = THINKING.get(request.get("reasoning_effort", "none"))
+    if found is None or cap is None:
+        return found
+    tokens = min(found.tokens, cap // 2)
+    return replace(found, tokens=tokens) if tokens >= MIN_THINKING else None
 
 
 def _split(messages: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.errors import ErrorReply
+from app.openai.accept import accept
 from app.openai.chat_request import ChatRequest
 from app.openai.fields import FIELDS, Decision, decide
+from app.settings import Settings
 
 
 def test_table_and_request_agree() -> None:
@@ -17,6 +22,27 @@ def test_table_and_request_agree() -> None:
         name for name, field in FIELDS.items() if field.decision in (Decision.HONOURED, Decision.MAPPED)
     }
     assert passed == set(ChatRequest.model_fields)
+
+
+def test_the_page_is_up_to_date() -> None:
+    """What `scripts/fields-table` would write is what docs/openai-compatibility.md has."""
+    script = Path(__file__).parents[3] / "scripts" / "fields-table"
+    assert subprocess.run([sys.executable, str(script), "--check"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_ignored"),
+    [
+        ({}, False),
+        ({"response_format": {"type": "json_object"}}, True),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, False),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}, True),
+    ],
+)
+def test_an_effort_that_can_not_be_made_is_named(fields: dict[str, Any], is_ignored: bool) -> None:
+    """What is forced is given without thinking, and the client is told."""
+    body = {"model": "sonnet", "messages": [{"role": "user", "content": "x"}], "reasoning_effort": "high", **fields}
+    assert ("reasoning_effort" in accept(body, Settings()).ignored) is is_ignored
 
 
 def test_every_field_has_a_note() -> None:
