@@ -54,11 +54,13 @@ class Wait:
     timeout_seconds: float
     #: whether the client has hung up
     is_gone: Callable[[], bool]
+    #: it only looks on at a job that has its own time
+    only_reads: bool = False
 
     @property
     def owns_job(self) -> bool:
         """Whether the job's time ends with this wait. A job that was joined may have longer, and others who wait."""
-        return self.record.deadline_at <= self.deadline_at + _SAME_SECONDS
+        return not self.only_reads and self.record.deadline_at <= self.deadline_at + _SAME_SECONDS
 
     def slice_seconds(self) -> float:
         """How long to sleep at most before `Waiting.look_around`."""

@@ -11,6 +11,7 @@ from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
 from workers.endings import Ending, Publish
+from workers.translate import response
 
 
 def run_job(job_id: str) -> Ending:
@@ -24,7 +25,7 @@ def run_job(job_id: str) -> Ending:
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
     try:
-        call = translate.to_claude(remote_images.inlined(payload, run.settings))
+        call = translate.to_claude(remote_images.inlined(response.as_chat_payload(payload), run.settings))
         with streaming.told(run, is_tellable=call.wanted.is_tellable) as on_event:
             answer, checked = asking.ask(run, call, on_event)
     except errors.ErrorReply as error:
@@ -32,4 +33,4 @@ def run_job(job_id: str) -> Ending:
     except TurnFailed as failure:
         return ending_of(failure, run)
     run.gate.passed(run.lease.worker)
-    return Publish(translate.to_openai(answer, checked, record))
+    return Publish(response.as_asked(translate.to_openai(answer, checked, record), payload, record))

@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from api import auth, client_socket, deadlines, job_object, params, tracing
+from api import client_socket, deadlines, job_object, params, tracing
 from api.errors import answer
-from api.openai import stream
+from api.openai import stream, submission
 from api.openai.chunks import Chunks
 from api.services import Services, services
 from api.waiting import Wait
 from app import errors, ids
 from app.jobs.record import JobRecord, Status
-from app.jobs.waiters import place_of
 from app.openai.accept import accept
-from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
     from app.openai.chat_request import ChatRequest
@@ -30,7 +28,6 @@ blueprint = Blueprint("chat", __name__)
 
 #: the kind of these jobs, and the first part of their events' types
 KIND = "chat.completion"
-MAX_IDEMPOTENCY_KEY = 255
 
 
 @dataclass(frozen=True)
@@ -110,11 +107,12 @@ def _accept(here: Services) -> _Accepted:
             "'stream' and 'Prefer: respond-async' exclude each other: send one of them.", param="stream"
         )
     seconds = deadlines.timeout_seconds(here.settings, is_async=is_async, streams=streams)
-    place = place_of(auth.caller(), request.path.encode() + b"\n" + body)
+    place = submission.place(body)
     del body
-    record = _join_earlier_try(here, place, seconds)
+    record = submission.join_earlier_try(here, place, seconds)
     if record is None:
-        record = _submit(here, chat, claude_model, seconds, place)
+        made = _record(here, chat, claude_model, seconds, is_async=is_async)
+        record = submission.submit(here, made, chat.to_payload(claude_model), place, seconds)
     return _Accepted(record, seconds, is_async, streams, chat.include_usage)
 
 
@@ -123,19 +121,15 @@ def _parse(body: bytes, settings: Settings) -> tuple[ChatRequest, str]:
     accepted = accept(params.json_object(body), settings)
     tracing.name_ignored(accepted.ignored)
     chat, claude_model = accepted.chat, accepted.claude_model
-    if chat.callback_url is not None:
-        try:
-            check_url(chat.callback_url, settings.callback_allowed_hosts)
-        except ForbiddenTarget as error:
-            raise errors.invalid_request(
-                str(error), param="callback_url", code="invalid_callback_url"
-            ) from error
+    submission.check_callback_url(chat.callback_url, settings)
     return chat, claude_model
 
 
-def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float, place: str) -> JobRecord:
+def _record(
+    here: Services, chat: ChatRequest, claude_model: str, seconds: float, *, is_async: bool
+) -> JobRecord:
     now = time.time()
-    record = JobRecord(
+    return JobRecord(
         id=ids.new_completion_id(),
         kind=KIND,
         status=Status.QUEUED,
@@ -145,47 +139,11 @@ def _submit(here: Services, chat: ChatRequest, claude_model: str, seconds: float
         max_attempts=here.settings.max_attempts,
         callback_url=chat.callback_url or "",
         service_tier=chat.service_tier or "",
+        background=is_async,
         streams=bool(chat.stream),
         request_id=g.request_id,
         metadata=chat.metadata or {},
     )
-    payload: dict[str, Any] = chat.to_payload(claude_model)
-    # An async job has a waiter that never leaves: no client that joins it can abandon it.
-    submission = here.jobs.submit(
-        record,
-        payload,
-        idempotency_key=_idempotency_key(),
-        beside=lambda pipe: here.waiters.arrive(place, record.id, seconds, pipeline=pipe),
-    )
-    if not submission.is_new:
-        left = submission.record.deadline_at - time.time()
-        here.waiters.arrive(place, submission.record.id, max(seconds, left))
-    return submission.record
-
-
-def _join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | None:
-    """The job of this client's earlier try, if it lives or has an answer; an error is no reason not to try again."""
-    if request.headers.get("x-stainless-retry-count", "0") in ("", "0") or _idempotency_key() is not None:
-        return None
-    job_id = here.waiters.find(place)
-    if job_id is None:
-        return None
-    here.waiters.arrive(place, job_id, seconds)
-    # Looked at after having arrived: before, it might be given up between the look and the arrival.
-    record = here.jobs.get(job_id)
-    return None if record is None or record.status in (Status.FAILED, Status.CANCELLED) else record
-
-
-def _idempotency_key() -> str | None:
-    """The client's key, made this caller's own: two callers may choose the same."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MAX_IDEMPOTENCY_KEY:
-        raise errors.invalid_request(
-            f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY} characters.", param="Idempotency-Key"
-        )
-    return f"{auth.caller()}\n{request.path}\n{key}"
 
 
 def _prefers_async() -> bool:

@@ -36,10 +36,18 @@ class Chunks:
     def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool) -> None:
         self._head = {"id": completion_id, "object": "chat.completion.chunk", "created": created, "model": model}
         self._include_usage = include_usage
-        self._content = _Sent()
+        self._content = Sent()
         #: the arguments of the tool calls, by index
-        self._arguments: dict[int, _Sent] = {}
+        self._arguments: dict[int, Sent] = {}
         self.have_begun = False
+
+    def opening(self) -> Iterator[bytes]:
+        """Nothing: a chunk names the model that answers."""
+        return iter(())
+
+    def error(self, error: ErrorReply, *, has_ended: bool) -> bytes:  # noqa: ARG002 - the same event either way
+        """The last event of a stream that fails."""
+        return error_event(error)
 
     def piece(self, piece: dict[str, Any]) -> Iterator[bytes]:
         """The chunks of one piece as the worker tells it (`app.jobs.deltas`)."""
@@ -47,7 +55,7 @@ class Chunks:
         yield from self._begin(piece.get("model"))
         self._content.add(delta.get("content") or "")
         for call in delta.get("tool_calls") or ():
-            sent = self._arguments.setdefault(call["index"], _Sent())
+            sent = self._arguments.setdefault(call["index"], Sent())
             sent.add((call.get("function") or {}).get("arguments") or "")
         yield self._chunk(delta)
 
@@ -88,7 +96,7 @@ class Chunks:
         return event({**self._head, "choices": [choice], **usage})
 
 
-class _Sent:
+class Sent:
     """How much of a text was sent, without keeping it: hundreds of streams are open at once."""
 
     def __init__(self) -> None:
@@ -96,6 +104,7 @@ class _Sent:
         self._sum = 0
 
     def add(self, text: str) -> None:
+        """So much more was."""
         self._length += len(text)
         self._sum = zlib.crc32(_bytes(text), self._sum)
 

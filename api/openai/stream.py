@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from api.inbox import Feed
 from api.openai import chunks
@@ -20,7 +20,6 @@ from app.errors import ErrorReply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from api.openai.chunks import Chunks
     from api.services import Services
     from api.waiting import Wait
     from app.outcome import Outcome
@@ -35,6 +34,29 @@ _LOOK_SECONDS = 1.0
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
+class Shape(Protocol):
+    """What an endpoint's stream is made of: each method gives server-sent events, whole ones."""
+
+    #: whether the client has been given a piece of the answer
+    have_begun: bool
+
+    def opening(self) -> Iterator[bytes]:
+        """What comes before there is anything to tell."""
+        ...
+
+    def piece(self, piece: dict[str, Any]) -> Iterator[bytes]:
+        """One piece as the worker tells it."""
+        ...
+
+    def end(self, body: dict[str, Any]) -> Iterator[bytes]:
+        """The rest of the answer. Raises `ErrorReply`."""
+        ...
+
+    def error(self, error: ErrorReply, *, has_ended: bool) -> bytes:
+        """The last event of a stream that fails. `has_ended`: the job has, and this is its outcome."""
+        ...
+
+
 class Stream:
     """The body of a streamed response: `begin`, then iterate, then `close`, whatever came before."""
 
@@ -42,7 +64,7 @@ class Stream:
         self,
         here: Services,
         wait: Wait,
-        shaped: Chunks,
+        shape: Shape,
         *,
         silence_seconds: float,
         is_writable: Callable[[float], bool],
@@ -50,7 +72,7 @@ class Stream:
         self._jobs = here.jobs
         self._waiting = here.waiting
         self._wait = wait
-        self._chunks = shaped
+        self._shape = shape
         self._silence_seconds = silence_seconds
         self._is_writable = is_writable
         self._inbox = self._waiting.listener.register_reader(wait.record.id)
@@ -101,15 +123,17 @@ class Stream:
             log.exception("[INTERNAL] stream of %s", self._wait.record.id)
             reply = errors.internal()
         self._is_over = True
-        yield chunks.error_event(reply)
+        has_ended = self._outcome is not None and self._outcome.error is reply
+        yield self._shape.error(reply, has_ended=has_ended)
 
     def _answer(self) -> Iterator[bytes]:
+        yield from self._shape.opening()
         if not self._pieces and self._outcome is None:
             yield chunks.KEEP_ALIVE
         quiet_since = time.monotonic()
         while True:
             for piece in self._pieces:
-                yield from self._chunks.piece(piece)
+                yield from self._shape.piece(piece)
                 quiet_since = time.monotonic()
             self._pieces = []
             if self._outcome is not None:
@@ -122,10 +146,11 @@ class Stream:
             self._step(left)
         if self._outcome.error is not None or self._outcome.body is None:
             raise self._outcome.error or errors.internal()
-        for data in self._chunks.end(self._outcome.body):
-            # What is on its way now is the end: a client that goes after it has not left.
-            self._is_over = data == chunks.DONE
-            yield data
+        *rest, last = self._shape.end(self._outcome.body)
+        yield from rest
+        # What is on its way now is the end: a client that goes after it has not left.
+        self._is_over = True
+        yield last
 
     def _step(self, seconds: float) -> None:
         """Take what comes within so many seconds: pieces, the outcome, or neither."""
@@ -134,7 +159,7 @@ class Stream:
             self._outcome = self._read_outcome()
         if self._outcome is None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK_SECONDS
-            self._outcome = self._waiting.look_around(self._wait, is_answering=self._chunks.have_begun)
+            self._outcome = self._waiting.look_around(self._wait, is_answering=self._shape.have_begun)
 
     def _read_outcome(self) -> Outcome | None:
         try:

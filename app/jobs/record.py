@@ -109,6 +109,8 @@ class JobRecord:
     background: bool = False
     #: it can be retrieved and built upon, so that its request is kept as long as its outcome
     is_stored: bool = False
+    #: its client has deleted it: it goes within a minute, and is not shown until then
+    is_deleted: bool = False
     #: whether a client reads the answer while it is written
     streams: bool = False
     #: the execution whose text a client may have read: no other may start to answer

@@ -14,6 +14,7 @@ from app.connection import RedisError, texts, transaction
 from app.jobs import tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
+    RETENTION,
     JobRecord,
     Status,
     interrupt_channel,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from app.errors import ErrorReply
     from app.settings import Settings
+
+#: how long the outcome of a deleted job is left to those who wait for it, seconds
+_NOTICE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,15 @@ class Jobs:
     def fail(self, job_id: str, error: ErrorReply) -> JobRecord | None:
         """The same, for a job that ends by no wish of its client: its deadline passed."""
         return self._end(job_id, error, Status.FAILED)
+
+    def delete(self, job_id: str) -> None:
+        """Put a job out of sight, and remove it when who waits for it has had time to notice; one that runs is cancelled."""
+        if self.cancel(job_id) is None:
+            return
+        pipe = self._connection.pipeline()
+        pipe.hset(record_key(job_id), mapping={"is_stored": "False", "is_deleted": "True"})
+        pipe.zadd(RETENTION, {job_id: time.time() + _NOTICE_SECONDS})
+        pipe.execute()
 
     def _end(self, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
         ttl = self._settings.result_ttl_seconds

@@ -1,0 +1,87 @@
+"""A response as clients see it: the object in each of its states, and its stream."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flask import Response
+
+from api import client_socket, deadlines
+from api.openai import stream
+from api.openai.response_events import ResponseEvents
+from api.waiting import Wait
+from app import errors
+from app.openai.responses import objects
+from app.openai.responses.objects import KIND
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from api.services import Services
+    from app.errors import ErrorReply
+    from app.jobs.record import JobRecord
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+def stored(here: Services, response_id: str) -> JobRecord:
+    """The record of a stored response. Raises `ErrorReply` (404)."""
+    record = here.jobs.get(response_id) if _ID.fullmatch(response_id) else None
+    if record is None or record.kind != KIND or not record.is_stored:
+        raise errors.not_found(f"Response with id '{response_id[:100]}' not found.", param="id")
+    return record
+
+
+def asked_for(here: Services, record: JobRecord) -> dict[str, Any]:
+    """The request as it is kept; little of it when it is gone."""
+    return (here.jobs.request(record.id) or {}).get("response") or {"model": record.model, "input": []}
+
+
+def object_of(here: Services, record: JobRecord) -> dict[str, Any]:
+    """The response object of now."""
+    outcome = here.jobs.outcome(record.id) if record.status.is_final else None
+    if outcome is None:
+        return objects.response_object(record, asked_for(here, record))
+    if outcome.error is not None:
+        return objects.failed(record, asked_for(here, record), outcome.error)
+    return outcome.body or {}
+
+
+def stream_of(
+    here: Services, record: JobRecord, seconds: float, until_answered: ExitStack, *, after: int = -1
+) -> Response:
+    """The response's events. The reader of a background one has arrived at it, and leaving it ends nothing."""
+    # Not the input: streams are many, and inputs may be large.
+    asked = {name: value for name, value in asked_for(here, record).items() if name != "input"}
+
+    def failed(error: ErrorReply) -> dict[str, Any]:
+        return objects.failed(here.jobs.get(record.id) or record, asked, error)
+
+    body = stream.Stream(
+        here,
+        Wait(
+            record=record,
+            deadline_at=time.time() + seconds,
+            timeout_seconds=seconds,
+            is_gone=client_socket.is_gone(),
+            only_reads=record.background,
+        ),
+        ResponseEvents(
+            record.id,
+            partial(objects.response_object, record, asked),
+            failed,
+            is_background=record.background,
+            after=after,
+        ),
+        silence_seconds=stream.silence_seconds(deadlines.read_timeout_seconds()),
+        is_writable=client_socket.is_writable(),
+    )
+    until_answered.callback(body.close)
+    if not record.background:
+        body.begin()
+    response = Response(body, mimetype="text/event-stream", headers=stream.HEADERS)
+    response.call_on_close(until_answered.pop_all().close)
+    return response

@@ -1,0 +1,120 @@
+"""`POST /v1/responses`: parse, hand over, wait (or not), answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, g, jsonify
+
+from api import client_socket, deadlines, params, tracing
+from api.errors import answer
+from api.openai import response_reading, submission
+from api.services import Services, services
+from api.waiting import Wait
+from app import errors, ids
+from app.errors import ErrorReply
+from app.jobs.record import JobRecord, Status
+from app.openai import responses
+from app.openai.responses import as_chat
+from app.openai.responses.objects import KIND
+
+if TYPE_CHECKING:
+    from app.openai.responses import AcceptedResponse
+
+blueprint = Blueprint("responses", __name__)
+
+
+@blueprint.post("/v1/responses")
+def create() -> Response:
+    """OpenAI's response object, or its stream; with `background` at once, still queued."""
+    here = services()
+    body = params.read_body()
+    accepted = _accept(here, body)
+    asked = accepted.request
+    background, streams = bool(asked.background), bool(asked.stream)
+    seconds = deadlines.timeout_seconds(here.settings, is_async=background, streams=streams)
+    place = submission.place(body)
+    del body
+    with ExitStack() as until_answered:
+        if streams or not background:
+            until_answered.enter_context(here.waiting.place)
+        record = submission.join_earlier_try(here, place, seconds)
+        if record is None:
+            made = _record(here, accepted, seconds)
+            record = submission.submit(here, made, accepted.payload, place, seconds)
+        del accepted
+        if background and not streams:
+            return jsonify(response_reading.object_of(here, here.jobs.get(record.id) or record))
+        if background:
+            # The job itself has a waiter that never leaves; this one may.
+            here.waiters.arrive(place, record.id, max(1.0, record.deadline_at - time.time()))
+        try:
+            if streams:
+                return response_reading.stream_of(here, record, seconds, until_answered)
+            return _answer(here, record, seconds)
+        except ErrorReply as error:
+            raise as_chat.in_its_words(error) from error
+
+
+def _answer(here: Services, record: JobRecord, seconds: float) -> Response:
+    deadline_at = time.time() + seconds
+    outcome = here.waiting.wait(Wait(record, deadline_at, seconds, client_socket.is_gone()))
+    error = outcome.error
+    response = jsonify(outcome.body) if error is None else answer(as_chat.in_its_words(error))
+    response.headers.update(outcome.headers)
+    return response
+
+
+def _accept(here: Services, body: bytes) -> AcceptedResponse:
+    """Raises `ErrorReply` (400, 404, 415)."""
+    accepted = responses.accept(params.json_object(body), here.settings, lambda earlier: _conversation(here, earlier))
+    tracing.name_ignored(accepted.ignored)
+    submission.check_callback_url(accepted.request.callback_url, here.settings)
+    limit = here.settings.max_body_bytes
+    if accepted.request.previous_response_id and len(json.dumps(accepted.payload)) > limit:
+        raise errors.invalid_request(
+            f"With what came before, the conversation is larger than {limit} bytes (NIGHTSHIFT_MAX_BODY_BYTES).",
+            param="previous_response_id",
+            code="context_length_exceeded",
+        )
+    return accepted
+
+
+def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRecord:
+    now = time.time()
+    asked = accepted.request
+    return JobRecord(
+        id=ids.new_response_id(),
+        kind=KIND,
+        status=Status.QUEUED,
+        model=accepted.claude_model,
+        created_at=now,
+        deadline_at=now + seconds,
+        max_attempts=here.settings.max_attempts,
+        callback_url=asked.callback_url or "",
+        background=bool(asked.background),
+        is_stored=asked.is_stored,
+        streams=bool(asked.stream),
+        request_id=g.request_id,
+        metadata=asked.metadata or {},
+    )
+
+
+def _conversation(here: Services, response_id: str) -> list[dict[str, Any]]:
+    """All items up to an earlier response, its own output included. Raises `ErrorReply`: 404, or 400 if it has no answer."""
+    param, code = "previous_response_id", "previous_response_not_found"
+    try:
+        record = response_reading.stored(here, response_id)
+    except ErrorReply as error:
+        message = f"Previous response with id '{response_id[:100]}' not found."
+        raise errors.not_found(message, code=code, param=param) from error
+    outcome = here.jobs.outcome(response_id)
+    if outcome is None or outcome.body is None:
+        raise errors.invalid_request(
+            f"Previous response '{response_id[:100]}' is {record.status}: there is no answer to go on from.", param=param
+        )
+    items: list[dict[str, Any]] = response_reading.asked_for(here, record)["input"]
+    return items + list(outcome.body["output"])

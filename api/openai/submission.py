@@ -1,0 +1,75 @@
+"""How a request becomes a job, whatever its endpoint: made once, and joined by its client's own retries."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from flask import request
+
+from api import auth
+from app import errors
+from app.jobs.record import JobRecord, Status
+from app.jobs.waiters import place_of
+from app.outbound import ForbiddenTarget, check_url
+
+if TYPE_CHECKING:
+    from api.services import Services
+    from app.settings import Settings
+
+MAX_IDEMPOTENCY_KEY = 255
+
+
+def place(body: bytes) -> str:
+    """What the tries of this request have in common."""
+    return place_of(auth.caller(), request.path.encode() + b"\n" + body)
+
+
+def submit(here: Services, record: JobRecord, payload: dict[str, Any], place: str, seconds: float) -> JobRecord:
+    """Put the job into the queue, with its first waiter. The job of an earlier use of the idempotency key, if there is one."""
+    # An async job has a waiter that never leaves: no client that joins it can abandon it.
+    submission = here.jobs.submit(
+        record,
+        payload,
+        idempotency_key=_idempotency_key(),
+        beside=lambda pipe: here.waiters.arrive(place, record.id, seconds, pipeline=pipe),
+    )
+    if not submission.is_new:
+        left = submission.record.deadline_at - time.time()
+        here.waiters.arrive(place, submission.record.id, max(seconds, left))
+    return submission.record
+
+
+def join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | None:
+    """The job of this client's earlier try, if it lives or has an answer; an error is no reason not to try again."""
+    if request.headers.get("x-stainless-retry-count", "0") in ("", "0") or _idempotency_key() is not None:
+        return None
+    job_id = here.waiters.find(place)
+    if job_id is None:
+        return None
+    here.waiters.arrive(place, job_id, seconds)
+    # Looked at after having arrived: before, it might be given up between the look and the arrival.
+    record = here.jobs.get(job_id)
+    return None if record is None or record.status in (Status.FAILED, Status.CANCELLED) else record
+
+
+def check_callback_url(url: str | None, settings: Settings) -> None:
+    """Raises `ErrorReply` (400) for an address that no callback may go to."""
+    if url is None:
+        return
+    try:
+        check_url(url, settings.callback_allowed_hosts)
+    except ForbiddenTarget as error:
+        raise errors.invalid_request(str(error), param="callback_url", code="invalid_callback_url") from error
+
+
+def _idempotency_key() -> str | None:
+    """The client's key, made this caller's own: two callers may choose the same."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_IDEMPOTENCY_KEY:
+        raise errors.invalid_request(
+            f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY} characters.", param="Idempotency-Key"
+        )
+    return f"{auth.caller()}\n{request.path}\n{key}"
