@@ -13,6 +13,7 @@ from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
 from api.services import services
 from app import errors
+from app.batches import retry
 from app.batches.endpoints import ENDPOINTS
 from app.batches.store import NewBatch
 from app.openai.faults import from_validation
@@ -119,7 +120,8 @@ def cancel_batch(batch_id: str) -> dict[str, Any]:
 @blueprint.post("/v1/batches/<batch_id>/retry_failed")
 def retry_failed(batch_id: str) -> dict[str, Any]:
     """A new batch of what is in the error file; `metadata.retry_of` names the old one. 409 when nothing failed."""
-    return batch_object(services().batches.retry_failed(batch_id), services())
+    here = services()
+    return batch_object(retry.retry_failed(here.batches, here.settings, batch_id), here)
 
 
 @blueprint.get("/v1/batches/<batch_id>/output")

@@ -187,6 +187,9 @@ class Feeder:
         if self._stuck.get(record.id) != reason:
             log.error("[BATCH] batch=%s waits: its files can't be used here: %s", record.id, reason)
         self._stuck[record.id] = reason
+        if record.status is BatchStatus.CANCELLING and isinstance(error, FileNotFoundError):
+            # Somebody has removed its files: nothing can be named any more.
+            self._steps.end(record.id, BatchStatus.CANCELLED)
 
     def _forget_validations(self) -> None:
         for batch_id in list(self._validations):

@@ -132,5 +132,7 @@ class LineReader:
         with self._input.open("rb") as file, self._index.open("rb") as index:
             for number in numbers:
                 packed = os.pread(index.fileno(), _PLACE.size, number * _PLACE.size)
+                if len(packed) < _PLACE.size:
+                    raise OSError(f"{self._index} has no line {number}")
                 offset, length, _ = _PLACE.unpack(packed)
                 yield number, os.pread(file.fileno(), length, offset)

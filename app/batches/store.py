@@ -1,8 +1,7 @@
-"""The door to the batches for the API: create, look, list, cancel, run again what failed. The work is the feeder's."""
+"""The door to the batches for the API: create, look, list, cancel. The work is the feeder's."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 from app import errors
 from app.batches import place, window
 from app.batches.files import BATCH, FileRecord, FileStore, new_file_id
-from app.batches.lines import split
 from app.batches.record import (
     ACTIVE,
     BATCH_RETENTION,
@@ -37,14 +35,11 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
 
-#: what `completion_window` takes beside OpenAI's 24h, seconds
-MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS = 3600, 7 * 24 * 3600
 #: how long a repeated request finds the batch it has made, seconds
 _MADE_SECONDS = 3600
-_UNITS = {"h": 3600, "d": 24 * 3600}
 _ID = re.compile(r"batch_[0-9a-f]{32}")
 #: names in a batch's metadata that mean something here
-CALLBACK_URL, WINDOW, RETRY_OF = "callback_url", "batch_window", "retry_of"
+CALLBACK_URL, WINDOW = "callback_url", "batch_window"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +76,7 @@ class Batches:
 
         400 for a file that is none or has another purpose, and for bad metadata.
         """
-        seconds = window_seconds(new.completion_window)
+        seconds = window.completion_seconds(new.completion_window)
         callback_url = self._checked_metadata(new.metadata)
         source = self.files.get(new.input_file_id)
         if source is None:
@@ -164,40 +159,6 @@ class Batches:
 
         return transaction(self._connection, batch_key(batch_id), change)
 
-    def retry_failed(self, batch_id: str) -> BatchRecord:
-        """A new batch of the lines that are in an ended batch's error file. 409 when there are none, or it has not ended."""
-        record = self.require(batch_id)
-        if not record.status.is_final or record.status is BatchStatus.FAILED:
-            raise errors.conflict(
-                f"A batch with status '{record.status}' has no failed requests to run again.", "batch_not_retryable"
-            )
-        if self.files.get(record.error_file) is None:
-            raise errors.conflict("The batch has no error file (any more): nothing to run again.", "nothing_failed")
-        with self.files.path(record.error_file).open("rb") as file:
-            wanted = {json.loads(line)["custom_id"] for line in file}
-        part = self.files.part()
-        try:
-            with (self.directory(batch_id) / "input").open("rb") as file:
-                for _, raw in split(file, self._settings.max_body_bytes):
-                    if json.loads(raw)["custom_id"] in wanted:
-                        part.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
-            kept = self.files.keep(part, filename=f"{batch_id}_retry.jsonl", purpose=BATCH)
-        except BaseException:
-            part.discard()
-            raise
-        metadata = dict(record.metadata)
-        if len(metadata) < 16 or RETRY_OF in metadata:
-            metadata[RETRY_OF] = batch_id
-        return self.create(
-            NewBatch(
-                input_file_id=kept.id,
-                endpoint=record.endpoint,
-                completion_window=record.completion_window,
-                metadata=metadata,
-                output_keep_seconds=record.output_keep_seconds,
-            )
-        )
-
     def remove_old(self, now: float) -> list[str]:
         """Forget the batches that ended long ago; their ids, for their directories to be removed."""
         found = texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100))
@@ -242,13 +203,3 @@ class Batches:
 def _made_key(request: str) -> str:
     return f"{BATCHES}:made:{request}"
 
-
-def window_seconds(text: str) -> int:
-    """The seconds of a `completion_window`: OpenAI's `24h`, and any number of hours or days up to a week. 400 for others."""
-    found = re.fullmatch(r"([1-9]\d{0,3})([hd])", text)
-    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not MIN_WINDOW_SECONDS <= seconds <= MAX_WINDOW_SECONDS:
-        raise errors.invalid_request(
-            "'completion_window' takes 24h, or other hours and days from 1h to 7d.", "completion_window", "invalid_value"
-        )
-    return seconds

@@ -1,4 +1,4 @@
-"""When batch lines may run: `22:00-07:00 Europe/Berlin`. Local wall-clock times, so that summer time changes nothing."""
+"""When batch lines may run (`22:00-07:00 Europe/Berlin`: wall-clock times, through summer time), and until when (`24h`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from datetime import datetime, time
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from app import errors
+
 _FORM = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})(?:\s+(\S+))?")
+#: what `completion_window` takes, seconds
+MIN_COMPLETION_SECONDS, MAX_COMPLETION_SECONDS = 3600, 7 * 24 * 3600
+_UNITS = {"h": 3600, "d": 24 * 3600}
 _ADVICE = "takes times and a time zone such as '22:00-07:00 Europe/Berlin'"
 
 
@@ -57,6 +62,17 @@ def parse(text: str) -> Window:
     if start == end:
         raise WindowError(f"{_ADVICE}; it can't end when it begins")
     return Window(start, end, zone)
+
+
+def completion_seconds(text: str) -> int:
+    """The seconds of a `completion_window`: OpenAI's `24h`, and hours or days up to a week. Raises `ErrorReply` (400)."""
+    found = re.fullmatch(r"([1-9]\d{0,3})([hd])", text)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not MIN_COMPLETION_SECONDS <= seconds <= MAX_COMPLETION_SECONDS:
+        raise errors.invalid_request(
+            "'completion_window' takes 24h, or other hours and days from 1h to 7d.", "completion_window", "invalid_value"
+        )
+    return seconds
 
 
 def is_open(text: str, at: float) -> bool:

@@ -300,3 +300,18 @@ def test_when_the_window_closes_what_waits_goes_back(night: Night) -> None:
         night.answer()
     assert sorted(one["custom_id"] for one in night.output(batch)) == [str(n) for n in range(6)]
     assert running.metadata["custom_id"] == "0"
+
+
+def test_a_batch_whose_files_are_gone_stops_nobody_and_can_be_cancelled(night: Night) -> None:
+    """It waits and is complained of; other batches go on, and a cancel ends it."""
+    gone = night.start([line(str(n)) for n in range(20)])
+    for name in ("input", "lines"):
+        (night.batches.directory(gone.id) / name).unlink()
+    while night.queued():
+        night.answer()
+    other = night.start([line("other")])
+    assert night.queued() == ["other"]
+    night.batches.cancel(gone.id)
+    assert night.look(gone).status is BatchStatus.CANCELLED
+    night.answer()
+    assert night.look(other).status is BatchStatus.COMPLETED

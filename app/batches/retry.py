@@ -1,0 +1,61 @@
+"""A new batch of what failed in an old one, or was not run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from app import errors
+from app.batches.files import BATCH
+from app.batches.lines import split
+from app.batches.record import BatchRecord, BatchStatus
+from app.batches.store import NewBatch
+
+if TYPE_CHECKING:
+    from app.batches.files import FileRecord
+    from app.batches.store import Batches
+    from app.settings import Settings
+
+#: in the new batch's metadata, where there is room: the old one's id
+RETRY_OF = "retry_of"
+_MAX_METADATA = 16
+
+
+def retry_failed(batches: Batches, settings: Settings, batch_id: str) -> BatchRecord:
+    """The new batch. 409 when nothing failed, or the old one has not ended."""
+    record = batches.require(batch_id)
+    if not record.status.is_final or record.status is BatchStatus.FAILED:
+        raise errors.conflict(
+            f"A batch with status '{record.status}' has no failed requests to run again.", "batch_not_retryable"
+        )
+    if batches.files.get(record.error_file) is None:
+        raise errors.conflict("The batch has no error file (any more): nothing to run again.", "nothing_failed")
+    kept = _failed_lines(batches, settings, record)
+    metadata = dict(record.metadata)
+    if len(metadata) < _MAX_METADATA or RETRY_OF in metadata:
+        metadata[RETRY_OF] = batch_id
+    return batches.create(
+        NewBatch(
+            input_file_id=kept.id,
+            endpoint=record.endpoint,
+            completion_window=record.completion_window,
+            metadata=metadata,
+            output_keep_seconds=record.output_keep_seconds,
+        )
+    )
+
+
+def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord) -> FileRecord:
+    """The lines of the input whose ids are in the error file, as a file of their own."""
+    with batches.files.path(record.error_file).open("rb") as file:
+        wanted = {json.loads(line)["custom_id"] for line in file}
+    part = batches.files.part()
+    try:
+        with (batches.directory(record.id) / "input").open("rb") as file:
+            for _, raw in split(file, settings.max_body_bytes):
+                if json.loads(raw)["custom_id"] in wanted:
+                    part.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
+        return batches.files.keep(part, filename=f"{record.id}_retry.jsonl", purpose=BATCH)
+    except BaseException:
+        part.discard()
+        raise
