@@ -5,6 +5,7 @@ The only module here that knows of jobs. Both functions run in threads of the su
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,15 +17,29 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 0.25
 #: how often leases, retries, deadlines and the outbox are looked at, seconds
 MAINTENANCE_SECONDS = 1.0
+#: how long, and how often, a dead worker's jobs are tried to be put back while Redis is away, seconds
+RELEASE_SECONDS = 30.0
+_AGAIN_SECONDS = 0.2
 
 
 def release_worker(settings: Settings, worker_name: str) -> None:
-    """The process of this RQ worker has ended, asked for or not: its jobs go back to the queue at once."""
-    from app.connection import connect  # noqa: PLC0415 - `nightshift version` and its like need no queue
+    """The process of this RQ worker has ended, asked for or not: its jobs go back to the queue at once.
+
+    They do as soon as Redis is there, when both died together; later than that the end of the lease brings them back.
+    """
+    from app.connection import AWAY, connect  # noqa: PLC0415 - `nightshift version` and its like need no queue
     from app.jobs.recovery import release_worker as release  # noqa: PLC0415
 
+    give_up = time.monotonic() + RELEASE_SECONDS
     with connect(_url(settings)) as connection:
-        release(connection, settings, worker_name)
+        while True:
+            try:
+                release(connection, settings, worker_name)
+                return
+            except AWAY:
+                if time.monotonic() >= give_up:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
 
 
 def maintenance(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
+from redis import Redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
@@ -17,10 +19,9 @@ from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
 from app.outcome import Outcome
 from app.settings import Settings
+from app.stack import hooks
 from tests.integration.jobs.conftest import Take, new_record
-
-if TYPE_CHECKING:
-    from redis import Redis
+from tests.redis_server import RedisForTests
 
 SETTINGS = Settings(lease_seconds=0.2, beat_seconds=0.1)
 
@@ -167,3 +168,18 @@ def test_dead_workers_leave_rqs_lists(connection: Redis, maintenance: Maintenanc
     maintenance.run_once()
     assert connection.smembers("rq:workers") == {b"rq:worker:alive"}
     assert connection.smembers("rq:workers:claude") == {b"rq:worker:alive"}
+
+
+def test_a_worker_that_died_with_redis_is_released_when_redis_is_back(own_redis: RedisForTests) -> None:
+    """The supervisor does not give up a dead worker's jobs because Redis is just starting again."""
+    with Redis.from_url(own_redis.url) as connection:
+        connection.hset("rq:worker:dead", "state", "busy")
+        connection.save()
+        own_redis.stop(signal.SIGKILL)
+        settings = replace(SETTINGS, redis_url=own_redis.url)
+        releasing = threading.Thread(target=hooks.release_worker, args=(settings, "dead"))
+        releasing.start()
+        time.sleep(0.3)
+        own_redis.start()
+        releasing.join(20)
+        assert not connection.exists("rq:worker:dead")
