@@ -7,26 +7,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from app.stack import child
 from app.stack.redis_server import find_binary
+from chaos.until import wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def wait_until(condition: Callable[[], bool], what: str = "the condition", timeout: float = 10.0) -> None:
-    """Return as soon as it holds; the test fails when it does not in time (seconds)."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come about within {timeout} s"
-        time.sleep(0.01)
+__all__ = ["RedisForTests", "wait_until"]
 
 
 class RedisForTests:

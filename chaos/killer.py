@@ -1,0 +1,127 @@
+"""Carries the faults out, and starts the supervisor again after it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import psutil
+
+from chaos.faults import CUT, Fault, drawn
+from chaos.stack import command_of
+
+if TYPE_CHECKING:
+    from chaos.ledger import Ledger
+    from chaos.stack import Stack
+    from chaos.wires import Wires
+
+#: by what stands in the command line
+_COMMANDS = {
+    "worker": ("workers.chat_worker",),
+    "callbacks": ("workers.callback_worker",),
+    "api": ("api.server",),
+    "claude": ("_bundled/claude",),
+    "redis": ("redis-server", "valkey-server"),
+}
+#: how often a start is tried that other faults may hit
+_STARTS = 3
+
+
+class Killer:
+    """`run` until the time is up, then `heal`."""
+
+    def __init__(self, stack: Stack, wires: Wires, ledger: Ledger, *, seed: int, sleep_seconds: float) -> None:
+        self.times: Counter[str] = Counter()
+        self._stack = stack
+        self._wires = wires
+        self._ledger = ledger
+        self._faults = drawn(seed)
+        self._sleep_seconds = sleep_seconds
+        self._asleep: list[tuple[threading.Timer, psutil.Process]] = []
+
+    def run(self, seconds: float) -> None:
+        """Fault after fault."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            fault = next(self._faults)
+            time.sleep(min(fault.wait_seconds, max(0.0, end - time.monotonic())))
+            if self._do(fault):
+                self.times[fault.name] += 1
+                self._ledger.note(fault.name)
+
+    def heal(self) -> None:
+        """Wake all that sleeps; the stack runs after this."""
+        self.wake()
+        if not self._is_up():
+            self._start_again()
+
+    def wake(self) -> None:
+        """Whoever still sleeps."""
+        for timer, process in self._asleep:
+            timer.cancel()
+            _wake(process)
+
+    def _do(self, fault: Fault) -> bool:
+        if fault.signal == CUT:
+            return self._wires.cut(fault.choice)
+        if fault.target == "supervisor":
+            return self._hit_supervisor(fault)
+        found = sorted(self._processes(fault.target), key=lambda process: process.pid)
+        return bool(found) and self._send(found[fault.choice % len(found)], fault)
+
+    def _processes(self, target: str) -> list[psutil.Process]:
+        names = _COMMANDS[target]
+        found = [(process, command_of(process)) for process in self._stack.processes()]
+        # A launcher has the name of what it is about to become, and is none yet.
+        return [process for process, line in found if any(n in line for n in names) and "child.py" not in line]
+
+    def _send(self, process: psutil.Process, fault: Fault) -> bool:
+        try:
+            process.send_signal(getattr(signal, f"SIG{fault.signal}"))
+        except psutil.Error:
+            return False
+        if fault.signal == "STOP":
+            timer = threading.Timer(self._sleep_seconds, _wake, (process,))
+            timer.daemon = True
+            timer.start()
+            self._asleep.append((timer, process))
+        return True
+
+    def _hit_supervisor(self, fault: Fault) -> bool:
+        process = self._stack.process
+        if process is None or not self._is_up():
+            self._start_again()
+            return False
+        if not self._send(psutil.Process(process.pid), fault):
+            return False
+        if fault.signal != "STOP":
+            try:
+                process.wait(self._sleep_seconds + 30)
+            except subprocess.TimeoutExpired:
+                self._ledger.complain(f"the supervisor outlived SIG{fault.signal}")
+            self._start_again()
+        return True
+
+    def _is_up(self) -> bool:
+        return self._stack.process is not None and self._stack.process.poll() is None
+
+    def _start_again(self) -> None:
+        for attempt in range(_STARTS):
+            try:
+                self._stack.start()
+                return
+            except AssertionError as error:
+                if attempt == _STARTS - 1:
+                    self._ledger.complain(f"the stack did not start again: {error}")
+                if self._is_up():
+                    return
+
+
+def _wake(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(signal.SIGCONT)

@@ -1,0 +1,106 @@
+"""One run: the stack, the clients, the killer; then quiet, the checks, the stop."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import psutil
+
+from chaos import checks
+from chaos.checks import Findings
+from chaos.clients import AsyncClient, BatchClient, Client, StreamClient, SyncClient
+from chaos.killer import Killer
+from chaos.ledger import Ledger
+from chaos.receiver import Receiver
+from chaos.stack import Stack
+from chaos.wires import Wires
+from chaos.witness import Witness
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_CLIENTS: Sequence[type[Client]] = (SyncClient, SyncClient, StreamClient, StreamClient, AsyncClient)
+#: for the last answers, seconds
+_PATIENCE_SECONDS = 180.0
+_LEASE_SECONDS = 4
+#: a process sleeps for so long: longer than a lease
+_SLEEP_SECONDS = _LEASE_SECONDS + 3.0
+_SETTINGS = {
+    "NIGHTSHIFT_LEASE_SECONDS": str(_LEASE_SECONDS),
+    "NIGHTSHIFT_BEAT_SECONDS": "1",
+    # Nobody is to be set aside for what the killer does.
+    "NIGHTSHIFT_MAX_WORKER_DEATHS": "1000",
+    "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
+    "NIGHTSHIFT_CALLBACK_TIMEOUT_SECONDS": "3",
+    "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
+}
+
+
+@dataclass
+class Report:
+    """What came of a run."""
+
+    times: Counter[str]
+    ledger: Ledger
+    requests: int
+    findings: Findings = field(default_factory=Findings)
+
+
+def run(directory: Path, *, seconds: float, seed: int, workers: int = 2, batch_lines: int = 300) -> Report:
+    """Break a stack on this directory for so long. Nothing of it runs afterwards."""
+    (directory / "tmp").mkdir()
+    stack = Stack({**_SETTINGS, "TMPDIR": str(directory / "tmp")}, workers, directory)
+    ledger = Ledger()
+    try:
+        stack.start()
+        return _broken(stack, ledger, seconds, seed, batch_lines)
+    finally:
+        with suppress(psutil.Error):
+            if stack.process is not None and stack.process.poll() is None:
+                stack.kill_everything()
+
+
+def _broken(stack: Stack, ledger: Ledger, seconds: float, seed: int, batch_lines: int) -> Report:
+    wires = Wires(stack.port)
+    killer = Killer(stack, wires, ledger, seed=seed, sleep_seconds=_SLEEP_SECONDS)
+    witness = Witness(stack, ledger)
+    found = Findings()
+    with Receiver(ledger) as receiver:
+        witness.start()
+        _load_and_kill(_clients(wires, ledger, receiver.url, seed, batch_lines), ledger, killer, seconds)
+        ledger.note("waiting for quiet")
+        checks.wait_for_quiet(stack, found)
+        ledger.note("checking")
+        witness.stop()
+        checks.check(stack, ledger, found)
+    if (status := stack.stop()) != 0:
+        found.fault("after the stop nothing is left", f"the supervisor ended with {status}")
+    checks.check_stopped(stack, found)
+    return Report(killer.times, ledger, witness.requests, found)
+
+
+def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int, batch_lines: int) -> list[Client]:
+    def made(kind: Callable[..., Client], number: int, **more: int) -> Client:
+        return kind(wires, ledger, seed=f"{seed}-{number}", callback_url=callback_url, **more)
+
+    clients = [made(kind, number) for number, kind in enumerate(_CLIENTS)]
+    return [*clients, made(BatchClient, len(clients), lines=batch_lines)]
+
+
+def _load_and_kill(clients: Sequence[Client], ledger: Ledger, killer: Killer, seconds: float) -> None:
+    for client in clients:
+        client.thread.start()
+    try:
+        killer.run(seconds)
+    finally:
+        for client in clients:
+            client.stop.set()
+        killer.heal()
+    for client in clients:
+        client.thread.join(_PATIENCE_SECONDS)
+        if client.thread.is_alive():
+            ledger.complain(f"the {client.kind} client has waited for an answer for {_PATIENCE_SECONDS:g} s")

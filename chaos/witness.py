@@ -1,0 +1,73 @@
+"""Reads the simulator's log while it lives: what a model would have seen, one secret in each request."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from chaos.ledger import SECRET
+from simulator.client import SimulatorControlError
+
+if TYPE_CHECKING:
+    from chaos.ledger import Ledger
+    from chaos.stack import Stack
+
+_LOOK_SECONDS = 0.3
+#: the log is emptied after so many entries: it keeps a bounded number of bytes
+_EMPTY_AFTER = 1000
+#: so slow that faults meet answers while they are written
+RULE: dict[str, Any] = {"respond": {"echo": True}, "latency_ms": 100, "tokens_per_second": 60}
+
+
+class Witness:
+    """A thread that outlives the simulators it looks at: each new one gets the rule, and is read from its beginning."""
+
+    def __init__(self, stack: Stack, ledger: Ledger) -> None:
+        self.requests = 0
+        self._stack = stack
+        self._ledger = ledger
+        self._after = self._emptied = -1
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with the rule in place."""
+        self._look()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """After a last look."""
+        self._end.set()
+        self._thread.join(30)
+        self._try()
+
+    def _run(self) -> None:
+        while not self._end.wait(_LOOK_SECONDS):
+            self._try()
+
+    def _try(self) -> None:
+        # Away, or its port not written yet: it is killed with the supervisor.
+        with suppress(SimulatorControlError, OSError, ValueError):
+            self._look()
+
+    def _look(self) -> None:
+        simulator = self._stack.simulator
+        if not simulator.rules():
+            simulator.set_rules([RULE])
+            self._after = self._emptied = -1
+        entries = simulator.requests(after=self._after)
+        for entry in entries:
+            self._after = entry["index"]
+            if entry["path"].startswith("/v1/messages"):
+                self._check(entry["body"])
+        if self._after > self._emptied + _EMPTY_AFTER:
+            simulator.clear_requests()
+            self._emptied = self._after
+
+    def _check(self, body: Any) -> None:
+        found = set(SECRET.findall(json.dumps(body)))
+        self.requests += bool(found)
+        if len(found) > 1:
+            self._ledger.complain(f"one request to the API has {len(found)} secrets: {sorted(found)}")
