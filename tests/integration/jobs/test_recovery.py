@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
@@ -21,7 +22,9 @@ from app.outcome import Outcome
 from app.settings import Settings
 from app.stack import hooks
 from tests.integration.jobs.conftest import Take, new_record
-from tests.redis_server import RedisForTests
+
+if TYPE_CHECKING:
+    from tests.redis_server import RedisForTests
 
 SETTINGS = Settings(lease_seconds=0.2, beat_seconds=0.1)
 
