@@ -14,14 +14,14 @@ from workers.claude import add_usage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.claude import Answer, TextDelta
+    from workers.claude import Answer, Delta
     from workers.run import Run
     from workers.translate import Call, Checked
 
 log = logging.getLogger(__name__)
 
 
-def ask(run: Run, call: Call, on_event: Callable[[TextDelta], None] | None) -> tuple[Answer, Checked]:
+def ask(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> tuple[Answer, Checked]:
     """The answer, with the usage of all that was asked for it. Raises `TurnFailed`, and `ErrorReply` after two tries."""
     answer = _turn(run, call, on_event)
     try:
@@ -38,6 +38,6 @@ def ask(run: Run, call: Call, on_event: Callable[[TextDelta], None] | None) -> t
         raise errors.structured_output_failed(mismatch.faults) from None
 
 
-def _turn(run: Run, call: Call, on_event: Callable[[TextDelta], None] | None) -> Answer:
+def _turn(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> Answer:
     seconds = run.record.deadline_at - time.time()
     return run.invoker.ask(call.prompt, call.profile, timeout_seconds=seconds, on_event=on_event)

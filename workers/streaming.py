@@ -1,6 +1,6 @@
-"""Tells an answer's text while Claude writes it, for the job whose client reads along.
+"""Tells an answer's text and calls while Claude writes them, for the job whose client reads along.
 
-Text comes in the invoker's event loop, which must not wait for Redis: it is only laid down here, and a thread writes what
+Pieces come in the invoker's event loop, which must not wait for Redis: they are only laid down here, and a thread writes what
 lies there at once, so that pieces are joined only while a write is under way. What can't be told is no loss: the client
 gets it with the outcome. So nothing is flushed at the end, and whatever is too much is dropped.
 """
@@ -11,10 +11,12 @@ import json
 import logging
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app.connection import AWAY, RedisError
 from app.jobs import deltas
+from workers.claude import CallDelta, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.jobs.transitions import Lease
-    from workers.claude import TextDelta
+    from workers.claude import Delta
     from workers.run import Run
+    from workers.translate.wanted import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +38,46 @@ _RETRY_SECONDS = 0.2
 
 
 @contextmanager
-def told(run: Run, *, is_tellable: bool) -> Iterator[Callable[[TextDelta], None] | None]:
+def told(run: Run, wanted: Wanted) -> Iterator[Callable[[Delta], None] | None]:
     """The `on_event` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
-    if not run.record.streams or not is_tellable:
+    if not run.record.streams or not wanted.is_tellable:
         yield None
         return
     writer = DeltaWriter(run.connection, run.lease, expires_at=run.record.deadline_at + SPARE_SECONDS)
+
+    def put(piece: Delta) -> None:
+        if (own := as_told(piece, wanted)) is not None:
+            writer.put(own)
+
     try:
-        yield writer.put
+        yield put
     finally:
         writer.stop()
+
+
+def as_told(piece: Delta, wanted: Wanted) -> Delta | None:
+    """The piece with the function's own name; None for a call whose arguments have to be taken out of something first."""
+    if isinstance(piece, TextDelta):
+        return piece
+    offer = wanted.offers.get(piece.name)
+    return None if offer is None or offer.shape.is_wrapped else replace(piece, name=offer.name)
+
+
+def delta_of(pieces: list[Delta]) -> dict[str, Any]:
+    """Pieces that are told at once, as a chunk's `delta`."""
+    delta: dict[str, Any] = {}
+    if content := "".join(piece.text for piece in pieces if isinstance(piece, TextDelta)):
+        delta["content"] = content
+    calls: dict[int, dict[str, Any]] = {}
+    for piece in pieces:
+        if isinstance(piece, CallDelta):
+            call = calls.setdefault(piece.index, {"index": piece.index, "function": {"arguments": ""}})
+            if piece.is_begin:
+                call |= {"id": piece.id, "type": "function", "function": {"name": piece.name, "arguments": ""}}
+            call["function"]["arguments"] += piece.arguments
+    if calls:
+        delta["tool_calls"] = [*calls.values()]
+    return delta
 
 
 class DeltaWriter:
@@ -55,7 +88,7 @@ class DeltaWriter:
         self._lease = lease
         self._expires_at = expires_at
         self._changed = threading.Condition()
-        self._pending: list[TextDelta] = []
+        self._pending: list[Delta] = []
         self._pending_chars = 0
         self._is_stopped = False
         self._written = 0
@@ -63,15 +96,16 @@ class DeltaWriter:
         self._thread = threading.Thread(target=self._run, name="deltas", daemon=True)
         self._thread.start()
 
-    def put(self, piece: TextDelta) -> None:
+    def put(self, piece: Delta) -> None:
         """Have it written as soon as may be. From any thread."""
-        if not piece.text:
+        text = piece.text if isinstance(piece, TextDelta) else piece.arguments
+        if not text and isinstance(piece, TextDelta):
             return
         with self._changed:
             if self._is_stopped:
                 return
             self._pending.append(piece)
-            self._pending_chars += len(piece.text)
+            self._pending_chars += len(text)
             if self._pending_chars > MAX_PENDING_CHARS:
                 # A hole would do, for readers notice it; but what came after it would be of no use to anybody.
                 self._stop("more text than can be written")
@@ -91,12 +125,12 @@ class DeltaWriter:
 
     def _run(self) -> None:
         while pieces := self._take():
-            body: dict[str, Any] = {"delta": {"content": "".join(piece.text for piece in pieces)}}
+            body: dict[str, Any] = {"delta": delta_of(pieces)}
             if self._written == 0:
                 body["model"] = pieces[0].model
             self._write(json.dumps(body, separators=(",", ":")))
 
-    def _take(self) -> list[TextDelta]:
+    def _take(self) -> list[Delta]:
         with self._changed:
             while not self._pending and not self._is_stopped:
                 self._changed.wait()

@@ -4,7 +4,7 @@
 ...     print(claude.ask("Say hello").text)
 """
 
-from workers.claude.answer import Answer, TextDelta, ToolCall, add_usage
+from workers.claude.answer import Answer, CallDelta, Delta, TextDelta, ToolCall, add_usage
 from workers.claude.failures import FailureKind, TurnFailed
 from workers.claude.invoker import ClaudeInvoker
 from workers.claude.private_dir import end_leftovers
@@ -16,7 +16,9 @@ __all__ = [
     "SCHEMA_TOOL",
     "TOOL_PREFIX",
     "Answer",
+    "CallDelta",
     "ClaudeInvoker",
+    "Delta",
     "FailureKind",
     "InvokerStatus",
     "Profile",

@@ -27,6 +27,22 @@ class TextDelta:
 
 
 @dataclass(frozen=True)
+class CallDelta:
+    """A piece of a call while it is written: its beginning, with no arguments yet, or some of their JSON text."""
+
+    #: which of the answer's calls
+    index: int
+    id: str
+    name: str
+    is_begin: bool
+    arguments: str
+    model: str
+
+
+Delta = TextDelta | CallDelta
+
+
+@dataclass(frozen=True)
 class Answer:
     """The model's answer to one prompt."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from workers.claude.answer import Answer, TextDelta
+    from workers.claude.answer import Answer, Delta
     from workers.claude.status import InvokerStatus, Restart
 
 T = TypeVar("T")
@@ -93,12 +93,12 @@ class ClaudeInvoker:
         profile: Profile | None = None,
         *,
         timeout_seconds: float | None = None,
-        on_event: Callable[[TextDelta], None] | None = None,
+        on_event: Callable[[Delta], None] | None = None,
     ) -> Answer:
         """Ask, and wait for the answer. Raises `TurnFailed`.
 
         `timeout_seconds` covers the wait for a process as well; None: no limit. `on_event` is called with each piece
-        of text from the event loop's thread and must not block.
+        of text or of a call from the event loop's thread and must not block.
         """
         self.start()
         if isinstance(prompt, str):

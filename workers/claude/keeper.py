@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from app.login import Login
     from app.settings import Settings
-    from workers.claude.answer import Answer, TextDelta
+    from workers.claude.answer import Answer, Delta
     from workers.claude.profile import Profile, Prompt
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Keeper:
         self._spawn(self._prepare(self._profile))
 
     async def ask(
-        self, prompt: Prompt, profile: Profile, deadline: float, on_text: Callable[[TextDelta], None] | None
+        self, prompt: Prompt, profile: Profile, deadline: float, on_delta: Callable[[Delta], None] | None
     ) -> Answer:
         """Run one turn until `deadline` (`time.monotonic()`). Raises `TurnFailed`."""
         self._interrupted.clear()
@@ -117,7 +117,7 @@ class Keeper:
                 if self._interrupted.is_set():
                     raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
                 body = prompt.in_body(profile.body(is_bare=is_bare))
-                return await process.ask(prompt, body, deadline, on_text)
+                return await process.ask(prompt, body, deadline, on_delta)
             finally:
                 self._busy = None
                 self._wiping = self._spawn(self._after_turn(process))

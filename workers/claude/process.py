@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from app.login import Login
     from app.settings import Settings
-    from workers.claude.answer import Answer, TextDelta
+    from workers.claude.answer import Answer, Delta
     from workers.claude.profile import Profile, Prompt
 
 logger = logging.getLogger(__name__)
@@ -127,10 +127,10 @@ class ClaudeProcess:
         await self.measure()
 
     async def ask(
-        self, prompt: Prompt, body: str, deadline: float, on_text: Callable[[TextDelta], None] | None
+        self, prompt: Prompt, body: str, deadline: float, on_delta: Callable[[Delta], None] | None
     ) -> Answer:
         """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Profile.body`). Raises `TurnFailed`."""
-        turn = Turn(str(uuid4()), on_text, may_call_again=self.profile.schema is not None)
+        turn = Turn(str(uuid4()), on_delta, may_call_again=self.profile.schema is not None)
         self.turns += 1
         self._turn, self._last_uuid, self._interrupted = turn, turn.uuid, False
         self._is_clean = False

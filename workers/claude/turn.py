@@ -12,11 +12,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from workers.claude.answer import Answer, TextDelta, ToolCall, add_usage
+from workers.claude.answer import Answer, CallDelta, TextDelta, ToolCall, add_usage
 from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from workers.claude.answer import Delta
 
 #: Stop reasons at which the CLI would ask the model again, unasked.
 CONTINUED_REASONS = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
@@ -58,7 +60,7 @@ class _Message:
 class Turn:
     """The state of one turn. Its owner feeds it events and asks it for `answer()` or `failure()`."""
 
-    def __init__(self, uuid: str, on_text: Callable[[TextDelta], None] | None, *, may_call_again: bool) -> None:
+    def __init__(self, uuid: str, on_delta: Callable[[Delta], None] | None, *, may_call_again: bool) -> None:
         self.uuid = uuid
         self.started = time.monotonic()
         #: monotonic time of the latest sign of life
@@ -68,7 +70,7 @@ class Turn:
         self.is_cut = False
         #: the CLI asked again although nothing called for it; nothing of this turn is to be believed
         self.is_repeated = False
-        self._on_text = on_text
+        self._on_delta = on_delta
         self._may_call_again = may_call_again
         self._messages: list[_Message] = []
         self._is_empty = False
@@ -86,7 +88,9 @@ class Turn:
         elif kind == "content_block_start":
             block = event["content_block"]
             text = block.get("text") or block.get("thinking") or ""
-            self._messages[-1].blocks[event["index"]] = {**block, "text": text, "input_json": ""}
+            begun = {**block, "text": text, "input_json": ""}
+            self._messages[-1].blocks[event["index"]] = begun
+            self._tell_call(begun, "", is_begin=True)
         elif kind == "content_block_delta":
             self._delta(event["index"], event["delta"])
         elif kind == "message_delta":
@@ -109,12 +113,21 @@ class Turn:
             block["text"] += delta["text"]
             if self._first_text is None:
                 self._first_text = time.monotonic()
-            if self._on_text is not None:
-                self._on_text(TextDelta(delta["text"], self._messages[-1].model))
+            if self._on_delta is not None:
+                self._on_delta(TextDelta(delta["text"], self._messages[-1].model))
         elif kind == "thinking_delta":
             block["text"] += delta["thinking"]
         elif kind == "input_json_delta":
             block["input_json"] += delta["partial_json"]
+            self._tell_call(block, delta["partial_json"])
+
+    def _tell_call(self, block: Mapping[str, Any], arguments: str, *, is_begin: bool = False) -> None:
+        if self._on_delta is None or not _is_call(block) or not (arguments or is_begin):
+            return
+        message = self._messages[-1]
+        index = sum(_is_call(b) for b in message.blocks.values()) - 1
+        name = str(block["name"]).removeprefix(TOOL_PREFIX)
+        self._on_delta(CallDelta(index, str(block["id"]), name, is_begin, arguments, message.model))
 
     def _end(self, event: Mapping[str, Any]) -> None:
         message = self._messages[-1]
@@ -201,11 +214,14 @@ def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
     """The caller's functions among the tools that were called; the CLI's own are none of his business."""
     found = []
     for _, block in sorted(message.blocks.items()):
-        name = str(block.get("name", ""))
-        if block["type"] == "tool_use" and name.startswith(TOOL_PREFIX):
-            short = name.removeprefix(TOOL_PREFIX)
+        if _is_call(block):
+            short = str(block["name"]).removeprefix(TOOL_PREFIX)
             found.append(ToolCall(str(block["id"]), short, _input(block), block["input_json"] or "{}"))
     return tuple(found)
+
+
+def _is_call(block: Mapping[str, Any]) -> bool:
+    return block["type"] == "tool_use" and str(block.get("name", "")).startswith(TOOL_PREFIX)
 
 
 def _input(block: Mapping[str, Any]) -> Any:

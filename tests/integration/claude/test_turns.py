@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.claude.conftest import Make, bodies
-from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TextDelta, TurnFailed
+from workers.claude import CallDelta, ClaudeInvoker, Delta, FailureKind, Profile, Prompt, TextDelta, TurnFailed
 
 if TYPE_CHECKING:
     from simulator.process import RunningSimulator
@@ -105,7 +105,7 @@ def test_parameters_reach_the_api(make: Make, simulator: RunningSimulator) -> No
 def test_answer_is_what_the_api_said(shared: ClaudeInvoker, simulator: RunningSimulator) -> None:
     """Text, reason, model, usage and the cost of this turn alone."""
     simulator.control.add_rule({"text": "four words in all", "usage": {"input_tokens": 1000, "output_tokens": 100}})
-    pieces: list[TextDelta] = []
+    pieces: list[Delta] = []
     answers = [shared.ask("count", on_event=pieces.append) for _ in range(3)]
     for answer in answers:
         assert answer.text == "four words in all"
@@ -117,7 +117,7 @@ def test_answer_is_what_the_api_said(shared: ClaudeInvoker, simulator: RunningSi
         assert answer.first_token_seconds is not None
         assert answer.first_token_seconds <= answer.duration_seconds
         assert answer.message_ids[0].startswith("msg_")
-    assert "".join(piece.text for piece in pieces) == "four words in all" * 3
+    assert "".join(piece.text for piece in pieces if isinstance(piece, TextDelta)) == "four words in all" * 3
     assert {piece.model for piece in pieces} == {answers[0].model}
 
 
@@ -163,7 +163,7 @@ def test_structured_answer(make: Make, simulator: RunningSimulator) -> None:
 
 
 def test_history_keeps_its_roles(make: Make, simulator: RunningSimulator) -> None:
-    """Earlier messages reach the model as messages, and the process that held them takes no other request."""
+    """Earlier messages reach the model as messages, and the process forgets them before the next request."""
     history = (
         {"role": "user", "content": "My name is Ada."},
         {"role": "assistant", "content": "Hello Ada."},
@@ -172,7 +172,9 @@ def test_history_keeps_its_roles(make: Make, simulator: RunningSimulator) -> Non
     )
     invoker = make()
     invoker.ask(Prompt("/clear", history=history), Profile(system="Be brief."))
+    pid = invoker.status().pid
     invoker.ask("next", Profile(system="Be brief."))
+    assert invoker.status().pid == pid
     first, second = bodies(simulator)
     assert [(m["role"], _text(m)) for m in first["messages"]] == [
         ("user", "My name is Ada."),
@@ -202,6 +204,88 @@ def test_functions_are_offered_and_never_run(make: Make, simulator: RunningSimul
     assert len(bodies(simulator)) == 1
     assert invoker.ask("talk", profile).stop_reason == "end_turn"
     assert [_text(m) for m in bodies(simulator)[-1]["messages"]] == ["talk"]
+
+
+def test_results_of_calls_arrive_as_they_are(make: Make, simulator: RunningSimulator) -> None:
+    """A conversation that ends with results of calls is sent so, with its tools."""
+    history = (
+        {"role": "user", "content": "Add."},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "mcp__client__f", "input": {"a": 1}}]},
+    )
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "2"}
+    tools = [{"name": "mcp__client__f", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}]
+    names = json.dumps([{"name": "f", "input_schema": {"type": "object", "properties": {}}}])
+    answer = make().ask(Prompt((result,), history), Profile(tools=names, extra_body=json.dumps({"tools": tools})))
+    (body,) = bodies(simulator)
+    assert body["messages"][:2] == [*history]
+    assert body["messages"][2]["content"] == [{**result, "cache_control": {"type": "ephemeral"}}]
+    assert body["tools"] == tools
+    assert "[tool_result 2]" in answer.text
+
+
+def test_several_calls_that_come_slowly(make: Make, simulator: RunningSimulator) -> None:
+    """All of them are taken, and told piece by piece while they come; the process serves on."""
+    functions = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in ("f", "g")]
+    profile = Profile(tools=json.dumps(functions))
+    calls = [{"name": name, "input": {"a": f"{name} " * 15}} for name in ("f", "g")]
+    simulator.control.add_rule({"tool_calls": calls}, tokens_per_second=40, times=1)
+    told: list[Delta] = []
+    invoker = make()
+    answer = invoker.ask("call", profile, on_event=told.append)
+    pid = invoker.status().pid
+    assert [c.input for c in answer.tool_calls] == [call["input"] for call in calls]
+    pieces = [piece for piece in told if isinstance(piece, CallDelta)]
+    assert len(pieces) > 10
+    assert [(p.index, p.id, p.name) for p in pieces if p.is_begin] == [
+        (i, c.id, c.name) for i, c in enumerate(answer.tool_calls)
+    ]
+    for index, call in enumerate(answer.tool_calls):
+        assert "".join(p.arguments for p in pieces if p.index == index) == call.arguments
+    assert invoker.ask("talk", profile).stop_reason == "end_turn"
+    assert invoker.status().pid == pid
+
+
+def test_a_break_in_a_later_call_is_a_failure(make: Make, simulator: RunningSimulator) -> None:
+    """Nothing is handed out of an answer that broke off, and nobody waits for the rest of it."""
+    functions = [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in ("f", "g")]
+    calls = [{"name": "f", "input": {"a": 1}}, {"name": "g", "input": {"a": "word " * 40}}]
+    simulator.control.add_rule({"tool_calls": calls, "break_after_deltas": 8}, tokens_per_second=40)
+    with pytest.raises(TurnFailed) as failed:
+        make().ask("call", Profile(tools=json.dumps(functions)), timeout_seconds=20)
+    assert failed.value.kind is FailureKind.SERVER
+
+
+def test_values_of_many_schemas_from_one_process(make: Make, simulator: RunningSimulator) -> None:
+    """The schema goes with the request: another one needs no other process, at any size, and nothing is asked twice."""
+    invoker = make()
+    pids = set()
+    for number in range(3):
+        properties = {"n": {"const": number}, "pad": {"const": "x" * 100_000 * number}}
+        tool = {"name": "StructuredOutput", "input_schema": {"type": "object", "properties": properties}}
+        body = {"tools": [tool], "tool_choice": {"type": "tool", "name": "StructuredOutput"}}
+        answer = invoker.ask("value", Profile(schema='{"type":"object"}', extra_body=json.dumps(body)))
+        assert answer.structured["n"] == number
+        assert json.loads(answer.structured_text) == answer.structured
+        pids.add(invoker.status().pid)
+    assert len(pids) == 1
+    assert len(bodies(simulator)) == 3
+
+
+def test_prose_in_place_of_a_value_is_not_asked_about_unseen(make: Make, simulator: RunningSimulator) -> None:
+    """It is handed out as what it is, after one request."""
+    simulator.control.add_rule({"text": "prose"})
+    answer = make().ask("value", Profile(schema='{"type":"object"}'))
+    assert (answer.structured, answer.text) == (None, "prose")
+    assert len(bodies(simulator)) == 1
+
+
+def test_a_cut_value_is_what_there_is(make: Make, simulator: RunningSimulator) -> None:
+    """At the output cap the text so far is handed out, and nothing is asked again."""
+    simulator.control.add_rule({"structured": {"a": "word " * 50}})
+    answer = make().ask("value", Profile(schema='{"type":"object"}', extra_body='{"max_tokens": 9}'))
+    assert (answer.stop_reason, answer.structured) == ("max_tokens", None)
+    assert answer.structured_text.startswith('{"a": "word')
+    assert len(bodies(simulator)) == 1
 
 
 def _text(message: dict[str, Any]) -> str:
