@@ -26,7 +26,7 @@ def run_job(job_id: str) -> Ending:
         return Publish(Outcome(error=errors.internal()))
     try:
         call = translate.to_claude(remote_images.inlined(response.as_chat_payload(payload), run.settings))
-        with streaming.told(run, is_tellable=call.wanted.is_tellable) as on_event:
+        with streaming.told(run, call.wanted) as on_event:
             answer, checked = asking.ask(run, call, on_event)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
