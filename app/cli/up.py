@@ -94,6 +94,7 @@ def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | Non
         say("Starting Redis ...")
         server.end_leftover()
         supervisor.start([plan.redis(server, environment())])
+        supervisor.every(redis_server.SYNC_SECONDS, server.sync, "sync")
     simulator_url = None
     if settings.offline:
         say("Starting the simulator (offline) ...")
