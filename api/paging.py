@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import request
 
 from app import errors
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_T = TypeVar("_T")
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
 
@@ -30,6 +34,17 @@ def choice(name: str, allowed: tuple[str, ...]) -> str | None:
             f"'{name}' takes one of: {', '.join(allowed)}.", param=name, code="invalid_value"
         )
     return sent
+
+
+def after(items: Sequence[_T], id_of: Callable[[_T], str]) -> Sequence[_T]:
+    """Those of the items that follow the one that the query's `after` names. Raises `ErrorReply` (400) for an unknown one."""
+    sent = request.args.get("after")
+    if sent is None:
+        return items
+    for index, item in enumerate(items):
+        if id_of(item) == sent:
+            return items[index + 1 :]
+    raise errors.invalid_request(f"There is no '{sent[:100]}' to list after.", param="after")
 
 
 def page(items: list[dict[str, Any]], size: int) -> dict[str, Any]:

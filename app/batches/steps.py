@@ -21,8 +21,7 @@ from app.batches.record import (
 )
 from app.jobs import transitions
 from app.jobs.record import Status, record_key
-from app.webhooks import outbox
-from app.webhooks.events import Event
+from app.webhooks import announce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from app.batches.leadership import Leadership
     from app.batches.output import Ended
     from app.jobs.record import JobRecord
+    from app.webhooks.announce import Announcement
 
 
 _RUNS = Status.IN_PROGRESS.encode()
@@ -68,10 +68,11 @@ class Steps:
         """Validating to failed: its file has faults."""
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            told = announce.prepare(pipe, "batch.failed", batch_id, record.callback_url)
             pipe.multi()
             if record.status is not BatchStatus.VALIDATING:
                 return record
-            return _ended(pipe, record, BatchStatus.FAILED, "failed_at", faults=faults, total=total, model=model)
+            return _ended(pipe, record, BatchStatus.FAILED, told, faults=faults, total=total, model=model)
 
         return self._leadership.change(batch_id, change)
 
@@ -148,6 +149,7 @@ class Steps:
         """To completed, expired or cancelled: the files are known from now on, and the callback's event is in the outbox."""
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            told = announce.prepare(pipe, f"batch.{status}", batch_id, record.callback_url)
             pipe.multi()
             if record.status.is_final:
                 return record
@@ -157,7 +159,7 @@ class Steps:
             ):
                 if size:
                     files.put(pipe, _file(record, file_id, size, name))
-            return _ended(pipe, record, status, f"{status}_at")
+            return _ended(pipe, record, status, told)
 
         return self._leadership.change(batch_id, change)
 
@@ -169,13 +171,12 @@ def _moved(pipe: Any, record: BatchRecord, status: BatchStatus, at: str, **field
     return after
 
 
-def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, at: str, **fields: Any) -> BatchRecord:
-    after = _moved(pipe, record, status, at, **fields)
+def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, told: Announcement, **fields: Any) -> BatchRecord:
+    after = _moved(pipe, record, status, f"{status}_at", **fields)
     pipe.zrem(ACTIVE, record.id)
     pipe.zadd(BATCH_RETENTION, {record.id: time.time() + KEEP_SECONDS})
     pipe.delete(lines_key(record.id), again_key(record.id))
-    if record.callback_url:
-        outbox.add(pipe, Event.new(f"batch.{status}", {"id": record.id}), record.callback_url)
+    told.add(pipe)
     return after
 
 

@@ -32,8 +32,7 @@ from app.jobs.record import (
     stream_key,
 )
 from app.outcome import Outcome
-from app.webhooks import outbox
-from app.webhooks.events import Event
+from app.webhooks import announce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -330,6 +329,9 @@ def _finish(
     now = time.time()
     job = tickets.ticket(connection, record.id)
     execution = None
+    announcement = announce.prepare(
+        pipe, _event_type(record, status, outcome), record.id, record.callback_url, to_endpoints=record.background
+    )
     pipe.multi()
     if record.execution:
         execution = tickets.execution_of(connection, record.id, record.execution, record.worker)
@@ -348,12 +350,18 @@ def _finish(
         if execution is None:
             tickets.take_out(pipe, job)
         tickets.finish(pipe, job, execution, failed=_cause(outcome), ttl_seconds=ttl_seconds)
-    if record.callback_url:
-        ending = "completed" if status is Status.COMPLETED else "failed"
-        outbox.add(pipe, Event.new(f"{record.kind}.{ending}", {"id": record.id}), record.callback_url)
+    announcement.add(pipe)
     if outcome.error is None:
         pipe.delete(OVERLOADS)
     pipe.publish(DONE, json.dumps({"id": record.id}))
+
+
+def _event_type(record: JobRecord, status: Status, outcome: Outcome) -> str:
+    """OpenAI's name for this end: a response may also be incomplete, or cancelled; a chat completion has failed then."""
+    if record.kind == "response" and outcome.body is not None:
+        return f"{record.kind}.{outcome.body.get('status', status)}"
+    is_told = status is not Status.CANCELLED or record.kind == "response"
+    return f"{record.kind}.{status if is_told else Status.FAILED}"
 
 
 def _cause(outcome: Outcome) -> str:

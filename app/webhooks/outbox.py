@@ -52,6 +52,8 @@ class Claim:
     give_up_at: float
     url: str
     body: bytes
+    #: the registered endpoint that it goes to, if it is one's
+    endpoint_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,15 @@ class StoredEvent:
     endpoint_gone: bool
 
 
-def add(pipeline: Pipeline, event: Event, url: str) -> None:
-    """Put the commands that store the event, due at once, on `pipeline`. Nothing happens before the caller executes it."""
+def add(pipeline: Pipeline, event: Event, url: str, *, endpoint_id: str = "") -> None:
+    """Put the commands that store the event, due at once, on `pipeline`. Nothing happens before the caller executes it.
+
+    For a registered endpoint, its address and secrets at the time of each attempt are what counts.
+    """
     fields = {
         "type": event.type,
         "url": url,
+        "endpoint_id": endpoint_id,
         "body": event.body,
         "created_at": event.created_at,
         "status": "pending",
@@ -118,8 +124,10 @@ class Outbox:
         found = self._claim(keys=[_PREFIX + event_id, DUE], args=[event_id, now, now + lease_seconds])
         if not found:
             return None
-        attempt, tries, give_up_at, url, body = found
-        return Claim(event_id, int(attempt), int(tries), float(give_up_at), url.decode(), body)
+        attempt, tries, give_up_at, url, body, endpoint_id = found
+        return Claim(
+            event_id, int(attempt), int(tries), float(give_up_at), url.decode(), body, (endpoint_id or b"").decode()
+        )
 
     def record_success(self, event_id: str, attempt: Attempt) -> bool:
         """The receiver has the event. False if that was known already."""

@@ -1,6 +1,6 @@
 """The outbox's steps as Lua: each reads and writes at once on the server, so that two processes cannot both win.
 
-An event is a hash `nightshift:event:{id}`: type, url, body, created_at, status, attempts (all there were), tries (since
+An event is a hash `nightshift:event:{id}`: type, url, endpoint_id, body, created_at, status, attempts (all there were), tries (since
 it was created or sent again), give_up_at, ended_at, endpoint_gone, and while an attempt is under way claim (its
 number) and claimed_until. Times are seconds since the epoch.
 """
@@ -21,7 +21,7 @@ end
 return found
 """
 
-#: KEYS event, due; ARGV id, now, claimed until. Returns {attempt, tries, give_up_at, url, body} or nothing
+#: KEYS event, due; ARGV id, now, claimed until. Returns {attempt, tries, give_up_at, url, body, endpoint} or nothing
 CLAIM = """
 local event, due = KEYS[1], KEYS[2]
 if redis.call('HGET', event, 'status') ~= 'pending' then
@@ -37,8 +37,8 @@ local attempt = redis.call('HINCRBY', event, 'attempts', 1)
 local tries = redis.call('HINCRBY', event, 'tries', 1)
 redis.call('HSET', event, 'claim', attempt, 'claimed_until', ARGV[3])
 redis.call('ZADD', due, ARGV[3], ARGV[1])
-local rest = redis.call('HMGET', event, 'give_up_at', 'url', 'body')
-return {attempt, tries, rest[1], rest[2], rest[3]}
+local rest = redis.call('HMGET', event, 'give_up_at', 'url', 'body', 'endpoint_id')
+return {attempt, tries, rest[1], rest[2], rest[3], rest[4]}
 """
 
 #: KEYS event, history, due, delivered, undelivered; ARGV id, attempt, record, now, status, next time, history's length,

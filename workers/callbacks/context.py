@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app.outbound import OutboundClient, Resolver, system_resolver
+from app.webhooks.endpoints import Endpoints
 from app.webhooks.outbox import Outbox
 from app.webhooks.signing import parse_secrets
 from workers.callbacks.lanes import Lanes
@@ -22,6 +23,7 @@ class CallbackContext:
 
     settings: Settings
     outbox: Outbox
+    endpoints: Endpoints
     #: the newest first; each signs
     secrets: tuple[str, ...] = field(repr=False)
     client: OutboundClient = field(default_factory=OutboundClient)
@@ -31,7 +33,7 @@ class CallbackContext:
     @classmethod
     def create(cls, connection: Redis, settings: Settings) -> CallbackContext:
         """From the settings. Raises `WebhookSecretError` if there is no secret, or a malformed one."""
-        return cls(settings, Outbox(connection), parse_secrets(settings.webhook_secret or ""))
+        return cls(settings, Outbox(connection), Endpoints(connection), parse_secrets(settings.webhook_secret or ""))
 
     def close(self, timeout_seconds: float) -> bool:
         """Let what runs end; False if something still does. Nothing is lost then: it is due again later."""

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import time
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from app.connection import AWAY
-from app.outbound import ForbiddenTarget, OutboundError, Reply, check_url
+from app.outbound import ForbiddenTarget, OutboundError
+from app.webhooks import sending
 from app.webhooks.outbox import Attempt, Claim
 from app.webhooks.schedule import next_attempt, parse_retry_after
-from app.webhooks.signing import signed_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.outbound import Reply
     from workers.callbacks.context import CallbackContext
 
 log = logging.getLogger(__name__)
 
-#: bytes of the answer that are read; its content is of no use to us, but cutting it off early looks like an error there
-MAX_ANSWER_BYTES = 64 * 1024
 #: how much longer than an attempt can take its claim lasts: for recording it while Redis is away, seconds
 CLAIM_MARGIN_SECONDS = 20.0
 _GONE = 410
@@ -49,6 +46,8 @@ class _Answer:
     status: int | None = None
     error: str | None = None
     retry_after_seconds: float | None = None
+    #: there is nobody any more who would want it
+    is_gone: bool = False
 
 
 def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], float] = time.time) -> DeliveryResult:
@@ -73,7 +72,7 @@ def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], floa
 def _ask(claim: Claim, context: CallbackContext, now: float) -> _Answer:
     """Send, and put whatever happens into an answer."""
     try:
-        return _judge(_send(claim, context, now), now)
+        return _send(claim, context, now)
     except ForbiddenTarget as error:
         # Tried again like any failure: a name may lead elsewhere tomorrow, or the operator may allow its host.
         return _Answer(error=f"refused: {error}")
@@ -85,29 +84,25 @@ def _ask(claim: Claim, context: CallbackContext, now: float) -> _Answer:
         return _Answer(error=f"internal error ({type(error).__name__})")
 
 
-def _send(claim: Claim, context: CallbackContext, now: float) -> Reply:
-    """POST the stored bytes. The time for the name's lookup counts too."""
-    timeout_seconds = context.settings.callback_timeout_seconds
-    deadline = time.monotonic() + timeout_seconds
-    target = check_url(
-        claim.url,
-        context.settings.callback_allowed_hosts,
+def _send(claim: Claim, context: CallbackContext, now: float) -> _Answer:
+    """POST the stored bytes: to the address in the event, or to where its endpoint is registered now."""
+    url, secrets = claim.url, context.secrets
+    if claim.endpoint_id:
+        endpoint = context.endpoints.get(claim.endpoint_id)
+        if endpoint is None:
+            return _Answer(error="the endpoint was deleted", is_gone=True)
+        url, secrets = endpoint.url, endpoint.secrets(now)
+    reply = sending.send(
+        context.client,
+        url,
+        claim.event_id,
+        claim.body,
+        secrets=secrets,
+        settings=context.settings,
+        now=now,
         resolver=context.resolver,
-        timeout_seconds=min(5.0, timeout_seconds),
     )
-    headers = {
-        "content-type": "application/json",
-        "user-agent": f"Nightshift/{_version()}",
-        **signed_headers(context.secrets, claim.event_id, claim.body, now),
-    }
-    return context.client.request(
-        "POST",
-        target,
-        headers=headers,
-        content=claim.body,
-        timeout_seconds=max(0.001, deadline - time.monotonic()),
-        max_body_bytes=MAX_ANSWER_BYTES,
-    )
+    return _judge(reply, now)
 
 
 def _judge(reply: Reply, now: float) -> _Answer:
@@ -119,7 +114,8 @@ def _judge(reply: Reply, now: float) -> _Answer:
         error = "the endpoint is gone (410)"
     else:
         error = f"answered {reply.status}"
-    return _Answer(reply.status, error, parse_retry_after(reply.headers.get("retry-after"), now=now))
+    retry_after = parse_retry_after(reply.headers.get("retry-after"), now=now)
+    return _Answer(reply.status, error, retry_after, is_gone=reply.status == _GONE)
 
 
 def _settle(
@@ -129,7 +125,7 @@ def _settle(
     if answer.error is None:
         _patiently(lambda: context.outbox.record_success(claim.event_id, attempt))
         return DeliveryResult(claim.event_id, "delivered", answer.status)
-    gone = answer.status == _GONE
+    gone = answer.is_gone
     next_at = None
     if not gone:
         next_at = next_attempt(
@@ -167,11 +163,3 @@ def _log(result: DeliveryResult, attempt: Attempt) -> None:
         log.warning("[CALLBACK] %s, %s, next in %.0f s", what, took, result.next_at - attempt.at)
     else:
         log.error("[CALLBACK] %s, %s; it can be looked at and sent again for 7 days", what, took)
-
-
-@cache
-def _version() -> str:
-    try:
-        return importlib.metadata.version("claude-nightshift")
-    except importlib.metadata.PackageNotFoundError:
-        return "dev"  # run from a checkout that was not installed

@@ -1,0 +1,42 @@
+"""From something that has ended to the events that tell of it: one for its own callback, one for each endpoint that asked.
+
+In two halves, for a step in Redis reads first and then writes: `prepare` before its MULTI, `add` within.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.webhooks import outbox
+from app.webhooks.endpoints import subscribed
+from app.webhooks.events import Event
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What is to be told, and where."""
+
+    type: str
+    object_id: str
+    #: (URL, endpoint's id or nothing)
+    targets: tuple[tuple[str, str], ...]
+
+    def add(self, pipeline: Pipeline) -> None:
+        """Put the commands that store the events on `pipeline`."""
+        for url, endpoint_id in self.targets:
+            outbox.add(pipeline, Event.new(self.type, {"id": self.object_id}), url, endpoint_id=endpoint_id)
+
+
+def prepare(
+    reader: Redis | Pipeline, type_: str, object_id: str, callback_url: str, *, to_endpoints: bool = True
+) -> Announcement:
+    """`reader`: a connection, or a pipeline that has not begun its MULTI."""
+    targets = [(callback_url, "")] if callback_url else []
+    if to_endpoints:
+        targets += [(endpoint.url, endpoint.id) for endpoint in subscribed(reader, type_)]
+    return Announcement(type_, object_id, tuple(targets))

@@ -1,0 +1,145 @@
+"""Endpoints that clients have registered: which events they want, where, and signed with what.
+
+One Redis hash, `nightshift:webhook_endpoints`: id to JSON. It has no end of life; deleting an endpoint removes its field.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from app.connection import transaction
+from app.ids import new_id
+from app.webhooks.signing import make_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+KEY = "nightshift:webhook_endpoints"
+MAX_ENDPOINTS = 50
+#: how long a secret that was replaced still signs beside the new one, when that was asked for, seconds
+OVERLAP_SECONDS = 24 * 3600.0
+
+#: what can be subscribed to: OpenAI's events of work that is done here, and ours of chat completions nobody waits for
+EVENT_TYPES = (
+    "batch.completed",
+    "batch.failed",
+    "batch.expired",
+    "batch.cancelled",
+    "response.completed",
+    "response.failed",
+    "response.cancelled",
+    "response.incomplete",
+    "chat.completion.completed",
+    "chat.completion.failed",
+)
+
+
+class TooManyEndpoints(Exception):
+    """There are `MAX_ENDPOINTS` already."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One registration. Times are seconds since the epoch."""
+
+    id: str
+    name: str
+    url: str
+    event_types: tuple[str, ...]
+    created_at: float
+    updated_at: float
+    secret: str = field(repr=False)
+    #: the one before, until then
+    old_secret: str = field(default="", repr=False)
+    old_until: float = 0.0
+
+    def secrets(self, now: float) -> tuple[str, ...]:
+        """What signs now, the newest first."""
+        return (self.secret, self.old_secret) if self.old_secret and now < self.old_until else (self.secret,)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Endpoint:
+        """As it is stored."""
+        found = json.loads(text)
+        return cls(**{**found, "event_types": tuple(found["event_types"])})
+
+
+class Endpoints:
+    """The registered endpoints. Methods raise redis-py's errors when Redis is away."""
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+
+    def create(self, name: str, url: str, event_types: Iterable[str]) -> Endpoint:
+        """A new one with a secret of its own. Raises `TooManyEndpoints`."""
+        now = time.time()
+        made = Endpoint(new_id("we_"), name, url, tuple(dict.fromkeys(event_types)), now, now, make_secret())
+
+        def change(pipe: Any) -> Endpoint:
+            if pipe.hlen(KEY) >= MAX_ENDPOINTS:
+                raise TooManyEndpoints
+            pipe.multi()
+            pipe.hset(KEY, made.id, json.dumps(asdict(made)))
+            return made
+
+        return transaction(self._connection, KEY, change)
+
+    def get(self, endpoint_id: str) -> Endpoint | None:
+        """One, None when there is no such."""
+        found: Any = self._connection.hget(KEY, endpoint_id)
+        return None if found is None else Endpoint.from_json(found)
+
+    def newest(self) -> list[Endpoint]:
+        """All, newest first."""
+        return sorted(_all(self._connection), key=lambda one: (one.created_at, one.id), reverse=True)
+
+    def update(self, endpoint_id: str, **fields: Any) -> Endpoint | None:
+        """With other fields; None when there is no such. A change that changes nothing leaves `updated_at`."""
+
+        def changed(endpoint: Endpoint) -> Endpoint:
+            after = replace(endpoint, **fields)
+            return after if after == endpoint else replace(after, updated_at=time.time())
+
+        return self._change(endpoint_id, changed)
+
+    def rotate(self, endpoint_id: str, *, keep_old: bool) -> Endpoint | None:
+        """With a new secret; the old one signs beside it for a day if it is kept. None when there is no such."""
+        now = time.time()
+
+        def changed(endpoint: Endpoint) -> Endpoint:
+            old, until = (endpoint.secret, now + OVERLAP_SECONDS) if keep_old else ("", 0.0)
+            return replace(endpoint, secret=make_secret(), old_secret=old, old_until=until, updated_at=now)
+
+        return self._change(endpoint_id, changed)
+
+    def delete(self, endpoint_id: str) -> bool:
+        """Whether there was one. What still waits to be delivered to it is given up."""
+        return bool(self._connection.hdel(KEY, endpoint_id))
+
+    def _change(self, endpoint_id: str, changed: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
+        def change(pipe: Any) -> Endpoint | None:
+            found = pipe.hget(KEY, endpoint_id)
+            pipe.multi()
+            if found is None:
+                return None
+            after = changed(Endpoint.from_json(found))
+            pipe.hset(KEY, endpoint_id, json.dumps(asdict(after)))
+            return after
+
+        return transaction(self._connection, KEY, change)
+
+
+def subscribed(reader: Redis | Pipeline, event_type: str) -> list[Endpoint]:
+    """The endpoints that want such events. `reader`: a connection, or a pipeline that has not begun its MULTI."""
+    return [endpoint for endpoint in _all(reader) if event_type in endpoint.event_types]
+
+
+def _all(reader: Redis | Pipeline) -> list[Endpoint]:
+    values: Any = reader.hvals(KEY)
+    return [Endpoint.from_json(value) for value in values]
