@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from workers.claude import end_leftovers
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCK = "lock"
+#: how often, and after what time, a directory that something is still written into is tried to be removed, seconds
+_REMOVALS = 5
+_AGAIN_SECONDS = 0.1
 
 
 @contextlib.contextmanager
@@ -31,16 +35,34 @@ def work_dir(root: Path, name: str) -> Iterator[Path]:
             fcntl.flock(guard, fcntl.LOCK_EX)
             _sweep(root)
             own.mkdir(mode=0o700)
-            held.callback(shutil.rmtree, own, ignore_errors=True)
+            held.callback(_remove, own)
             fcntl.flock(held.enter_context((own / _LOCK).open("w")), fcntl.LOCK_EX)
         yield own
 
 
 def _sweep(root: Path) -> None:
     for found in root.iterdir():
-        if not found.is_dir():
-            continue
-        with contextlib.suppress(FileNotFoundError, BlockingIOError), (found / _LOCK).open() as lock:
+        if found.is_dir() and _is_dead(found):
+            _remove(found)
+
+
+def _is_dead(own: Path) -> bool:
+    """Whether it has no worker. One without a lock has none: it is made with it, and was being removed when that broke off."""
+    try:
+        with (own / _LOCK).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            end_leftovers(found)
-            shutil.rmtree(found, ignore_errors=True)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove(own: Path) -> None:
+    """The directory goes; again when a process that was just being ended has written into it meanwhile."""
+    for _ in range(_REMOVALS):
+        end_leftovers(own)
+        shutil.rmtree(own, ignore_errors=True)
+        if not own.exists():
+            return
+        time.sleep(_AGAIN_SECONDS)
