@@ -144,7 +144,7 @@ class AsyncClient(Client):
         accepted = self._until_accepted(secret, body, has_callback=has_callback)
         if accepted and self._chance.random() < 0.2:
             self._until_accepted(secret, body, has_callback=has_callback)
-        self.stop.wait(self._chance.uniform(0.2, 0.8))
+        self.stop.wait(self._chance.uniform(1.0, 2.5))
 
     def _until_accepted(self, secret: str, body: Any, *, has_callback: bool) -> bool:
         headers = {"Prefer": "respond-async", "Idempotency-Key": secret}
