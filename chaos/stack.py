@@ -57,7 +57,9 @@ class Stack:
 
     def start(self) -> Self:
         """Until a worker can serve."""
-        argv = [sys.executable, "-m", "app.cli.main", "up", "--offline", "--data-dir", str(self.data_dir)]
+        # Clients that want other versions of things than the product live in an environment of their own.
+        python = os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable)
+        argv = [python, "-m", "app.cli.main", "up", "--offline", "--data-dir", str(self.data_dir)]
         argv += ["--workers", str(self.workers), "--port", str(self.port or _free_port(self))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -1,6 +1,8 @@
 """Makes `.venv` and installs what a lock pins, when that is not done yet. Needs nothing but Python's standard library.
 
-Usage: prepare.py requirements.lock|requirements-test.lock
+Usage: prepare.py requirements.lock|requirements-test.lock|requirements-clients.lock
+
+The last is for `.venv-clients`, in which other people's clients live, without Nightshift.
 """
 
 import fcntl
@@ -11,9 +13,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
+CLIENTS = "requirements-clients.lock"
+IS_FOR_CLIENTS = sys.argv[1:] == [CLIENTS]
+VENV = ROOT / (".venv-clients" if IS_FOR_CLIENTS else ".venv")
 PYTHON = VENV / "bin" / "python"
-LOCKS = ("requirements.lock", "requirements-test.lock")
+LOCKS = (CLIENTS,) if IS_FOR_CLIENTS else ("requirements.lock", "requirements-test.lock")
 
 
 def main() -> int:
@@ -58,14 +62,14 @@ def install(lock: str) -> int:
     }
     pip = [str(PYTHON), "-I", "-m", "pip", "install"]
     if not usable():
-        say(f"Making .venv with Python {sys.version.split()[0]} ...")
+        say(f"Making {VENV.name} with Python {sys.version.split()[0]} ...")
         if subprocess.call([sys.executable, "-I", "-m", "venv", "--clear", str(VENV)], env=environ):
             return fail("The virtual environment could not be made; the reason is above.")
     count = sum("==" in line and not line.startswith((" ", "#")) for line in (ROOT / lock).read_text().splitlines())
-    say(f"Installing {count} pinned packages into .venv; this is needed once, and takes a minute or two ...")
+    say(f"Installing {count} pinned packages into {VENV.name}; this is needed once, and takes a minute or two ...")
     if subprocess.call([*pip, "--require-hashes", "-r", str(ROOT / lock)], env=environ):
         return fail("Installing failed; the reason is above. Nothing is broken: run the same command again.")
-    if subprocess.call([*pip, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], env=environ):
+    if not IS_FOR_CLIENTS and subprocess.call([*pip, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], env=environ):
         return fail("Installing Nightshift itself failed; the reason is above.")
     stamp(lock).write_text(wanted(lock))
     say("Installed.")

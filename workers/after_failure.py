@@ -104,7 +104,8 @@ def callers_fault(failure: TurnFailed) -> ErrorReply:
         return ErrorReply(413, failure.message, code="request_too_large")
     if failure.status == 403:
         return ErrorReply(403, failure.message, code="permission_denied")
-    if "prompt is too long" in failure.message:
+    # The CLI capitalizes the API's words and leaves out its figures.
+    if "prompt is too long" in failure.message.lower():
         return ErrorReply(400, failure.message, param="messages", code="context_length_exceeded")
     return ErrorReply(failure.status or 400, failure.message, param=_param_in(failure.message))
 

@@ -41,6 +41,12 @@ def test_ask_and_wait(stack: Stack, capsys: Any) -> None:
     assert capsys.readouterr().out.startswith("Simulated answer")
 
 
+def test_ask_for_json(stack: Stack, capsys: Any) -> None:
+    """The Python example prints a city."""
+    exec(python_in("Ask and wait", stack) + python_in("Ask for JSON, offer functions", stack), {"__name__": "readme"})
+    assert "population=" in capsys.readouterr().out
+
+
 def test_ask_and_poll(stack: Stack) -> None:
     """The curl is accepted and the Python example reads the job."""
     curl = curls_in("Ask and poll", stack)[0]
