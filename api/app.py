@@ -8,7 +8,16 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from api import auth, dashboard, errors, gate, health, home, jobs, tracing
-from api.openai import batches, chat, files, models, responses, stored_responses, webhook_endpoints
+from api.openai import (
+    batches,
+    chat,
+    files,
+    models,
+    responses,
+    stored_completions,
+    stored_responses,
+    webhook_endpoints,
+)
 from api.services import EXTENSION, Services
 from api.waiting import Waiting
 from app.batches.store import Batches
@@ -53,7 +62,8 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     tracing.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
-    for module in (home, gate, health, jobs, chat, responses, stored_responses, models, files, batches, webhook_endpoints):
+    openai = (chat, stored_completions, responses, stored_responses, models, files, batches, webhook_endpoints)
+    for module in (home, gate, health, jobs, *openai):
         app.register_blueprint(module.blueprint)
     dashboard.register(app, connection)
     return app

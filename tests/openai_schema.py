@@ -13,13 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def described(*names: str) -> set[str]:
+    """The properties that these schemas have by themselves."""
+    found: set[str] = set()
+    for name in names:
+        schema = _schemas()["schemas"][name]
+        for one in (schema, *schema.get("allOf", ())):
+            found |= set(one.get("properties", ()))
+    return found
+
+
 def openai_schema(name: str) -> Callable[[Any], None]:
     """A check against a schema of OpenAI's own description of its API; skips the test where that file is not there."""
-    path = Path(__file__).parents[2] / "shared" / "openai-openapi" / "subset.patched.json"
-    if not path.exists():
-        pytest.skip("OpenAI's description of its API is not there")
-    described = json.loads(path.read_text())
-    schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+    schema = {"$ref": f"#/components/schemas/{name}", "components": _schemas()}
     validator = jsonschema_rs.Draft202012Validator(schema)
 
     def check(value: Any) -> None:
@@ -27,3 +33,11 @@ def openai_schema(name: str) -> Callable[[Any], None]:
         assert not faults, faults
 
     return check
+
+
+def _schemas() -> dict[str, Any]:
+    path = Path(__file__).parents[2] / "shared" / "openai-openapi" / "subset.patched.json"
+    if not path.exists():
+        pytest.skip("OpenAI's description of its API is not there")
+    found: dict[str, Any] = json.loads(path.read_text())["components"]
+    return found

@@ -17,12 +17,12 @@ from api.waiting import Wait
 from app import errors, ids
 from app.errors import ErrorReply
 from app.jobs.record import JobRecord, Status
-from app.openai import responses
 from app.openai.responses import as_chat
+from app.openai.responses.accept import accept
 from app.openai.responses.objects import KIND
 
 if TYPE_CHECKING:
-    from app.openai.responses import AcceptedResponse
+    from app.openai.responses.accept import AcceptedResponse
 
 blueprint = Blueprint("responses", __name__)
 
@@ -70,7 +70,7 @@ def _answer(here: Services, record: JobRecord, seconds: float) -> Response:
 
 def _accept(here: Services, body: bytes) -> AcceptedResponse:
     """Raises `ErrorReply` (400, 404, 415)."""
-    accepted = responses.accept(params.json_object(body), here.settings, lambda earlier: _conversation(here, earlier))
+    accepted = accept(params.json_object(body), here.settings, lambda earlier: _conversation(here, earlier))
     tracing.name_ignored(accepted.ignored)
     submission.check_callback_url(accepted.request.callback_url, here.settings)
     limit = here.settings.max_body_bytes
@@ -95,6 +95,7 @@ def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRe
         deadline_at=now + seconds,
         max_attempts=here.settings.max_attempts,
         callback_url=asked.callback_url or "",
+        service_tier=asked.service_tier or "",
         background=bool(asked.background),
         is_stored=asked.is_stored,
         streams=bool(asked.stream),

@@ -193,6 +193,19 @@ def test_the_stream_helper(stack: Stack) -> None:
     assert response.output[-1].parsed_arguments == {"city": "Bern"}
 
 
+def test_arguments_come_as_they_are_written(stack: Stack) -> None:
+    """Of a function that is not strict the arguments come piece by piece."""
+    stack.simulator.add_rule(
+        {"tool_calls": [{"name": "get_weather", "input": {"city": "Bern " * 20}}]}, tokens_per_second=50, times=1
+    )
+    events = by_type(ask(stack, "weather?", tools=[{**WEATHER, "strict": False}], stream=True))
+    deltas = events["response.function_call_arguments.delta"]
+    assert len(deltas) > 3
+    (done,) = events["response.function_call_arguments.done"]
+    assert "".join(event.delta for event in deltas) == done.arguments
+    assert json.loads(done.arguments) == {"city": "Bern " * 20}
+
+
 def test_an_answer_that_breaks_off(stack: Stack) -> None:
     """It ends with `response.failed`, after the text so far, and is not begun again."""
     stack.simulator.add_rule({"text": WORDS, "stream_error": {"after_deltas": 5}}, tokens_per_second=20)

@@ -1,5 +1,1 @@
 """OpenAI's Responses: the request, the items of a conversation, the object. A response is a chat completion in other words."""
-
-from app.openai.responses.accept import AcceptedResponse, accept
-
-__all__ = ["AcceptedResponse", "accept"]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Items = list[dict[str, Any]]
 
 #: what is not part of the request as it is kept: it is told in the record, or has no meaning later
-_NOT_KEPT = {"stream", "callback_url", "include", "truncation", "input"}
+_NOT_KEPT = {"stream", "callback_url", "include", "truncation", "service_tier", "input"}
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,11 @@ def accept(sent: dict[str, Any], settings: Settings, previous: Callable[[str], I
         asked["input"] = previous(request.previous_response_id) + asked["input"]
     chat = as_chat.chat_request(asked)
     try:
-        ChatRequest.model_validate(chat)
+        checked = ChatRequest.model_validate(chat)
     except ValidationError as error:
         raise as_chat.in_its_words(from_validation(error, chat)) from error
+    if checked.forces_answer and checked.reasoning_effort not in (None, "none", "minimal"):
+        ignored.append("reasoning.effort")
     return AcceptedResponse(request, claude_model, {"claude_model": claude_model, "response": asked}, ignored)
 
 

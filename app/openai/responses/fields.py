@@ -38,6 +38,7 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
     | _rows(
         Decision.MAPPED,
         reasoning="effort to Claude's thinking; off unless asked for. No summaries",
+        service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
         truncation="auto is disabled: a conversation that is too long is an error, never shortened",
         include="nothing of what it names exists here; log probabilities are a 400",
     )
@@ -45,7 +46,6 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
         Decision.IGNORED,
         user="does not change the answer",
         safety_identifier="does not change the answer",
-        service_tier="there is one lane",
         background_options="as soon as there is a worker",
         stream_options="events are not padded",
         max_tool_calls="it is about OpenAI's own tools",

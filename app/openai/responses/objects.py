@@ -36,7 +36,7 @@ def response_object(record: JobRecord, asked: Mapping[str, Any], **known: Any) -
         "parallel_tool_calls": asked.get("parallel_tool_calls", True),
         "previous_response_id": asked.get("previous_response_id"),
         "reasoning": {"effort": (asked.get("reasoning") or {}).get("effort"), "summary": None},
-        "service_tier": "default",
+        "service_tier": "flex" if record.yields else "default",
         "store": record.is_stored,
         "temperature": asked.get("temperature"),
         "text": {"format": (asked.get("text") or {}).get("format") or {"type": "text"}},

@@ -89,6 +89,7 @@ class ResponseRequest(Wire):
     stream: bool | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: list[str] | None = None
+    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     callback_url: str | None = None
 
     @property

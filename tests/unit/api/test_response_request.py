@@ -1,0 +1,191 @@
+"""A response request: its fields, its items, and the chat request that means the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.errors import ErrorReply
+from app.openai.fields import Decision
+from app.openai.responses.accept import AcceptedResponse, accept
+from app.openai.responses.as_chat import chat_request
+from app.openai.responses.fields import RESPONSE_FIELDS
+from app.openai.responses.request import ResponseRequest
+from app.settings import Settings
+from tests.openai_schema import described, openai_schema
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+PDF = "data:application/pdf;base64,JVBERi0="
+
+
+def earlier(_: str) -> list[dict[str, Any]]:
+    """The conversation before."""
+    return [{"id": "msg_0", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "before"}]}]
+
+
+def read(given: Any = "hi", **fields: Any) -> AcceptedResponse:
+    return accept({"model": "sonnet", "input": given, **fields}, Settings(), earlier)
+
+
+def chat(given: Any = "hi", **fields: Any) -> dict[str, Any]:
+    return chat_request(read(given, **fields).payload["response"])
+
+
+def refused(given: Any = "hi", **fields: Any) -> ErrorReply:
+    with pytest.raises(ErrorReply) as caught:
+        read(given, **fields)
+    return caught.value
+
+
+def test_table_and_request_agree() -> None:
+    """What the table lets through is what the request knows, and each row says why."""
+    passed = {n for n, f in RESPONSE_FIELDS.items() if f.decision in (Decision.HONOURED, Decision.MAPPED)}
+    assert passed == set(ResponseRequest.model_fields)
+    assert all(field.note for field in RESPONSE_FIELDS.values())
+
+
+def test_every_field_of_openais_is_decided() -> None:
+    """No parameter that OpenAI's description has is missing from the table."""
+    found = described("CreateModelResponseProperties", "ModelResponseProperties", "ResponseProperties", "CreateResponse")
+    assert found - set(RESPONSE_FIELDS) == set()
+
+
+def test_a_text() -> None:
+    """A text is a user's message; instructions stand above it."""
+    assert chat(instructions="be brief")["messages"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": "hi"},
+    ]
+
+
+def test_items() -> None:
+    """Each kind of item is the message that means the same, and is listed as OpenAI lists it."""
+    given = [
+        {"role": "developer", "content": "rules"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "look"},
+                {"type": "input_image", "image_url": PIXEL, "detail": "auto"},
+                {"type": "input_file", "file_data": PDF, "filename": "a.pdf"},
+            ],
+        },
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "I see", "annotations": []}],
+        },
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "result"},
+    ]
+    accepted = read(given)
+    assert accepted.ignored == ["input[].reasoning"]
+    assert chat(given)["messages"] == [
+        {"role": "developer", "content": "rules"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "look"},
+                {"type": "image_url", "image_url": {"url": PIXEL, "detail": "auto"}},
+                {"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}},
+            ],
+        },
+        {"role": "assistant", "content": "I see"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "result"},
+    ]
+    validate = openai_schema("ItemResource")
+    for item in accepted.payload["response"]["input"]:
+        validate(item)
+
+
+def test_what_is_asked_of_the_answer() -> None:
+    """Formats, tools, caps and effort have the chat request's names."""
+    tool = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False, "description": "d"}
+    schema = {"type": "json_schema", "name": "s", "schema": {"type": "object"}, "strict": True}
+    found = chat(
+        tools=[tool],
+        tool_choice={"type": "function", "name": "f"},
+        text={"format": schema},
+        max_output_tokens=5,
+        reasoning={"effort": "low"},
+        parallel_tool_calls=False,
+    )
+    assert found["tools"] == [{"type": "function", "function": {n: v for n, v in tool.items() if n != "type"}}]
+    assert found["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert found["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": True},
+    }
+    assert (found["max_completion_tokens"], found["reasoning_effort"], found["parallel_tool_calls"]) == (5, "low", False)
+
+
+def test_a_conversation_goes_on() -> None:
+    """What came before stands before the new items; the whole is kept."""
+    accepted = read("and now?", previous_response_id="resp_1")
+    texts = [item["content"][0]["text"] for item in accepted.payload["response"]["input"]]
+    assert texts == ["before", "and now?"]
+
+
+@pytest.mark.parametrize(
+    ("given", "fields", "param"),
+    [
+        ([], {}, "input"),
+        (7, {}, "input"),
+        ([{"type": "item_reference", "id": "msg_1"}], {}, "input[0]"),
+        ([{"type": "computer_call", "id": "x"}], {}, "input[0]"),
+        ([{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}], {}, "input[0].content[0].image_url"),
+        ([{"role": "user", "content": [{"type": "input_audio"}]}], {}, "input[0].content[0]"),
+        ([{"role": "user", "content": [{"type": "input_image", "image_url": "http://x/"}]}], {}, "input"),
+        ([{"type": "function_call_output", "call_id": "none", "output": "x"}], {}, "input"),
+        ("hi", {"tools": [{"type": "web_search"}]}, "tools[0]"),
+        ("hi", {"tools": [{"type": "function", "name": "f", "parameters": {"type": 7}}]}, "tools[0].parameters"),
+        ("hi", {"tools": [{"type": "function", "name": "no spaces"}]}, "tools[0].name"),
+        ("hi", {"tool_choice": "required"}, "tool_choice"),
+        ("hi", {"tool_choice": {"type": "web_search"}}, "tool_choice.type"),
+        ("hi", {"text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": 7}}}}, "text.format.schema"),
+        ("hi", {"text": {"format": {"type": "grammar"}}}, "text.format"),
+        ("hi", {"max_output_tokens": 0}, "max_output_tokens"),
+        ("hi", {"temperature": 3.0}, "temperature"),
+        ("hi", {"background": True, "store": False}, "background"),
+        ("hi", {"callback_url": "https://example.com/"}, "callback_url"),
+        ("hi", {"include": ["message.output_text.logprobs"]}, "include"),
+        ("hi", {"conversation": "conv_1"}, "conversation"),
+        ("hi", {"prompt": {"id": "p"}}, "prompt"),
+        ("hi", {"top_logprobs": 3}, "top_logprobs"),
+        ("hi", {"metadata": {"a": "x" * 513}}, "metadata.a"),
+    ],
+)
+def test_refused(given: Any, fields: dict[str, Any], param: str) -> None:
+    """What can't be done is a 400 that names the parameter as this endpoint calls it."""
+    error = refused(given, **fields)
+    assert (error.status, error.param) == (400, param), error.message
+
+
+def test_ignored() -> None:
+    """What has no effect is named."""
+    accepted = read(
+        user="u",
+        truncation="auto",
+        include=["reasoning.encrypted_content"],
+        text={"verbosity": "low"},
+        reasoning={"effort": "low", "summary": "auto"},
+        stream_options={"include_obfuscation": False},
+        brand_new=1,
+    )
+    assert set(accepted.ignored) == {
+        "user",
+        "truncation",
+        "include",
+        "text.verbosity",
+        "reasoning.summary",
+        "stream_options",
+        "brand_new",
+    }
