@@ -141,7 +141,8 @@ class ResponseEvents:
     def _rest_of(self, item: dict[str, Any]) -> Iterator[bytes]:
         part = item["content"][0] if item["type"] == "message" else None
         if self._open is None:
-            empty = {**item, "status": "in_progress"} | ({"content": []} if part else {"arguments": ""})
+            nothing: dict[str, Any] = {"content": []} if part else {"arguments": ""}
+            empty = {**item, "status": "in_progress", **nothing}
             kind = part and part["type"].removeprefix("output_")
             yield from self._begin_item(empty, {**part, kind: ""} if part and kind else None)
         current = self._open
