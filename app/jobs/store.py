@@ -176,12 +176,16 @@ class Jobs:
 
     def delete(self, job_id: str) -> None:
         """Put a job out of sight, and remove it when who waits for it has had time to notice; one that runs is cancelled."""
-        if self.cancel(job_id) is None:
-            return
-        pipe = self._connection.pipeline()
-        pipe.hset(record_key(job_id), mapping={"is_stored": "False", "is_deleted": "True"})
-        pipe.zadd(RETENTION, {job_id: time.time() + _NOTICE_SECONDS})
-        pipe.execute()
+        self.cancel(job_id)
+
+        def change(pipe: Any) -> None:
+            is_there = pipe.exists(record_key(job_id))
+            pipe.multi()
+            if is_there:
+                pipe.hset(record_key(job_id), mapping={"is_stored": "False", "is_deleted": "True"})
+                pipe.zadd(RETENTION, {job_id: time.time() + _NOTICE_SECONDS})
+
+        transaction(self._connection, record_key(job_id), change)
 
     def _end(self, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
         ttl = self._settings.result_ttl_seconds
