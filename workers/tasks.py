@@ -25,12 +25,13 @@ def run_job(job_id: str) -> Ending:
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
     try:
-        call = translate.to_claude(remote_images.inlined(response.as_chat_payload(payload), run.settings))
+        chat = remote_images.inlined(response.as_chat_payload(payload), run.settings)
+        call = translate.to_claude(chat)
         with streaming.told(run, call.wanted) as on_event:
-            answer, checked = asking.ask(run, call, on_event)
+            answers = asking.ask_all(run, call, on_event, chat["request"].get("n", 1))
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:
         return ending_of(failure, run)
     run.gate.passed(run.lease.worker)
-    return Publish(response.as_asked(translate.to_openai(answer, checked, record), payload, record))
+    return Publish(response.as_asked(translate.to_openai(answers, record), payload, record))

@@ -103,6 +103,10 @@ _STOP = Discriminator(
 _Stop = Annotated[str, StringConstraints(min_length=1)]
 
 
+#: choices of one request: each is a turn of Claude's
+MAX_CHOICES = 16
+
+
 class ChatRequest(Wire):
     """`POST /v1/chat/completions`. A field that the client left out, or sent as null, is None."""
 
@@ -136,6 +140,7 @@ class ChatRequest(Wire):
     ) = None
     store: bool | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
+    n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     callback_url: str | None = None
@@ -172,6 +177,8 @@ class ChatRequest(Wire):
     def _options_have_a_stream(self) -> ChatRequest:
         if self.stream_options is not None and not self.stream:
             raise _wrong("stream_options", "is only for requests with 'stream': true")
+        if self.stream and (self.n or 1) > 1:
+            raise _wrong("n", "a stream has one choice: leave 'n' out, or send the request without 'stream'")
         if self.stream and self.callback_url is not None:
             raise _wrong("stream", "a request with a callback_url is answered with 202: nobody reads its stream")
         return self

@@ -69,6 +69,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         Decision.MAPPED,
         reasoning_effort="to Claude's thinking, from low on; none where JSON or a call is forced (then it is named as"
         " ignored), nor where the output cap leaves less than 1,024 tokens for it",
+        n="the question is asked n times, one after the other; usage adds up; not with stream",
         service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
     )
     | _table(
@@ -94,7 +95,6 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         frequency_penalty="Claude takes none",
     )
     | {
-        "n": Field(Decision.REFUSED, "one choice per request: send it several times", harmless=(1,)),
         "modalities": Field(Decision.REFUSED, "only text comes out", harmless=(["text"],)),
     }
 )

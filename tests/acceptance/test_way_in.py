@@ -36,6 +36,19 @@ def test_a_completion_by_openais_client(stack: Stack) -> None:
     assert job["result"]["id"] == answer.id
 
 
+def test_several_choices(stack: Stack) -> None:
+    """`n` answers come as so many choices, each asked alone, and usage is that of all."""
+    stack.simulator.add_rule({"text": "one of three", "usage": {"input_tokens": 10, "output_tokens": 5}})
+    answer = stack.client().chat.completions.create(
+        model="sonnet", messages=[{"role": "user", "content": "thrice"}], n=3
+    )
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert {choice.message.content for choice in answer.choices} == {"one of three"}
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (30, 15)
+    assert {len(body["messages"]) for body in stack.asked("thrice")} == {1}
+
+
 def test_ask_and_poll(stack: Stack) -> None:
     """`Prefer: respond-async` answers 202 with a Location, under which the result appears."""
     body = {"model": "haiku", "messages": [{"role": "user", "content": "later"}]}
