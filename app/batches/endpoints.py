@@ -10,6 +10,7 @@ from app import errors
 from app.batches.lines import LineError
 from app.errors import ErrorReply
 from app.openai.accept import accept
+from app.openai.responses.accept import accept as accept_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 _REFUSED = {
     "stream": "nobody reads while a batch runs",
     "callback_url": "it belongs into the batch's metadata",
+    "background": "a batch is background work itself",
+    "previous_response_id": "a line stands alone: send the conversation as input items",
 }
 
 
@@ -39,7 +43,14 @@ def _chat(body: dict[str, Any], settings: Settings) -> LineRequest:
     return LineRequest(accepted.chat.model, accepted.claude_model, payload)
 
 
-ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], LineRequest]] = MappingProxyType({CHAT_COMPLETIONS: _chat})
+def _response(body: dict[str, Any], settings: Settings) -> LineRequest:
+    accepted = accept_response(body, settings, lambda _: [])
+    return LineRequest(accepted.request.model, accepted.claude_model, accepted.payload)
+
+
+ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], LineRequest]] = MappingProxyType(
+    {CHAT_COMPLETIONS: _chat, RESPONSES: _response}
+)
 
 
 def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:

@@ -180,16 +180,19 @@ def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, told: Announceme
     return after
 
 
+_RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+
+
 def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRecord:
     found = [line for _, line in lines]
 
-    def tokens(*path: str) -> int:
+    def tokens(name: str, detail: str = "") -> int:
+        """Of chat completions by their names for them, and of responses by theirs."""
         total = 0
         for line in found:
-            value: Any = line.usage
-            for step in path:
-                value = (value or {}).get(step)
-            total += int(value or 0)
+            for one in (name, _RESPONSES_NAMES[name]):
+                value: Any = line.usage.get(f"{one}_details" if detail else one)
+                total += int((value or {}).get(detail) or 0) if detail else int(value or 0)
         return total
 
     return replace(
@@ -199,8 +202,8 @@ def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRe
         unrun=record.unrun + sum(line.kind == "unrun" for line in found),
         input_tokens=record.input_tokens + tokens("prompt_tokens"),
         output_tokens=record.output_tokens + tokens("completion_tokens"),
-        cached_tokens=record.cached_tokens + tokens("prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=record.reasoning_tokens + tokens("completion_tokens_details", "reasoning_tokens"),
+        cached_tokens=record.cached_tokens + tokens("prompt_tokens", "cached_tokens"),
+        reasoning_tokens=record.reasoning_tokens + tokens("completion_tokens", "reasoning_tokens"),
         cost_usd=record.cost_usd + sum(line.cost_usd for line in found),
     )
 

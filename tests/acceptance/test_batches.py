@@ -222,3 +222,30 @@ def test_the_callback_tells_of_the_end(stack: Stack) -> None:
     assert [(one["type"], one["delivery"]["url"]) for one in events if one["type"].startswith("batch.")] == [
         ("batch.completed", url)
     ]
+
+
+def test_lines_of_the_responses_endpoint(stack: Stack) -> None:
+    """A batch may be of responses: each line comes back as a response object, and a body of the other kind is refused."""
+    lines = [
+        {"custom_id": f"r{n}", "method": "POST", "url": "/v1/responses", "body": {"model": "haiku", "input": f"say {n}"}}
+        for n in range(3)
+    ]
+    client = stack.client()
+
+    def create(content: list[dict[str, Any]]) -> Batch:
+        uploaded = client.files.create(file=("night.jsonl", jsonl(content)), purpose="batch")
+        return client.batches.create(input_file_id=uploaded.id, endpoint="/v1/responses", completion_window="24h")
+
+    batch = wait(stack, create(lines).id)
+    assert batch.status == "completed"
+    bodies = [one["response"]["body"] for one in read(stack, batch.output_file_id)]
+    assert {body["object"] for body in bodies} == {"response"}
+    assert {body["output"][0]["content"][0]["text"] for body in bodies} == {f"Simulated answer to: say {n}" for n in range(3)}
+    assert batch.usage is not None
+    assert batch.usage.output_tokens > 0
+    later = {**lines[0], "body": {"model": "haiku", "input": "x", "previous_response_id": "resp_1"}}
+    refused = wait(stack, create([later]).id)
+    assert refused.status == "failed"
+    assert refused.errors is not None
+    assert refused.errors.data is not None
+    assert refused.errors.data[0].param == "body.previous_response_id"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +16,7 @@ from tests.redis_server import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ROOT = Path(__file__).parents[2]
 LIMIT = {"usage_limit": {"status": "rejected", "resets_in_seconds": 900, "type": "five_hour"}}
 
 
@@ -87,6 +91,19 @@ def test_a_wall_of_overloads_fails_nobody(subscription: Stack) -> None:
     subscription.http("POST", "/v1/gate/resume")
     finished = [subscription.wait_for(job_id, timeout=40) for job_id in jobs]
     assert {job["status"] for job in finished} == {"completed"}
+
+
+def test_pause_and_resume_from_the_command_line(subscription: Stack) -> None:
+    """`nightshift pause` and `resume` say how the gate stands, and the stack does as they say."""
+
+    def nightshift(*words: str) -> str:
+        argv = [sys.executable, "-m", "app.cli.main", *words, "--url", subscription.url]
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert nightshift("pause", "--reason", "inventory").startswith("Closed (paused: inventory) until it is resumed")
+    assert closed_by(subscription) == "paused"
+    assert nightshift("resume") == "Open: jobs are taken.\n"
+    assert closed_by(subscription) is None
 
 
 def test_pause_and_resume(subscription: Stack) -> None:

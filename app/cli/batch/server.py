@@ -110,6 +110,15 @@ class Server:
         except httpx.HTTPError as error:
             raise self._away(error) from error
 
+    def pause(self, until: float | None, reason: str) -> dict[str, Any]:
+        """The gate object."""
+        body = {"reason": reason} | ({} if until is None else {"until": until})
+        return self._ask("POST", "/v1/gate/pause", json=body)
+
+    def resume(self) -> dict[str, Any]:
+        """The gate object."""
+        return self._ask("POST", "/v1/gate/resume")
+
     def _ask(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, **fields)
