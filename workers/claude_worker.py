@@ -45,8 +45,6 @@ _T = TypeVar("_T")
 #: how long an idle worker blocks on the queue before it looks around, seconds (RQ: worker_ttl - 15)
 _IDLE_SECONDS = 5
 _LOOK_SECONDS = 0.2
-#: a look at the gate that is no older need not be repeated, seconds
-_FRESH_SECONDS = 0.05
 #: within how much time the workers go on when the gate opens, seconds
 _SPREAD_SECONDS = 1.0
 
@@ -70,7 +68,6 @@ class ClaudeWorker(SimpleWorker):
         self._invoker = invoker
         self._jobs = Jobs(connection, settings)
         self._gate = Gate(connection)
-        self._passed_at = 0.0
         self.beat = Beat(connection, settings, name, invoker)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
@@ -82,7 +79,6 @@ class ClaudeWorker(SimpleWorker):
             reason = self._reason_to_wait()
             self.beat.waiting_for = reason
             if not reason:
-                self._passed_at = time.monotonic()
                 break
             waited_for = reason
             time.sleep(_LOOK_SECONDS)
@@ -103,7 +99,7 @@ class ClaudeWorker(SimpleWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Claim, run, settle. Nothing in here raises for what a job or Redis does."""
-        if time.monotonic() - self._passed_at > _FRESH_SECONDS and self._reason_to_wait() in set(Cause):
+        if self._reason_to_wait() in set(Cause):
             # The gate closed while this worker blocked on the queue.
             self._patiently(lambda: tickets.return_from_gap(self.connection, queue.name, job.id))
             return
