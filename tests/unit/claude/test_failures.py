@@ -8,7 +8,7 @@ import pytest
 
 from workers.claude.failures import ApiError, FailureKind, UsageLimit, classify
 
-LATER = time.time() + 600
+LATER = time.time() + 86400
 REACHED = UsageLimit("rejected", LATER, "five_hour")
 
 
