@@ -6,19 +6,15 @@ recorded wrongly is dispatched again.
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from app import logs
-from app.connection import connect_blocking
 from app.jobs import tickets
-from app.settings import Settings, SettingsError
-from app.stack.child import die_with_parent
 from app.webhooks.signing import WebhookSecretError
 from workers.callbacks.context import CallbackContext, install
+from workers.start import start
 
 
 class CallbackWorker(SimpleWorker):
@@ -35,18 +31,7 @@ class CallbackWorker(SimpleWorker):
 
 def main(argv: list[str] | None = None) -> int:
     """Deliver until told to stop. 0 after a stop; 1, with the reason, for wrong settings."""
-    parser = argparse.ArgumentParser(prog="callback_worker")
-    parser.add_argument("--name", required=True)
-    name = parser.parse_args(argv).name
-    die_with_parent()
-    try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
-        sys.exit(str(error))
-    logs.configure(settings, name)
-    if settings.redis_url is None:
-        sys.exit("REDIS_URL is not set: `nightshift up` and `nightshift callbacks` set it.")
-    connection = connect_blocking(settings.redis_url)
+    name, settings, connection = start("callback_worker", argv)
     try:
         context = CallbackContext.create(connection, settings)
     except WebhookSecretError as error:

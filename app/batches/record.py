@@ -6,10 +6,11 @@ in `lines_key` have no place in the output yet, and the ones in `again_key` left
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from app import hashes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,32 +89,13 @@ class BatchRecord:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def to_hash(self) -> dict[str, str]:
-        """The Redis hash; a field that is None is left out."""
-        found = {name: str(value) for name, value in vars(self).items() if value is not None and name != "metadata"}
-        found["metadata"] = json.dumps(dict(self.metadata))
-        return found
+        """The Redis hash."""
+        return hashes.to_hash(self)
 
     @classmethod
     def from_hash(cls, data: Mapping[Any, Any]) -> BatchRecord | None:
-        """The inverse of `to_hash`; None for an empty hash."""
-        if not data:
-            return None
-        text = {key.decode(): value.decode() for key, value in data.items()}
-        values: dict[str, Any] = {}
-        for name, annotation in cls.__annotations__.items():
-            if name in text:
-                values[name] = _READERS.get(annotation, str)(text[name])
-        return cls(**values)
-
-
-_READERS: Mapping[str, Any] = {
-    "int": int,
-    "int | None": int,
-    "float": float,
-    "float | None": float,
-    "BatchStatus": BatchStatus,
-    "Mapping[str, str]": json.loads,
-}
+        """The inverse of `to_hash`; None for an empty hash, which is how Redis says that there is none."""
+        return hashes.from_hash(cls, data, BatchStatus=BatchStatus)
 
 
 def batch_key(batch_id: str) -> str:

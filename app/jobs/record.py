@@ -5,10 +5,11 @@ The hash is the truth about a job. RQ's own job is only its place in the queue (
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from app import hashes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,29 +128,10 @@ class JobRecord:
         return self.kind == BATCH_LINE or self.service_tier == "flex"
 
     def to_hash(self) -> dict[str, str]:
-        """The Redis hash; a field that is None is left out."""
-        found = {name: str(value) for name, value in vars(self).items() if value is not None and name != "metadata"}
-        found["metadata"] = json.dumps(dict(self.metadata))
-        return found
+        """The Redis hash."""
+        return hashes.to_hash(self)
 
     @classmethod
     def from_hash(cls, data: Mapping[Any, Any]) -> JobRecord | None:
         """The inverse of `to_hash`; None for an empty hash, which is how Redis says that there is none."""
-        if not data:
-            return None
-        text = {key.decode(): value.decode() for key, value in data.items()}
-        values: dict[str, Any] = {}
-        for name, annotation in cls.__annotations__.items():
-            if name in text:
-                values[name] = _READERS.get(annotation, str)(text[name])
-        return cls(**values)
-
-
-_READERS: Mapping[str, Any] = {
-    "int": int,
-    "bool": lambda text: text == "True",
-    "float": float,
-    "float | None": float,
-    "Status": Status,
-    "Mapping[str, str]": json.loads,
-}
+        return hashes.from_hash(cls, data, Status=Status)
