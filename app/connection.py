@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+#: redis-py's default is 100, beyond which it raises; an API process has more threads than that, each with up to two. (A
+#: pool that waits instead would lock up: a step that holds a connection may need another for a look.)
+MAX_CONNECTIONS = 4096
 #: what redis-py raises while the server is away or loading its data
 AWAY = (RedisConnectionError, RedisTimeoutError)
 
@@ -29,13 +32,20 @@ def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
+        max_connections=MAX_CONNECTIONS,
         health_check_interval=30,
     )
 
 
 def connect_blocking(url: str) -> Redis:
     """A client for commands that wait (BLMOVE, SUBSCRIBE): no read timeout of its own, no hidden retries."""
-    return Redis.from_url(url, socket_timeout=None, socket_connect_timeout=5.0, retry=Retry(ExponentialBackoff(), 0))
+    return Redis.from_url(
+        url,
+        socket_timeout=None,
+        socket_connect_timeout=5.0,
+        retry=Retry(ExponentialBackoff(), 0),
+        max_connections=MAX_CONNECTIONS,
+    )
 
 
 def texts(reply: Any) -> list[str]:
