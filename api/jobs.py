@@ -42,11 +42,12 @@ def cancel_job(job_id: str) -> dict[str, Any]:
 
 @blueprint.get("/v1/jobs")
 def list_jobs() -> dict[str, Any]:
-    """Jobs without their results, newest first: `?status=&limit=&after=`."""
+    """Jobs without their results, newest first: `?status=&metadata[name]=value&limit=&after=`."""
     size = paging.limit()
     sent = paging.choice("status", tuple(Status))
     status = None if sent is None else Status(sent)
-    found = services().jobs.newest(status, limit=size + 1, after=request.args.get("after"))
+    after, metadata = request.args.get("after"), paging.metadata()
+    found = services().jobs.newest(status, limit=size + 1, after=after, metadata=metadata)
     return paging.page([job_object.summary(record) for record in found], size)
 
 

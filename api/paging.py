@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import request
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+MAX_PAIRS = 16
+_PAIR = re.compile(r"metadata\[(.{0,64})\]", re.DOTALL)
 
 
 def limit(default: int = DEFAULT_LIMIT, maximum: int = MAX_LIMIT) -> int:
@@ -34,6 +37,23 @@ def choice(name: str, allowed: tuple[str, ...]) -> str | None:
             f"'{name}' takes one of: {', '.join(allowed)}.", param=name, code="invalid_value"
         )
     return sent
+
+
+def metadata() -> dict[str, str]:
+    """The pairs of the query's `metadata[name]=value`, which all must be there. Raises `ErrorReply` (400)."""
+    found: dict[str, str] = {}
+    for name, value in request.args.items():
+        if not name.startswith("metadata"):
+            continue
+        pair = _PAIR.fullmatch(name)
+        if pair is None or len(found) == MAX_PAIRS:
+            raise errors.invalid_request(
+                f"Search metadata as '?metadata[name]=value', up to {MAX_PAIRS} pairs, names of up to 64 characters.",
+                param="metadata",
+                code="invalid_value",
+            )
+        found[pair[1]] = value
+    return found
 
 
 def after(items: Sequence[_T], id_of: Callable[[_T], str]) -> Sequence[_T]:

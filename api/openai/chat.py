@@ -149,6 +149,7 @@ def _record(
 def _prefers_async() -> bool:
     """RFC 7240, the `respond-async` preference."""
     sent = ",".join(request.headers.getlist("Prefer"))
+        is_stored=bool(chat.store),
     return any(
         preference.partition(";")[0].strip().lower() == "respond-async" for preference in sent.split(",")
     )

@@ -1,43 +1,92 @@
-"""`/v1/chat/completions/{id}`: a chat completion that has been made, read again or deleted. All are kept for a while."""
+"""`/v1/chat/completions` again: completions that have been made, listed, read, given other metadata, deleted.
+
+All are kept for a while; listed are those that `store` was asked for, as at OpenAI.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint
+from flask import Blueprint, request
+from pydantic import BaseModel
 
+from api import paging, params
 from api.openai.chat import KIND
 from api.services import services
 from app import errors
+from app.openai.chat_request import Metadata
+from app.openai.model_names import resolve
+
+if TYPE_CHECKING:
+    from app.jobs.record import JobRecord
 
 blueprint = Blueprint("stored_completions", __name__)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
+class MetadataUpdate(BaseModel):
+    """All of a completion that can be changed."""
+
+    metadata: Metadata | None
+
+
+@blueprint.get("/v1/chat/completions")
+def list_stored() -> dict[str, Any]:
+    """Those made with `store: true`, the oldest first: `?metadata[name]=value&model=&order=asc|desc&limit=&after=`."""
+    here = services()
+    size = paging.limit()
+    fields = {"kind": KIND, "is_stored": "True"}
+    if model := request.args.get("model"):
+        fields["model"] = resolve(model, here.settings)
+    records = here.jobs.completed(
+        fields,
+        limit=size + 1,
+        after=request.args.get("after"),
+        newest_first=paging.choice("order", ("asc", "desc")) == "desc",
+        metadata=paging.metadata(),
+    )
+    return paging.page([body for record in records if (body := _body(record)) is not None], size)
+
+
 @blueprint.get("/v1/chat/completions/<completion_id>")
 def retrieve(completion_id: str) -> dict[str, Any]:
     """The completion; 404 for one that is not there (any more), failed, or is not done yet: its job says which."""
-    _check(completion_id)
-    outcome = services().jobs.outcome(completion_id)
-    if outcome is None or outcome.body is None:
+    body = _body(_record(completion_id))
+    if body is None:
         raise _not_found(completion_id)
-    return outcome.body
+    return body
+
+
+@blueprint.post("/v1/chat/completions/<completion_id>")
+def update(completion_id: str) -> dict[str, Any]:
+    """The completion with other metadata in place of its own."""
+    sent = MetadataUpdate.model_validate(params.json_object(params.read_body()))
+    retrieve(completion_id)
+    services().jobs.set_metadata(completion_id, sent.metadata or {})
+    return retrieve(completion_id)
 
 
 @blueprint.delete("/v1/chat/completions/<completion_id>")
 def delete(completion_id: str) -> dict[str, Any]:
     """It is gone for who asks for it; one that runs is cancelled."""
-    _check(completion_id)
+    _record(completion_id)
     services().jobs.delete(completion_id)
     return {"id": completion_id, "object": "chat.completion.deleted", "deleted": True}
 
 
-def _check(completion_id: str) -> None:
+def _record(completion_id: str) -> JobRecord:
     record = services().jobs.get(completion_id) if _ID.fullmatch(completion_id) else None
     if record is None or record.kind != KIND or record.is_deleted:
         raise _not_found(completion_id)
+    return record
+
+
+def _body(record: JobRecord) -> dict[str, Any] | None:
+    """The completion with the metadata of its job."""
+    outcome = services().jobs.outcome(record.id)
+    return None if outcome is None or outcome.body is None else {**outcome.body, "metadata": dict(record.metadata)}
 
 
 def _not_found(completion_id: str) -> errors.ErrorReply:

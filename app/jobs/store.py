@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import errors
-from app.connection import RedisError, texts, transaction
-from app.jobs import tickets, transitions
+from app.connection import RedisError, transaction
+from app.jobs import search, tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
     RETENTION,
@@ -26,7 +26,7 @@ from app.jobs.record import (
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from redis import Redis
     from redis.client import Pipeline
@@ -149,22 +149,52 @@ class Jobs:
         found: Any = self._connection.zrange(status_key(Status.QUEUED), 0, 0, withscores=True)
         return max(0.0, time.time() - found[0][1]) if found else 0.0
 
-    def newest(self, status: Status | None = None, *, limit: int = 20, after: str | None = None) -> Iterator[JobRecord]:
+    def newest(
+        self,
+        status: Status | None = None,
+        *,
+        limit: int = 20,
+        after: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Iterator[JobRecord]:
         """Records, newest first, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
-        key = ALL_JOBS if status is None else status_key(status)
-        start = 0
-        if after is not None:
-            rank: Any = self._connection.zrevrank(key, after)
-            if rank is None:
-                raise errors.invalid_request(f"There is no job '{after}' to list after.", param="after")
-            start = rank + 1
-        ids = texts(self._connection.zrevrange(key, start, start + limit - 1))
-        pipe = self._connection.pipeline(transaction=False)
-        for job_id in ids:
-            pipe.hgetall(record_key(job_id))
-        for data in pipe.execute():
-            if (record := JobRecord.from_hash(data)) is not None:
-                yield record
+        index = ALL_JOBS if status is None else status_key(status)
+        return search.records(self._connection, index, limit=limit, after=after, metadata=metadata)
+
+    def completed(
+        self,
+        fields: Mapping[str, str],
+        *,
+        limit: int,
+        after: str | None,
+        newest_first: bool,
+        metadata: Mapping[str, str],
+    ) -> list[JobRecord]:
+        """Of the completed jobs, those with these fields (as the record's hash has them). Raises as `newest` does."""
+        index = status_key(Status.COMPLETED)
+        return list(
+            search.records(
+                self._connection,
+                index,
+                limit=limit,
+                after=after,
+                newest_first=newest_first,
+                metadata=metadata,
+                fields=fields,
+            )
+        )
+
+    def set_metadata(self, job_id: str, metadata: Mapping[str, str]) -> bool:
+        """Other metadata in place of what there was. False when there is no such job (any more)."""
+
+        def change(pipe: Any) -> bool:
+            is_there = bool(pipe.exists(record_key(job_id)))
+            pipe.multi()
+            if is_there:
+                pipe.hset(record_key(job_id), "metadata", json.dumps(dict(metadata)))
+            return is_there
+
+        return transaction(self._connection, record_key(job_id), change)
 
     def cancel(self, job_id: str, error: ErrorReply | None = None) -> JobRecord | None:
         """Cancel whatever is not final, and tell the worker. The record afterwards; None when there is no such job."""

@@ -11,6 +11,11 @@ from app.openai.json_schema import SchemaError, compile_schema
 from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, ToolMessage, Wire, text_or_parts
 
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+#: what the client notes of its own, and finds the request again by
+Metadata = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]],
+    Field(max_length=16),
+]
 
 
 def _checked(schema: Any) -> Any:
@@ -128,16 +133,7 @@ class ChatRequest(Wire):
     tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
-    metadata: (
-        Annotated[
-            dict[
-                Annotated[str, StringConstraints(max_length=64)],
-                Annotated[str, StringConstraints(max_length=512)],
-            ],
-            Field(max_length=16),
-        ]
-        | None
-    ) = None
+    metadata: Metadata | None = None
     store: bool | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     n: Annotated[int, Field(ge=1, le=MAX_CHOICES)] | None = None

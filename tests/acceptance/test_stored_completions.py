@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
+from tests.openai_schema import openai_schema
+
 if TYPE_CHECKING:
     from tests.acceptance.stack import Stack
 
@@ -32,3 +34,32 @@ def test_what_is_none(stack: Stack) -> None:
     for completion_id in ("chatcmpl-none", response.id, failed["id"]):
         with pytest.raises(openai.NotFoundError):
             client.chat.completions.retrieve(completion_id)
+
+
+def test_list_and_update(stack: Stack) -> None:
+    """Those that were stored are found by their metadata and model, page by page; the metadata can be changed."""
+    client: Any = stack.client(_strict_response_validation=True)
+    check = openai_schema("ChatCompletionList")
+    made = []
+    for doc in ("a", "b", "c"):
+        message = {"role": "user", "content": f"document {doc}"}
+        fields = {"metadata": {"step": "extract", "doc": doc}, "store": doc != "c"}
+        made.append(client.chat.completions.create(model="haiku", messages=[message], **fields).id)
+
+    def found(**query: Any) -> list[str]:
+        return [one.id for one in client.chat.completions.list(**query)]
+
+    step = {"step": "extract"}
+    assert found(metadata=step, limit=1) == made[:2]
+    assert found(metadata=step, order="desc", limit=1) == [made[1], made[0]]
+    assert found(metadata={**step, "doc": "b"}, model="haiku") == [made[1]]
+    assert found(metadata=step, model="sonnet") == []
+    check(stack.http("GET", "/v1/chat/completions").body)
+    jobs = stack.http("GET", "/v1/jobs?metadata[step]=extract&metadata[doc]=c").body["data"]
+    assert [job["id"] for job in jobs] == made[2:]
+
+    changed = client.chat.completions.update(made[0], metadata={"step": "checked"})
+    assert changed.metadata == {"step": "checked"}
+    assert client.chat.completions.retrieve(made[0]).metadata == changed.metadata
+    assert found(metadata=step) == made[1:2]
+    assert found(metadata=changed.metadata) == made[:1]

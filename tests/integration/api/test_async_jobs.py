@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import errors
+from app.jobs import search
+from app.jobs.record import ALL_JOBS, record_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
 from app.settings import Settings
 from tests.integration.api.running import chat_body
+from tests.integration.jobs.conftest import new_record
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -244,3 +247,45 @@ def test_metadata(client: FlaskClient) -> None:
     noted: dict[str, Any] = {"team": "blue", "run": "7"}
     job = client.post(PATH, json=chat_body(metadata=noted), headers=ASYNC).get_json()
     assert client.get(f"/v1/jobs/{job['id']}").get_json()["metadata"] == noted
+
+
+def test_search_by_metadata(client: FlaskClient) -> None:
+    """Jobs with all the pairs of the query, newest first, page by page; what only looks alike is none of them."""
+    made = []
+    for doc in range(5):
+        metadata = {"step": "extract" if doc % 2 else "load", "doc": str(doc), "note": 'é "doc": "7"'}
+        made.append(client.post(PATH, json=chat_body(metadata=metadata), headers=ASYNC).get_json()["id"])
+    client.post(PATH, json=chat_body(metadata={'x"doc': "7", "doc": "77"}), headers=ASYNC)
+
+    def found(query: str) -> list[str]:
+        return [job["id"] for job in client.get(f"/v1/jobs?{query}").get_json()["data"]]
+
+    assert found("metadata[step]=extract") == [made[3], made[1]]
+    assert found("metadata[step]=extract&metadata[doc]=1") == [made[1]]
+    assert found("metadata[note]=%C3%A9 %22doc%22: %227%22&limit=2") == [made[4], made[3]]
+    assert found(f"metadata[step]=load&limit=2&after={made[4]}") == [made[2], made[0]]
+    assert found("metadata[doc]=7") == found("metadata[step]=extract&status=failed") == []
+    assert client.get("/v1/jobs?metadata[step]=load&limit=2").get_json()["has_more"]
+
+
+@pytest.mark.parametrize("query", ["metadata=x", "metadata[]x=1", "&".join(f"metadata[{n}]=1" for n in range(17))])
+def test_search_by_what_is_no_pair(client: FlaskClient, query: str) -> None:
+    """Metadata that is not written as pairs is refused, not passed over."""
+    response = client.get(f"/v1/jobs?{query}")
+    assert (response.status_code, response.get_json()["error"]["param"]) == (400, "metadata")
+
+
+def test_search_goes_on_beyond_a_slice(connection: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies deep in the index is found, whichever end the search begins at."""
+    monkeypatch.setattr(search, "_SLICE", 3)
+    for number in range(10):
+        record = new_record(f"chatcmpl-{number}", metadata={"number": str(number // 4)})
+        connection.hset(record_key(record.id), mapping=record.to_hash())  # type: ignore[arg-type]
+        connection.zadd(ALL_JOBS, {record.id: number})
+    for newest_first in (True, False):
+        found = search.records(connection, ALL_JOBS, limit=3, metadata={"number": "1"}, newest_first=newest_first)
+        wanted = ["chatcmpl-7", "chatcmpl-6", "chatcmpl-5"] if newest_first else ["chatcmpl-4", "chatcmpl-5", "chatcmpl-6"]
+        assert [record.id for record in found] == wanted
+    monkeypatch.setattr(search, "MAX_SCANNED", 6)
+    assert not list(search.records(connection, ALL_JOBS, limit=3, metadata={"number": "0"}))
+    assert len(list(search.records(connection, ALL_JOBS, limit=9, after="chatcmpl-3", metadata={"number": "0"}))) == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from redis import Redis
@@ -37,7 +37,7 @@ def jobs(connection: Redis) -> Jobs:
     return Jobs(connection, Settings())
 
 
-def new_record(name: str = "chatcmpl-1", *, patience: float = 60.0, callback_url: str = "") -> JobRecord:
+def new_record(name: str = "chatcmpl-1", *, patience: float = 60.0, callback_url: str = "", **fields: Any) -> JobRecord:
     now = time.time()
     return JobRecord(
         id=name,
@@ -48,6 +48,7 @@ def new_record(name: str = "chatcmpl-1", *, patience: float = 60.0, callback_url
         deadline_at=now + patience,
         max_attempts=3,
         callback_url=callback_url,
+        **fields,
     )
 
 
