@@ -59,9 +59,7 @@ _WORDS = {
 class ClaudeProcess:
     """A running CLI. `start()`, then `ask()` and `reset()` in turn, then `close()`."""
 
-    def __init__(
-        self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path
-    ) -> None:
+    def __init__(self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path) -> None:
         self.profile = profile
         self.turns = 0
         self.pid: int | None = None
@@ -126,9 +124,7 @@ class ClaudeProcess:
         self._reader = asyncio.create_task(self._read())
         await self.measure()
 
-    async def ask(
-        self, prompt: Prompt, body: str, deadline: float, on_delta: Callable[[Delta], None] | None
-    ) -> Answer:
+    async def ask(self, prompt: Prompt, body: str, deadline: float, on_delta: Callable[[Delta], None] | None) -> Answer:
         """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Profile.body`). Raises `TurnFailed`."""
         turn = Turn(str(uuid4()), on_delta, may_call_again=self.profile.schema is not None)
         self.turns += 1

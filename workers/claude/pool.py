@@ -1,0 +1,207 @@
+"""The warm Claude processes: launched for a profile, replaced, retired.
+
+Runs on the invoker's event loop alone, so nothing here needs a lock. Whatever takes time (a launch, a replacement, an
+end) is a task beside the turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from app.login import login_in_use
+from workers.claude.failures import FailureKind, TurnFailed
+from workers.claude.limits import Limits
+from workers.claude.process import ClaudeProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from app.login import Login
+    from app.settings import Settings
+    from workers.claude.profile import Profile
+    from workers.claude.tasks import Tasks
+
+logger = logging.getLogger(__name__)
+
+#: Processes kept ready, each for another profile. One costs 200-300 MB.
+WARM_PROCESSES = 1
+#: First and longest wait between two attempts to start a process, seconds.
+BACKOFF_SECONDS = (0.5, 30.0)
+
+
+class Pool:
+    """At most one warm process for a profile. Its owner says which of them runs a turn (`busy`)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        work_dir: Path,
+        profile: Profile,
+        tasks: Tasks,
+        *,
+        on_change: Callable[[], None],
+        on_replaced: Callable[[ClaudeProcess, ClaudeProcess, str], None],
+    ) -> None:
+        """`profile` is the one to start with; `on_replaced` gets the old process, the new one, and the reason."""
+        self._settings = settings
+        self._work_dir = work_dir
+        self._tasks = tasks
+        self._on_change = on_change
+        self._on_replaced = on_replaced
+        #: what was asked for last, and is kept ready
+        self.latest = profile
+        self.busy: ClaudeProcess | None = None
+        self.replacing: set[ClaudeProcess] = set()
+        #: when a start may be tried again (`time.monotonic()`), and why the last one failed; None: at once
+        self.retry_at: float | None = None
+        self.start_error = ""
+        self._failed_starts = 0
+        self._warm: dict[Profile, ClaudeProcess] = {}
+        self._limits: dict[ClaudeProcess, Limits] = {}
+        self._launches: dict[Profile, asyncio.Task[ClaudeProcess]] = {}
+        self._alive: set[ClaudeProcess] = set()
+        self._is_closed = False
+
+    def current(self) -> ClaudeProcess | None:
+        """The warm process that the latest profile has, usable or not."""
+        return self._warm.get(self.latest)
+
+    def holds(self, process: ClaudeProcess) -> bool:
+        """Whether it is one of the warm ones; one that is not has been replaced."""
+        return self._warm.get(process.profile) is process
+
+    def limits(self, process: ClaudeProcess) -> Limits | None:
+        """None for one that is on its way out."""
+        return self._limits.get(process)
+
+    def take(self, profile: Profile, login: Login | None) -> ClaudeProcess | None:
+        """The warm process of this profile and login, if there is one that can be used."""
+        found = self._warm.get(profile)
+        if found is None or not found.is_usable or found.login != login:
+            return None
+        self._warm[profile] = self._warm.pop(profile)
+        return found
+
+    def launch(self, profile: Profile) -> asyncio.Task[ClaudeProcess]:
+        """Start a process that becomes the warm one of its profile; one launch at a time each."""
+        launch = self._launches.get(profile)
+        if launch is None:
+            launch = self._tasks.spawn(self._launch_warm(profile), may_be_cancelled=False)
+            self._launches[profile] = launch
+            launch.add_done_callback(lambda _: self._launches.pop(profile, None))
+        return launch
+
+    def prepare(self, profile: Profile) -> None:
+        """Have a warm process of this profile; what fails is tried again by the watch."""
+
+        async def prepare() -> None:
+            with suppress(TurnFailed):
+                await asyncio.shield(self.launch(profile))
+
+        self._tasks.spawn(prepare())
+
+    def prepare_again(self) -> None:
+        """Should the latest profile have no process, and the wait after a failed start be over: start one."""
+        if self.retry_at is not None and time.monotonic() >= self.retry_at and not self._launches:
+            self.retry_at = None
+            self.prepare(self.latest)
+
+    def replace(self, process: ClaudeProcess, reason: str) -> None:
+        """Have another process in its place; a usable one goes on until that is connected."""
+        if process in self.replacing or self._is_closed:
+            return
+        self.replacing.add(process)
+        if not process.is_usable:
+            self._warm.pop(process.profile, None)
+            self.retire(process)
+        self._tasks.spawn(self._replacement(process, reason))
+
+    def use_up(self, process: ClaudeProcess) -> None:
+        """End a process that has served its one request, and prepare the next."""
+        del self._warm[process.profile]
+        self.retire(process)
+        self.prepare(process.profile)
+
+    def retire(self, process: ClaudeProcess) -> None:
+        """End it."""
+        self._limits.pop(process, None)
+
+        async def retire() -> None:
+            await process.close()
+            self._alive.discard(process)
+
+        self._tasks.spawn(retire())
+
+    async def close(self) -> None:
+        """End every process and every task, and wait for them."""
+        self._is_closed = True
+        self._tasks.cancel()
+        for process in self._alive:
+            # One that is just starting is not waited for.
+            if not process.is_usable:
+                process.kill("closed")
+        await self._tasks.wait()
+        await asyncio.gather(*(process.close() for process in [*self._alive]), return_exceptions=True)
+
+    async def _launch_warm(self, profile: Profile) -> ClaudeProcess:
+        process = await self._start(profile)
+        if profile != self.latest and len(self._warm) >= WARM_PROCESSES:
+            # Overtaken by a request with another profile.
+            self.retire(process)
+            return process
+        before = self._warm.pop(profile, None)
+        self._warm[profile] = process
+        self._on_change()
+        if before is not None and before is not self.busy:
+            self.retire(before)
+        for old in [p for p in self._warm if p != profile][: max(0, len(self._warm) - WARM_PROCESSES)]:
+            evicted = self._warm.pop(old)
+            self._on_replaced(evicted, process, "profile" if evicted.is_usable else str(evicted.defect))
+            if evicted is not self.busy:
+                self.retire(evicted)
+        self._on_change()
+        return process
+
+    async def _start(self, profile: Profile) -> ClaudeProcess:
+        process = ClaudeProcess(self._settings, login_in_use(self._settings), profile, self._work_dir)
+        self._alive.add(process)
+        try:
+            await process.start()
+        except TurnFailed as error:
+            if error.kind is FailureKind.UNAVAILABLE:
+                self._note_failed_start(error)
+            raise
+        finally:
+            if not process.is_usable:
+                self.retire(process)
+        self._failed_starts, self.retry_at, self.start_error = 0, None, ""
+        self._limits[process] = Limits.draw(self._settings)
+        return process
+
+    def _note_failed_start(self, error: TurnFailed) -> None:
+        first, longest = BACKOFF_SECONDS
+        wait = min(longest, first * 2**self._failed_starts) * random.uniform(0.5, 1.0)
+        self._failed_starts = min(self._failed_starts + 1, 30)
+        self.retry_at = time.monotonic() + wait
+        self.start_error = error.message
+        error.retry_after = wait
+        logger.warning("Claude could not be started, next attempt in %.1f s: %s", wait, error.message)
+        self._on_change()
+
+    async def _replacement(self, old: ClaudeProcess, reason: str) -> None:
+        self._on_change()
+        await old.measure()
+        try:
+            new = await asyncio.shield(self.launch(old.profile))
+        except TurnFailed:
+            return
+        finally:
+            self.replacing.discard(old)
+            self._on_change()
+        self._on_replaced(old, new, reason)
