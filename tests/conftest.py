@@ -12,6 +12,8 @@ from tests.redis_server import RedisForTests
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.browser import Browser
+
 
 @pytest.fixture(scope="session")
 def _redis_for_session() -> Iterator[RedisForTests]:
@@ -36,3 +38,18 @@ def own_redis() -> Iterator[RedisForTests]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _browser_for_session() -> Iterator[Browser]:
+    from tests.browser import chromium  # the clients' environment has no selenium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def browser(_browser_for_session: Browser) -> Browser:
+    """Headless Chromium, as after its start."""
+    _browser_for_session.forget()
+    return _browser_for_session
