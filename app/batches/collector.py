@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
 
 from app import errors
+from app.batches import facts
 from app.batches.lines import LineError, LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, append, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key
@@ -21,7 +23,7 @@ from app.jobs.record import JobRecord, Status, outcome_key, record_key
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from redis import Redis
@@ -69,9 +71,11 @@ class Collector:
         outcomes = self._outcomes({n: job for n, job in jobs.items() if job is not None and job.status.is_final})
         lost = [n for n, job in jobs.items() if job is None or (job.status.is_final and n not in outcomes)]
         if lost:
-            log.warning("[BATCH] batch=%s lines=%d reason=their jobs are gone; they are run again", record.id, len(lost))
+            log.warning(
+                "[BATCH] batch=%s lines=%d reason=their jobs are gone; they are run again", record.id, len(lost)
+            )
             record = self._steps.take_back(record.id, lost)
-        record = self._write(record, [(n, _ended(jobs[n], outcomes[n])) for n in outcomes], fed=record.fed)
+        record = self._write(record, [(n, _ended(jobs[n], outcomes[n])) for n in outcomes], fed=record.fed, jobs=jobs)
         going = {n: job for n, job in jobs.items() if job is not None and not job.status.is_final}
         delayed = tuple(n for n, job in going.items() if job.status is Status.QUEUED and job.waiting_for)
         near = tuple(n for n in going if n not in delayed)
@@ -119,14 +123,27 @@ class Collector:
         directory = self._root / record.id
         return LineReader(directory / "input", directory / "lines")
 
-    def _write(self, record: BatchRecord, lines: Sequence[tuple[int, Ended]], *, fed: int) -> BatchRecord:
+    def _write(
+        self,
+        record: BatchRecord,
+        lines: Sequence[tuple[int, Ended]],
+        *,
+        fed: int,
+        jobs: Mapping[int, JobRecord | None] = MappingProxyType({}),
+    ) -> BatchRecord:
         if not lines:
             return record
         good = [line.text for _, line in lines if line.kind == "completed"]
         bad = [line.text for _, line in lines if line.kind != "completed"]
-        output_bytes = append(self._files.path(record.output_file), record.output_bytes, good)
-        error_bytes = append(self._files.path(record.error_file), record.error_bytes, bad)
-        return self._steps.collected(record, lines, output_bytes=output_bytes, error_bytes=error_bytes, fed=fed)
+        known = [facts.line(facts.of(number, line, jobs.get(number))) for number, line in lines]
+        return self._steps.collected(
+            record,
+            lines,
+            output_bytes=append(self._files.path(record.output_file), record.output_bytes, good),
+            error_bytes=append(self._files.path(record.error_file), record.error_bytes, bad),
+            facts_bytes=append(self._root / record.id / facts.FILE, record.facts_bytes, known),
+            fed=fed,
+        )
 
 
 def _why(record: BatchRecord) -> str:

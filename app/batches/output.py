@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from app.outcome import Outcome
 
+_RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 _ID_PREFIXES = {"chat.completion": "chatcmpl-", "response": "resp_"}
 #: why a line was never run, for its place in the error file
 BATCH_EXPIRED = "batch_expired"
@@ -37,6 +38,16 @@ class Ended:
     text: bytes
     usage: dict[str, Any]
     cost_usd: float = 0.0
+    #: of what did not complete, the error's code (or type)
+    cause: str = ""
+
+    def tokens(self, name: str, detail: str = "") -> int:
+        """From the usage by chat completions' names, which responses spell in their own way."""
+        total = 0
+        for one in (name, _RESPONSES_NAMES[name]):
+            value: Any = self.usage.get(f"{one}_details" if detail else one)
+            total += int((value or {}).get(detail) or 0) if detail else int(value or 0)
+        return total
 
 
 def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> Ended:
@@ -48,7 +59,7 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
         if error.code in _UNRUN:
             return never_run(line_id, custom_id, error.code or "")
         response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
-        return Ended("failed", _line(line_id, custom_id, response, None), {})
+        return Ended("failed", _line(line_id, custom_id, response, None), {}, cause=error.code or error.type)
     body = dict(outcome.body or {})
     # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
@@ -59,7 +70,7 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
 
 def never_run(line_id: str, custom_id: str, code: str) -> Ended:
     """The line of a request that the batch's end overtook."""
-    return Ended("unrun", _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {})
+    return Ended("unrun", _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {}, cause=code)
 
 
 def append(path: Path, length: int, lines: list[bytes]) -> int:

@@ -75,6 +75,8 @@ class BatchRecord:
     error_file: str = ""
     output_bytes: int = 0
     error_bytes: int = 0
+    #: the same of the facts about each line (`app.batches.facts`)
+    facts_bytes: int = 0
     output_keep_seconds: int | None = None
     #: faults found by the validation
     faults: int = 0

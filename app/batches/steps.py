@@ -114,7 +114,14 @@ class Steps:
         return self._leadership.change(batch_id, change)
 
     def collected(
-        self, before: BatchRecord, lines: Sequence[tuple[int, Ended]], *, output_bytes: int, error_bytes: int, fed: int
+        self,
+        before: BatchRecord,
+        lines: Sequence[tuple[int, Ended]],
+        *,
+        output_bytes: int,
+        error_bytes: int,
+        facts_bytes: int,
+        fed: int,
     ) -> BatchRecord:
         """These lines are in the files, which are so long now: count them, and forget their jobs."""
 
@@ -122,7 +129,10 @@ class Steps:
             pipe.multi()
             if (record.output_bytes, record.error_bytes) != (before.output_bytes, before.error_bytes):
                 return record
-            after = _counted(replace(record, output_bytes=output_bytes, error_bytes=error_bytes, fed=fed), lines)
+            grown = replace(
+                record, output_bytes=output_bytes, error_bytes=error_bytes, facts_bytes=facts_bytes, fed=fed
+            )
+            after = _counted(grown, lines)
             pipe.hset(batch_key(record.id), mapping=after.to_hash())
             numbers = [number for number, _ in lines]
             pipe.srem(lines_key(record.id), *numbers)
@@ -180,20 +190,11 @@ def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, told: Announceme
     return after
 
 
-_RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
-
-
 def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRecord:
     found = [line for _, line in lines]
 
     def tokens(name: str, detail: str = "") -> int:
-        """Of chat completions by their names for them, and of responses by theirs."""
-        total = 0
-        for line in found:
-            for one in (name, _RESPONSES_NAMES[name]):
-                value: Any = line.usage.get(f"{one}_details" if detail else one)
-                total += int((value or {}).get(detail) or 0) if detail else int(value or 0)
-        return total
+        return sum(line.tokens(name, detail) for line in found)
 
     return replace(
         record,

@@ -11,6 +11,7 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from app.batches import facts
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.store import Batches, NewBatch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from app.batches.facts import Fact
     from app.batches.record import BatchRecord
     from app.jobs.record import JobRecord
     from app.jobs.transitions import Lease
@@ -88,6 +90,11 @@ class Night:
     def output(self, batch: BatchRecord, *, errors: bool = False) -> list[dict[str, Any]]:
         path = self.batches.files.path(batch.error_file if errors else batch.output_file)
         return [json.loads(one) for one in path.read_bytes().splitlines()] if path.exists() else []
+
+    def facts(self, batch: BatchRecord) -> list[Fact]:
+        """All that were written down, counted or not."""
+        path = self.batches.directory(batch.id) / facts.FILE
+        return list(facts.read(path, path.stat().st_size))
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from redis import Redis
 
 from app import errors
 from app.batches import collector as collecting
-from app.batches import feeder as feeding
 from app.batches import leadership, output, steps
+from app.batches.capacity import LINES_PER_WORKER
 from app.batches.feeder import Feeder
 from app.batches.leadership import LEASE, NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
@@ -54,6 +54,11 @@ def test_a_batch_from_file_to_output(night: Night) -> None:
     assert [one["custom_id"] for one in night.output(batch)] == ["a", "c"]
     (failed,) = night.output(batch, errors=True)
     assert (failed["response"]["status_code"], failed["response"]["body"]["error"]["param"]) == (400, "messages")
+    first, second, _ = night.facts(batch)
+    assert (first.kind, first.worker, first.attempts) == ("completed", "w1", 1)
+    assert (first.input_tokens, first.output_tokens, first.cost_usd) == (3, 5, 0.5)
+    assert first.queued_seconds is not None and first.run_seconds is not None
+    assert (second.number, second.kind, second.cause) == (1, "failed", "invalid_request_error")
     assert night.connection.keys("*batch_req*") == []
     assert night.connection.keys("nightshift:yielding") == []
     known = night.batches.files.get(batch.output_file)
@@ -63,11 +68,11 @@ def test_a_batch_from_file_to_output(night: Night) -> None:
 def test_a_bounded_number_is_in_the_queue(night: Night) -> None:
     """However large the batch, the queue holds the bound; each that ends makes room for one."""
     batch = night.start([line(str(n)) for n in range(100)])
-    assert len(night.queued()) == feeding.LINES_PER_WORKER
+    assert len(night.queued()) == LINES_PER_WORKER
     for _ in range(3):
         night.answer()
     batch = night.look(batch)
-    assert (len(night.queued()), batch.fed, batch.completed) == (feeding.LINES_PER_WORKER, 7, 3)
+    assert (len(night.queued()), batch.fed, batch.completed) == (LINES_PER_WORKER, 7, 3)
 
 
 def test_a_small_batch_is_not_behind_a_huge_one(night: Night) -> None:
@@ -130,6 +135,7 @@ def test_what_was_not_counted_is_written_again_not_twice(night: Night, monkeypat
     ended = night.batches.require(batch.id)
     assert (ended.status, ended.completed) == (BatchStatus.COMPLETED, 2)
     assert sorted(one["custom_id"] for one in night.output(batch)) == ["a", "b"]
+    assert sorted(one.number for one in night.facts(ended)) == [0, 1]
 
 
 def test_one_feeder_at_a_time(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:

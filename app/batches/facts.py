@@ -1,0 +1,90 @@
+"""What is known of each line that has ended, beside its answer or error: for the batch's report.
+
+One JSON array a line in the batch's own directory, some 100 bytes, in the order in which they ended. It is written and counted as the
+output is: bytes beyond the counted length do not count (`output.append`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from app.batches.output import Ended
+    from app.jobs.record import JobRecord
+
+FILE = "facts"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line that has ended. The fields' order is that of the file."""
+
+    #: of the line, from 0
+    number: int
+    #: seconds since the epoch
+    ended_at: float
+    #: from its being fed into the queue until its last run began, and that run, seconds; None: it never ran
+    queued_seconds: float | None
+    run_seconds: float | None
+    #: the last run's; empty: none
+    worker: str
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    #: `completed`, `failed` or `unrun`
+    kind: str
+    #: the error's code (or type); empty for what completed
+    cause: str
+
+
+def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
+    """The fact about a line; without a job for one that had none."""
+    ended_at = time.time() if job is None or job.finished_at is None else job.finished_at
+    queued = ran = None
+    if job is not None and job.started_at is not None and job.attempts:
+        queued = _span(job.created_at, job.started_at)
+        ran = _span(job.started_at, ended_at)
+    return Fact(
+        number=number,
+        ended_at=round(ended_at, 3),
+        queued_seconds=queued,
+        run_seconds=ran,
+        worker="" if job is None else job.worker,
+        attempts=0 if job is None else job.attempts,
+        input_tokens=line.tokens("prompt_tokens"),
+        output_tokens=line.tokens("completion_tokens"),
+        cost_usd=line.cost_usd,
+        kind=line.kind,
+        cause=line.cause,
+    )
+
+
+def line(fact: Fact) -> bytes:
+    """As it is written down."""
+    return json.dumps(astuple(fact), separators=(",", ":")).encode() + b"\n"
+
+
+def read(path: Path, length: int) -> Iterator[Fact]:
+    """The facts that count. Fewer when the file is gone or shorter: whoever adds them up knows how many there should be."""
+    if not length or not path.exists():
+        return
+    with path.open("rb") as file:
+        left = min(length, os.fstat(file.fileno()).st_size)
+        while left > 0:
+            raw = file.readline(left)
+            left -= len(raw)
+            if raw.endswith(b"\n"):
+                yield Fact(*json.loads(raw))
+
+
+def _span(since: float, until: float) -> float:
+    """Clocks of two machines may differ."""
+    return round(max(0.0, until - since), 3)
