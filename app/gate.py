@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from app import wait_log
 from app.connection import transaction
 
 if TYPE_CHECKING:
@@ -66,6 +67,10 @@ class Closed:
         """Whether the next request will be tried."""
         return time.time() >= self.probe_at
 
+    def lasts_at(self, moment: float) -> bool:
+        """Whether it has not ended by itself by then, which only a pause does."""
+        return self.cause is not Cause.PAUSED or moment < self.until
+
 
 class Gate:
     """Reads and changes the state. Every method is one round trip, or one transaction."""
@@ -81,7 +86,7 @@ class Gate:
         pipe.hgetall(PAUSE)
         pipe.hgetall(GATE)
         pause, gate = map(read_from, pipe.execute())
-        if pause is not None and time.time() < pause.until:
+        if pause is not None and pause.lasts_at(time.time()):
             return pause
         return gate
 
@@ -98,15 +103,8 @@ class Gate:
 
     def close(self, cause: Cause, until: float, reason: str, limit: str = "", *, probe_at: float | None = None) -> None:
         """Close it, or say anew why it is closed and until when; `since` stays while the cause does."""
-
-        def change(pipe: Pipeline) -> None:
-            before = read_from(pipe.hgetall(GATE))
-            since = before.since if before and before.cause is cause else time.time()
-            pipe.multi()
-            _write(pipe, GATE, Closed(cause, since, until, until if probe_at is None else probe_at, reason[:500], limit))
-            pipe.delete(_PROBE)
-
-        transaction(self._connection, GATE, change)
+        now = time.time()
+        self._shut(GATE, Closed(cause, now, until, until if probe_at is None else probe_at, reason[:500], limit))
 
     def note_overload(self, reason: str) -> bool:
         """Claude was overloaded; after some in a row the gate closes for a while. Whether it is closed now."""
@@ -128,26 +126,45 @@ class Gate:
 
     def open(self) -> bool:
         """Open it, whatever the cause but a pause. Whether it was closed."""
-        pipe = self._connection.pipeline()
-        pipe.delete(GATE)
-        pipe.delete(_PROBE, OVERLOADS)
-        return bool(pipe.execute()[0])
+        return self._end(GATE)
 
     def pause(self, until: float = math.inf, reason: str = "paused by hand") -> None:
         """No worker takes a job until then, or until `resume`. What runs goes on."""
-        pipe = self._connection.pipeline()
-        _write(pipe, PAUSE, Closed(Cause.PAUSED, time.time(), until, until, reason[:500]))
-        if until != math.inf:
-            pipe.expireat(PAUSE, math.ceil(until) + 1)
-        pipe.execute()
+        self._shut(PAUSE, Closed(Cause.PAUSED, time.time(), until, until, reason[:500]))
 
     def resume(self) -> bool:
         """End a pause, and try at once whatever else closed the gate. Whether there was anything to end."""
-        pipe = self._connection.pipeline()
-        pipe.delete(PAUSE)
-        pipe.delete(GATE)
-        pipe.delete(_PROBE, OVERLOADS)
-        return any(pipe.execute()[:2])
+        return self._end(PAUSE, GATE)
+
+    def _shut(self, key: str, closed: Closed) -> None:
+        def change(pipe: Pipeline) -> None:
+            before = read_from(pipe.hgetall(key))
+            pipe.multi()
+            if before is not None and before.cause is closed.cause and before.lasts_at(closed.since):
+                _write(pipe, key, replace(closed, since=before.since))
+            else:
+                _log_end(pipe, before)
+                _write(pipe, key, closed)
+            if key == GATE:
+                pipe.delete(_PROBE)
+            elif closed.until == math.inf:
+                pipe.persist(key)
+            else:
+                pipe.expireat(key, math.ceil(closed.until) + 1)
+
+        transaction(self._connection, key, change)
+
+    def _end(self, *keys: str) -> bool:
+        def change(pipe: Any) -> bool:
+            pipe.watch(*keys)
+            ended = [read_from(pipe.hgetall(key)) for key in keys]
+            pipe.multi()
+            for closed in ended:
+                _log_end(pipe, closed)
+            pipe.delete(*keys, _PROBE, OVERLOADS)
+            return any(ended)
+
+        return transaction(self._connection, GATE, change)
 
     def end_probe(self, worker: str) -> None:
         """This worker's probe told nothing (the job was cancelled, the worker died): the next may go."""
@@ -169,3 +186,15 @@ def read_from(data: Mapping[Any, Any]) -> Closed | None:
 
 def _write(pipe: Pipeline, key: str, closed: Closed) -> None:
     pipe.hset(key, mapping={name: str(value) for name, value in vars(closed).items()})
+    wait_log.note(pipe, _in_log(closed, math.inf))
+
+
+def _log_end(pipe: Pipeline, closed: Closed | None) -> None:
+    if closed is not None:
+        wait_log.note(pipe, _in_log(closed, time.time()))
+
+
+def _in_log(closed: Closed, ended: float) -> wait_log.Entry:
+    # Nobody is there to write it down when a pause ends by itself.
+    end = ended if closed.lasts_at(ended) else closed.until
+    return wait_log.Entry(closed.cause, closed.reason, closed.limit, closed.since, end)

@@ -6,6 +6,7 @@ Deltas only make an answer come sooner. The outcome is the truth: who lacks some
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.jobs.record import DELTAS, record_key, stream_key
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 MAX_KEPT = 20_000
 MAX_KEPT_BYTES = 4 * 1024 * 1024
 
-#: KEYS record, stream; ARGV execution, channel, id, number, delta, keep ('1' or '0'), how many, expires at (s).
+#: KEYS record, stream; ARGV execution, channel, id, number, delta, keep ('1' or '0'), how many, expires at, now (s).
 #: Returns 1, or 0 when that run has no say any more. The same number twice is kept once.
 _WRITE = """
 local held = redis.call('HMGET', KEYS[1], 'execution', 'streamed_by')
 if held[1] ~= ARGV[1] then return 0 end
-if held[2] ~= ARGV[1] then redis.call('HSET', KEYS[1], 'streamed_by', ARGV[1]) end
+if held[2] ~= ARGV[1] then redis.call('HSET', KEYS[1], 'streamed_by', ARGV[1], 'first_token_at', ARGV[9]) end
 if ARGV[6] == '1' then
   redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ARGV[7], '0-' .. ARGV[4], 'delta', ARGV[5])
   redis.call('EXPIREAT', KEYS[2], ARGV[8])
@@ -47,7 +48,17 @@ def write(connection: Redis, lease: Lease, number: int, data: str, *, keep: bool
     step = connection.register_script(_WRITE)
     found: Any = step(
         keys=[record_key(lease.job_id), stream_key(lease.job_id)],
-        args=[lease.execution_id, DELTAS, lease.job_id, number, data, int(keep), MAX_KEPT, int(expires_at)],
+        args=[
+            lease.execution_id,
+            DELTAS,
+            lease.job_id,
+            number,
+            data,
+            int(keep),
+            MAX_KEPT,
+            int(expires_at),
+            time.time(),
+        ],
     )
     return bool(found)
 

@@ -116,6 +116,8 @@ class JobRecord:
     streams: bool = False
     #: the execution whose text a client may have read: no other may start to answer
     streamed_by: str = ""
+    #: when the first piece of that text was told
+    first_token_at: float | None = None
     #: why it waits, when it was put back
     waiting_for: str = ""
     request_id: str = ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from app import errors
 from app.connection import AWAY, texts
 from app.gate import Gate
+from app.history import closings, sampling
 from app.jobs import tickets, transitions
 from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
@@ -112,6 +113,7 @@ class Maintenance:
             self._audit()
             self._remove_old()
             self._deliver()
+            self._note_history()
         except AWAY as error:
             # Workers could not beat either: they get a whole lease once Redis is back.
             self._patient_until = time.monotonic() + self._settings.lease_seconds
@@ -184,6 +186,10 @@ class Maintenance:
         if time.monotonic() >= self._patient_until:
             dispatch.drop_abandoned(callbacks)
         dispatch.dispatch_due(self._connection, callbacks, time.time())
+
+    def _note_history(self) -> None:
+        if sampling.take_due(self._connection, time.time()):
+            closings.tidy(self._connection)
 
     def _remove_old(self) -> None:
         for job_id in self._due(RETENTION):

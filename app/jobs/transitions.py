@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.connection import transaction
 from app.gate import OVERLOADS
-from app.jobs import tickets
+from app.jobs import counting, tickets
 from app.jobs.record import (
     ABANDONED,
     ALL_JOBS,
@@ -353,6 +353,7 @@ def _finish(
     announcement.add(pipe)
     if outcome.error is None:
         pipe.delete(OVERLOADS)
+    counting.count(pipe, record, outcome, now)
     pipe.publish(DONE, json.dumps({"id": record.id}))
 
 

@@ -1,0 +1,81 @@
+"""What has happened so far, counted for all processes in one Redis hash, `nightshift:counters`.
+
+Each count goes up in the very step that makes it true, so that it is exact whoever counts, restarts or dies, and only ever goes
+up. All are whole numbers, which add up exactly: milliseconds, millionths of a dollar. The hash has no end of life; its fields are
+few, since each label is one of a known set (`app.jobs.counting`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+KEY = "nightshift:counters"
+
+#: jobs that ended; labels: endpoint, model, outcome
+REQUESTS = "requests"
+#: labels: kind, model. The kinds do not overlap
+TOKENS = "tokens"
+#: millionths of a dollar; label: model
+COST = "cost"
+#: Claude processes that were replaced; label: reason
+RESTARTS = "restarts"
+#: attempts to deliver an event; label: `delivered`, `pending` (another will follow) or `undelivered`
+CALLBACKS = "callbacks"
+#: milliseconds that the gate was closed, for closings that are not remembered one by one any more; label: cause
+CLOSED = "closed"
+
+#: histograms of milliseconds; label: endpoint
+QUEUE = "queue"
+RUN = "run"
+FIRST_TOKEN = "first_token"  # noqa: S105 - of an answer
+#: upper bounds of their buckets, seconds
+BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0, 28800.0)
+_INFINITE = "+Inf"
+
+#: what was counted, by name and labels
+Counts = dict[tuple[str, ...], int]
+
+
+def field(name: str, *labels: str) -> str:
+    """How the hash names it."""
+    return "|".join((name, *labels))
+
+
+def add(pipe: Pipeline, name: str, *labels: str, by: int = 1) -> None:
+    """Put the command that counts on the caller's pipeline."""
+    if by:
+        pipe.hincrby(KEY, field(name, *labels), by)
+
+
+def observe(pipe: Pipeline, name: str, label: str, seconds: float) -> None:
+    """Put the commands that add a value to a histogram on the caller's pipeline."""
+    seconds = max(0.0, seconds)
+    bound = next((str(bound) for bound in BOUNDS if seconds <= bound), _INFINITE)
+    add(pipe, name, label, bound)
+    add(pipe, name, label, "sum", by=round(seconds * 1000))
+
+
+def read(reader: Redis | Pipeline) -> Counts:
+    """All that was counted. On a pipeline, give its reply to `counts_of`."""
+    found: Any = reader.hgetall(KEY)
+    return counts_of(found)
+
+
+def counts_of(reply: Mapping[bytes, bytes]) -> Counts:
+    """The counts in the hash."""
+    return {tuple(name.decode().split("|")): int(value) for name, value in reply.items()}
+
+
+def histogram(counts: Counts, name: str, label: str) -> tuple[list[tuple[str, float]], float]:
+    """([(upper bound, how many up to it)], sum in seconds), the last bound being `+Inf`."""
+    buckets, total = [], 0
+    for bound in (*map(str, BOUNDS), _INFINITE):
+        total += counts.get((name, label, bound), 0)
+        buckets.append((bound, float(total)))
+    return buckets, counts.get((name, label, "sum"), 0) / 1000

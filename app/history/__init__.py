@@ -1,0 +1,10 @@
+"""What went on in the last eight days: samples of what there was, each closing of the gate, each replaced Claude process.
+
+For pages and reports that say how a night went. Counters for ever are in `app.counters`.
+"""
+
+from app.history.closings import Wait, waits
+from app.history.replacements import RestartEvent, restarts
+from app.history.sampling import Sample, WorkerSample, samples
+
+__all__ = ["RestartEvent", "Sample", "Wait", "WorkerSample", "restarts", "samples", "waits"]

@@ -1,0 +1,69 @@
+"""Each replaced Claude process of the last days, as its worker tells of it.
+
+`nightshift:history:restarts`: JSON by the second at which it happened. It goes when nothing was written for as long as it keeps.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from app import counters
+from app.connection import transaction
+from app.history.keep import KEEP_SECONDS
+from app.webhooks import announce
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+KEY = "nightshift:history:restarts"
+#: replacements that are remembered
+MAX_RESTARTS = 5000
+#: reasons of replacements for memory: past `NIGHTSHIFT_MAX_RSS_MB`, after the turn or at once
+MEMORY_REASONS = ("rss", "rss_hard")
+#: the event that tells of one
+MEMORY_EVENT = "nightshift.worker.memory"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartEvent:
+    """One Claude process replaced by another. Memory is that of the process' tree, in MiB."""
+
+    #: seconds since the epoch
+    at: float
+    worker: str
+    #: `turns`, `rss`, `idle`, `profile`, `died`, ...
+    reason: str
+    #: turns of the process that went
+    turns: int
+    rss_before_mb: float
+    rss_after_mb: float
+
+
+def restarts(connection: Redis, since: float, until: float) -> list[RestartEvent]:
+    """The replacements in that time, the first first."""
+    found: Any = connection.zrangebyscore(KEY, since, until)
+    return [RestartEvent(**json.loads(member)) for member in found]
+
+
+def note(connection: Redis, event: RestartEvent) -> None:
+    """Remember it, count it, and tell those who asked for it. Doing so twice is the same as once."""
+    member = json.dumps(asdict(event))
+
+    def change(pipe: Any) -> None:
+        is_known = pipe.zscore(KEY, member) is not None
+        told = announce.prepare(pipe, MEMORY_EVENT, event.worker, "") if event.reason in MEMORY_REASONS else None
+        pipe.multi()
+        if is_known:
+            return
+        pipe.zadd(KEY, {member: event.at})
+        pipe.zremrangebyscore(KEY, 0, time.time() - KEEP_SECONDS)
+        pipe.zremrangebyrank(KEY, 0, -MAX_RESTARTS - 1)
+        pipe.expire(KEY, KEEP_SECONDS)
+        counters.add(pipe, counters.RESTARTS, event.reason)
+        if told is not None:
+            told.add(pipe)
+
+    transaction(connection, KEY, change)

@@ -1,0 +1,189 @@
+"""Samples of what there is, taken by the maintenance.
+
+Two Redis streams of JSON: one sample each ten seconds for six hours, and one each minute for eight days. They hold the counters as
+they stood, and what happened between two samples is their difference when they are read: so nothing is lost when one is not
+taken, and leaving out some changes no sum. Sizes: 0.3 KB a sample and 0.1 KB for each worker, so that two workers take 4 MB; each
+stream is cut off at `MAX_BYTES`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app import counters, worker_status
+from app.gate import Gate
+from app.history.keep import KEEP_SECONDS
+from app.jobs.counting import CANCELLED, COMPLETED, INPUT_KINDS, OUTPUT_KINDS
+from app.jobs.record import Status, status_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from redis import Redis
+
+#: how often a sample is taken, seconds
+SAMPLE_SECONDS = 10
+#: a stream's samples, about
+MAX_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSample:
+    """A worker at one moment. Memory is resident, in MiB."""
+
+    #: the Claude process and its children
+    rss_mb: float
+    #: the worker itself
+    python_rss_mb: float
+    #: requests that all processes of this worker have answered
+    turns_total: int
+    #: as in `app.worker_status.WorkerState`
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One moment, and what ended since the sample before it."""
+
+    #: seconds since the epoch
+    at: float
+    #: jobs that wait, and that run
+    queued: int
+    in_progress: int
+    #: jobs that ended since the sample before; cancelled ones are neither
+    completed: int
+    failed: int
+    #: of these, what Claude read and wrote; tokens of the cache are input, thoughts are output
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+    #: why no job is taken, as in `app.gate.Cause`; empty while jobs are
+    gate: str
+    #: by name
+    workers: Mapping[str, WorkerSample]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    key: str
+    every_seconds: int
+    keep_seconds: int
+
+
+_FINE = _Series("nightshift:history:samples:fine", SAMPLE_SECONDS, 6 * 3600)
+_COARSE = _Series("nightshift:history:samples:coarse", 60, KEEP_SECONDS)
+_COUNTED = ("completed", "failed", "input_tokens", "output_tokens", "cost_microusd")
+
+
+def take_due(connection: Redis, now: float) -> bool:
+    """Take the samples whose time has come, unless somebody else has. Whether it is time for rarer work, each minute."""
+    due = [series for series in (_FINE, _COARSE) if _is_ours(connection, series, now)]
+    if due:
+        sample = json.dumps(_look(connection), separators=(",", ":"))
+        for series in due:
+            write(connection, series, sample)
+    return _COARSE in due
+
+
+def samples(connection: Redis, since: float, until: float, *, most: int = 1000) -> list[Sample]:
+    """The samples of that time, the first first, `most` at most: then each stands for those before it that were left out."""
+    fine = _read(connection, _FINE, since, until)
+    coarse = _read(connection, _COARSE, since, fine[0][0] if fine else until)
+    found = [entry for entry in coarse if not fine or entry[0] < fine[0][0]] + fine
+    step = -(-len(found) // max(1, most))
+    kept = found[::-1][:: max(1, step)][::-1]
+    if not kept:
+        return []
+    # Of the first one that there ever was it is not known since when its totals were counted.
+    before = _last_before(connection, found[0][0]) or found[0][1]
+    return [
+        _sample(at, entry, earlier) for (at, entry), earlier in zip(kept, [before, *(e for _, e in kept)], strict=False)
+    ]
+
+
+def write(connection: Redis, series: _Series, sample: str, entry_id: str = "*") -> None:
+    """Append a sample, and let go of the oldest."""
+    most = max(1, min(series.keep_seconds // series.every_seconds, MAX_BYTES // len(sample)))
+    pipe = connection.pipeline()
+    pipe.xadd(series.key, {"sample": sample}, id=entry_id, maxlen=most)
+    pipe.xtrim(series.key, minid=_id(time.time() - series.keep_seconds))
+    pipe.expire(series.key, series.keep_seconds)
+    pipe.execute()
+
+
+def _is_ours(connection: Redis, series: _Series, now: float) -> bool:
+    """Whether this process is the one that takes the sample of this slot of time."""
+    slot = f"{series.key}:{int(now // series.every_seconds)}"
+    return bool(connection.set(slot, "", nx=True, ex=2 * series.every_seconds))
+
+
+def _look(connection: Redis) -> dict[str, Any]:
+    pipe = connection.pipeline()
+    pipe.zcard(status_key(Status.QUEUED))
+    pipe.zcard(status_key(Status.IN_PROGRESS))
+    pipe.hgetall(counters.KEY)
+    queued, in_progress, counted = pipe.execute()
+    closed = Gate(connection).read()
+    return {
+        "queued": queued,
+        "in_progress": in_progress,
+        "gate": closed.cause if closed else "",
+        **_totals(counters.counts_of(counted)),
+        "workers": {
+            row.name: [row.rss_mb, row.python_rss_mb, row.turns_total, row.state]
+            for row in worker_status.read_all(connection)
+        },
+    }
+
+
+def _totals(counts: counters.Counts) -> dict[str, int]:
+    totals = dict.fromkeys(_COUNTED, 0)
+    for (name, *labels), number in counts.items():
+        match name, labels:
+            case counters.REQUESTS, [_, _, outcome] if outcome == COMPLETED:
+                totals["completed"] += number
+            case counters.REQUESTS, [_, _, outcome] if outcome not in CANCELLED:
+                totals["failed"] += number
+            case counters.TOKENS, [kind, _] if kind in INPUT_KINDS:
+                totals["input_tokens"] += number
+            case counters.TOKENS, [kind, _] if kind in OUTPUT_KINDS:
+                totals["output_tokens"] += number
+            case counters.COST, _:
+                totals["cost_microusd"] += number
+    return totals
+
+
+def _sample(at: float, entry: Mapping[str, Any], before: Mapping[str, Any]) -> Sample:
+    # Totals that went down were cleared: all that they count has come since.
+    is_anew = any(entry[name] < before[name] for name in _COUNTED)
+    ended = {name: entry[name] - (0 if is_anew else before[name]) for name in _COUNTED}
+    cost_usd = ended.pop("cost_microusd") / 1_000_000
+    workers = {name: WorkerSample(*values) for name, values in entry["workers"].items()}
+    return Sample(
+        at, entry["queued"], entry["in_progress"], **ended, cost_usd=cost_usd, gate=entry["gate"], workers=workers
+    )
+
+
+def _read(connection: Redis, series: _Series, since: float, until: float) -> list[tuple[float, dict[str, Any]]]:
+    found: Any = connection.xrange(series.key, min=_id(max(0.0, since)), max=_id(until) if until < 1e11 else "+")
+    return [_entry(*one) for one in found]
+
+
+def _last_before(connection: Redis, at: float) -> dict[str, Any] | None:
+    """The sample before that time, if there still is one."""
+    found: list[tuple[float, dict[str, Any]]] = []
+    for series in (_FINE, _COARSE):
+        reply: Any = connection.xrevrange(series.key, max=f"({_id(at)}-0", count=1)
+        found += [_entry(*one) for one in reply]
+    return max(found, key=lambda one: one[0])[1] if found else None
+
+
+def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[float, dict[str, Any]]:
+    return int(entry_id.partition(b"-")[0]) / 1000, json.loads(fields[b"sample"])
+
+
+def _id(at: float) -> str:
+    return str(round(at * 1000))

@@ -1,0 +1,109 @@
+"""What an ended job adds to the counters, and the few words that their labels are taken from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app import counters
+from app.jobs.record import BATCH_LINE
+from app.openai.model_names import ALIASES, CLAUDE_MODELS
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
+
+    from app.errors import ErrorReply
+    from app.jobs.record import JobRecord
+    from app.outcome import Outcome
+
+COMPLETED = "completed"
+#: outcomes that nobody failed at: somebody did not want the answer any more
+CANCELLED = ("batch_cancelled", "cancelled", "client_closed_request")
+#: the errors that a job ends with, by their codes, or by their types where they have none
+_FAILURES = frozenset(
+    {
+        "batch_expired",
+        "context_length_exceeded",
+        "deadline_exceeded",
+        "internal_error",
+        "invalid_image_url",
+        "invalid_request_error",
+        "invalid_value",
+        "login_required",
+        "model_not_found",
+        "overloaded",
+        "paused",
+        "permission_denied",
+        "request_too_large",
+        "server_stopping",
+        "stalled",
+        "stream_interrupted",
+        "structured_output_failed",
+        "upstream_error",
+        "usage_limit_reached",
+        "worker_died",
+    }
+)
+OTHER = "other"
+
+_ENDPOINTS = {
+    "chat.completion": "/v1/chat/completions",
+    "response": "/v1/responses",
+    BATCH_LINE: "/v1/batches",
+}
+ENDPOINTS = (*_ENDPOINTS.values(), OTHER)
+
+
+def count(pipe: Pipeline, record: JobRecord, outcome: Outcome, now: float) -> None:
+    """Put on the pipeline of a job's last step what is counted of it. `record`: as it was before that step."""
+    endpoint, model = _ENDPOINTS.get(record.kind, OTHER), model_label(record.model)
+    counters.add(pipe, counters.REQUESTS, endpoint, model, outcome_label(outcome.error))
+    if record.execution and record.started_at is not None:
+        counters.observe(pipe, counters.QUEUE, endpoint, record.started_at - record.created_at)
+        counters.observe(pipe, counters.RUN, endpoint, now - record.started_at)
+    if record.first_token_at is not None:
+        counters.observe(pipe, counters.FIRST_TOKEN, endpoint, record.first_token_at - record.created_at)
+    if outcome.body is not None:
+        for kind, number in _tokens(outcome.body.get("usage") or {}).items():
+            counters.add(pipe, counters.TOKENS, kind, model, by=number)
+        cost = float(outcome.headers.get("x-nightshift-cost-usd", 0))
+        counters.add(pipe, counters.COST, model, by=round(cost * 1_000_000))
+
+
+def model_label(model: str) -> str:
+    """The model when it is one that we know by name, else its size; any client may make up names of models."""
+    if model in ALIASES or model in CLAUDE_MODELS:
+        return model
+    return next((size for size in ALIASES if size in model), OTHER)
+
+
+def outcome_label(error: ErrorReply | None) -> str:
+    """`completed`, or the error's code."""
+    if error is None:
+        return COMPLETED
+    code = error.code or error.type
+    return code if code in _FAILURES or code in CANCELLED else OTHER
+
+
+def _tokens(usage: dict[str, Any]) -> dict[str, int]:
+    """By kinds that do not overlap, of a chat completion's usage or a response's."""
+
+    def number(name: str, detail: str = "") -> int:
+        name = name if name in usage else _RESPONSES_NAMES[name]
+        if not detail:
+            return int(usage.get(name) or 0)
+        return int((usage.get(f"{name}_details") or {}).get(detail) or 0)
+
+    read, written = number("prompt_tokens", "cached_tokens"), number("prompt_tokens", "cache_write_tokens")
+    thought = number("completion_tokens", "reasoning_tokens")
+    return {
+        "input": number("prompt_tokens") - read - written,
+        "cache_read": read,
+        "cache_write": written,
+        "output": number("completion_tokens") - thought,
+        "reasoning": thought,
+    }
+
+
+_RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
+INPUT_KINDS = ("input", "cache_read", "cache_write")
+OUTPUT_KINDS = ("output", "reasoning")
