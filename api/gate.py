@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api import gate_object, params
+from api.described import described
 from api.services import services
 from app import errors
 from app.gate import Gate
 
-if TYPE_CHECKING:
-    from typing import Any
-
 blueprint = Blueprint("gate", __name__)
+
+#: seconds since the epoch that other programs read as a time, too: the end of the year 9999
+_LAST_SECOND = 253_402_300_799
+
+
+class Pause(BaseModel):
+    """`POST /v1/gate/pause`; all of it may be left out."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    until: Annotated[float, Field(le=_LAST_SECOND)] | None = None
+    reason: Annotated[str, StringConstraints(max_length=500)] | None = None
 
 
 @blueprint.get("/v1/gate")
@@ -26,15 +37,16 @@ def look() -> Response:
 
 
 @blueprint.post("/v1/gate/pause")
+@described(body=Pause, body_is_optional=True)
 def pause() -> Response:
     """Take no further job, until `until` (seconds since the epoch) or for ever; what runs goes on."""
-    body: dict[str, Any] = params.json_object(request.get_data()) if request.content_length else {}
-    until = body.get("until", math.inf)
-    is_number = isinstance(until, int | float) and not isinstance(until, bool)
-    if not is_number or until <= time.time():
+    body = params.read_body()
+    wanted = params.checked(Pause, body) if body else Pause()
+    until = math.inf if wanted.until is None else wanted.until
+    if until <= time.time():
         raise errors.invalid_request("'until' takes a time to come, in seconds since the epoch.", param="until")
     gate = Gate(services().connection)
-    gate.pause(until, str(body.get("reason") or "paused by hand"))
+    gate.pause(until, wanted.reason or "paused by hand")
     return _answer(gate)
 
 

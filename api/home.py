@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
+from api.described import JSON, described
 from api.services import services
 
 blueprint = Blueprint("home", __name__)
@@ -24,11 +25,13 @@ ENDPOINTS = {
     "GET /v1/events": "callbacks; /v1/events/{id}, POST /v1/events/{id}/resend",
     "GET /health": "processes, queue, memory",
     "GET /health/ready": "200 when a worker can serve",
+    "GET /openapi.json": "all of this as OpenAPI 3.1",
     "GET /rq/": "the queue in a browser",
 }
 
 
 @blueprint.get("/")
+@described(answers={200: (JSON, "text/html")})
 def home() -> Response:
     """HTML for browsers, JSON for everybody else."""
     offline = services().settings.offline

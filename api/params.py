@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pydantic_core
 from flask import request
+from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import errors
 from app.errors import ErrorReply
+from app.openai.faults import from_validation
+
+_B = TypeVar("_B", bound=BaseModel)
 
 
 def read_body() -> bytes:
@@ -38,3 +42,12 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise errors.invalid_request("The body must be a JSON object.", code="invalid_json")
     return value
+
+
+def checked(kind: type[_B], body: bytes) -> _B:
+    """The request's body as that model. Raises `ErrorReply` as `json_object` does, and 400 naming the field."""
+    sent = json_object(body)
+    try:
+        return kind.model_validate(sent)
+    except ValidationError as error:
+        raise from_validation(error, sent) from error

@@ -6,9 +6,11 @@ import hashlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api import auth, paging, params
+from api.described import PAGING, described
+from api.openai import submission
 from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
 from api.services import services
@@ -16,7 +18,6 @@ from app import errors
 from app.batches import retry
 from app.batches.endpoints import ENDPOINTS
 from app.batches.store import NewBatch
-from app.openai.faults import from_validation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,14 +56,13 @@ class CreateBatch(BaseModel):
 
 
 @blueprint.post("/v1/batches")
+@described(
+    body=CreateBatch, headers={"Idempotency-Key": submission.HEADERS["Idempotency-Key"]}, errors=(404, 429)
+)
 def create_batch() -> dict[str, Any]:
     """The batch object, in validation. 400 for a file that is none, another endpoint, bad metadata."""
     body = params.read_body()
-    sent = params.json_object(body)
-    try:
-        wanted = CreateBatch.model_validate(sent)
-    except ValidationError as error:
-        raise from_validation(error, sent) from error
+    wanted = params.checked(CreateBatch, body)
     if wanted.endpoint not in ENDPOINTS:
         raise errors.invalid_request(
             f"'endpoint' takes one of: {', '.join(ENDPOINTS)}.", param="endpoint", code="invalid_value"
@@ -98,6 +98,7 @@ def _is_retry() -> bool:
 
 
 @blueprint.get("/v1/batches")
+@described(query=PAGING)
 def list_batches() -> dict[str, Any]:
     """OpenAI's list, newest first: `?limit=&after=`."""
     size = paging.limit()
@@ -112,12 +113,14 @@ def get_batch(batch_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/v1/batches/<batch_id>/cancel")
+@described(errors=(409,))
 def cancel_batch(batch_id: str) -> dict[str, Any]:
     """The batch object, cancelling; what is done stays. 409 for one that has ended otherwise."""
     return batch_object(services().batches.cancel(batch_id), services())
 
 
 @blueprint.post("/v1/batches/<batch_id>/retry_failed")
+@described(errors=(409, 429))
 def retry_failed(batch_id: str) -> dict[str, Any]:
     """A new batch of what is in the error file; `metadata.retry_of` names the old one. 409 when nothing failed."""
     here = services()
@@ -125,6 +128,7 @@ def retry_failed(batch_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/v1/batches/<batch_id>/output")
+@described(query={"errors": {"enum": ["true", "false"]}}, answers={200: ("application/jsonl",)})
 def get_output(batch_id: str) -> Response:
     """The output so far, whole lines, in the order in which they ended; `?errors=true`: the error file so far."""
     batches = services().batches

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, g, jsonify, request
 
 from api import client_socket, deadlines, job_object, params, tracing
+from api.described import EVENTS, JSON, described
 from api.errors import answer
 from api.openai import stream, submission
 from api.openai.chunks import Chunks
@@ -18,9 +19,10 @@ from api.waiting import Wait
 from app import errors, ids
 from app.jobs.record import JobRecord, Status
 from app.openai.accept import accept
+from app.openai.chat_request import ChatRequest
+from app.openai.fields import FIELDS
 
 if TYPE_CHECKING:
-    from app.openai.chat_request import ChatRequest
     from app.outcome import Outcome
     from app.settings import Settings
 
@@ -42,6 +44,13 @@ class _Accepted:
 
 
 @blueprint.post("/v1/chat/completions")
+@described(
+    body=ChatRequest,
+    fields=FIELDS,
+    headers=submission.HEADERS | {"Prefer": {"type": "string", "examples": ["respond-async"]}},
+    answers={200: (JSON, EVENTS), 202: (JSON,)},
+    errors=submission.ERRORS,
+)
 def create() -> Response:
     """OpenAI's completion, or its stream; with `Prefer: respond-async` or `callback_url` 202, the job and its `Location`."""
     here = services()

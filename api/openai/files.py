@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request, send_file
 
 from api import paging
+from api.described import AFTER, described
 from api.openai.upload import receive
 from api.services import services
 from app import errors
@@ -23,9 +24,20 @@ blueprint = Blueprint("files", __name__)
 MIN_KEEP_SECONDS, MAX_KEEP_SECONDS = 3600, 30 * 24 * 3600
 #: as OpenAI lists files
 _LIST_LIMIT = 10_000
+_FORM = {
+    "type": "object",
+    "properties": {
+        "purpose": {"enum": [BATCH]},
+        "file": {"type": "string", "format": "binary"},
+        "expires_after[anchor]": {"enum": ["created_at"]},
+        "expires_after[seconds]": {"type": "integer", "minimum": MIN_KEEP_SECONDS, "maximum": MAX_KEEP_SECONDS},
+    },
+    "required": ["purpose", "file"],
+}
 
 
 @blueprint.post("/v1/files")
+@described(form=_FORM)
 def upload_file() -> dict[str, Any]:
     """The file object. 400 for a purpose other than `batch`, 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
     here = services()
@@ -43,6 +55,14 @@ def upload_file() -> dict[str, Any]:
 
 
 @blueprint.get("/v1/files")
+@described(
+    query={
+        "purpose": {"enum": list(PURPOSES)},
+        "limit": {"type": "integer", "minimum": 1, "maximum": _LIST_LIMIT},
+        "order": {"enum": ["asc", "desc"]},
+        **AFTER,
+    }
+)
 def list_files() -> dict[str, Any]:
     """OpenAI's list, newest first: `?purpose=&limit=&after=&order=`."""
     size = paging.limit(_LIST_LIMIT, _LIST_LIMIT)
@@ -62,6 +82,7 @@ def get_file(file_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/v1/files/<file_id>/content")
+@described(answers={200: ("application/octet-stream",)})
 def get_content(file_id: str) -> Response:
     """The file's bytes as they are; 404 `file_not_found`."""
     store = services().batches.files

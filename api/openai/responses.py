@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, g, jsonify
 
 from api import client_socket, deadlines, params, tracing
+from api.described import EVENTS, JSON, described
 from api.errors import answer
 from api.openai import response_reading, submission
 from api.services import Services, services
@@ -19,7 +20,9 @@ from app.errors import ErrorReply
 from app.jobs.record import JobRecord, Status
 from app.openai.responses import as_chat
 from app.openai.responses.accept import accept
+from app.openai.responses.fields import RESPONSE_FIELDS
 from app.openai.responses.objects import KIND
+from app.openai.responses.request import ResponseRequest
 
 if TYPE_CHECKING:
     from app.openai.responses.accept import AcceptedResponse
@@ -28,6 +31,13 @@ blueprint = Blueprint("responses", __name__)
 
 
 @blueprint.post("/v1/responses")
+@described(
+    body=ResponseRequest,
+    fields=RESPONSE_FIELDS,
+    headers=submission.HEADERS,
+    answers={200: (JSON, EVENTS)},
+    errors=submission.ERRORS,
+)
 def create() -> Response:
     """OpenAI's response object, or its stream; with `background` at once, still queued."""
     here = services()

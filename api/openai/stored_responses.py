@@ -9,6 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from api import paging
+from api.described import EVENTS, JSON, PAGING, described
 from api.openai import response_reading, submission
 from api.services import Services, services
 from app import errors
@@ -17,6 +18,11 @@ blueprint = Blueprint("stored_responses", __name__)
 
 
 @blueprint.get("/v1/responses/<response_id>")
+@described(
+    query={"stream": {"enum": ["true", "false"]}, "starting_after": {"type": "integer", "minimum": 0}},
+    answers={200: (JSON, EVENTS)},
+    errors=(429,),
+)
 def retrieve(response_id: str) -> Response:
     """The response object; with `?stream=true&starting_after=` the events of a background one. 404 when not stored."""
     here = services()
@@ -54,6 +60,7 @@ def delete(response_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/v1/responses/<response_id>/input_items")
+@described(query=PAGING | {"order": {"enum": ["asc", "desc"]}})
 def input_items(response_id: str) -> dict[str, Any]:
     """The items that it was made of, those of earlier responses included: `?order=desc|asc&limit=&after=`."""
     here = services()

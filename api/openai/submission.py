@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import request
 
 from api import auth
+from api.deadlines import MAX_SECONDS
 from app import errors
 from app.jobs.record import JobRecord, Status
 from app.jobs.waiters import place_of
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 MAX_IDEMPOTENCY_KEY = 255
+
+#: what these requests may carry in their heads, as JSON schemas
+HEADERS: dict[str, Any] = {
+    "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY},
+    "X-Request-Timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SECONDS},
+}
+#: statuses of what may become of them
+ERRORS = (404, 409, 422, 429, 499, 502, 504)
 
 
 def place(body: bytes) -> str:

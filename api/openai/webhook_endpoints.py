@@ -7,12 +7,12 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
 from flask import Blueprint
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api import paging, params
+from api.described import PAGING, described
 from api.services import services
 from app import errors
-from app.openai.faults import from_validation
 from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, check_url
 from app.webhooks import sending
 from app.webhooks.endpoints import EVENT_TYPES, MAX_ENDPOINTS, Endpoint, Endpoints, TooManyEndpoints
@@ -63,6 +63,7 @@ class Test(_Body):
 
 
 @blueprint.post(_PATH)
+@described(body=Create)
 def create() -> dict[str, Any]:
     """The endpoint with its secret, which is shown here and after a rotation only."""
     body = _read(Create)
@@ -77,6 +78,7 @@ def create() -> dict[str, Any]:
 
 
 @blueprint.get(_PATH)
+@described(query=PAGING)
 def list_endpoints() -> dict[str, Any]:
     """OpenAI's list, newest first: `?limit=&after=`."""
     size = paging.limit()
@@ -90,6 +92,7 @@ def get(endpoint_id: str) -> dict[str, Any]:
 
 
 @blueprint.post(f"{_PATH}/<endpoint_id>")
+@described(body=Update)
 def update(endpoint_id: str) -> dict[str, Any]:
     """Another name, address or list of events. What waits already goes to the new address."""
     body = _read(Update)
@@ -110,6 +113,7 @@ def delete(endpoint_id: str) -> dict[str, Any]:
 
 
 @blueprint.post(f"{_PATH}/<endpoint_id>/rotate_secret")
+@described(body=Rotate, body_is_optional=True)
 def rotate_secret(endpoint_id: str) -> dict[str, Any]:
     """A new secret; for a day the old one signs beside it, if that is asked for."""
     keep_old = _read(Rotate).keep_old_secret_active_for_24_hours
@@ -117,6 +121,7 @@ def rotate_secret(endpoint_id: str) -> dict[str, Any]:
 
 
 @blueprint.post(f"{_PATH}/<endpoint_id>/test")
+@described(body=Test, errors=(502,))
 def test(endpoint_id: str) -> dict[str, Any]:
     """Send a sample now, once, and tell what was answered. 502 when there was no answer."""
     event_type = _read(Test).event_type
@@ -153,11 +158,7 @@ def event_types() -> dict[str, Any]:
 
 
 def _read(kind: type[_B]) -> _B:
-    sent = params.json_object(params.read_body() or b"{}")
-    try:
-        return kind.model_validate(sent)
-    except ValidationError as error:
-        raise from_validation(error, sent) from error
+    return params.checked(kind, params.read_body() or b"{}")
 
 
 def _check_url(url: str) -> None:
