@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -304,7 +305,7 @@ def test_extra_body_is_merged(start: Callable[..., Claude], simulator: RunningSi
 def test_a_subscriptions_limit(start: Callable[..., Claude], simulator: RunningSimulator) -> None:
     """An event names window and reset, once while nothing changes; a plain 429's event names neither."""
     one = start(is_bare=False, login={"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-x"})
-    rule = simulator.control.add_rule({"usage_limit": {"resets_in_seconds": 600}})
+    rule = simulator.control.add_rule({"usage_limit": {"resets_at": int(time.time()) + 600}})
     (event,) = of_type(one.turn("hello"), cli.RateLimitEvent)
     assert event.rate_limit_info.status == "rejected"
     assert event.rate_limit_info.rate_limit_type == "five_hour"
