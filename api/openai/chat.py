@@ -149,6 +149,7 @@ def _record(
         callback_url=chat.callback_url or "",
         service_tier=chat.service_tier or "",
         background=is_async,
+        is_stored=bool(chat.store),
         streams=bool(chat.stream),
         request_id=g.request_id,
         metadata=chat.metadata or {},
@@ -158,7 +159,6 @@ def _record(
 def _prefers_async() -> bool:
     """RFC 7240, the `respond-async` preference."""
     sent = ",".join(request.headers.getlist("Prefer"))
-        is_stored=bool(chat.store),
     return any(
         preference.partition(";")[0].strip().lower() == "respond-async" for preference in sent.split(",")
     )
