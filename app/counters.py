@@ -25,7 +25,7 @@ TOKENS = "tokens"
 COST = "cost"
 #: Claude processes that were replaced; label: reason
 RESTARTS = "restarts"
-#: attempts to deliver an event; label: `delivered`, `pending` (another will follow) or `undelivered`
+#: attempts to deliver an event; label: `delivered`, `retry` (another follows) or `undelivered` (none does)
 CALLBACKS = "callbacks"
 #: milliseconds that the gate was closed, for closings that are not remembered one by one any more; label: cause
 CLOSED = "closed"

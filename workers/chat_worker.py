@@ -7,6 +7,7 @@ import sys
 
 from workers.claude import ClaudeInvoker
 from workers.claude_worker import ClaudeWorker
+from workers.restart_log import RestartLog
 from workers.start import start
 from workers.work_dir import work_dir
 
@@ -18,7 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     name, settings, connection = start("chat_worker", argv)
     with (
         work_dir(settings.data_dir / "workers", name) as own_dir,
-        ClaudeInvoker(settings, name=name, work_dir=own_dir) as invoker,
+        RestartLog(connection, name, {"rss": settings.max_rss_mb}) as restarts,
+        ClaudeInvoker(settings, name=name, work_dir=own_dir, on_restart=restarts.note) as invoker,
     ):
         log.info("[WORKER] started")
         ClaudeWorker(name, connection, settings, invoker).work()

@@ -14,6 +14,7 @@ from app import counters
 from app.connection import transaction
 from app.history.keep import KEEP_SECONDS
 from app.webhooks import announce
+from app.webhooks.events import WORKER_MEMORY
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 KEY = "nightshift:history:restarts"
 #: replacements that are remembered
 MAX_RESTARTS = 5000
-#: reasons of replacements for memory: past `NIGHTSHIFT_MAX_RSS_MB`, after the turn or at once
-MEMORY_REASONS = ("rss", "rss_hard")
-#: the event that tells of one
-MEMORY_EVENT = "nightshift.worker.memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +45,20 @@ def restarts(connection: Redis, since: float, until: float) -> list[RestartEvent
     return [RestartEvent(**json.loads(member)) for member in found]
 
 
-def note(connection: Redis, event: RestartEvent) -> None:
-    """Remember it, count it, and tell those who asked for it. Doing so twice is the same as once."""
+def note(connection: Redis, event: RestartEvent, memory_limit_mb: float | None = None) -> None:
+    """Remember it and count it, and when it was for memory, past that limit, tell who asked for that. Twice is the same as once."""
     member = json.dumps(asdict(event))
+    details = {
+        "worker": event.worker,
+        "reason": event.reason,
+        "rss_before_mb": event.rss_before_mb,
+        "rss_after_mb": event.rss_after_mb,
+        "limit_mb": memory_limit_mb,
+    }
 
     def change(pipe: Any) -> None:
         is_known = pipe.zscore(KEY, member) is not None
-        told = announce.prepare(pipe, MEMORY_EVENT, event.worker, "") if event.reason in MEMORY_REASONS else None
+        told = announce.prepare(pipe, WORKER_MEMORY, event.worker, "", details=details)
         pipe.multi()
         if is_known:
             return
@@ -63,7 +67,7 @@ def note(connection: Redis, event: RestartEvent) -> None:
         pipe.zremrangebyrank(KEY, 0, -MAX_RESTARTS - 1)
         pipe.expire(KEY, KEEP_SECONDS)
         counters.add(pipe, counters.RESTARTS, event.reason)
-        if told is not None:
+        if memory_limit_mb is not None:
             told.add(pipe)
 
     transaction(connection, KEY, change)

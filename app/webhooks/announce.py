@@ -5,14 +5,17 @@ In two halves, for a step in Redis reads first and then writes: `prepare` before
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from app.webhooks import outbox
 from app.webhooks.endpoints import subscribed
 from app.webhooks.events import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from redis import Redis
     from redis.client import Pipeline
 
@@ -25,18 +28,28 @@ class Announcement:
     object_id: str
     #: (URL, endpoint's id or nothing)
     targets: tuple[tuple[str, str], ...]
+    #: told beside the object's id
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def add(self, pipeline: Pipeline) -> None:
         """Put the commands that store the events on `pipeline`."""
         for url, endpoint_id in self.targets:
-            outbox.add(pipeline, Event.new(self.type, {"id": self.object_id}), url, endpoint_id=endpoint_id)
+            outbox.add(
+                pipeline, Event.new(self.type, {"id": self.object_id, **self.details}), url, endpoint_id=endpoint_id
+            )
 
 
 def prepare(
-    reader: Redis | Pipeline, type_: str, object_id: str, callback_url: str, *, to_endpoints: bool = True
+    reader: Redis | Pipeline,
+    type_: str,
+    object_id: str,
+    callback_url: str,
+    *,
+    to_endpoints: bool = True,
+    details: Mapping[str, Any] = MappingProxyType({}),
 ) -> Announcement:
     """`reader`: a connection, or a pipeline that has not begun its MULTI."""
     targets = [(callback_url, "")] if callback_url else []
     if to_endpoints:
         targets += [(endpoint.url, endpoint.id) for endpoint in subscribed(reader, type_)]
-    return Announcement(type_, object_id, tuple(targets))
+    return Announcement(type_, object_id, tuple(targets), details)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.connection import transaction
 from app.ids import new_id
+from app.webhooks.events import WORKER_MEMORY
 from app.webhooks.signing import make_secret
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ MAX_ENDPOINTS = 50
 #: how long a secret that was replaced still signs beside the new one, when that was asked for, seconds
 OVERLAP_SECONDS = 24 * 3600.0
 
-#: what can be subscribed to: OpenAI's events of work that is done here, and ours of chat completions nobody waits for
+#: what can be subscribed to: OpenAI's events of work that is done here, and ours of chat completions nobody waits for and of
+#: the workers
 EVENT_TYPES = (
     "batch.completed",
     "batch.failed",
@@ -37,6 +39,7 @@ EVENT_TYPES = (
     "response.incomplete",
     "chat.completion.completed",
     "chat.completion.failed",
+    WORKER_MEMORY,
 )
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CHAT_COMPLETION_COMPLETED = "chat.completion.completed"
 CHAT_COMPLETION_FAILED = "chat.completion.failed"
+#: for operators: a Claude process was replaced for its memory
+WORKER_MEMORY = "nightshift.worker.memory"
 
 
 @dataclass(frozen=True)

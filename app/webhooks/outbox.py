@@ -14,6 +14,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from app import counters
 from app.webhooks import outbox_scripts as scripts
 from app.webhooks.events import Event
 from app.webhooks.schedule import GIVE_UP_SECONDS
@@ -189,7 +190,8 @@ class Outbox:
         ended_at = attempt.at + attempt.duration_seconds
         args: list[Any] = [event_id, attempt.number, json.dumps(asdict(attempt)), ended_at, status]
         args += [next_at or 0, MAX_HISTORY, KEEP_SECONDS.get(status, 0), int(endpoint_gone)]
-        return bool(self._record(keys=self._keys(event_id), args=args))
+        args.append(counters.field(counters.CALLBACKS, "retry" if status == "pending" else status))
+        return bool(self._record(keys=[*self._keys(event_id), counters.KEY], args=args))
 
     def _load(self, event_ids: Iterable[str]) -> list[StoredEvent]:
         ids = list(event_ids)

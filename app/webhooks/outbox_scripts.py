@@ -41,8 +41,8 @@ local rest = redis.call('HMGET', event, 'give_up_at', 'url', 'body', 'endpoint_i
 return {attempt, tries, rest[1], rest[2], rest[3], rest[4]}
 """
 
-#: KEYS event, history, due, delivered, undelivered; ARGV id, attempt, record, now, status, next time, history's length,
-#: seconds to keep, endpoint_gone ('1' or '0'). Returns 1, or 0 if that attempt has no say any more.
+#: KEYS event, history, due, delivered, undelivered, counters; ARGV id, attempt, record, now, status, next time, history's length,
+#: seconds to keep, endpoint_gone ('1' or '0'), counter. Returns 1, or 0 if that attempt has no say any more.
 #: A late success counts even when its claim has passed to another attempt: the receiver does have the event.
 RECORD = """
 local event, history, due = KEYS[1], KEYS[2], KEYS[3]
@@ -51,6 +51,7 @@ local before = redis.call('HGET', event, 'status')
 if not before or before == 'delivered' then return 0 end
 local holds = redis.call('HGET', event, 'claim') == attempt
 if status ~= 'delivered' and not (holds and before == 'pending') then return 0 end
+redis.call('HINCRBY', KEYS[6], ARGV[10], 1)
 redis.call('RPUSH', history, ARGV[3])
 redis.call('LTRIM', history, -tonumber(ARGV[7]), -1)
 redis.call('HDEL', event, 'claim', 'claimed_until')

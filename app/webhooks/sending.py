@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from app.outbound import Resolver, check_url, system_resolver
+from app.trace_context import NONE, TraceContext
 from app.webhooks.signing import signed_headers
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def send(
     settings: Settings,
     now: float,
     resolver: Resolver = system_resolver,
+    trace: TraceContext = NONE,
 ) -> Reply:
     """POST the bytes, within `callback_timeout_seconds`; the time for the name's lookup counts too.
 
@@ -45,6 +47,7 @@ def send(
     headers = {
         "content-type": "application/json",
         "user-agent": f"Nightshift/{_version()}",
+        **trace.headers(),
         **signed_headers(secrets, event_id, body, now),
     }
     return client.request(

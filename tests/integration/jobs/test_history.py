@@ -19,6 +19,7 @@ from app.jobs.recovery import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
 from app.webhooks.endpoints import Endpoints
+from app.webhooks.events import WORKER_MEMORY
 from app.webhooks.outbox import Outbox
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.jobs.conftest import new_record
@@ -80,7 +81,7 @@ def test_thinning_keeps_the_sums(connection: Redis) -> None:
     assert (len(whole), len(thin) <= 30) == (1000, True)
     assert sum(s.completed for s in whole) == sum(s.completed for s in thin) == 998
     assert whole[-1].at == thin[-1].at
-    later = history.samples(connection, now - 100, now)
+    later = history.samples(connection, now - 101, now)
     assert [s.completed for s in later] == [1] * 10
     assert history.samples(connection, 1, 2) == []
 
@@ -166,18 +167,23 @@ def test_old_closings_are_only_a_sum(connection: Redis) -> None:
 
 def test_restarts(connection: Redis) -> None:
     """Each is remembered and counted once, and one for memory is told to who asked for that."""
-    Endpoints(connection).create("mine", "https://example.com/hook", [replacements.MEMORY_EVENT])
+    Endpoints(connection).create("mine", "https://example.com/hook", [WORKER_MEMORY])
     now = time.time()
     by_turns = RestartEvent(now - 5, "w1", "turns", 500, 400.0, 200.0)
     by_memory = replace(by_turns, at=now, reason="rss", rss_before_mb=1100.0)
-    for event in (by_turns, by_memory, by_memory):
-        replacements.note(connection, event)
+    replacements.note(connection, by_turns)
+    for _ in range(2):
+        replacements.note(connection, by_memory, 1024)
     assert history.restarts(connection, 0, math.inf) == [by_turns, by_memory]
     assert history.restarts(connection, now - 1, now) == [by_memory]
     counts = counters.read(connection)
     assert (counts["restarts", "turns"], counts["restarts", "rss"]) == (1, 1)
     (stored,) = Outbox(connection).page("pending")
-    assert json.loads(stored.event.body)["type"] == "nightshift.worker.memory"
+    told = json.loads(stored.event.body)
+    assert (told["type"], told["data"]) == (
+        "nightshift.worker.memory",
+        {"id": "w1", "worker": "w1", "reason": "rss", "rss_before_mb": 1100.0, "rss_after_mb": 200.0, "limit_mb": 1024},
+    )
 
 
 def _write(connection: Redis, series: sampling._Series, at: float, **totals: int) -> None:

@@ -14,6 +14,7 @@ from rq import Queue, SimpleWorker
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from app import counters
 from app.jobs.recovery import release_worker
 from app.settings import Settings
 from app.webhooks import outbox
@@ -170,7 +171,7 @@ def test_nothing_stays_for_ever(connection: Redis, box: Outbox) -> None:
         else:
             box.record_success(event.id, attempt(1, at=now, status=200))
     assert not connection.exists(outbox.DUE)
-    assert all(connection.ttl(key) > 0 for key in connection.keys("*"))
+    assert all(connection.ttl(key) > 0 for key in connection.keys("*") if key != counters.KEY.encode())
     connection.zadd(outbox.UNDELIVERED, {"evt_old": now - 8 * 24 * 3600})
     event = store(connection)
     box.claim(event.id, now, lease_seconds=10)
