@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, g, jsonify, request
+from flask import Flask, Response, g, has_app_context, jsonify, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from app import errors
-from app.connection import AWAY, RedisError
+from app.connection import AWAY, CannotSaveError, OutOfMemoryError, ReadOnlyError, TooFewReplicasError
 from app.errors import ErrorReply
 from app.openai.faults import from_validation
 
@@ -19,8 +21,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: advice to a client while Redis is away, seconds
-REDIS_RETRY_SECONDS = 2.0
+#: why Redis takes no writes: the error's code, its words, and the advice when to come back, seconds
+_REFUSALS = MappingProxyType(
+    {
+        OutOfMemoryError: ("redis_full", "its memory is full (maxmemory)", errors.FULL_RETRY_SECONDS),
+        CannotSaveError: ("redis_cannot_save", "it can't write to its disk", errors.FULL_RETRY_SECONDS),
+        ReadOnlyError: ("redis_read_only", "it follows another server", errors.AWAY_RETRY_SECONDS),
+        TooFewReplicasError: (
+            "redis_not_replicated",
+            "too few replicas follow it (min-replicas-to-write)",
+            errors.AWAY_RETRY_SECONDS,
+        ),
+    }
+)
+#: the disk, the quota, the largest file
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -29,7 +44,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.register_error_handler(ValidationError, lambda error: answer(from_validation(error)))
     app.register_error_handler(HTTPException, lambda error: _http(error, settings))
     for away in AWAY:
-        app.register_error_handler(away, _redis_away)
+        app.register_error_handler(away, lambda error: answer(redis_trouble(error)))
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -62,9 +77,7 @@ def _http(error: HTTPException, settings: Settings) -> Response:
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         headers["Allow"] = allowed
-        reply = ErrorReply(
-            405, f"{request.method} is not allowed here; allowed: {allowed}.", code="method_not_allowed"
-        )
+        reply = ErrorReply(405, f"{request.method} is not allowed here; allowed: {allowed}.", code="method_not_allowed")
     elif status == 404:
         reply = errors.not_found(
             f"Invalid URL ({request.method} {request.path}). GET / names what there is.", code="unknown_url"
@@ -78,22 +91,28 @@ def _http(error: HTTPException, settings: Settings) -> Response:
     return response
 
 
-def _redis_away(error: Exception) -> Response:
-    log.warning("[REDIS] away: %s", error, extra=_request())
-    return answer(
-        errors.unavailable("The queue (Redis) is away. Try again.", "redis_unavailable", REDIS_RETRY_SECONDS)
-    )
+def redis_trouble(error: Exception) -> ErrorReply:
+    """What a client gets for one of `AWAY`."""
+    log.warning("[REDIS] %s: %s", type(error).__name__, error, extra=_request())
+    for kind, words in _REFUSALS.items():
+        if isinstance(error, kind):
+            return errors.queue_refuses(*words)
+    return errors.queue_away()
+
+
+def is_no_room(error: BaseException) -> bool:
+    """Whether the system refused to write because there is no room."""
+    return isinstance(error, OSError) and error.errno in _NO_ROOM
 
 
 def _unexpected(error: Exception) -> Response:
-    if isinstance(error, RedisError) and "OOM" in str(error):
-        log.error("[REDIS] out of memory: %s", error, extra=_request())
-        return answer(
-            errors.unavailable("The queue (Redis) is out of memory. Try again.", "redis_unavailable", 10.0)
-        )
+    if is_no_room(error):
+        log.error("[DISK] %s", error, extra=_request())
+        return answer(errors.storage_full())
     log.error("[INTERNAL] %s", type(error).__name__, exc_info=error, extra=_request())
     return answer(errors.internal())
 
 
 def _request() -> dict[str, str | None]:
-    return {"request_id": g.get("request_id")}
+    # A stream is written outside of its request.
+    return {"request_id": g.get("request_id") if has_app_context() else None}

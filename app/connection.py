@@ -1,13 +1,14 @@
-"""Connections to Redis, for each of the ways we wait on it."""
+"""Connections to Redis, for each of the ways we wait on it, and what may be the matter with it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import Redis
+from redis._parsers import BaseParser
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -19,10 +20,37 @@ _T = TypeVar("_T")
 #: redis-py's default is 100, beyond which it raises; an API process has more threads than that, each with up to two. (A
 #: pool that waits instead would lock up: a step that holds a connection may need another for a look.)
 MAX_CONNECTIONS = 4096
-#: what redis-py raises while the server is away or loading its data
-AWAY = (RedisConnectionError, RedisTimeoutError)
 
-__all__ = ["AWAY", "RedisError", "connect", "connect_blocking", "texts", "transaction"]
+
+class CannotSaveError(ResponseError):
+    """Redis can't write its files, and takes no writes until it can: its disk is full, say."""
+
+
+class TooFewReplicasError(ResponseError):
+    """Fewer replicas follow than `min-replicas-to-write` asks for."""
+
+
+# redis-py has no classes for these (tests/integration/test_refusing_redis.py holds it). Within a MULTI the first command's error is raised as it is.
+BaseParser.EXCEPTION_CLASSES |= {"MISCONF": CannotSaveError, "NOREPLICAS": TooFewReplicasError}
+
+#: what is raised while the server is there, and takes no writes: full, can't save, follows another, is followed by too few
+REFUSING = (OutOfMemoryError, CannotSaveError, ReadOnlyError, TooFewReplicasError)
+#: what is raised while nothing can be done with the server: it is away, or loads its data, or takes no writes
+AWAY = (RedisConnectionError, RedisTimeoutError, *REFUSING)
+
+__all__ = [
+    "AWAY",
+    "REFUSING",
+    "CannotSaveError",
+    "OutOfMemoryError",
+    "ReadOnlyError",
+    "RedisError",
+    "TooFewReplicasError",
+    "connect",
+    "connect_blocking",
+    "texts",
+    "transaction",
+]
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:

@@ -10,6 +10,10 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+#: advice to a client while Redis is away, and while there is no room for what it sends, seconds
+AWAY_RETRY_SECONDS = 2.0
+FULL_RETRY_SECONDS = 30.0
+
 
 @dataclass(eq=True, unsafe_hash=True)
 class ErrorReply(Exception):
@@ -100,6 +104,21 @@ def unavailable(message: str, code: str, retry_after: float) -> ErrorReply:
     return ErrorReply(503, message, "server_error", code=code, retry_after=retry_after, should_retry=True)
 
 
+def queue_away() -> ErrorReply:
+    """Redis does not answer, or loads its data."""
+    return unavailable("The queue (Redis) is away. Try again.", "redis_unavailable", AWAY_RETRY_SECONDS)
+
+
+def queue_refuses(code: str, why: str, retry_after: float) -> ErrorReply:
+    """Redis answers and takes nothing new: `why` ends the sentence."""
+    return unavailable(f"The queue (Redis) takes nothing new: {why}. Try again later.", code, retry_after)
+
+
+def storage_full() -> ErrorReply:
+    """The disk under the data dir takes no more."""
+    return unavailable("The server's disk is full. Try again later.", "storage_full", FULL_RETRY_SECONDS)
+
+
 def upstream_failed(message: str, status: int = 502, code: str = "upstream_error") -> ErrorReply:
     """Claude failed, and all attempts are used up. Clients are told not to start it all over again."""
     return ErrorReply(status, message, "server_error", code=code)
@@ -150,9 +169,13 @@ def set_aside(deaths: int) -> ErrorReply:
 
 def client_left() -> ErrorReply:
     """The client hung up and did not come back within the grace."""
-    return ErrorReply(499, "The client closed the connection before the answer was there.", code="client_closed_request")
+    return ErrorReply(
+        499, "The client closed the connection before the answer was there.", code="client_closed_request"
+    )
 
 
 def internal() -> ErrorReply:
     """A bug of ours. The log has the traceback under the request's id."""
-    return ErrorReply(500, "Internal error. The server's log names it by the x-request-id.", "server_error", code="internal_error")
+    return ErrorReply(
+        500, "Internal error. The server's log names it by the x-request-id.", "server_error", code="internal_error"
+    )

@@ -1,6 +1,6 @@
 """`python -m workers.callback_worker --name NAME`: one process that delivers callbacks.
 
-A stock `SimpleWorker` will do here: the outbox owns the events, RQ only says which is due, and a job that is lost or
+A nearly stock `SimpleWorker` will do here: the outbox owns the events, RQ only says which is due, and a job that is lost or
 recorded wrongly is dispatched again.
 """
 
@@ -8,25 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from app.jobs import tickets
 from app.webhooks.signing import WebhookSecretError
 from workers.callbacks.context import CallbackContext, install
+from workers.patient import PatientWorker
 from workers.start import start
-
-
-class CallbackWorker(SimpleWorker):
-    """Leaves the recovery of its queue to `app.jobs.recovery` and the outbox, and comes back soon when Redis was away."""
-
-    max_connection_wait_time = 2.0
-    log_result_lifespan = False
-
-    @property
-    def should_run_maintenance_tasks(self) -> bool:
-        """Never here."""
-        return False
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -37,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     except WebhookSecretError as error:
         sys.exit(f"NIGHTSHIFT_WEBHOOK_SECRET: {error}")
     install(context)
-    CallbackWorker(
+    PatientWorker(
         [tickets.queue(connection, tickets.CALLBACK_QUEUE)],
         name=name,
         connection=connection,

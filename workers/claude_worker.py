@@ -13,7 +13,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
@@ -27,12 +26,14 @@ from app.outcome import Outcome
 from workers import run as runs
 from workers.beat import Beat
 from workers.endings import Ending, Publish, PutBack
+from workers.patient import PatientWorker
 from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redis import Redis
+    from rq import Queue
     from rq.job import Job
 
     from app.jobs.record import JobRecord
@@ -49,11 +50,8 @@ _LOOK_SECONDS = 0.2
 _SPREAD_SECONDS = 1.0
 
 
-class ClaudeWorker(SimpleWorker):
+class ClaudeWorker(PatientWorker):
     """Takes jobs from the one Claude queue, as long as the gate is open and Claude answers."""
-
-    max_connection_wait_time = 2.0
-    log_result_lifespan = False
 
     def __init__(self, name: str, connection: Redis, settings: Settings, invoker: ClaudeInvoker) -> None:
         super().__init__(
@@ -211,11 +209,6 @@ class ClaudeWorker(SimpleWorker):
     def run_maintenance_tasks(self) -> None:
         """RQ's own recovery would fail jobs that ours brings back (`app.jobs.recovery`)."""
         self.last_cleaned_at = None
-
-    @property
-    def should_run_maintenance_tasks(self) -> bool:
-        """Never, see above."""
-        return False
 
     def register_birth(self) -> None:
         """Register, and start to beat. A name is never used twice, so that a ghost can't stand in the way."""

@@ -11,6 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from api.errors import redis_trouble
 from api.inbox import Feed
 from api.openai import chunks
 from app import errors
@@ -117,8 +118,7 @@ class Stream:
         except ErrorReply as error:
             reply = error
         except AWAY as error:
-            log.warning("[REDIS] away from a stream: %s", error)
-            reply = errors.unavailable("The queue (Redis) is away. Try again.", "redis_unavailable", 2.0)
+            reply = redis_trouble(error)
         except Exception:
             log.exception("[INTERNAL] stream of %s", self._wait.record.id)
             reply = errors.internal()

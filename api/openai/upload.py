@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 _MAX_FIELDS = 20
 _MAX_FIELD_BYTES = 1024 * 1024
 _ENVELOPE_BYTES = 1024 * 1024
-_FULL_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,9 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
     """Read the request's form, with a file named `file`. Raises `ErrorReply`: 400, 413, 415."""
     if request.mimetype != "multipart/form-data":
         raise ErrorReply(
-            415, "Send the file as multipart/form-data with the fields 'purpose' and 'file'.", code="unsupported_media_type"
+            415,
+            "Send the file as multipart/form-data with the fields 'purpose' and 'file'.",
+            code="unsupported_media_type",
         )
     request.max_content_length = max_bytes + _ENVELOPE_BYTES
     parts: list[Part] = []
@@ -55,27 +55,22 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
         return parts[0].file
 
     try:
-        return _parsed(FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), parts, max_bytes)
+        return _parsed(
+            FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), parts, max_bytes
+        )
     except RequestEntityTooLarge as error:
         _discard(parts)
         raise _too_large(max_bytes) from error
     except ValueError as error:
         _discard(parts)
         raise errors.invalid_request(f"The form is not valid: {error}.", code="invalid_multipart") from error
-    except OSError as error:
-        _discard(parts)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise errors.unavailable("The server's disk is full.", "storage_full", _FULL_RETRY_SECONDS) from error
-        raise
     except BaseException:
         _discard(parts)
         raise
 
 
 def _parsed(parser: FormDataParser, parts: list[Part], max_bytes: int) -> Upload:
-    _, fields, found = parser.parse(
-        request.stream, request.mimetype, request.content_length, request.mimetype_params
-    )
+    _, fields, found = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
     sent = found.get("file")
     if sent is None:
         raise errors.invalid_request(
@@ -87,7 +82,9 @@ def _parsed(parser: FormDataParser, parts: list[Part], max_bytes: int) -> Upload
 
 
 def _too_large(max_bytes: int) -> ErrorReply:
-    return ErrorReply(413, f"The file is larger than {max_bytes} bytes (NIGHTSHIFT_MAX_FILE_BYTES).", code="file_too_large")
+    return ErrorReply(
+        413, f"The file is larger than {max_bytes} bytes (NIGHTSHIFT_MAX_FILE_BYTES).", code="file_too_large"
+    )
 
 
 def _discard(parts: list[Part]) -> None:

@@ -71,7 +71,7 @@ class Feeder:
             while self._leadership.hold() and self._round() and time.monotonic() < until:
                 time.sleep(LOOK_SECONDS)
         except AWAY as error:
-            log.warning("[BATCH] waits: Redis is away (%s)", error)
+            log.warning("[BATCH] waits for Redis (%s: %s)", type(error).__name__, error)
         except NotLeader as error:
             log.warning("[BATCH] %s", error)
             self._forget_validations()

@@ -32,6 +32,8 @@ GAP_SECONDS = 3.0
 #: how often the queued jobs are compared with the queue, seconds
 AUDIT_SECONDS = 30.0
 _CHUNK = 500
+#: written in each round, to see whether it can be
+_WRITABLE = "nightshift:writable"
 
 
 def release_worker(connection: Redis, settings: Settings, worker: str) -> list[str]:
@@ -101,8 +103,9 @@ class Maintenance:
         self._next_audit = 0.0
 
     def run_once(self) -> None:
-        """Do all that is due."""
+        """Do all that is due; first what makes room, which a Redis that is full lets pass."""
         try:
+            self._remove_old()
             self._look_at_server()
             if time.monotonic() >= self._patient_until:
                 self._expire_leases()
@@ -111,13 +114,12 @@ class Maintenance:
             self._cancel_abandoned()
             self._fail_late()
             self._audit()
-            self._remove_old()
             self._deliver()
             self._note_history()
         except AWAY as error:
             # Workers could not beat either: they get a whole lease once Redis is back.
             self._patient_until = time.monotonic() + self._settings.lease_seconds
-            log.warning("[RECOVERY] waits: Redis is away (%s)", error)
+            log.warning("[RECOVERY] waits for Redis (%s: %s)", type(error).__name__, error)
 
     def _look_at_server(self) -> None:
         run = str(self._connection.info("server")["run_id"])
@@ -125,6 +127,8 @@ class Maintenance:
             if self._server_run:
                 self._patient_until = time.monotonic() + self._settings.lease_seconds
             self._server_run = run
+        # No beat reaches a server that takes no writes, and no lease may end for that.
+        self._connection.set(_WRITABLE, 1, ex=60)
 
     def _expire_leases(self) -> None:
         for member in self._due(LEASES):

@@ -213,9 +213,7 @@ def put_back(
     return _transaction(connection, record_key(lease.job_id), change)
 
 
-def end(
-    connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply, status: Status
-) -> JobRecord | None:
+def end(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply, status: Status) -> JobRecord | None:
     """Whatever is not final to cancelled or failed: a queued job never starts, a running one can publish nothing any more.
 
     Returns the record as it was before, None when there is no such job. The caller tells the worker to interrupt.
@@ -289,8 +287,9 @@ def _issue(connection: Redis, pipe: Pipeline, record: JobRecord, ttl_seconds: in
 
 
 def remove(connection: Redis, job_id: str) -> None:
-    """Delete all that there is of a job that has ended."""
-    pipe = connection.pipeline()
+    """Delete all that there is of a job that has ended. What names it goes last: half a removal is done again."""
+    # Not in a MULTI: a Redis that is full lets nothing into one, and this is what makes room.
+    pipe = connection.pipeline(transaction=False)
     _delete(pipe, job_id)
     pipe.execute()
 
@@ -303,7 +302,7 @@ def forget(connection: Redis, pipe: Pipeline, job_id: str) -> None:
 
 def _delete(pipe: Pipeline, job_id: str) -> None:
     pipe.delete(record_key(job_id), request_key(job_id), outcome_key(job_id), stream_key(job_id))
-    for key in (ALL_JOBS, RETENTION, DEADLINES, ABANDONED, *map(status_key, Status)):
+    for key in (ALL_JOBS, DEADLINES, ABANDONED, *map(status_key, Status), RETENTION):
         pipe.zrem(key, job_id)
 
 

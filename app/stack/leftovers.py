@@ -36,7 +36,10 @@ class Record:
         for pid in pids:
             with contextlib.suppress(psutil.Error):
                 found.append([pid, psutil.Process(pid).create_time()])
-        write_private(self.path, json.dumps(found))
+        try:
+            write_private(self.path, json.dumps(found))
+        except OSError as error:
+            log.warning("%s can't be written, so that the next start finds less to end: %s", self.path, error)
 
     def end_all(self, seconds: float = 5.0) -> None:
         """End every recorded process that still lives, and wait for it: gently first, then by force."""

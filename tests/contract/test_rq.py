@@ -23,6 +23,7 @@ from rq.worker import WorkerStatus
 from app.jobs import tickets
 from tests.redis_server import wait_until
 from workers.claude_worker import ClaudeWorker
+from workers.patient import PatientWorker
 
 if TYPE_CHECKING:
     from rq import Queue
@@ -53,18 +54,20 @@ def queue(connection: Redis) -> Queue:
         "set_state",
         "run_maintenance_tasks",
         "should_run_maintenance_tasks",
+        "dequeue_job_and_maintain_ttl",
         "register_birth",
         "register_death",
     ],
 )
 def test_what_we_override_exists(name: str) -> None:
     """Each method of ours that is meant to replace one of RQ's does, with parameters that RQ's callers can pass."""
-    assert name in vars(ClaudeWorker)
+    ours = {**vars(PatientWorker), **vars(ClaudeWorker)}
+    assert name in ours
     theirs: Any = getattr(SimpleWorker, name)
     if isinstance(theirs, property):
         return
     wanted = [p for p in inspect.signature(theirs).parameters.values() if p.default is p.empty and p.name != "self"]
-    inspect.signature(vars(ClaudeWorker)[name]).bind(None, *wanted)
+    inspect.signature(ours[name]).bind(None, *wanted)
 
 
 class Recorder(SimpleWorker):
