@@ -10,17 +10,20 @@ from flask import Blueprint, Response, jsonify
 
 from api import auth, gate_object, memory
 from api.services import Services, services
-from app import errors, worker_status
+from app import disk, vitals
 from app.connection import RedisError
-from app.gate import Cause, Closed, Gate
+from app.readiness import unready
+from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.vitals import Vitals
     from app.worker_status import WorkerStatus
 
 blueprint = Blueprint("health", __name__)
 
-#: advice to whoever asks for readiness, seconds
-READY_RETRY_SECONDS = 2.0
+_MIB = 1024 * 1024
 
 
 @blueprint.get("/health")
@@ -34,18 +37,20 @@ def health() -> dict[str, Any]:
         "offline": here.settings.offline,
         "waiting": here.waiting.listener.waiting(),
     }
-    rows: list[WorkerStatus] = []
+    rows: Sequence[WorkerStatus] = ()
     try:
-        rows = worker_status.read_all(here.connection)
-        found |= _queue(here)
-        if _unready(here, rows, Gate(here.connection).read()) is not None:
-            found["status"] = "degraded"
+        now = vitals.look(here.connection)
     except RedisError as error:
         found |= {"status": "degraded", "redis": {"reachable": False, "error": str(error)[:200]}}
+    else:
+        rows = now.workers
+        found |= _of_redis(here, now)
     lease = here.settings.lease_seconds
     found["workers"] = [_row(row, lease) for row in rows]
     alive = [row for row in rows if row.is_alive(lease)]
     found["memory"] = _memory(here.settings.supervisor_pid, alive, found.get("redis", {}))
+    free = disk.free_bytes(here.settings.data_dir)
+    found["disk"] = {"free_mb": None if free is None else round(free / _MIB)}
     return found
 
 
@@ -53,57 +58,43 @@ def health() -> dict[str, Any]:
 def ready() -> Response:
     """200 when a worker can serve; else 503 with the reason as the error's code."""
     here = services()
-    rows = worker_status.read_all(here.connection)
-    error = _unready(here, rows, Gate(here.connection).read())
+    error = unready(vitals.look(here.connection), here.settings.lease_seconds)
     if error is not None:
         raise error
     return jsonify({"status": "ready"})
 
 
-def _unready(here: Services, rows: list[WorkerStatus], closed: Closed | None) -> errors.ErrorReply | None:
-    alive = [row for row in rows if row.is_alive(here.settings.lease_seconds)]
-    # Past its time the next request is the probe that tells whether the login works again.
-    if closed is not None and closed.cause is Cause.LOGIN and not closed.may_be_probed:
-        return _not_ready(
-            "Claude's login does not work: the workers wait for a working one.", "login_required"
-        )
-    if any(row.state.is_serving for row in alive):
-        return None
-    if not alive:
-        return _not_ready("No worker is running.", "no_worker")
-    states = ", ".join(sorted({str(row.state) for row in alive}))
-    return _not_ready(f"No worker can serve: {states}.", "no_worker_ready")
-
-
-def _not_ready(message: str, code: str) -> errors.ErrorReply:
-    return errors.unavailable(message, code, READY_RETRY_SECONDS)
-
-
-def _queue(here: Services) -> dict[str, Any]:
-    closed = Gate(here.connection).read()
-    info = here.connection.info()
+def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
+    error = unready(now, here.settings.lease_seconds)
+    is_sound = error is None and now.redis.is_persisting
+    feeder = now.feeder
     return {
+        "status": "ok" if is_sound else "degraded",
+        "ready": error is None,
+        "reason": None if error is None else error.message,
         "queue": {
-            "queued": here.jobs.queued(),
-            "in_progress": here.jobs.in_progress(),
-            "oldest_queued_seconds": round(here.jobs.oldest_queued_seconds(), 1),
+            "queued": now.queued,
+            "in_progress": now.in_progress,
+            "oldest_queued_seconds": round(now.oldest_queued_seconds, 1),
             "max_queued": here.settings.max_queued,
         },
-        "gate": gate_object.of(closed),
-        "redis": {
-            "reachable": True,
-            "version": info.get("valkey_version") or info.get("redis_version"),
-            "used_memory_mb": round(int(info["used_memory"]) / (1024 * 1024), 1),
-            "rss_mb": round(int(info["used_memory_rss"]) / (1024 * 1024), 1),
-        },
+        "gate": gate_object.of(now.closed[0] if now.closed else None),
+        "feeder": None
+        if feeder is None
+        else {"process": feeder.process, "beat_seconds_ago": round(feeder.beat_seconds_ago, 1)},
+        "callbacks": {"waiting": now.callbacks_waiting, "undelivered": now.callbacks_undelivered},
+        "redis": {"reachable": True, **asdict(now.redis), "is_persisting": now.redis.is_persisting},
     }
 
 
 def _row(row: WorkerStatus, lease_seconds: float) -> dict[str, Any]:
+    now, is_alive = time.time(), row.is_alive(lease_seconds)
     return {
         **asdict(row),
-        "alive": row.is_alive(lease_seconds),
-        "beat_seconds_ago": round(max(0.0, time.time() - row.beat_at), 1),
+        "state": row.state if is_alive else WorkerState.GONE,
+        "job_seconds": round(max(0.0, now - row.job_started_at), 1) if row.job else None,
+        "alive": is_alive,
+        "beat_seconds_ago": round(max(0.0, now - row.beat_at), 1),
     }
 
 

@@ -29,6 +29,8 @@ class WorkerState(StrEnum):
     WAITING_FOR_LOGIN = "waiting_for_login"
     PAUSED = "paused"
     UNAVAILABLE = "unavailable"
+    #: what it is taken for when it has fallen silent; never written
+    GONE = "gone"
 
     @property
     def is_serving(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import socket
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.batches import place
@@ -40,7 +41,7 @@ class Leadership:
     def __init__(self, connection: Redis, root: Path) -> None:
         self._connection = connection
         self._root = root
-        self._token = secrets.token_hex(16)
+        self._token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._lock: int | None = None
 
     def hold(self) -> bool:

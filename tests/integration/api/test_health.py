@@ -10,11 +10,16 @@ import psutil
 import pytest
 
 from app import worker_status
+from app.batches.leadership import Leadership
 from app.gate import Cause, Gate
+from app.webhooks import outbox
+from app.webhooks.events import Event
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import chat_body
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flask.testing import FlaskClient
     from redis import Redis
 
@@ -51,9 +56,34 @@ def test_health(client: FlaskClient, connection: Redis) -> None:
     own = psutil.Process().memory_info().rss / 2**20
     assert found["memory"]["rss_mb"] >= own * 0.8
     parts = found["memory"]
-    assert parts["rss_mb"] == pytest.approx(
-        parts["python_mb"] + parts["claude_mb"] + parts["redis_mb"], abs=0.2
-    )
+    assert parts["rss_mb"] == pytest.approx(parts["python_mb"] + parts["claude_mb"] + parts["redis_mb"], abs=0.2)
+
+
+def test_what_else_an_operator_asks(make_client: MakeClient, connection: Redis, tmp_path: Path) -> None:
+    """How old the job and the beat are, who feeds the batches, what waits to be told, whether Redis writes, and the disk."""
+    now = time.time()
+    worker_status.write(connection, status(state=WorkerState.BUSY, job="chatcmpl-1", job_started_at=now - 30))
+    worker_status.write(connection, status(name="w2", beat_at=now - 20, cli_version="2.1.0"))
+    pipe = connection.pipeline()
+    outbox.add(pipe, Event.new("response.completed", {"id": "resp_1"}), "https://example.com/hook")
+    pipe.execute()
+    client = make_client(data_dir=tmp_path / "not" / "made")
+    assert client.get("/health").get_json()["feeder"] is None
+    feeder = Leadership(connection, tmp_path)
+    assert feeder.hold()
+    found = client.get("/health").get_json()
+    feeder.close()
+    busy, gone = found["workers"]
+    assert 30 <= busy["job_seconds"] < 60
+    assert (gone["state"], gone["job_seconds"], gone["cli_version"]) == ("gone", None, "2.1.0")
+    assert gone["beat_seconds_ago"] >= 20
+    assert str(os.getpid()) in found["feeder"]["process"]
+    assert 0 <= found["feeder"]["beat_seconds_ago"] < 5
+    assert found["callbacks"] == {"waiting": 1, "undelivered": 0}
+    assert found["redis"]["is_persisting"] is True
+    assert {"aof_enabled", "aof_last_write_status", "rdb_last_save_status", "used_memory_mb"} <= set(found["redis"])
+    assert found["disk"]["free_mb"] > 0
+    assert (found["ready"], found["reason"]) == (True, None)
 
 
 def test_memory_of_workers_elsewhere(client: FlaskClient, connection: Redis) -> None:
