@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: what may be seen without a key; it then tells nothing of the requests or the machine
 OPEN_PATHS = frozenset({"/", "/health", "/health/ready"})
+#: for people with a browser, which can send no key but as the password that it asks for
+_PAGES = ("/rq/", "/page/", "/batches/")
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -27,10 +29,21 @@ def register(app: Flask, settings: Settings) -> None:
     def check() -> None:
         g.caller = ""
         g.is_trusted = False
-        error = _refusal(settings)
-        g.is_trusted = error is None
-        if error is not None and request.path not in OPEN_PATHS:
-            raise error
+        g.refusal = _refusal(settings)
+        g.is_trusted = g.refusal is None
+        if request.path not in OPEN_PATHS:
+            require()
+
+
+def require() -> None:
+    """Refuse whoever is not trusted, where `OPEN_PATHS` has let them in. Raises `ErrorReply`."""
+    if g.refusal is not None:
+        raise g.refusal
+
+
+def is_page(path: str) -> bool:
+    """Whether it is for people with a browser."""
+    return path == "/" or path.startswith(_PAGES)
 
 
 def is_trusted() -> bool:
@@ -59,7 +72,7 @@ def _sent_key() -> str:
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
-    if scheme.lower() == "basic" and request.path.startswith("/rq/") and request.authorization is not None:
+    if scheme.lower() == "basic" and is_page(request.path) and request.authorization is not None:
         return request.authorization.password or ""
     return ""
 

@@ -11,8 +11,10 @@ from flask import Flask, Response, g, has_app_context, jsonify, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from api import auth
 from app import errors
 from app.connection import AWAY, CannotSaveError, OutOfMemoryError, ReadOnlyError, TooFewReplicasError
+from app.durability import NotReplicatedError
 from app.errors import ErrorReply
 from app.openai.faults import from_validation
 
@@ -27,6 +29,11 @@ _REFUSALS = MappingProxyType(
         OutOfMemoryError: ("redis_full", "its memory is full (maxmemory)", errors.FULL_RETRY_SECONDS),
         CannotSaveError: ("redis_cannot_save", "it can't write to its disk", errors.FULL_RETRY_SECONDS),
         ReadOnlyError: ("redis_read_only", "it follows another server", errors.AWAY_RETRY_SECONDS),
+        NotReplicatedError: (
+            "redis_not_replicated",
+            "its replicas did not have the request in time (NIGHTSHIFT_WAIT_REPLICAS)",
+            errors.AWAY_RETRY_SECONDS,
+        ),
         TooFewReplicasError: (
             "redis_not_replicated",
             "too few replicas follow it (min-replicas-to-write)",
@@ -54,8 +61,8 @@ def answer(error: ErrorReply) -> Response:
     response.status_code = error.status
     response.headers.update(error.headers())
     if error.status == 401:
-        # A browser asks for the key only when it is told to, and only the dashboard is for browsers.
-        scheme = "Basic" if request.path.startswith("/rq/") else "Bearer"
+        # A browser asks for the key only when it is told to.
+        scheme = "Basic" if auth.is_page(request.path) else "Bearer"
         response.headers["WWW-Authenticate"] = f'{scheme} realm="Nightshift"'
     return response
 

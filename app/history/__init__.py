@@ -5,6 +5,6 @@ For pages and reports that say how a night went. Counters for ever are in `app.c
 
 from app.history.closings import Wait, waits
 from app.history.replacements import RestartEvent, restarts
-from app.history.sampling import Sample, WorkerSample, samples
+from app.history.sampling import Ended, Sample, WorkerSample, ended_since, samples
 
-__all__ = ["RestartEvent", "Sample", "Wait", "WorkerSample", "restarts", "samples", "waits"]
+__all__ = ["Ended", "RestartEvent", "Sample", "Wait", "WorkerSample", "ended_since", "restarts", "samples", "waits"]

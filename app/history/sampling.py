@@ -67,6 +67,18 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """Jobs that ended in a time, and what they took; cancelled ones count in neither number."""
+
+    completed: int
+    #: by the error's code
+    failed: Mapping[str, int]
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Series:
     key: str
     every_seconds: int
@@ -104,6 +116,24 @@ def samples(connection: Redis, since: float, until: float, *, most: int = 1000) 
     ]
 
 
+def ended_since(connection: Redis, since: float) -> Ended:
+    """What ended from that second (that of the sample before it) until now, as it is counted now."""
+    now = _totals(counters.read(connection))
+    before = _last_before(connection, since) or {}
+    if any(now[name] < before.get(name, 0) for name in _COUNTED):
+        before = {}  # they were cleared
+    ended = {name: now[name] - before.get(name, 0) for name in _COUNTED}
+    earlier = before.get("causes", {})
+    causes = {cause: number - earlier.get(cause, 0) for cause, number in now["causes"].items()}
+    return Ended(
+        ended["completed"],
+        {cause: number for cause, number in causes.items() if number > 0},
+        ended["input_tokens"],
+        ended["output_tokens"],
+        ended["cost_microusd"] / 1_000_000,
+    )
+
+
 def write(connection: Redis, series: _Series, sample: str, entry_id: str = "*") -> None:
     """Append a sample, and let go of the oldest."""
     most = max(1, min(series.keep_seconds // series.every_seconds, MAX_BYTES // len(sample)))
@@ -139,14 +169,16 @@ def _look(connection: Redis) -> dict[str, Any]:
     }
 
 
-def _totals(counts: counters.Counts) -> dict[str, int]:
-    totals = dict.fromkeys(_COUNTED, 0)
+def _totals(counts: counters.Counts) -> dict[str, Any]:
+    totals: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
+    causes = totals["causes"] = {}
     for (name, *labels), number in counts.items():
         match name, labels:
             case counters.REQUESTS, [_, _, outcome] if outcome == COMPLETED:
                 totals["completed"] += number
             case counters.REQUESTS, [_, _, outcome] if outcome not in CANCELLED:
                 totals["failed"] += number
+                causes[outcome] = causes.get(outcome, 0) + number
             case counters.TOKENS, [kind, _] if kind in INPUT_KINDS:
                 totals["input_tokens"] += number
             case counters.TOKENS, [kind, _] if kind in OUTPUT_KINDS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import counters, history, wait_log, worker_status
+from app import counters, errors, history, wait_log, worker_status
 from app.gate import GATE, Cause, Gate
 from app.history import closings, replacements, sampling
 from app.history.replacements import RestartEvent
@@ -40,6 +40,13 @@ def complete(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     transitions.publish(connection, lease, outcome, ttl_seconds=60)
 
 
+def fail(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
+    jobs.submit(new_record(name), {})
+    lease, _ = take()
+    error = errors.ErrorReply(504, "No byte.", code="stalled")
+    transitions.publish(connection, lease, Outcome(error=error), ttl_seconds=60)
+
+
 def test_a_sample_has_what_ended_since_the_one_before(connection: Redis, jobs: Jobs, take: Take) -> None:
     """Rates can be drawn from it; what stands and who works is as it is at that moment."""
     worker_status.write(connection, WorkerStatus(name="w", state=WorkerState.BUSY, rss_mb=200.5, turns_total=3))
@@ -54,6 +61,17 @@ def test_a_sample_has_what_ended_since_the_one_before(connection: Redis, jobs: J
     assert (second.queued, second.in_progress, second.completed, second.failed) == (1, 0, 2, 0)
     assert (second.input_tokens, second.output_tokens, second.cost_usd, second.gate) == (20, 10, 0.5, "login")
     assert second.workers["w"] == history.WorkerSample(200.5, 0.0, 3, "busy")
+
+
+def test_what_ended_since_is_counted_to_this_moment(connection: Redis, jobs: Jobs, take: Take) -> None:
+    """Failures come by their causes; what had ended before is not counted, and all of it is where nothing was sampled."""
+    complete(jobs, take, connection, "a")
+    fail(jobs, take, connection, "b")
+    sampling.take_due(connection, 1000.0)
+    fail(jobs, take, connection, "c")
+    complete(jobs, take, connection, "d")
+    assert history.ended_since(connection, time.time()) == history.Ended(1, {"stalled": 1}, 10, 5, 0.25)
+    assert history.ended_since(connection, 0) == history.Ended(2, {"stalled": 2}, 20, 10, 0.5)
 
 
 def test_any_number_of_supervisors_take_one_sample(connection: Redis) -> None:
