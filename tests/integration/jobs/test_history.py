@@ -71,7 +71,7 @@ def test_what_ended_since_is_counted_to_this_moment(connection: Redis, jobs: Job
     fail(jobs, take, connection, "c")
     complete(jobs, take, connection, "d")
     assert history.ended_since(connection, time.time()) == history.Ended(1, {"stalled": 1}, 10, 5, 0.25)
-    assert history.ended_since(connection, 0) == history.Ended(2, {"stalled": 2}, 20, 10, 0.5)
+    assert history.ended_since(connection, 1) == history.Ended(2, {"stalled": 2}, 20, 10, 0.5)
 
 
 def test_any_number_of_supervisors_take_one_sample(connection: Redis) -> None:
