@@ -7,10 +7,11 @@ output is: bytes beyond the counted length do not count (`output.append`).
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
+
+from app.batches import output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,16 +74,9 @@ def line(fact: Fact) -> bytes:
 
 
 def read(path: Path, length: int) -> Iterator[Fact]:
-    """The facts that count. Fewer when the file is gone or shorter: whoever adds them up knows how many there should be."""
-    if not length or not path.exists():
-        return
-    with path.open("rb") as file:
-        left = min(length, os.fstat(file.fileno()).st_size)
-        while left > 0:
-            raw = file.readline(left)
-            left -= len(raw)
-            if raw.endswith(b"\n"):
-                yield Fact(*json.loads(raw))
+    """The facts that count. Fewer when some are lost: whoever adds them up knows how many there should be."""
+    for raw in output.lines(path, length):
+        yield Fact(*json.loads(raw))
 
 
 def _span(since: float, until: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from app.outcome import Outcome
@@ -73,12 +74,12 @@ def never_run(line_id: str, custom_id: str, code: str) -> Ended:
     return Ended("unrun", _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {}, cause=code)
 
 
-def append(path: Path, length: int, lines: list[bytes]) -> int:
-    """Make the file what counts of it (`length` bytes) and these lines, on the disk for good. Its new length.
+def append(path: Path, length: int, added: list[bytes]) -> int:
+    """Make the file what counts of it (`length` bytes) and what is added, on the disk for good. Its new length.
 
     What was written beyond `length` was never counted, since its writer died: it is cut off, and so nothing is twice.
     """
-    if not lines:
+    if not added:
         return length
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -86,7 +87,7 @@ def append(path: Path, length: int, lines: list[bytes]) -> int:
             raise OSError(f"{path} is shorter than the {length} bytes that were written to it")
         os.ftruncate(descriptor, length)
         os.lseek(descriptor, length, os.SEEK_SET)
-        data = memoryview(b"".join(lines))
+        data = memoryview(b"".join(added))
         length += len(data)
         while data:
             data = data[os.write(descriptor, data) :]
@@ -94,6 +95,19 @@ def append(path: Path, length: int, lines: list[bytes]) -> int:
     finally:
         os.close(descriptor)
     return length
+
+
+def lines(path: Path, length: int) -> Iterator[bytes]:
+    """The whole lines of what counts of a file, with their line feeds. None when it is gone, fewer when it is shorter."""
+    if not length or not path.exists():
+        return
+    with path.open("rb") as file:
+        left = min(length, os.fstat(file.fileno()).st_size)
+        while left > 0:
+            raw = file.readline(left)
+            left -= len(raw)
+            if raw.endswith(b"\n"):
+                yield raw
 
 
 def cut(path: Path, length: int) -> None:

@@ -1,0 +1,101 @@
+"""A few lines of a batch's files, for people to look at: examples of what went wrong, and answers. Bounded, however large they are."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.batches import output
+from app.batches.lines import LineReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: examples of one cause, with different messages where there are such
+MAX_EXAMPLES = 3
+#: how much of an error file is looked through for them
+_SCAN_BYTES = 16 * 1024 * 1024
+#: what is shown of a text, characters
+MAX_TEXT = 2000
+MAX_MESSAGE = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """An error: whose, and what was said."""
+
+    custom_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A request that was answered. `question` is its last text, None when the input is gone."""
+
+    custom_id: str
+    question: str | None
+    text: str
+
+
+def failures(path: Path, length: int) -> dict[str, list[Excerpt]]:
+    """Examples by the errors' code (or type). Empty when the file was deleted."""
+    found: dict[str, list[Excerpt]] = {}
+    for raw in output.lines(path, min(length, _SCAN_BYTES)):
+        line: dict[str, Any] = json.loads(raw)
+        response = line["response"]
+        error = line["error"] if response is None else response["body"]["error"]
+        known = found.setdefault(error["code"] or error["type"], [])
+        message = shortened(error["message"], MAX_MESSAGE)
+        if len(known) < MAX_EXAMPLES and all(one.message != message for one in known):
+            known.append(Excerpt(custom_id=line["custom_id"], message=message))
+    return found
+
+
+def answers(path: Path, length: int, directory: Path, *, skip: int, most: int) -> list[Answer]:
+    """Those that stand in the output file after the first `skip`. `directory`: the batch's own."""
+    found = []
+    for raw in itertools.islice(output.lines(path, length), skip, skip + most):
+        line: dict[str, Any] = json.loads(raw)
+        found.append(
+            Answer(
+                custom_id=line["custom_id"],
+                question=_question(directory, int(line["id"].rpartition("_")[2])),
+                text=shortened(_text(line["response"]["body"]), MAX_TEXT),
+            )
+        )
+    return found
+
+
+def shortened(text: str, most: int) -> str:
+    """With a note of how much was left out."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text) - most:,} more characters)"
+
+
+def _text(body: dict[str, Any]) -> str:
+    """Of a chat completion or a response: what it says, else the functions that it calls."""
+    if body.get("object") == "response":
+        parts = [part for item in body.get("output", ()) for part in item.get("content") or () if "text" in part]
+        calls = [item for item in body.get("output", ()) if item.get("type") == "function_call"]
+        return "\n".join(str(part["text"]) for part in parts) or _calls(calls)
+    message = (body.get("choices") or [{}])[0].get("message") or {}
+    return str(message.get("content") or message.get("refusal") or _calls(message.get("tool_calls") or []))
+
+
+def _calls(calls: list[Any]) -> str:
+    return json.dumps(calls, ensure_ascii=False, indent=1) if calls else ""
+
+
+def _question(directory: Path, number: int) -> str | None:
+    try:
+        ((_, raw),) = LineReader(directory / "input", directory / "lines").read([number])
+    except OSError:
+        return None
+    body: dict[str, Any] = json.loads(raw)["body"]
+    asked: Any = body.get("messages") or body.get("input") or ""
+    if isinstance(asked, list):
+        asked = (asked[-1] or {}).get("content") or ""
+    if isinstance(asked, list):
+        asked = "\n".join(str(part["text"]) for part in asked if isinstance(part, dict) and "text" in part)
+    return shortened(str(asked), MAX_TEXT)

@@ -1,0 +1,296 @@
+"""How a batch's night went, in numbers: from what is known of each line, and what went on around them.
+
+Pure: facts go in one after the other and are not kept, so that the memory needed depends on the number of workers and causes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from app.batches.quantiles import Quantiles
+from app.batches.record import BatchStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from app.batches.excerpts import Excerpt
+    from app.batches.facts import Fact
+    from app.batches.record import BatchRecord
+    from app.batches.surroundings import Surroundings, Wait
+
+#: bars of the throughput curve at most, and how long one may last, seconds
+MAX_BARS = 96
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+#: causes and workers that are told apart; what is beyond counts as one more
+MAX_CAUSES = 50
+MAX_WORKERS = 64
+OTHERS = "others"
+#: samples that begin so much later than the batch leave a gap that is told, seconds
+_GAP_SECONDS = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Durations of the lines that ran, seconds; None: none did."""
+
+    p50: float | None = None
+    p95: float | None = None
+    highest: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Lines that ended, in steps of equal length from `since` on (seconds since the epoch)."""
+
+    since: float
+    step_seconds: int
+    completed: tuple[int, ...]
+    failed: tuple[int, ...]
+
+    @property
+    def until(self) -> float:
+        """The last step's end."""
+        return self.since + self.step_seconds * len(self.completed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Lines without an answer that have the same error."""
+
+    code: str
+    count: int
+    #: whether they ran, and failed; else the batch's end came first
+    ran: bool
+    examples: tuple[Excerpt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    """A worker's part. Memory is resident, in MiB; None: there is no sample of it."""
+
+    name: str
+    requests: int = 0
+    failed: int = 0
+    busy_seconds: float = 0.0
+    peak_mb: float | None = None
+    python_peak_mb: float | None = None
+    memory: tuple[tuple[float, float], ...] = ()
+    recycles: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The whole of it. Times are seconds since the epoch, durations seconds; a time that has not come is None."""
+
+    batch_id: str
+    status: str
+    endpoint: str
+    model: str
+    metadata: Mapping[str, str]
+    made_at: float
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    expires_at: float
+    total: int
+    completed: int
+    failed: int
+    unrun: int
+    #: not ended yet
+    left: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_usd: float
+    #: from the start to the end, or until this was made
+    seconds: float
+    #: of it, in which no line could start
+    waited_seconds: float
+    #: lines that ended in an hour in which they could
+    per_hour: float | None
+    #: lines that were run more than once
+    retried: int
+    queue: Latency
+    run: Latency
+    curve: Curve
+    waits: Sequence[Wait]
+    causes: Sequence[Cause]
+    workers: Sequence[WorkerRow]
+    #: faults that validation found; then nothing ran
+    faults: int
+    #: what is not known, in sentences for people
+    missing: Sequence[str]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing changes any more."""
+        return BatchStatus(self.status).is_final
+
+    @property
+    def ended(self) -> int:
+        """Lines that have ended."""
+        return self.completed + self.failed + self.unrun
+
+
+def build(
+    record: BatchRecord,
+    facts: Iterable[Fact],
+    around: Surroundings,
+    examples: Mapping[str, Sequence[Excerpt]],
+    now: float,
+) -> Report:
+    """The report. `examples`: of errors, by cause."""
+    since = record.in_progress_at or record.created_at
+    ended_at = record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
+    until = max(since, ended_at or now)
+    tally = _Tally(since, until)
+    for fact in facts:
+        tally.add(fact)
+    waited = covered(around.waits)
+    ended = record.completed + record.failed + record.unrun
+    worked = until - since - waited
+    return Report(
+        batch_id=record.id,
+        status=str(record.status),
+        endpoint=record.endpoint,
+        model=record.model,
+        metadata=record.metadata,
+        made_at=now,
+        created_at=record.created_at,
+        started_at=record.in_progress_at,
+        ended_at=ended_at,
+        expires_at=record.expires_at,
+        total=record.total,
+        completed=record.completed,
+        failed=record.failed,
+        unrun=record.unrun,
+        left=0 if record.status is BatchStatus.FAILED else record.total - ended,
+        input_tokens=record.input_tokens,
+        cached_tokens=record.cached_tokens,
+        output_tokens=record.output_tokens,
+        reasoning_tokens=record.reasoning_tokens,
+        cost_usd=round(record.cost_usd, 6),
+        seconds=round(until - since, 3),
+        waited_seconds=round(waited, 3),
+        per_hour=round((record.completed + record.failed) / worked * 3600, 1) if tally.ran and worked > 0 else None,
+        retried=tally.retried,
+        queue=tally.latency(tally.queued),
+        run=tally.latency(tally.running),
+        curve=tally.curve(),
+        waits=around.waits,
+        causes=tally.causes(examples),
+        workers=tally.workers(around),
+        faults=record.faults,
+        missing=_missing(record, around, tally, since),
+    )
+
+
+def covered(waits: Iterable[Wait]) -> float:
+    """Seconds that lie in at least one of them."""
+    total, reached = 0.0, -math.inf
+    for wait in sorted(waits, key=lambda one: one.since):
+        total += max(0.0, wait.until - max(wait.since, reached))
+        reached = max(reached, wait.until)
+    return total
+
+
+class _Tally:
+    """Adds up facts."""
+
+    def __init__(self, since: float, until: float) -> None:
+        self._step = next((one for one in _STEPS if (until - since) / one <= MAX_BARS - 2), _STEPS[-1])
+        self._since = math.floor(since / self._step) * self._step
+        bars = max(1, math.ceil((until - self._since) / self._step))
+        self._completed, self._failed = [0] * bars, [0] * bars
+        self._causes: dict[tuple[bool, str], int] = {}
+        self._workers: dict[str, tuple[int, int, float]] = {}
+        self.queued, self.running = Quantiles(), Quantiles()
+        self.count = self.ran = self.retried = 0
+
+    def add(self, fact: Fact) -> None:
+        """One more line."""
+        self.count += 1
+        place = min(max(0, int((fact.ended_at - self._since) / self._step)), len(self._completed) - 1)
+        if fact.kind == "completed":
+            self._completed[place] += 1
+        else:
+            key = fact.kind == "failed", fact.cause
+            if key not in self._causes and len(self._causes) >= MAX_CAUSES:
+                key = key[0], OTHERS
+            self._causes[key] = self._causes.get(key, 0) + 1
+            self._failed[place] += fact.kind == "failed"
+        if fact.kind == "unrun" or fact.run_seconds is None or fact.queued_seconds is None:
+            return
+        self.ran += 1
+        self.retried += fact.attempts > 1
+        self.queued.add(fact.queued_seconds)
+        self.running.add(fact.run_seconds)
+        name = fact.worker if fact.worker in self._workers or len(self._workers) < MAX_WORKERS else OTHERS
+        requests, failed, busy = self._workers.get(name, (0, 0, 0.0))
+        self._workers[name] = requests + 1, failed + (fact.kind == "failed"), busy + fact.run_seconds
+
+    def curve(self) -> Curve:
+        """When they ended; those that were never run are no part of it."""
+        return Curve(
+            since=self._since,
+            step_seconds=self._step,
+            completed=tuple(self._completed),
+            failed=tuple(self._failed),
+        )
+
+    @staticmethod
+    def latency(found: Quantiles) -> Latency:
+        """Rounded to milliseconds."""
+        if not found.count:
+            return Latency()
+        return Latency(p50=round(found.at(0.5), 3), p95=round(found.at(0.95), 3), highest=round(found.highest, 3))
+
+    def causes(self, examples: Mapping[str, Sequence[Excerpt]]) -> list[Cause]:
+        """The most frequent first; those that ran before those that did not."""
+        found = [
+            Cause(code=code, count=count, ran=ran, examples=tuple(examples.get(code, ())))
+            for (ran, code), count in self._causes.items()
+        ]
+        return sorted(found, key=lambda cause: (not cause.ran, -cause.count, cause.code))
+
+    def workers(self, around: Surroundings) -> list[WorkerRow]:
+        """All that ran a line or were there, by name."""
+        nights = {night.name: night for night in around.workers}
+        rows = []
+        for name in sorted({*self._workers, *sorted(nights)[:MAX_WORKERS]}):
+            requests, failed, busy = self._workers.get(name, (0, 0, 0.0))
+            night = nights.get(name)
+            rows.append(
+                WorkerRow(
+                    name=name,
+                    requests=requests,
+                    failed=failed,
+                    busy_seconds=round(busy, 3),
+                    peak_mb=night.peak_mb if night and night.memory else None,
+                    python_peak_mb=night.python_peak_mb if night and night.memory else None,
+                    memory=night.memory if night else (),
+                    recycles=night.recycles if night else {},
+                )
+            )
+        return rows
+
+
+def _missing(record: BatchRecord, around: Surroundings, tally: _Tally, since: float) -> list[str]:
+    ended = record.completed + record.failed + record.unrun
+    found = []
+    if tally.count < ended:
+        found.append(
+            f"Curve, causes, latency and workers are those of {tally.count:,} of {ended:,} requests: of the others nothing was"
+            " written down."
+        )
+    if record.status is BatchStatus.FAILED or not ended:
+        return found
+    if around.sampled_since is None:
+        found.append("There is no sample of the workers' memory from that time.")
+    elif around.sampled_since > since + _GAP_SECONDS:
+        late = (around.sampled_since - since) / 60
+        found.append(f"The workers' memory is known only from {late:,.0f} minutes after the start.")
+    return found

@@ -1,0 +1,160 @@
+"""What went on around a batch while it ran: why its lines waited, the workers' memory, their replaced processes.
+
+History forgets after eight days, a batch is remembered longer: so this is written beside it when it ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from app import history
+from app.batches import window
+from app.stack.data_dir import write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from redis import Redis
+
+    from app.batches.record import BatchRecord
+    from app.history import RestartEvent, Sample
+
+FILE = "surroundings.json"
+#: the cause of a wait that only the batch's own hours make
+BATCH_WINDOW = "batch_window"
+#: bounds of what is kept: waits (the longest), and points of each worker's curve
+MAX_WAITS = 200
+MAX_POINTS = 60
+#: the sample before the batch's first moment is of interest, too: a small batch may lie between two
+LOOK_BACK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A time in which no line was started. Seconds since the epoch, within the batch's own."""
+
+    #: as in `app.gate.Cause`, or `BATCH_WINDOW`
+    cause: str
+    reason: str
+    limit: str
+    since: float
+    until: float
+    #: whether it went on when this was written
+    lasts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerNight:
+    """A worker over that time. Memory is resident, in MiB."""
+
+    name: str
+    #: the Claude process and its children, and the worker itself
+    peak_mb: float = 0.0
+    python_peak_mb: float = 0.0
+    #: (second since the epoch, MiB of Claude); of those that lie close together the highest
+    memory: tuple[tuple[float, float], ...] = ()
+    #: replaced Claude processes, by reason
+    recycles: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All of it. `sampled_since`: when the first sample of that time was taken; None: there was none."""
+
+    waits: tuple[Wait, ...] = ()
+    workers: tuple[WorkerNight, ...] = ()
+    sampled_since: float | None = None
+
+
+def gather(connection: Redis, record: BatchRecord, batch_window: str, until: float) -> Surroundings:
+    """From the history as it is. `batch_window`: that of the settings, for a batch that has none of its own."""
+    since = record.in_progress_at or record.created_at
+    samples = history.samples(connection, since - LOOK_BACK_SECONDS, until)
+    waits = [*_closings(connection, since, until), *_closed_hours(record.window or batch_window, since, until)]
+    longest = sorted(waits, key=lambda wait: wait.since - wait.until)[:MAX_WAITS]
+    return Surroundings(
+        waits=tuple(sorted(longest, key=lambda wait: wait.since)),
+        workers=tuple(_workers(samples, history.restarts(connection, since, until), since, until)),
+        sampled_since=samples[0].at if samples else None,
+    )
+
+
+def freeze(directory: Path, found: Surroundings) -> None:
+    """Write it down, whole or not at all."""
+    write_private(directory / FILE, json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":")))
+
+
+def frozen(directory: Path) -> Surroundings | None:
+    """What was written down; None for a batch that has not ended, or whose directory is elsewhere."""
+    try:
+        found: dict[str, Any] = json.loads((directory / FILE).read_bytes())
+    except FileNotFoundError:
+        return None
+    return Surroundings(
+        waits=tuple(Wait(**one) for one in found["waits"]),
+        workers=tuple(
+            WorkerNight(**{**one, "memory": tuple((at, mb) for at, mb in one["memory"])}) for one in found["workers"]
+        ),
+        sampled_since=found["sampled_since"],
+    )
+
+
+def _closings(connection: Redis, since: float, until: float) -> Iterator[Wait]:
+    for wait in history.waits(connection, since, until):
+        first, last = max(wait.since, since), min(wait.until, until)
+        if last > first:
+            yield Wait(
+                cause=wait.cause,
+                reason=wait.reason,
+                limit=wait.limit,
+                since=first,
+                until=last,
+                lasts=wait.until > until,
+            )
+
+
+def _closed_hours(text: str, since: float, until: float) -> Iterator[Wait]:
+    if not text:
+        return
+    hours = window.parse(text)
+    at = since
+    while at < until:
+        change = hours.next_change(at)
+        if not hours.is_open(at):
+            yield Wait(
+                cause=BATCH_WINDOW, reason=text, limit="", since=at, until=min(change, until), lasts=change > until
+            )
+        at = change
+
+
+def _workers(
+    samples: Iterable[Sample], restarts: Iterable[RestartEvent], since: float, until: float
+) -> Iterator[WorkerNight]:
+    width = max(1.0, (until - since) / MAX_POINTS)
+    peaks: dict[str, dict[int, tuple[float, float]]] = {}
+    highest: dict[str, tuple[float, float]] = {}
+    for sample in samples:
+        for name, worker in sample.workers.items():
+            claude, python = highest.get(name, (0.0, 0.0))
+            highest[name] = max(claude, worker.rss_mb), max(python, worker.python_rss_mb)
+            points = peaks.setdefault(name, {})
+            place = int((sample.at - since) / width)
+            _, known = points.get(place, (0.0, -1.0))
+            if worker.rss_mb > known:
+                points[place] = (round(sample.at, 1), worker.rss_mb)
+    recycles: dict[str, Counter[str]] = {}
+    for event in restarts:
+        recycles.setdefault(event.worker, Counter())[event.reason] += 1
+    for name in sorted({*highest, *recycles}):
+        claude, python = highest.get(name, (0.0, 0.0))
+        yield WorkerNight(
+            name=name,
+            peak_mb=round(claude, 1),
+            python_peak_mb=round(python, 1),
+            memory=tuple(point for _, point in sorted(peaks.get(name, {}).items())),
+            recycles=dict(recycles.get(name, {})),
+        )
