@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, dashboard, errors, gate, health, home, jobs, openapi, tracing
+from api import auth, batch_report, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
 from api.openai import (
     batches,
     chat,
@@ -63,7 +63,7 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     auth.register(app, settings)
     errors.register(app, settings)
     openai = (chat, stored_completions, responses, stored_responses, models, files, batches, webhook_endpoints)
-    for module in (home, openapi, gate, health, jobs, *openai):
+    for module in (home, openapi, gate, health, metrics, jobs, batch_report, *openai):
         app.register_blueprint(module.blueprint)
     dashboard.register(app, connection)
     return app

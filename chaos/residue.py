@@ -36,6 +36,8 @@ _PASSING = (
     "nightshift:waiting:",
     "nightshift:stream:",
     "nightshift:idempotency:",
+    "nightshift:history:samples:",
+    "nightshift:history:restarts",
     "rq:executions:",
     "rq:results:",
     "rq:job:",

@@ -22,6 +22,26 @@ if TYPE_CHECKING:
 KEY = "nightshift:history:restarts"
 #: replacements that are remembered
 MAX_RESTARTS = 5000
+#: the reasons that are counted; what a worker says beyond them is `OTHER`
+OTHER = "other"
+REASONS = (
+    "closed",
+    "cut",
+    "died",
+    "idle",
+    "login",
+    "not_drained",
+    "not_sent",
+    "profile",
+    "repeated",
+    "reset_failed",
+    "rss",
+    "rss_hard",
+    "schema_refused",
+    "stray",
+    "turns",
+    OTHER,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +86,7 @@ def note(connection: Redis, event: RestartEvent, memory_limit_mb: float | None =
         pipe.zremrangebyscore(KEY, 0, time.time() - KEEP_SECONDS)
         pipe.zremrangebyrank(KEY, 0, -MAX_RESTARTS - 1)
         pipe.expire(KEY, KEEP_SECONDS)
-        counters.add(pipe, counters.RESTARTS, event.reason)
+        counters.add(pipe, counters.RESTARTS, event.reason if event.reason in REASONS else OTHER)
         if memory_limit_mb is not None:
             told.add(pipe)
 
