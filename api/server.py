@@ -16,7 +16,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from api import auth
 from api.app import create_app
 from api.services import EXTENSION
-from app import errors, ids, logs
+from app import errors, ids, logs, spans
 from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent, watch_parent
 
@@ -124,6 +124,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def load(self) -> Flask:
         """Called in the worker process, after the fork: no connection and no thread is inherited."""
+        spans.configure(self._settings, "api")
         return create_app(self._settings)
 
 

@@ -1,4 +1,7 @@
-"""Each request has an id of ours: in the answer's `x-request-id`, in the job's record and in every line of the log about it."""
+"""Each request has an id, the client's or ours: in the answer's `x-request-id`, in the job's record and in every line about it.
+
+The client's trace (`traceparent`) goes with the job, too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
+from app import trace_context
 from app.ids import new_request_id
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
+#: what a client's own id is made of; another is not taken over
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 _MAX_NAMED = 30
 
@@ -27,7 +33,8 @@ def register(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def begin() -> None:
-        g.request_id = new_request_id()
+        g.request_id = request_id(request.headers.get("x-request-id", ""))
+        g.trace = trace_context.parse(request.headers.get("traceparent", ""), request.headers.get("tracestate", ""))
         g.began_at = time.monotonic()
 
     @app.after_request
@@ -39,6 +46,11 @@ def register(app: Flask, settings: Settings) -> None:
             response.headers["x-nightshift-simulated"] = "true"
         _log(response)
         return response
+
+
+def request_id(sent: str) -> str:
+    """The client's own id where it is a sane one, else one of ours."""
+    return sent if _REQUEST_ID.fullmatch(sent) else new_request_id()
 
 
 def name_ignored(names: list[str]) -> None:
@@ -54,7 +66,7 @@ def _as_header(names: list[str]) -> str:
 
 
 def _log(response: Response) -> None:
-    sent = request.headers.get("X-Client-Request-Id") or request.headers.get("x-request-id") or ""
+    sent = request.headers.get("X-Client-Request-Id", "")
     is_quiet = request.path.startswith("/health") or (request.method == "GET" and response.status_code < 400)
     level = logging.DEBUG if is_quiet else logging.INFO
     log.log(

@@ -160,6 +160,8 @@ class Settings:
     claude_environment: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), metadata={"env": None}, repr=False
     )
+    #: where OpenTelemetry's spans go by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs the extra `otel`
+    otlp_endpoint: str | None = field(default=None, metadata={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})
     #: the user's own Claude config dir, whose login is used when no key or token is set
     claude_home: Path = field(default_factory=lambda: Path("~/.claude").expanduser(), metadata={"env": None})
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import errors
-from workers import translate
-from workers.claude import add_usage
+from workers import run_spans, translate
+from workers.claude import TurnFailed, add_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,4 +47,13 @@ def ask_all(
 
 def _turn(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> Answer:
     seconds = run.record.deadline_at - time.time()
-    return run.invoker.ask(call.prompt, call.profile, timeout_seconds=seconds, on_event=on_event)
+    with run_spans.turn(run) as span:
+        headers = "\n".join(f"{name}: {value}" for name, value in span.context.headers().items())
+        prompt = replace(call.prompt, headers=headers)
+        try:
+            answer = run.invoker.ask(prompt, call.profile, timeout_seconds=seconds, on_event=on_event)
+        except TurnFailed as failure:
+            span.fail(str(failure.kind))
+            raise
+        span.set(run_spans.of_answer(answer))
+        return answer

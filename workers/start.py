@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from app import logs
+from app import logs, spans
 from app.connection import connect_blocking
 from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent
@@ -26,6 +26,7 @@ def start(program: str, argv: list[str] | None) -> tuple[str, Settings, Redis]:
     except SettingsError as error:
         sys.exit(str(error))
     logs.configure(settings, name)
+    spans.configure(settings, name)
     if settings.redis_url is None:
         sys.exit("REDIS_URL is not set: `nightshift up`, `worker` and `callbacks` set it for the processes they start.")
     return name, settings, connect_blocking(settings.redis_url)

@@ -6,7 +6,7 @@ import time
 
 from app import errors
 from app.outcome import Outcome
-from workers import asking, remote_images, streaming, translate
+from workers import asking, remote_images, run_spans, streaming, translate
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
@@ -18,6 +18,7 @@ def run_job(job_id: str) -> Ending:
     """One run of one job. Raises only for bugs of ours."""
     run = runs.current()
     record = run.record
+    run_spans.queued(run)
     patience = record.deadline_at - record.created_at
     if time.time() >= record.deadline_at:
         return Publish(Outcome(error=errors.deadline_exceeded(patience)))

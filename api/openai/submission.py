@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask import request
+from flask import g, request
 
-from api import auth
+from api import auth, waiting
 from api.deadlines import MAX_SECONDS
-from app import errors
-from app.jobs.record import JobRecord, Status
+from app import errors, spans
+from app.connection import AWAY
+from app.durability import NotReplicatedError, confirm
+from app.jobs.record import JobRecord, Status, record_key
 from app.jobs.waiters import place_of
 from app.outbound import ForbiddenTarget, check_url
 
@@ -36,13 +40,16 @@ def place(body: bytes) -> str:
 
 def submit(here: Services, record: JobRecord, payload: dict[str, Any], place: str, seconds: float) -> JobRecord:
     """Put the job into the queue, with its first waiter. The job of an earlier use of the idempotency key, if there is one."""
-    # An async job has a waiter that never leaves: no client that joins it can abandon it.
-    submission = here.jobs.submit(
-        record,
-        payload,
-        idempotency_key=_idempotency_key(),
-        beside=lambda pipe: here.waiters.arrive(place, record.id, seconds, pipeline=pipe),
-    )
+    began_at = time.time() - (time.monotonic() - g.began_at)
+    with _may_be_lost(here, record.id), spans.span("accept", g.trace, spans.of_job(record), began_at=began_at, kind="server") as span:
+        job = replace(record, traceparent=span.context.parent, tracestate=span.context.state)
+        # An async job has a waiter that never leaves: no client that joins it can abandon it.
+        submission = here.jobs.submit(
+            job,
+            payload,
+            idempotency_key=_idempotency_key(),
+            beside=lambda pipe: here.waiters.arrive(place, record.id, seconds, pipeline=pipe),
+        )
     if not submission.is_new:
         left = submission.record.deadline_at - time.time()
         here.waiters.arrive(place, submission.record.id, max(seconds, left))

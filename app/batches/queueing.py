@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app import spans
 from app.batches.endpoints import accept_line
 from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
@@ -13,6 +15,7 @@ from app.batches.steps import LineJob, Steps
 from app.batches.window import is_open
 from app.ids import new_request_id
 from app.jobs.record import BATCH_LINE, JobRecord, Status
+from app.trace_context import NONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +97,8 @@ class Queueing:
             model=accepted.claude_model,
             created_at=time.time(),
             deadline_at=record.expires_at,
+        with spans.span("accept", NONE, spans.of_job(job, batch_id=record.id)) as span:
+            job = replace(job, traceparent=span.context.parent, tracestate=span.context.state)
             max_attempts=max(MAX_ATTEMPTS, self._settings.max_attempts),
             request_id=new_request_id(),
             metadata={"batch_id": record.id, "custom_id": line.custom_id},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from app import logs
+from app import logs, spans
 from app.stack import redis_server
 from app.stack.errors import Stopped
 from app.stack.supervisor import Supervisor
@@ -24,6 +24,7 @@ def supervise(
 ) -> int:
     """Run them, and the periodic work, until a signal comes. The exit status."""
     logs.configure(settings, name)
+    spans.configure(settings, name)
     redis_server.check_external(settings.redis_url or "")
     with Supervisor() as supervisor, contextlib.suppress(Stopped):
         supervisor.start(specs)

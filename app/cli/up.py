@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import logs
+from app import logs, spans
 from app.cli import options, screen
 from app.settings import environment
 from app.stack import data_dir, hooks, plan, probe, redis_server, secrets
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     # A port to be chosen is chosen first: the lock says where this Nightshift is found. A given one is looked at later,
     # so that a second start hears of the first one and not of its port.
     if settings.port == 0:
+    spans.configure(settings, "nightshift")
         settings = replace(settings, port=probe.claim_port(settings.host, 0))
     with DataDirLock(settings.data_dir, screen.url(settings)):
         login = options.require_login(settings)

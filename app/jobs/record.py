@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import hashes
+from app.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,8 +122,16 @@ class JobRecord:
     #: why it waits, when it was put back
     waiting_for: str = ""
     request_id: str = ""
+    #: the trace that it belongs to, see `app.trace_context`
+    traceparent: str = ""
+    tracestate: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: int = PAYLOAD_VERSION
+
+    @property
+    def trace(self) -> TraceContext:
+        """The trace that it belongs to."""
+        return TraceContext(self.traceparent, self.tracestate)
 
     @property
     def yields(self) -> bool:

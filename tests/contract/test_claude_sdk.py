@@ -290,10 +290,13 @@ def test_extra_body_is_merged(start: Callable[..., Claude], simulator: RunningSi
     """Parameters without a name in the SDK, and the system slot as a whole; anew for each turn."""
     one = start()
     for text in ("ONLY", "OTHER"):
-        one.run(one.client.set_body(json.dumps({"top_p": 0.5, "system": [{"type": "text", "text": text}]}), 3.0))
+        wanted = json.dumps({"top_p": 0.5, "system": [{"type": "text", "text": text}]})
+        one.run(one.client.set_body(wanted, 3.0, headers=f"traceparent: {text}\ntracestate: a=1"))
         one.turn("hello")
         one.rewind()
-        body = bodies(simulator)[-1]
+        body, headers = bodies(simulator)[-1], simulator.control.requests()[-1]["headers"]
+        assert headers["traceparent"] == text, "ANTHROPIC_CUSTOM_HEADERS no longer reaches the requests"
+        assert headers["tracestate"] == "a=1"
         assert body["top_p"] == 0.5, "CLAUDE_CODE_EXTRA_BODY is no longer merged"
         assert body["system"] == [{"type": "text", "text": text}], "apply_flag_settings no longer reaches the requests"
     one.run(one.client.set_body("{}", 3.0))
@@ -301,6 +304,7 @@ def test_extra_body_is_merged(start: Callable[..., Claude], simulator: RunningSi
     assert "top_p" not in bodies(simulator)[-1]
     assert "OTHER" not in str(bodies(simulator)[-1]), "apply_flag_settings leaves something behind"
 
+    assert "traceparent" not in simulator.control.requests()[-1]["headers"]
 
 def test_a_subscriptions_limit(start: Callable[..., Claude], simulator: RunningSimulator) -> None:
     """An event names window and reset, once while nothing changes; a plain 429's event names neither."""

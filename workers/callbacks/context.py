@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.jobs.store import Jobs
 from app.outbound import OutboundClient, Resolver, system_resolver
 from app.webhooks.endpoints import Endpoints
 from app.webhooks.outbox import Outbox
@@ -26,6 +27,8 @@ class CallbackContext:
     endpoints: Endpoints
     #: the newest first; each signs
     secrets: tuple[str, ...] = field(repr=False)
+    #: of what the events are about
+    jobs: Jobs
     client: OutboundClient = field(default_factory=OutboundClient)
     resolver: Resolver = system_resolver
     lanes: Lanes = field(default_factory=Lanes)
@@ -33,7 +36,8 @@ class CallbackContext:
     @classmethod
     def create(cls, connection: Redis, settings: Settings) -> CallbackContext:
         """From the settings. Raises `WebhookSecretError` if there is no secret, or a malformed one."""
-        return cls(settings, Outbox(connection), Endpoints(connection), parse_secrets(settings.webhook_secret or ""))
+        secrets = parse_secrets(settings.webhook_secret or "")
+        return cls(settings, Outbox(connection), Endpoints(connection), secrets, Jobs(connection, settings))
 
     def close(self, timeout_seconds: float) -> bool:
         """Let what runs end; False if something still does. Nothing is lost then: it is due again later."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from app import spans
 from app.connection import AWAY
 from app.outbound import ForbiddenTarget, OutboundError
+from app.trace_context import NONE, TraceContext
 from app.webhooks import sending
 from app.webhooks.outbox import Attempt, Claim
 from app.webhooks.schedule import next_attempt, parse_retry_after
@@ -16,6 +19,7 @@ from app.webhooks.schedule import next_attempt, parse_retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.jobs.record import JobRecord
     from app.outbound import Reply
     from workers.callbacks.context import CallbackContext
 
@@ -61,7 +65,14 @@ def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], floa
     if claim is None:
         return DeliveryResult(event_id, "skipped")
     began_at, began = clock(), time.monotonic()
-    answer = _ask(claim, context, began_at)
+    job = _job(claim, context)
+    parent, attributes = (job.trace, spans.of_job(job)) if job else (NONE, {})
+    with spans.span("deliver", parent, attributes, kind="client") as span:
+        span.set({"nightshift.event_id": event_id, "nightshift.attempt": claim.attempt})
+        answer = _ask(claim, context, began_at, span.context)
+        span.set({"http.response.status_code": answer.status})
+        if answer.error:
+            span.fail(answer.error)
     duration = round(time.monotonic() - began, 3)
     attempt = Attempt(claim.attempt, began_at, answer.status, answer.error, duration)
     result = _settle(claim, attempt, answer, context, clock)
@@ -69,10 +80,16 @@ def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], floa
     return result
 
 
-def _ask(claim: Claim, context: CallbackContext, now: float) -> _Answer:
+def _job(claim: Claim, context: CallbackContext) -> JobRecord | None:
+    """The job that the event tells of; None when it is a batch, or has been removed."""
+    job_id = str(json.loads(claim.body)["data"]["id"])
+    return None if job_id.startswith("batch_") else context.jobs.get(job_id)
+
+
+def _ask(claim: Claim, context: CallbackContext, now: float, trace: TraceContext) -> _Answer:
     """Send, and put whatever happens into an answer."""
     try:
-        return _send(claim, context, now)
+        return _send(claim, context, now, trace)
     except ForbiddenTarget as error:
         # Tried again like any failure: a name may lead elsewhere tomorrow, or the operator may allow its host.
         return _Answer(error=f"refused: {error}")
@@ -84,7 +101,7 @@ def _ask(claim: Claim, context: CallbackContext, now: float) -> _Answer:
         return _Answer(error=f"internal error ({type(error).__name__})")
 
 
-def _send(claim: Claim, context: CallbackContext, now: float) -> _Answer:
+def _send(claim: Claim, context: CallbackContext, now: float, trace: TraceContext) -> _Answer:
     """POST the stored bytes: to the address in the event, or to where its endpoint is registered now."""
     url, secrets = claim.url, context.secrets
     if claim.endpoint_id:
@@ -101,6 +118,7 @@ def _send(claim: Claim, context: CallbackContext, now: float) -> _Answer:
         settings=context.settings,
         now=now,
         resolver=context.resolver,
+        trace=trace,
     )
     return _judge(reply, now)
 

@@ -149,9 +149,12 @@ class ClaudeClient:
         request = {"subtype": "rewind_conversation", "target_message_uuid": uuid}
         return await self._request(request, timeout_seconds)
 
-    async def set_body(self, body: str, timeout_seconds: float) -> None:
-        """Have `body`, a JSON object, merged into every API request from now on. Raises when that is not confirmed."""
-        settings = {"env": {"CLAUDE_CODE_EXTRA_BODY": body}}
+    async def set_body(self, body: str, timeout_seconds: float, *, headers: str = "") -> None:
+        """Have `body`, a JSON object, merged into every API request from now on, and these headers added, one a line.
+
+        Raises when that is not confirmed.
+        """
+        settings = {"env": {"CLAUDE_CODE_EXTRA_BODY": body, "ANTHROPIC_CUSTOM_HEADERS": headers}}
         await self._request({"subtype": "apply_flag_settings", "settings": settings}, timeout_seconds)
 
     async def _request(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:

@@ -64,8 +64,8 @@ class ClaudeProcess:
         self.turns = 0
         self.pid: int | None = None
         self.cli_version: str | None = None
-        #: what is merged into the API requests now
-        self._body = "{}"
+        #: what is merged into the API requests now: the body's fields, the headers
+        self._extras = "{}", ""
         #: resident memory of the tree when it was last measured, MiB
         self.rss_mb = 0.0
         self.last_used = time.monotonic()
@@ -153,9 +153,10 @@ class ClaudeProcess:
         """Hand over a request's own parameters, then the prompt; without the word that they are taken, nothing."""
         client = self._connected()
         try:
-            if body != self._body:
-                await client.set_body(body, CONFIGURE_SECONDS)
-                self._body = body
+            extras = body, prompt.headers
+            if extras != self._extras:
+                await client.set_body(body, CONFIGURE_SECONDS, headers=prompt.headers)
+                self._extras = extras
             await client.send(prompt.wire_content(), uuid)
         except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
             logger.warning("Claude did not take a request: %s", error)

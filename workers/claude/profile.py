@@ -64,6 +64,8 @@ class Prompt:
 
     content: str | tuple[Json, ...]
     history: tuple[Json, ...] = ()
+    #: HTTP headers that the API's requests of this turn have besides: `name: value`, one a line
+    headers: str = ""
 
     def wire_content(self) -> str | list[Json]:
         """What the process is given as the user's message."""

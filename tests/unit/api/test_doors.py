@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +160,13 @@ def test_bug_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureF
     assert "secret detail" not in response.text
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.__dict__["request_id"] == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("sent", ["step-7/doc.3:a@b+c=", "", "a b", "a\x7fb", "<b>", "x" * 129, "é"])
+def test_request_ids(sent: str) -> None:
+    """A client's own id is on its answer, an error too, where it is a sane one; else one of ours is."""
+    shown = client().get("/none", headers={"x-request-id": sent}).headers["x-request-id"]
+    assert shown == sent if sent.startswith("step") else re.fullmatch("req_[0-9a-f]{32}", shown)
 
 
 @pytest.mark.parametrize("sent", ["0", "-1", "x", "nan", "inf", "1e9", ""])
