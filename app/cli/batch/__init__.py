@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 HELP = "Submit, watch and read batches of a running Nightshift."
 #: each is a module of this package
-ACTIONS = ("submit", "watch", "results", "list", "cancel", "retry", "validate")
+ACTIONS = ("submit", "watch", "results", "report", "list", "cancel", "retry", "validate")
 _MODULES = {"list": "listing"}
 
 

@@ -88,6 +88,14 @@ class Server:
         """The lines of the output (or of the error file) so far, each with its line feed."""
         yield from self._lines(f"/v1/batches/{batch_id}/output{'?errors=true' if errors else ''}")
 
+    def report(self, batch_id: str) -> dict[str, Any]:
+        """The morning report's numbers."""
+        return self._ask("GET", f"/v1/batches/{batch_id}/report")
+
+    def report_page(self, batch_id: str, answers: int) -> bytes:
+        """The morning report as HTML, with so many answers, to be read anywhere."""
+        return b"".join(self._pieces(f"/batches/{batch_id}?links=absolute&answers={answers}"))
+
     def download(self, file_id: str, path: Path) -> None:
         """A file's bytes to the disk."""
         with path.open("wb") as target:

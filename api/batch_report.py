@@ -1,0 +1,194 @@
+"""The morning report: `/batches/{id}` for people, `/v1/batches/{id}/report` for programs, and the files that the page links to.
+
+The page runs no script and loads nothing: it can be saved, mailed and opened as it is.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, current_app, render_template, request
+from markupsafe import Markup
+
+from api import figures, paging, report_chart
+from api.described import described
+from api.figures import Clock
+from api.openai.batch_object import batch_object
+from api.services import services
+from app import errors
+from app.batches import excerpts, facts, output, report, surroundings, window
+from app.batches.validation import read_faults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from app.batches.record import BatchRecord
+    from app.batches.report import Report
+
+blueprint = Blueprint("batch_report", __name__)
+
+#: answers on one page at most
+MAX_ANSWERS = 100
+#: what is shown of a file's faults, and of a batch's waits before the others are folded away
+_FAULTS, _WAITS = 20, 8
+#: width and height of the chart, for a desk and for a phone
+_SHAPES = {"wide": (960, 280), "narrow": (336, 240)}
+#: a batch's files, and what is in them
+_FILES = {"output": "answers", "errors": "requests without an answer, and why", "input": "the requests"}
+_SPARK = {"width": 120, "height": 32}
+
+
+@blueprint.get("/v1/batches/<batch_id>/report")
+@described(errors=(404,))
+def get_report(batch_id: str) -> dict[str, Any]:
+    """The numbers. Times are seconds since the epoch, memory is MiB; 404 `batch_not_found`."""
+    found = asdict(_report(services().batches.require(batch_id)))
+    return {"object": "batch.report", **found}
+
+
+@blueprint.get("/batches/<batch_id>")
+@described(
+    query={
+        "answers": {"type": "integer", "minimum": 0, "maximum": MAX_ANSWERS},
+        "skip": {"type": "integer", "minimum": 0},
+        "links": {"enum": ["relative", "absolute"]},
+    },
+    answers={200: ("text/html",)},
+    errors=(404,),
+)
+def page(batch_id: str) -> Response:
+    """The page. `?answers=N&skip=M`: with so many answers; `?links=absolute`: to be read away from this server."""
+    here = services()
+    record = here.batches.require(batch_id)
+    most, skip = _number("answers", MAX_ANSWERS), _number("skip", 10**9)
+    found = _report(record)
+    style, policy = _style()
+    clock = _clock(record, found)
+    base = request.url_root if paging.choice("links", ("relative", "absolute")) == "absolute" else "/"
+    response = Response(
+        render_template(
+            "batch_report.html",
+            report=found,
+            clock=clock,
+            figures=figures,
+            causes=report_chart.CAUSES,
+            letters=report_chart.letters(found.waits),
+            charts=[report_chart.throughput(found, clock, name, size) for name, size in _SHAPES.items()],
+            sparks=_sparks(found),
+            spark_shape=_SPARK,
+            shown_waits=_WAITS,
+            waiting=batch_object(record, here, is_listed=True)["nightshift"],
+            faults=read_faults(here.batches.directory(record.id), _FAULTS) if found.faults else [],
+            files=_files(record),
+            answers=_answers(record, most, skip) if most else [],
+            most=most,
+            skip=skip,
+            url=f"{base}batches/{record.id}",
+            style=style,
+            policy=policy,
+        )
+    )
+    response.headers["Content-Security-Policy"] = f"{policy}; frame-ancestors 'none'"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/batches/<batch_id>/<name>")
+@described(answers={200: ("application/jsonl",)}, errors=(404,))
+def download(batch_id: str, name: str) -> Response:
+    """`input`, `output` or `errors` of a batch, for a browser; what there is so far. 404 when it was deleted."""
+    record = services().batches.require(batch_id)
+    path, size = _file(record, name) if name in _FILES else (None, 0)
+    if path is None or not path.exists():
+        raise errors.not_found("There is no such file of this batch, or it was deleted.", code="file_not_found")
+    response = Response(output.lines(path, size), mimetype="application/jsonl")
+    response.headers["Content-Length"] = str(size)
+    response.headers["Content-Disposition"] = f'attachment; filename="{record.id}_{name}.jsonl"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _report(record: BatchRecord) -> Report:
+    here = services()
+    directory = here.batches.directory(record.id)
+    now = time.time()
+    around = surroundings.frozen(directory) if record.status.is_final else None
+    if around is None:
+        around = surroundings.gather(here.connection, record, here.settings.batch_window, min(now, _end(record) or now))
+    return report.build(
+        record,
+        facts.read(directory / facts.FILE, record.facts_bytes),
+        around,
+        excerpts.failures(*_file(record, "errors")),
+        now,
+    )
+
+
+def _end(record: BatchRecord) -> float | None:
+    return record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
+
+
+def _file(record: BatchRecord, name: str) -> tuple[Path, int]:
+    """Where it is, and how much of it counts."""
+    batches = services().batches
+    match name:
+        case "output":
+            return batches.files.path(record.output_file), record.output_bytes
+        case "errors":
+            return batches.files.path(record.error_file), record.error_bytes
+        case _:
+            path = batches.directory(record.id) / "input"
+            return path, path.stat().st_size if path.exists() else 0
+
+
+def _files(record: BatchRecord) -> list[tuple[str, str, int]]:
+    """Name, meaning and bytes of those that there are."""
+    found = []
+    for name, meaning in _FILES.items():
+        path, size = _file(record, name)
+        if size and path.exists():
+            found.append((name, meaning, size))
+    return found
+
+
+def _answers(record: BatchRecord, most: int, skip: int) -> list[excerpts.Answer]:
+    directory = services().batches.directory(record.id)
+    return excerpts.answers(*_file(record, "output"), directory, skip=skip, most=most)
+
+
+def _clock(record: BatchRecord, found: Report) -> Clock:
+    """Of the batch's window, which names a place; else this machine's."""
+    hours = record.window or services().settings.batch_window
+    return Clock(window.parse(hours).zone if hours else None, found.curve.since, found.curve.until)
+
+
+def _sparks(found: Report) -> dict[str, report_chart.Spark]:
+    highest = max((worker.peak_mb or 0.0 for worker in found.workers), default=0.0)
+    return {
+        worker.name: report_chart.spark(worker.memory, found, highest, **_SPARK)
+        for worker in found.workers
+        if worker.memory
+    }
+
+
+def _number(name: str, most: int) -> int:
+    text = request.args.get(name, "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= most):
+        raise errors.invalid_request(f"'{name}' takes 0 to {most}.", param=name, code="invalid_value")
+    return int(text)
+
+
+@cache
+def _style() -> tuple[Markup, str]:
+    """The page's style sheet, and the policy that lets in this one and nothing else."""
+    source, _, _ = current_app.jinja_env.loader.get_source(current_app.jinja_env, "batch_report.css")  # type: ignore[union-attr]
+    digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    return Markup(source), policy  # noqa: S704 - our own file

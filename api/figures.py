@@ -1,0 +1,91 @@
+"""Numbers, durations and times as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
+
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def number(value: float) -> str:
+    """`12,345`."""
+    return f"{value:,.0f}"
+
+
+def compact(value: float) -> str:
+    """Three digits: `843`, `12.3 K`, `4.56 M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if value >= size * 0.9995:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def money(usd: float) -> str:
+    """Cents, and of what is less than one two digits."""
+    return f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.2g}"
+
+
+def share(part: float, whole: float) -> str:
+    """Per cent; what is not all never reads as all, nor what is something as nothing."""
+    if not whole or part in (0, whole):
+        return "100%" if part and part == whole else "0%"
+    found = f"{100 * part / whole:.1f}"
+    return {"0.0": "<0.1%", "100.0": ">99.9%"}.get(found, f"{found}%")
+
+
+def duration(seconds: float | None) -> str:
+    """The two largest units: `6 h 40 min`, `2.5 s`, `80 ms`."""
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    left = round(seconds)
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        if left >= size or parts:
+            parts.append(f"{left // size} {unit}" if left // size else "")
+            left %= size
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if part)
+
+
+class Clock:
+    """Wall-clock times of one place. With the day's name where the times lie on several days."""
+
+    def __init__(self, zone: tzinfo | None, since: float, until: float) -> None:
+        self._zone = zone
+        self._has_days = self._at(since).date() != self._at(until).date()
+        self.zone = getattr(zone, "key", None) or self._at(until).strftime("%Z")
+
+    def time(self, at: float) -> str:
+        """`22:05`, or `Sat 22:05`."""
+        return self._at(at).strftime("%a %H:%M" if self._has_days else "%H:%M")
+
+    def hour(self, at: float) -> str:
+        """`22:05`."""
+        return self._at(at).strftime("%H:%M")
+
+    def second(self, at: float) -> str:
+        """`22:05:09`."""
+        return self._at(at).strftime("%H:%M:%S")
+
+    def day(self, at: float) -> str:
+        """`Saturday, 21 November 2026, 22:05`."""
+        found = self._at(at)
+        return f"{found:%A}, {found.day} {found:%B %Y, %H:%M}"
+
+    def iso(self, at: float) -> str:
+        """For programs."""
+        return self._at(at).isoformat(timespec="seconds")
+
+    def midnight_offset(self, at: float) -> float:
+        """Seconds since the place's midnight, so that marks can stand at full hours there."""
+        found = self._at(at)
+        return found.hour * 3600 + found.minute * 60 + found.second + found.microsecond / 1e6
+
+    def _at(self, at: float) -> datetime:
+        """Without a zone: as the machine's clock shows it."""
+        return datetime.fromtimestamp(at, UTC).astimezone(self._zone)
