@@ -138,6 +138,8 @@ class Settings:
     lease_seconds: float = 10.0
     #: how often a worker renews its lease, seconds
     beat_seconds: float = 2.0
+    #: workers of all that live which never take batch lines, kept for interactive requests; the same on all machines
+    reserve: int = 0
 
     #: how long a worker that is told to stop lets its job go on before it is put back, seconds
     stop_grace_seconds: float = 5.0

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.batches import window
+from app.batches.capacity import beyond_reserve
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.validation import read_faults
 from app.gate import Gate
@@ -74,4 +75,6 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
     elif not window.is_open(when, time.time()):
         found["waiting_for"] = "batch_window"
         found["waiting_until"] = int(window.parse(when).next_change(time.time()))
+    elif here.settings.reserve and not beyond_reserve(here.connection, here.settings):
+        found["waiting_for"] = "reserve"
     return found

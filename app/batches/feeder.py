@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import worker_status
+from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.files import FileStore
 from app.batches.leadership import Leadership, NotLeader
@@ -38,11 +38,8 @@ BUSY_SECONDS = 2.0
 LOOK_SECONDS = 0.05
 #: a validation's turn, while others wait, seconds
 SLICE_SECONDS = 0.25
-#: how often the workers are counted, and how often what is old is removed, seconds
-COUNT_SECONDS = 2.0
+#: how often what is old is removed, seconds
 TIDY_SECONDS = 60.0
-#: lines in the queue for each worker that lives, when the setting does not say
-LINES_PER_WORKER = 4
 
 
 class Feeder:
@@ -59,8 +56,8 @@ class Feeder:
         self._collector = Collector(connection, self._steps, self._files, Jobs(connection, settings), self._root)
         self._queueing = Queueing(self._steps, self._collector, settings)
         self._validations: dict[str, Validation] = {}
-        self._bound = LINES_PER_WORKER
-        self._next_count = self._next_tidy = 0.0
+        self._capacities = Capacities(connection, settings)
+        self._next_tidy = 0.0
         #: batches whose files can't be used, by the reason that was logged
         self._stuck: dict[str, str] = {}
 
@@ -82,7 +79,7 @@ class Feeder:
         self._leadership.close()
 
     def _round(self) -> bool:
-        """One look at each batch. Whether anything moved."""
+        """One look at each batch. Whether to look again soon."""
         self._tidy()
         moved = False
         looks: dict[str, Look] = {}
@@ -102,13 +99,13 @@ class Feeder:
             # A slice of validation and the writing of a long chunk take their time.
             if not self._leadership.hold():
                 raise NotLeader("the lease was lost in the middle of a round")
-        self._count()
-        for batch_id, number in shares(looks, self._bound).items():
+        for batch_id, number in shares(looks, self._capacities.look()).items():
             try:
                 moved = self._queueing.feed(looks[batch_id].record, number) > 0 or moved
             except OSError as error:
                 self._complain(looks[batch_id].record, error)
-        return moved
+        # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
+        return moved or (self._settings.reserve > 0 and any(look.near for look in looks.values()))
 
     def _advance(self, record: BatchRecord) -> Look:
         if record.status is BatchStatus.VALIDATING:
@@ -166,13 +163,6 @@ class Feeder:
     def _cut(self, record: BatchRecord) -> None:
         cut(self._files.path(record.output_file), record.output_bytes)
         cut(self._files.path(record.error_file), record.error_bytes)
-
-    def _count(self) -> None:
-        if time.monotonic() < self._next_count:
-            return
-        self._next_count = time.monotonic() + COUNT_SECONDS
-        alive = sum(one.is_alive(self._settings.lease_seconds) for one in worker_status.read_all(self._connection))
-        self._bound = self._settings.batch_in_queue or LINES_PER_WORKER * max(1, alive)
 
     def _tidy(self) -> None:
         if time.monotonic() < self._next_tidy:

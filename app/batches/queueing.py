@@ -20,25 +20,23 @@ from app.trace_context import NONE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from app.batches.capacity import Capacity
     from app.batches.collector import Collector, Look
     from app.settings import Settings
 
-#: lines that wait out a delay stand beside the bound, up to so many times the bound
-DELAYED_FACTOR = 4
 #: a line is tried again after so many server errors at most; overloads and limits have no number
 MAX_ATTEMPTS = 100
 
 
-def shares(looks: Mapping[str, Look], bound: int) -> dict[str, int]:
-    """How many lines each batch may add: one after the other to the batch that has the fewest, so that a small one passes.
-
-    `bound`: lines that wait for their turn or run, over all batches.
-    """
-    near = {batch_id: len(look.near) for batch_id, look in looks.items() if look.record.status is BatchStatus.IN_PROGRESS}
+def shares(looks: Mapping[str, Look], capacity: Capacity) -> dict[str, int]:
+    """How many lines each batch may add: one after the other to the batch that has the fewest, so that a small one passes."""
+    near = {
+        batch_id: len(look.near) for batch_id, look in looks.items() if look.record.status is BatchStatus.IN_PROGRESS
+    }
     left = {batch_id: _left(looks[batch_id]) for batch_id in near}
-    room = bound - sum(len(look.near) for look in looks.values())
-    delayed = sum(len(look.delayed) for look in looks.values())
-    room = min(room, bound * (1 + DELAYED_FACTOR) - delayed)
+    all_near = sum(len(look.near) for look in looks.values())
+    all_delayed = sum(len(look.delayed) for look in looks.values())
+    room = min(capacity.near - all_near, capacity.in_flight - all_near - all_delayed)
     given = dict.fromkeys(near, 0)
     while room > 0 and (hungry := [batch_id for batch_id in near if left[batch_id] > 0]):
         chosen = min(hungry, key=lambda batch_id: near[batch_id] + given[batch_id])
@@ -97,10 +95,10 @@ class Queueing:
             model=accepted.claude_model,
             created_at=time.time(),
             deadline_at=record.expires_at,
-        with spans.span("accept", NONE, spans.of_job(job, batch_id=record.id)) as span:
-            job = replace(job, traceparent=span.context.parent, tracestate=span.context.state)
             max_attempts=max(MAX_ATTEMPTS, self._settings.max_attempts),
             request_id=new_request_id(),
             metadata={"batch_id": record.id, "custom_id": line.custom_id},
         )
+        with spans.span("accept", NONE, spans.of_job(job, batch_id=record.id)) as span:
+            job = replace(job, traceparent=span.context.parent, tracestate=span.context.state)
         return LineJob(number, job, json.dumps(accepted.payload, ensure_ascii=False, separators=(",", ":")))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.login import Login
 
 #: settings that may come from an option of the same name
-_NAMES = ("host", "port", "workers", "data_dir", "offline")
+_NAMES = ("host", "port", "workers", "reserve", "data_dir", "offline")
 
 NO_LOGIN = """\
 There is no login for Claude. One of these is enough:
@@ -43,6 +43,13 @@ def count(text: str) -> int:
     return number
 
 
+def reserve(parser: argparse.ArgumentParser) -> None:
+    """How many workers are kept from batches."""
+    parser.add_argument(
+        "--reserve", type=_reserved, metavar="N", help="workers that never take batch lines (default 0)"
+    )
+
+
 def settings(args: argparse.Namespace, **overrides: Any) -> Settings:
     """The environment's settings, with what the command line says on top. Raises `SettingsError`."""
     given = {name: getattr(args, name, None) for name in _NAMES}
@@ -64,6 +71,15 @@ def check_exposure(found: Settings) -> None:
         )
 
 
+def check_reserve(found: Settings) -> None:
+    """Where these workers are all that there are, one at least must be left for batches."""
+    if found.reserve >= found.workers:
+        fail(
+            f"--reserve {found.reserve} of {found.workers} worker{'s' if found.workers > 1 else ''}: no batch line would"
+            " ever run. Reserve fewer, or start more workers."
+        )
+
+
 def require_login(found: Settings) -> Login | None:
     """The login that Claude's processes will use; None when offline, which needs none. Raises `SettingsError`."""
     if found.offline:
@@ -79,6 +95,13 @@ def require_login(found: Settings) -> Login | None:
 def fail(message: str) -> NoReturn:
     """Refuse what was asked for: exit status 2."""
     raise SettingsError(message)
+
+
+def _reserved(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 256:
+        raise argparse.ArgumentTypeError("takes 0 to 256")
+    return number
 
 
 def _port(text: str) -> int:

@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=options.count, metavar="N", help="workers, each with one Claude process (default 2)"
     )
+    options.reserve(parser)
     options.data_dir(parser)
     parser.add_argument(
         "--offline", action="store_const", const=True, help="simulate Claude's answers: needs no login and no network"
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     """Check everything that can be checked, then start, show one screen, and stay until a signal comes."""
     settings = options.settings(args)
     options.check_exposure(settings)
+    if not settings.redis_url:
+        options.check_reserve(settings)
     settings = replace(settings, data_dir=data_dir.prepare(settings.data_dir))
     logs.configure(settings, "nightshift")
     # A port to be chosen is chosen first: the lock says where this Nightshift is found. A given one is looked at later,

@@ -18,6 +18,7 @@ HELP = "Run workers alone, against the Redis that REDIS_URL names."
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How many."""
     parser.add_argument("--count", type=options.count, metavar="N", help="workers, each with one Claude process")
+    options.reserve(parser)
     options.data_dir(parser)
 
 

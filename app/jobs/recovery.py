@@ -9,7 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from app import errors
+from app import errors, worker_status
 from app.connection import AWAY, texts
 from app.gate import Gate
 from app.history import closings, sampling
@@ -48,6 +48,7 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
             released.append(job_id)
     # What else it had begun is known by this to be nobody's, and its name leaves RQ's lists.
     connection.delete(f"rq:worker:{worker}")
+    worker_status.remove(connection, worker)
     return released
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.stack import Stack, running
+from tests.acceptance.test_batches import done, line, start, wait
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def limited_stack() -> Iterator[Stack]:
         "NIGHTSHIFT_OFFLINE_LOGIN": "subscription",
         "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
         "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "2",
+        "NIGHTSHIFT_RESERVE": "1",
     }
     yield from running(Stack(settings=settings))
 
@@ -117,7 +119,8 @@ def test_pause_and_resume(subscription: Stack) -> None:
     """While it is paused nothing is taken, and a client that cannot wait is told so; then everything goes on."""
     assert subscription.http("POST", "/v1/gate/pause", {"until": time.time() + 600}).body["cause"] == "paused"
     wait_until(
-        lambda: {w["state"] for w in subscription.http("GET", "/health").body["workers"]} == {"paused"}, "paused workers"
+        lambda: {w["state"] for w in subscription.http("GET", "/health").body["workers"]} == {"paused"},
+        "paused workers",
     )
     job_id = subscription.submit("after the pause")
     reply = subscription.http(
@@ -130,3 +133,15 @@ def test_pause_and_resume(subscription: Stack) -> None:
     assert subscription.job(job_id)["status"] == "queued"
     subscription.http("POST", "/v1/gate/resume")
     assert subscription.wait_for(job_id)["status"] == "completed"
+
+
+def test_a_reserved_worker_answers_while_lines_run(subscription: Stack) -> None:
+    """With one of two workers reserved, an interactive request is answered while the batch's first line is not."""
+    subscription.simulator.add_rule({}, match={"contains": "dusk"}, latency_ms=60_000)
+    batch = start(subscription, [line(f"dusk-{n}") for n in range(6)])
+    wait_until(lambda: subscription.asked("dusk"), "the first line", 20)
+    assert "Simulated answer" in subscription.ask("day")
+    assert "Simulated answer" in subscription.ask("day again")
+    assert (done(subscription, batch.id), len(subscription.asked("dusk"))) == (0, 1)
+    subscription.client().batches.cancel(batch.id)
+    assert wait(subscription, batch.id).status == "cancelled"

@@ -23,6 +23,7 @@ _REASONS = {
     "overload": "waits, since Claude is overloaded",
     "paused": "is paused by hand",
     "batch_window": "waits for its window",
+    "reserve": "waits for a worker beyond the reserve",
 }
 
 

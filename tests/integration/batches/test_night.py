@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from app import errors
+from app import errors, worker_status
+from app.batches import capacity, leadership, output, steps
 from app.batches import collector as collecting
-from app.batches import leadership, output, steps
 from app.batches.capacity import LINES_PER_WORKER
 from app.batches.feeder import Feeder
 from app.batches.leadership import LEASE, NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.store import NewBatch
 from app.connection import texts
-from app.jobs import transitions
+from app.jobs import recovery, transitions
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
+from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.batches.conftest import line
 
 if TYPE_CHECKING:
@@ -73,6 +74,43 @@ def test_a_bounded_number_is_in_the_queue(night: Night) -> None:
         night.answer()
     batch = night.look(batch)
     assert (len(night.queued()), batch.fed, batch.completed) == (LINES_PER_WORKER, 7, 3)
+
+
+def a_worker(night: Night, name: str, state: WorkerState = WorkerState.IDLE) -> None:
+    worker_status.write(night.connection, WorkerStatus(name=name, state=state))
+
+
+def test_a_reserve_keeps_workers_free_of_lines(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a reserve as many lines are in flight as there are workers beyond it, those that wait out a delay among them."""
+    monkeypatch.setattr(capacity, "COUNT_SECONDS", 0.0)
+    for name in ("w1", "w2", "w3"):
+        a_worker(night, name)
+    a_worker(night, "w4", WorkerState.UNAVAILABLE)
+    reserving = Feeder(night.connection, replace(night.settings, reserve=1))
+    batch = replace(night, feeder=reserving).start([line(str(n)) for n in range(9)])
+    assert night.queued() == ["0", "1"]
+    lease, _ = night.take()
+    transitions.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=600)
+    reserving.run_once()
+    assert night.queued() == ["1"]
+    night.answer()
+    recovery.release_worker(night.connection, night.settings, "w3")
+    reserving.run_once()
+    assert (night.queued(), night.batches.require(batch.id).completed) == ([], 1)
+    a_worker(night, "w5")
+    reserving.run_once()
+    assert night.queued() == ["2"]
+    reserving.close()
+
+
+def test_a_reserve_of_all_workers_starts_no_line(night: Night, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is fed, and the log says why."""
+    a_worker(night, "w1")
+    reserving = Feeder(night.connection, replace(night.settings, reserve=1))
+    replace(night, feeder=reserving).start([line("a")])
+    assert night.queued() == []
+    assert "there is no worker beyond NIGHTSHIFT_RESERVE=1" in caplog.text
+    reserving.close()
 
 
 def test_a_small_batch_is_not_behind_a_huge_one(night: Night) -> None:
@@ -238,9 +276,7 @@ def test_bad_metadata_is_refused(night: Night) -> None:
     file_id = night.upload(b"x")
     for metadata in ({"callback_url": "http://10.0.0.1/"}, {"batch_window": "at night"}):
         with pytest.raises(errors.ErrorReply) as refused:
-            night.batches.create(
-                NewBatch(input_file_id=file_id, endpoint="/v1/chat/completions", metadata=metadata)
-            )
+            night.batches.create(NewBatch(input_file_id=file_id, endpoint="/v1/chat/completions", metadata=metadata))
         assert refused.value.param == f"metadata.{next(iter(metadata))}"
 
 

@@ -44,6 +44,17 @@ def test_a_wrong_option_is_refused(option: list[str]) -> None:
     assert caught.value.code == 2
 
 
+def test_a_reserve_of_all_workers_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where batches could never run, nothing is started."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    argv = ["up", "--offline", "--workers", "2", "--reserve", "2", "--data-dir", str(tmp_path / "never")]
+    assert main.main(argv) == 2
+    assert "--reserve 2 of 2 workers: no batch line would ever run" in capsys.readouterr().err
+    assert not (tmp_path / "never").exists()
+
+
 def test_version_names_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> None:
     """For bug reports: our version, and those of the parts that matter."""
     assert main.main(["version"]) == 0
