@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
 from openai import OpenAI
+from prometheus_client.parser import text_string_to_metric_families
 from standardwebhooks import Webhook
 
+from app.jobs.record import record_key
+from app.stack import redis_server
+from tests.integration.api.running import api
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.acceptance.stack import Stack
+
+CHAT = "/v1/chat/completions"
 
 
 def test_a_completion_by_openais_client(stack: Stack) -> None:
@@ -155,6 +162,7 @@ def test_a_client_that_leaves_cancels_its_job(stack: Stack) -> None:
         stack.client(timeout=1.0).chat.completions.create(
             model="sonnet", messages=[{"role": "user", "content": "leave"}], extra_headers={"X-Request-Timeout": "60"}
         )
+
     def causes() -> list[str]:
         cancelled = stack.http("GET", "/v1/jobs?status=cancelled").body["data"]
         return [stack.job(job["id"])["error"]["code"] for job in cancelled]
@@ -218,3 +226,43 @@ def test_health_counts_the_whole_tree(stack: Stack) -> None:
     assert claude_mb > 100
     assert health["memory"]["rss_mb"] > 0.9 * claude_mb
     assert len(health["workers"]) == stack.workers
+
+
+def test_the_metrics_are_one_truth(stack: Stack) -> None:
+    """Two API processes and two workers, one of them killed in a turn: each request is counted once, whoever is asked."""
+    before = requests_counted(stack.http("GET", "/metrics").body)
+    stack.simulator.add_rule({"error": {"status": 400}}, match={"contains": "refused"})
+    stack.simulator.add_rule({"text": "late"}, match={"contains": "slow"}, latency_ms=2000, times=1)
+    with api(redis_server.place(stack.data_dir).url, NIGHTSHIFT_DATA_DIR=str(stack.data_dir)) as other:
+
+        def ask(number: int) -> int:
+            prompt = "refused" if number % 4 == 0 else f"number {number}"
+            if number % 2:
+                return other.chat(prompt).status
+            body = {"model": "sonnet", "messages": [{"role": "user", "content": prompt}]}
+            return stack.http("POST", "/v1/chat/completions", body).status
+
+        slow = stack.submit("slow")
+        stack.wait_for(slow, "in_progress")
+        killed = str(stack.redis.hget(record_key(slow), "worker"), "utf-8")
+        next(p for p in stack.worker_processes() if killed in p.cmdline()).kill()
+        with ThreadPoolExecutor(8) as threads:
+            statuses = list(threads.map(ask, range(16)))
+        assert sorted(statuses) == [200] * 12 + [400] * 4
+        assert stack.wait_for(slow)["status"] == "completed"
+        texts = [stack.http("GET", "/metrics").body, other.ask("GET", "/metrics").body.decode()]
+    after, seen_by_other = map(requests_counted, texts)
+    assert after == seen_by_other
+    assert {key: after[key] - before.get(key, 0) for key in after if after[key] != before.get(key, 0)} == {
+        ("sonnet", "completed"): 13,
+        ("sonnet", "invalid_request_error"): 4,
+    }
+
+
+def requests_counted(text: str) -> dict[tuple[str, str], float]:
+    """By model and outcome."""
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    samples = families["nightshift_requests"].samples
+    return {
+        (one.labels["model"], one.labels["outcome"]): one.value for one in samples if one.labels["endpoint"] == CHAT
+    }
