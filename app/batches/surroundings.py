@@ -6,12 +6,15 @@ History forgets after eight days, a batch is remembered longer: so this is writt
 from __future__ import annotations
 
 import json
+import logging
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app import history
 from app.batches import window
+from app.connection import AWAY
 from app.stack.data_dir import write_private
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from app.batches.record import BatchRecord
     from app.history import RestartEvent, Sample
+
+log = logging.getLogger(__name__)
 
 FILE = "surroundings.json"
 #: the cause of a wait that only the batch's own hours make
@@ -83,9 +88,17 @@ def gather(connection: Redis, record: BatchRecord, batch_window: str, until: flo
     )
 
 
-def freeze(directory: Path, found: Surroundings) -> None:
-    """Write it down, whole or not at all."""
-    write_private(directory / FILE, json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":")))
+def freeze(connection: Redis, record: BatchRecord, batch_window: str, directory: Path) -> None:
+    """Write down what there was until now. A batch ends whatever becomes of this; only Redis being away is raised."""
+    try:
+        found = gather(connection, record, batch_window, time.time())
+        write_private(directory / FILE, json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":")))
+    except AWAY:
+        raise
+    except Exception:
+        log.exception(
+            "[BATCH] batch=%s its report will lack waits and workers once history has forgotten them", record.id
+        )
 
 
 def frozen(directory: Path) -> Surroundings | None:
