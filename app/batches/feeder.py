@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.batches import facts, surroundings
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.files import FileStore
@@ -163,6 +164,9 @@ class Feeder:
     def _cut(self, record: BatchRecord) -> None:
         cut(self._files.path(record.output_file), record.output_bytes)
         cut(self._files.path(record.error_file), record.error_bytes)
+        directory = self._batches.directory(record.id)
+        cut(directory / facts.FILE, record.facts_bytes)
+        surroundings.freeze(self._connection, record, self._settings.batch_window, directory)
 
     def _tidy(self) -> None:
         if time.monotonic() < self._next_tidy:

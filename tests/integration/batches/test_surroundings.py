@@ -1,0 +1,68 @@
+"""What went on around a batch is written beside it when it ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from app import history, worker_status
+from app.batches import surroundings
+from app.batches.record import BatchStatus
+from app.gate import Gate
+from app.history import RestartEvent, replacements, sampling
+from app.worker_status import WorkerState, WorkerStatus
+from tests.integration.batches.conftest import line
+from tests.integration.batches.test_night import closed_now
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.integration.batches.conftest import Night
+
+
+def test_waits_memory_and_recycles_outlive_the_history(night: Night) -> None:
+    """When the batch has ended its waits, its workers' memory and their recycles are on the disk, as they were."""
+    batch = night.start([line("a")])
+    gate = Gate(night.connection)
+    gate.pause(reason="lunch")
+    worker_status.write(
+        night.connection, WorkerStatus(name="w1", state=WorkerState.BUSY, rss_mb=300.5, python_rss_mb=80.0)
+    )
+    assert sampling.take_due(night.connection, time.time())
+    replacements.note(night.connection, RestartEvent(time.time(), "w1", "turns", 500, 400.0, 250.0))
+    gate.resume()
+    night.answer()
+    directory = night.batches.directory(batch.id)
+    assert surroundings.frozen(directory) is None
+    assert night.look(batch).status is BatchStatus.COMPLETED
+    night.connection.flushall()
+    found = surroundings.frozen(directory)
+    assert found is not None and found.sampled_since is not None
+    (wait,) = found.waits
+    assert (wait.cause, wait.reason, wait.lasts) == ("paused", "lunch", False)
+    assert batch.created_at < wait.since < wait.until < time.time()
+    (worker,) = found.workers
+    assert (worker.name, worker.peak_mb, worker.python_peak_mb) == ("w1", 300.5, 80.0)
+    assert ([size for _, size in worker.memory], worker.recycles) == ([300.5], {"turns": 1})
+
+
+def test_hours_in_which_it_may_not_run_are_a_wait(night: Night) -> None:
+    """A batch whose window is closed waits for that, until now and on."""
+    batch = night.start([line("a")], metadata={"batch_window": closed_now()})
+    now = time.time() + 60
+    (wait,) = surroundings.gather(night.connection, batch, "", now).waits
+    assert (wait.cause, wait.until, wait.lasts) == ("batch_window", now, True)
+    assert surroundings.gather(night.connection, batch, "", batch.created_at - 1).waits == ()
+
+
+def test_a_batch_ends_though_its_history_cannot_be_read(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is only for the report never keeps a batch from its end."""
+
+    def broken(*_: object, **__: object) -> list[object]:
+        raise ValueError("of another version")
+
+    batch = night.start([line("a")])
+    night.answer()
+    monkeypatch.setattr(history, "samples", broken)
+    assert night.look(batch).status is BatchStatus.COMPLETED
+    assert surroundings.frozen(night.batches.directory(batch.id)) is None
