@@ -12,6 +12,8 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, Respon
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from app import sentinel
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -55,25 +57,26 @@ __all__ = [
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
     """A client for short commands: gives up after about `timeout_seconds`, having reconnected once or twice."""
-    return Redis.from_url(
+    return _client(
         url,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 2),
-        max_connections=MAX_CONNECTIONS,
         health_check_interval=30,
     )
 
 
 def connect_blocking(url: str) -> Redis:
     """A client for commands that wait (BLMOVE, SUBSCRIBE): no read timeout of its own, no hidden retries."""
-    return Redis.from_url(
-        url,
-        socket_timeout=None,
-        socket_connect_timeout=5.0,
-        retry=Retry(ExponentialBackoff(), 0),
-        max_connections=MAX_CONNECTIONS,
-    )
+    return _client(url, socket_timeout=None, socket_connect_timeout=5.0, retry=Retry(ExponentialBackoff(), 0))
+
+
+def _client(url: str, **options: Any) -> Redis:
+    """For any URL that `REDIS_URL` may have. Raises `ValueError` for others."""
+    options["max_connections"] = MAX_CONNECTIONS
+    if url.startswith(tuple(f"{scheme}://" for scheme in sentinel.SCHEMES)):
+        return sentinel.client(url, **options)
+    return Redis.from_url(url, **options)
 
 
 def texts(reply: Any) -> list[str]:

@@ -63,8 +63,11 @@ class Settings:
 
     #: where state lives: Redis' files, secrets, the workers' private directories
     data_dir: Path = field(default_factory=lambda: Path("~/.nightshift").expanduser())
-    #: `redis://`, `rediss://` or `unix://` of a server of your own; without it one is started under the data dir
+    #: `redis://`, `rediss://` or `unix://` of a server of your own, or `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
+    #: without it one is started under the data dir
     redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL"})
+    #: replicas of a Redis of your own that must have a request before it is accepted, and an outcome before it counts
+    wait_replicas: int = 0
     #: the address to listen on; any but a loopback one needs API keys
     host: str = "127.0.0.1"
     #: the API's port; 0: any that is free

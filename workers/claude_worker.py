@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from app import errors
+from app import durability, errors, logs
 from app.connection import AWAY
 from app.gate import Cause, Gate
 from app.jobs import recovery, tickets, transitions
-from app.jobs.record import interrupt_channel
+from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
@@ -46,6 +46,8 @@ _T = TypeVar("_T")
 #: how long an idle worker blocks on the queue before it looks around, seconds (RQ: worker_ttl - 15)
 _IDLE_SECONDS = 5
 _LOOK_SECONDS = 0.2
+#: how long a worker stays with an answer that it has published, for the replicas to have it, seconds
+REPLICATION_SECONDS = 60.0
 #: within how much time the workers go on when the gate opens, seconds
 _SPREAD_SECONDS = 1.0
 
@@ -107,7 +109,8 @@ class ClaudeWorker(PatientWorker):
                 lambda: transitions.claim(self.connection, job, self.name, self._settings.lease_seconds)
             )
             if claimed is not None:
-                self._run(job, *claimed)
+                with logs.about(**claimed[1].ids):
+                    self._run(job, *claimed)
         finally:
             self.set_state(WorkerStatus.IDLE)
 
@@ -117,6 +120,9 @@ class ClaudeWorker(PatientWorker):
         self.beat.hold(run)
         try:
             ending: Ending = job.perform()
+        except AWAY as error:
+            log.warning("[RECOVERY] job=%s reason=Redis went away before its turn: %s", record.id, error)
+            ending = PutBack("Redis went away", counts=False)
         except Exception:
             log.exception("job %s failed inside Nightshift", record.id)
             ending = Publish(Outcome(error=errors.internal()))
@@ -137,14 +143,22 @@ class ClaudeWorker(PatientWorker):
                 # Usually done already by who asked for it; not when the request came by RQ's own stop command.
                 self._patiently(lambda: self._jobs.cancel(run.record.id))
             elif isinstance(ending, Publish):
-                ttl = self._settings.result_ttl_seconds
-                self._patiently(
-                    lambda: transitions.publish(self.connection, run.lease, ending.outcome, ttl_seconds=ttl)
-                )
+                give_up = time.monotonic() + REPLICATION_SECONDS
+                self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
             else:
                 self._patiently(lambda: self._put_back(run, ending))
         except transitions.LeaseLost as lost:
             log.warning("[RECOVERY] job=%s worker=%s reason=result dropped: %s", run.record.id, self.name, lost)
+
+    def _publish(self, lease: transitions.Lease, outcome: Outcome, give_up: float) -> None:
+        """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
+        transitions.publish(self.connection, lease, outcome, ttl_seconds=self._settings.result_ttl_seconds)
+        try:
+            durability.confirm(self.connection, outcome_key(lease.job_id), self._settings.wait_replicas)
+        except durability.NotReplicatedError as error:
+            if time.monotonic() < give_up:
+                raise
+            log.warning("[RECOVERY] job=%s reason=published, and %s", lease.job_id, error)
 
     def _put_back(self, run: Run, ending: PutBack) -> None:
         recovery.put_back(
@@ -231,5 +245,4 @@ def _log(run: Run, ending: Ending) -> None:
         error = ending.outcome.error
         ended = "completed" if error is None else f"failed: {error.code or error.type} (HTTP {error.status})"
     seconds = round(time.time() - (run.record.started_at or time.time()), 3)
-    extra = {"job_id": run.record.id, "request_id": run.record.request_id or None, "attempt": run.record.attempts}
-    log.info("[JOB] %s", ended, extra={**extra, "seconds": seconds})
+    log.info("[JOB] %s", ended, extra={"attempt": run.record.attempts, "seconds": seconds})

@@ -19,6 +19,8 @@ from app.jobs.waiters import place_of
 from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from api.services import Services
     from app.settings import Settings
 
@@ -56,6 +58,17 @@ def submit(here: Services, record: JobRecord, payload: dict[str, Any], place: st
     return submission.record
 
 
+@contextmanager
+def _may_be_lost(here: Services, job_id: str) -> Iterator[None]:
+    """A job that its replicas did not have in time is not accepted, though it is there: its client may come back to it."""
+    try:
+        yield
+    except NotReplicatedError:
+        with suppress(*AWAY):
+            here.waiters.leave(job_id, abandon_at=time.time() + waiting.STOP_GRACE_SECONDS)
+        raise
+
+
 def join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | None:
     """The job of this client's earlier try, if it lives or has an answer; an error is no reason not to try again."""
     if request.headers.get("x-stainless-retry-count", "0") in ("", "0") or _idempotency_key() is not None:
@@ -66,6 +79,8 @@ def join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | 
     here.waiters.arrive(place, job_id, seconds)
     # Looked at after having arrived: before, it might be given up between the look and the arrival.
     record = here.jobs.get(job_id)
+    if record is not None:
+        confirm(here.connection, record_key(job_id), here.settings.wait_replicas)
     return None if record is None or record.status in (Status.FAILED, Status.CANCELLED) else record
 
 

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from app import errors
 from app.connection import RedisError, texts
+from app.durability import confirm
 from app.ids import new_id
 from app.stack.data_dir import private
 
@@ -73,6 +74,7 @@ class FileStore:
     def __init__(self, connection: Redis, settings: Settings) -> None:
         self._connection = connection
         self._root = settings.data_dir / "batches"
+        self._replicas = settings.wait_replicas
 
     def directory(self) -> Path:
         """Where they are; made when it is missing."""
@@ -114,6 +116,7 @@ class FileStore:
         except RedisError:
             path.unlink(missing_ok=True)
             raise
+        confirm(self._connection, _key(record.id), self._replicas)
         return record
 
     def get(self, file_id: str) -> FileRecord | None:

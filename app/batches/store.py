@@ -23,6 +23,7 @@ from app.batches.record import (
     lines_key,
 )
 from app.connection import texts, transaction
+from app.durability import confirm
 from app.ids import new_id
 from app.outbound import ForbiddenTarget, check_url
 from app.stack.data_dir import private
@@ -113,6 +114,7 @@ class Batches:
         if made_by is not None:
             pipe.set(_made_key(made_by), record.id, ex=_MADE_SECONDS)
         pipe.execute()
+        confirm(self._connection, batch_key(record.id), self._settings.wait_replicas)
         return record
 
     def get(self, batch_id: str) -> BatchRecord | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import errors
 from app.connection import RedisError, transaction
+from app.durability import confirm
 from app.jobs import search, tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
@@ -63,7 +64,8 @@ class Jobs:
     ) -> Submission:
         """Enqueue a job. Raises `ErrorReply`: 429 when the queue is full, 409 for a key that was used for another body.
 
-        `beside` puts further commands into the same step, when the job is a new one.
+        `beside` puts further commands into the same step, when the job is a new one. Raises `NotReplicatedError` when it is
+        enqueued, though not on as many replicas as it should be.
         """
         payload = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
         if idempotency_key is None:
@@ -71,8 +73,11 @@ class Jobs:
             pipe = self._connection.pipeline()
             self._enqueue(pipe, record, payload, beside)
             pipe.execute()
-            return Submission(record, is_new=True)
-        return self._submit_once(record, payload, idempotency_key, beside)
+            submission = Submission(record, is_new=True)
+        else:
+            submission = self._submit_once(record, payload, idempotency_key, beside)
+        confirm(self._connection, record_key(submission.record.id), self._settings.wait_replicas)
+        return submission
 
     def _enqueue(
         self, pipe: Pipeline, record: JobRecord, payload: str, beside: Callable[[Pipeline], None] | None

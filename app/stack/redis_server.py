@@ -30,6 +30,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from app.connection import connect
 from app.stack.data_dir import private, write_private
 from app.stack.errors import StackError
 
@@ -203,9 +204,9 @@ def find_binary() -> Path:
 def check_external(url: str) -> None:
     """That the user's own server answers and is new enough. Raises `StackError`, without the URL's password."""
     parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     try:
-        with Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
+        with connect(url) as client:
             client.ping()
             version = str(client.info("server")["redis_version"])
     except ValueError as error:

@@ -1,0 +1,33 @@
+"""What a Sentinel URL says."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.sentinel import SentinelUrl
+
+
+def test_all_of_it() -> None:
+    """Sentinels with and without ports, service, db, the servers' login and the Sentinels' own."""
+    found = SentinelUrl.parse("rediss+sentinel://me:p%40ss@one,[::1]:7,three:26380/night/3?sentinel_password=s")
+    assert found.sentinels == (("one", 26379), ("::1", 7), ("three", 26380))
+    assert found.service == "night"
+    assert found.server == {"db": 3, "username": "me", "password": "p@ss", "ssl": True}
+    assert found.own == {"password": "s"}
+    assert "p@ss" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://one:26379",
+        "redis+sentinel:///night",
+        "redis+sentinel://one/night/x",
+        "redis+sentinel://one,/night",
+        "redis+sentinel://one/night?socket_timeout=1",
+    ],
+)
+def test_not_understood(url: str) -> None:
+    """What is not understood is refused."""
+    with pytest.raises(ValueError, match=r"Sentinel URL|not understood"):
+        SentinelUrl.parse(url)
