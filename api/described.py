@@ -19,6 +19,14 @@ JSON, EVENTS = "application/json", "text/event-stream"
 AFTER = {"after": {"type": "string"}}
 #: what `api.paging` reads
 PAGING = {"limit": {"type": "integer", "minimum": 1, "maximum": 100}, **AFTER}
+METADATA = {
+    "metadata": {
+        "type": "object",
+        "maxProperties": 16,
+        "propertyNames": {"minLength": 1, "maxLength": 64},
+        "additionalProperties": {"type": "string"},
+    }
+}
 
 
 @dataclass(frozen=True)

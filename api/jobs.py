@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 from flask import Blueprint, request
 
 from api import job_object, paging
-from api.described import PAGING, described
+from api.described import METADATA, PAGING, described
 from api.services import services
 from app import errors
 from app.jobs.record import Status
@@ -42,7 +42,7 @@ def cancel_job(job_id: str) -> dict[str, Any]:
 
 
 @blueprint.get("/v1/jobs")
-@described(query=PAGING | {"status": {"enum": [str(one) for one in Status]}})
+@described(query=PAGING | METADATA | {"status": {"enum": [str(one) for one in Status]}})
 def list_jobs() -> dict[str, Any]:
     """Jobs without their results, newest first: `?status=&metadata[name]=value&limit=&after=`."""
     size = paging.limit()

@@ -16,7 +16,7 @@ from api.services import services
 from app.openai.fields import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from werkzeug.routing import Rule
 
@@ -74,14 +74,15 @@ def document(app: Flask, *, needs_key: bool) -> dict[str, Any]:
     names, defined = models_json_schema(list(dict.fromkeys(models)), ref_template=_SCHEMAS + "{model}")  # type: ignore[arg-type]
     schemas: dict[str, Any] = {"Error": _ERROR, **defined.get("$defs", {})}
     paths: dict[str, dict[str, Any]] = {}
+    links = _links(operations)
     for rule, method, what in operations:
         view = app.view_functions[rule.endpoint]
         operation: dict[str, Any] = {
-            "operationId": rule.endpoint.replace(".", "_"),
+            "operationId": _name(rule),
             "tags": [rule.endpoint.partition(".")[0]],
             "description": inspect.getdoc(view) or "",
             "parameters": _parameters(rule, what),
-            "responses": _answers(rule, what),
+            "responses": _answers(rule, what, links.get(path_of(rule), {}) if method == "POST" else {}),
         }
         if what.body is not None:
             operation["requestBody"] = _body(names[what.body, "validation"], what, schemas)
@@ -131,15 +132,33 @@ def _parameters(rule: Rule, what: Described) -> list[dict[str, Any]]:
         for name in sorted(rule.arguments)
     ]
     for place, named in (("query", what.query), ("header", what.headers)):
-        found += [{"name": name, "in": place, "schema": schema} for name, schema in named.items()]
+        for name, schema in named.items():
+            style = {"style": "deepObject", "explode": True} if schema.get("type") == "object" else {}
+            found.append({"name": name, "in": place, "schema": schema, **style})
     return found
 
 
-def _answers(rule: Rule, what: Described) -> dict[str, Any]:
+def _name(rule: Rule) -> str:
+    return str(rule.endpoint).replace(".", "_")
+
+
+def _links(operations: Iterable[tuple[Rule, str, Described]]) -> dict[str, dict[str, Any]]:
+    """For each path that things are made at: the operations on what was made there, which take its id."""
+    found: dict[str, dict[str, Any]] = {}
+    for rule, _, _ in operations:
+        made_at, brace, rest = path_of(rule).partition("/{")
+        if brace:
+            link = {"operationId": _name(rule), "parameters": {rest.partition("}")[0]: "$response.body#/id"}}
+            found.setdefault(made_at, {})[_name(rule)] = link
+    return found
+
+
+def _answers(rule: Rule, what: Described, links: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         str(status): {
             "description": "What was asked for.",
             "content": {media: {"schema": {"type": "object"} if media == JSON else {}} for media in medias},
+            **({"links": links} if links else {}),
         }
         for status, medias in what.answers.items()
     }

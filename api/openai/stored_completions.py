@@ -12,6 +12,7 @@ from flask import Blueprint, request
 from pydantic import BaseModel
 
 from api import paging, params
+from api.described import METADATA, PAGING, described
 from api.openai.chat import KIND
 from api.services import services
 from app import errors
@@ -33,6 +34,9 @@ class MetadataUpdate(BaseModel):
 
 
 @blueprint.get("/v1/chat/completions")
+@described(
+    query=PAGING | METADATA | {"model": {"type": "string"}, "order": {"enum": ["asc", "desc"]}}, errors=(404,)
+)
 def list_stored() -> dict[str, Any]:
     """Those made with `store: true`, the oldest first: `?metadata[name]=value&model=&order=asc|desc&limit=&after=`."""
     here = services()
@@ -60,9 +64,10 @@ def retrieve(completion_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/v1/chat/completions/<completion_id>")
+@described(body=MetadataUpdate)
 def update(completion_id: str) -> dict[str, Any]:
     """The completion with other metadata in place of its own."""
-    sent = MetadataUpdate.model_validate(params.json_object(params.read_body()))
+    sent = params.checked(MetadataUpdate, params.read_body())
     retrieve(completion_id)
     services().jobs.set_metadata(completion_id, sent.metadata or {})
     return retrieve(completion_id)

@@ -80,6 +80,7 @@ def _leave_out(kept: dict[str, Any]) -> list[str]:
     items = kept.get("input")
     if not isinstance(items, list):
         return []
-    kinds = [item.get("type") if isinstance(item, dict) else None for item in items]
+    # As text, whatever it is: what is not hashable can't be looked up.
+    kinds = [str(item.get("type")) if isinstance(item, dict) else "" for item in items]
     kept["input"] = [item for item, kind in zip(items, kinds, strict=True) if kind not in LEFT_OUT]
     return sorted({f"input[].{kind}" for kind in kinds if kind in LEFT_OUT})

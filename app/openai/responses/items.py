@@ -197,7 +197,7 @@ def user_text(text: str) -> dict[str, Any]:
 
 def _which(value: Any) -> str | None:
     """The item's kind: a message may lack its type."""
-    found: Any = value if isinstance(value, dict) else vars(value)
+    found: Any = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     kind = found.get("type")
     if kind in (None, "message"):
         kind = "system" if found.get("role") == "developer" else found.get("role")

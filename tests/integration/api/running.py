@@ -119,7 +119,7 @@ def api(redis_url: str, **environment: str) -> Iterator[RunningApi]:
         port = free.getsockname()[1]
     scrubbed = {k: v for k, v in os.environ.items() if not k.startswith("NIGHTSHIFT_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "api.server"],
+        [os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable), "-m", "api.server"],
         cwd=ROOT,
         env={**scrubbed, "REDIS_URL": redis_url, "NIGHTSHIFT_PORT": str(port), **environment},
         stderr=subprocess.PIPE,

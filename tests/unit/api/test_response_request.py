@@ -189,3 +189,11 @@ def test_ignored() -> None:
         "stream_options",
         "brand_new",
     }
+
+
+@pytest.mark.parametrize("item", [{"type": {}}, {"type": []}, [None, None], 1, "text", None, {"role": {}}, {"role": []}])
+def test_what_is_no_item(item: Any) -> None:
+    """Whatever stands in the place of an item is a 400 that names the place."""
+    with pytest.raises(ErrorReply) as caught:
+        read([item])
+    assert (caught.value.status, caught.value.param) == (400, "input[0]")
