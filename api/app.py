@@ -18,6 +18,7 @@ from api.openai import (
     stored_responses,
     webhook_endpoints,
 )
+from api.overview import views as overview
 from api.services import EXTENSION, Services
 from api.waiting import Waiting
 from app.batches.store import Batches
@@ -65,5 +66,6 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     openai = (chat, stored_completions, responses, stored_responses, models, files, batches, webhook_endpoints)
     for module in (home, openapi, gate, health, metrics, jobs, batch_report, *openai):
         app.register_blueprint(module.blueprint)
+    overview.register(app)
     dashboard.register(app, connection)
     return app

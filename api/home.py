@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, render_template, request
+from flask import Blueprint, Response, jsonify, request
 
+from api import auth
 from api.described import JSON, described
+from api.overview import views
 from api.services import services
 
 blueprint = Blueprint("home", __name__)
@@ -33,16 +35,11 @@ ENDPOINTS = {
 @blueprint.get("/")
 @described(answers={200: (JSON, "text/html")})
 def home() -> Response:
-    """HTML for browsers, JSON for everybody else."""
-    offline = services().settings.offline
+    """For browsers the page that shows how it goes; for everybody else, in JSON, what there is."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        response = Response(
-            render_template(
-                "home.html", name=NAME, what=WHAT, endpoints=ENDPOINTS, offline=offline, simulated=SIMULATED
-            )
-        )
-        response.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
-        return response
+        auth.require()
+        return views.page()
+    offline = services().settings.offline
     found: dict[str, Any] = {"name": NAME, "description": WHAT, "endpoints": ENDPOINTS, "offline": offline}
     if offline:
         found["notice"] = SIMULATED

@@ -1,0 +1,182 @@
+"""Whether the night goes well, in one sentence: what an operator reads first, and perhaps alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from app.batches.record import BatchStatus
+from app.gate import Cause
+from app.worker_status import WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api.overview.snapshot import Batch, Snapshot, Worker
+    from app.gate import Closed
+
+Tone = Literal["good", "waiting", "bad"]
+
+#: so many failures, and this share of what ended, make a night that does not go well
+_MANY_FAILURES, _LARGE_SHARE = 5, 0.1
+#: a time further ahead is as good as none, seconds
+_FOR_EVER = 10 * 365 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time in the sentence, that the page shows in the reader's zone and counts down."""
+
+    #: seconds since the epoch
+    at: float
+    shown: Literal["clock", "countdown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The sentence and what is to be known besides."""
+
+    tone: Tone
+    #: for the window's title, and to be read out when it changes
+    title: str
+    sentence: Sequence[str | Moment]
+    details: Sequence[str] = ()
+
+
+def of(now: Snapshot) -> Headline:
+    """The first that holds: nobody works, nothing may be taken, nobody can, much fails, all is well."""
+    alive = [worker for worker in now.workers if worker.is_alive]
+    if not alive:
+        return Headline(
+            "bad", "No worker is running", ("No worker is running", *_and_waits(now), "."), _workers_gone(now)
+        )
+    if now.closed is not None:
+        return _closed(now, now.closed)
+    if not any(worker.status.state.is_serving for worker in alive):
+        return _nobody_serves(now, alive)
+    gone = len(now.workers) - len(alive)
+    details = [f"{gone} of {len(now.workers)} workers {'is' if gone == 1 else 'are'} gone."] if gone else []
+    failed = sum(now.ended.failed.values())
+    if failed >= _MANY_FAILURES and failed > _LARGE_SHARE * (failed + now.ended.completed):
+        cause = max(now.ended.failed, key=lambda one: now.ended.failed[one])
+        sentence = f"Much fails: {failed:,} of {failed + now.ended.completed:,} that ended, most by {cause}."
+        return Headline("bad", "Much fails", (sentence,), [*details, _text(_work(now, alive))])
+    if now.undelivered:
+        details.append(f"{_number(now.undelivered, 'callback')} could not be delivered.")
+    return Headline(
+        "waiting" if gone else "good",
+        "All is well" if not gone else "A worker is gone",
+        _well(now, alive, gone),
+        details,
+    )
+
+
+def _well(now: Snapshot, alive: Sequence[Worker], gone: int) -> Sequence[str | Moment]:
+    running = _running(now.batches)
+    held = [batch for batch in running if batch.waiting_for == "batch_window"]
+    if running and len(held) == len(running) and not now.queued and not now.in_progress:
+        opens = min((batch.waiting_until for batch in held if batch.waiting_until), default=None)
+        return ("Waiting for the batch window", *(_until(opens) if opens else ()), ".")
+    return ("" if gone else "All is well: ", *_work(now, alive))
+
+
+def _work(now: Snapshot, alive: Sequence[Worker]) -> list[str | Moment]:
+    """Who works, what is done, and when all of it will be."""
+    busy = sum(worker.status.state is WorkerState.BUSY for worker in alive)
+    all_of = f"{_number(len(alive), 'worker')}" if busy in (0, len(alive)) else f"{busy} of {len(alive)} workers"
+    found: list[str | Moment] = [f"{all_of} {'busy' if busy else 'idle'}"]
+    running = _running(now.batches)
+    if total := sum(batch.record.total for batch in running):
+        found.append(f", {sum(batch.ended for batch in running):,} of {total:,} done")
+        times = [batch.done_at for batch in running]
+        if all(times):
+            found += [", the rest by about ", Moment(max(time for time in times if time), "clock")]
+    elif now.queued:
+        found.append(f", {_number(now.queued, 'request')} waiting")
+    else:
+        found.append(", nothing waits" if busy else ", nothing to do")
+    return [*found, "."]
+
+
+def _closed(now: Snapshot, closed: Closed) -> Headline:
+    """Why no job is taken, until when, and how much waits."""
+    waits = _and_waits(now)
+    reason = [closed.reason] if closed.reason else []
+    until = _until(closed.until) if closed.until < now.at + _FOR_EVER else ()
+    match closed.cause:
+        case Cause.PAUSED:
+            return Headline(
+                "waiting", "Paused", ("Paused", *(until or (" until somebody resumes",)), *waits, "."), reason
+            )
+        case Cause.LOGIN:
+            return Headline(
+                "bad", "Claude's login does not work", ("Claude's login does not work", *waits, "."), reason
+            )
+        case Cause.USAGE_LIMIT if closed.until <= now.at:
+            return Headline(
+                "waiting",
+                "Trying after the usage limit",
+                ("The usage limit should be over: a request tries", *waits, "."),
+                reason,
+            )
+        case Cause.USAGE_LIMIT:
+            return Headline(
+                "waiting", "Waiting for the usage limit", ("Waiting for the usage limit", *until, *waits, "."), reason
+            )
+        case Cause.UTILIZATION:
+            return Headline(
+                "waiting",
+                "Leaving the rest of the window to you",
+                ("Leaving the rest of Claude's window to you", *until, *waits, "."),
+                reason,
+            )
+        case Cause.OVERLOAD:
+            return Headline(
+                "waiting",
+                "Claude is overloaded",
+                ("Claude is overloaded; tries again ", Moment(closed.until, "countdown"), *waits, "."),
+                reason,
+            )
+
+
+def _nobody_serves(now: Snapshot, alive: Sequence[Worker]) -> Headline:
+    reasons = sorted({worker.status.reason for worker in alive if worker.status.reason})
+    if all(worker.status.state is WorkerState.STARTING for worker in alive):
+        return Headline(
+            "waiting", "The workers are starting", ("The workers are starting", *_and_waits(now), "."), reasons
+        )
+    states = ", ".join(sorted({str(worker.status.state).replace("_", " ") for worker in alive}))
+    return Headline("bad", "No worker can serve", (f"No worker can serve: {states}", *_and_waits(now), "."), reasons)
+
+
+def without_redis() -> Headline:
+    """Redis can't be read."""
+    sentence = "The queue (Redis) is away. What was accepted is kept; work goes on when it is back."
+    return Headline("bad", "Redis is away", (sentence,))
+
+
+def _workers_gone(now: Snapshot) -> list[str]:
+    return [f"Last seen: {', '.join(worker.status.name for worker in now.workers)}."] if now.workers else []
+
+
+def _and_waits(now: Snapshot) -> tuple[str, ...]:
+    left = sum(batch.record.total - batch.ended for batch in _running(now.batches))
+    if left:
+        return (f"; {left:,} of {_number(sum(batch.record.total for batch in _running(now.batches)), 'request')} left",)
+    return (f"; {_number(now.queued, 'request')} waiting",) if now.queued else ()
+
+
+def _until(at: float) -> tuple[str | Moment, ...]:
+    return (" until ", Moment(at, "clock"), " (", Moment(at, "countdown"), ")")
+
+
+def _running(batches: Sequence[Batch]) -> list[Batch]:
+    return [batch for batch in batches if batch.record.status is BatchStatus.IN_PROGRESS]
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _text(sentence: Sequence[str | Moment]) -> str:
+    return "".join(part for part in sentence if isinstance(part, str))

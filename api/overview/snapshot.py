@@ -1,0 +1,148 @@
+"""What there is at one moment, read for the page: never a prompt, an answer, or an error's own words."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from api.openai.batch_object import batch_object
+from api.overview import past
+from app import history, worker_status
+from app.batches import eta
+from app.batches.record import BatchRecord, BatchStatus
+from app.gate import Closed, Gate
+from app.jobs.record import JobRecord, record_key
+from app.webhooks.outbox import UNDELIVERED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from api.overview.past import Past
+    from api.services import Services
+    from app.history import Ended, Wait
+    from app.worker_status import WorkerStatus
+
+#: batches that have not ended, and others that ended in the last hours, at most
+MAX_ACTIVE, MAX_ENDED = 12, 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """One worker's row."""
+
+    status: WorkerStatus
+    is_alive: bool
+    #: what it runs
+    job: JobRecord | None
+    #: MiB over the last hour
+    memory: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One batch's row."""
+
+    record: BatchRecord
+    #: of its input file
+    name: str
+    #: when it will be done, or was; None: nobody can tell
+    done_at: float | None
+    #: why no line of it is started, as `nightshift.waiting_for` of the batch object, and until when
+    waiting_for: str | None = None
+    waiting_until: float | None = None
+
+    @property
+    def ended(self) -> int:
+        """Lines that have ended."""
+        return self.record.completed + self.record.failed + self.record.unrun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that the page shows. Times are seconds since the epoch."""
+
+    at: float
+    offline: bool
+    closed: Closed | None
+    queued: int
+    in_progress: int
+    oldest_seconds: float
+    #: events that could not be delivered
+    undelivered: int
+    workers: Sequence[Worker]
+    batches: Sequence[Batch]
+    past: Past
+    #: in the hours that `past` shows
+    ended: Ended
+
+
+def take(here: Services, hours: Past) -> Snapshot:
+    """A new one, around the hours that were read a while ago. Raises redis-py's errors when Redis is away."""
+    now = time.time()
+    closed = Gate(here.connection).read()
+    return Snapshot(
+        at=now,
+        offline=here.settings.offline,
+        closed=closed,
+        queued=here.jobs.queued(),
+        in_progress=here.jobs.in_progress(),
+        oldest_seconds=here.jobs.oldest_queued_seconds(),
+        undelivered=here.connection.zcard(UNDELIVERED),
+        workers=_workers(here, hours),
+        batches=_batches(here, closed, now),
+        past=hours,
+        ended=history.ended_since(here.connection, hours.since),
+    )
+
+
+def _workers(here: Services, hours: Past) -> list[Worker]:
+    rows = worker_status.read_all(here.connection)
+    pipe = here.connection.pipeline(transaction=False)
+    for row in rows:
+        pipe.hgetall(record_key(row.job))
+    return [
+        Worker(
+            status=row,
+            is_alive=row.is_alive(here.settings.lease_seconds),
+            job=JobRecord.from_hash(data),
+            memory=hours.memory.get(row.name, ()),
+        )
+        for row, data in zip(rows, pipe.execute(), strict=True)
+    ]
+
+
+def _batches(here: Services, closed: Closed | None, now: float) -> list[Batch]:
+    active = here.batches.active()[:MAX_ACTIVE]
+    newest = here.batches.newest(limit=MAX_ACTIVE + MAX_ENDED, after=None)
+    ended = [record for record in newest if (ended_at(record) or 0.0) >= now - past.SPAN_SECONDS][:MAX_ENDED]
+    starts = [record.in_progress_at for record in active if record.in_progress_at is not None]
+    waits = history.waits(here.connection, min(starts), now) if starts else []
+    opens_at = now if closed is None else closed.until if closed.until < now + eta.HORIZON_SECONDS else None
+    return [
+        *(_active(here, record, waits, now, opens_at) for record in active),
+        *(Batch(record=record, name=_name(here, record), done_at=ended_at(record)) for record in ended),
+    ]
+
+
+def _active(here: Services, record: BatchRecord, waits: list[Wait], now: float, opens_at: float | None) -> Batch:
+    told = (
+        {} if record.status is not BatchStatus.IN_PROGRESS else batch_object(record, here, is_listed=True)["nightshift"]
+    )
+    return Batch(
+        record=record,
+        name=_name(here, record),
+        done_at=eta.done_at(record, waits, here.settings.batch_window, now, opens_at),
+        waiting_for=told.get("waiting_for"),
+        waiting_until=told.get("waiting_until"),
+    )
+
+
+def ended_at(record: BatchRecord) -> float | None:
+    """When a batch ended; None while it has not."""
+    return record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
+
+
+def _name(here: Services, record: BatchRecord) -> str:
+    file = here.batches.files.get(record.input_file_id)
+    return file.filename if file is not None else ""

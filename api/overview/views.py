@@ -1,0 +1,116 @@
+"""The page's addresses: its files, its stream, and its two buttons."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Flask, Response, current_app, render_template, request, send_from_directory
+from markupsafe import Markup
+
+from api import client_socket
+from api.described import EVENTS, described
+from api.overview.live import Live
+from api.services import services
+from app import errors
+from app.errors import ErrorReply
+from app.gate import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+blueprint = Blueprint("page", __name__, url_prefix="/page")
+
+_LIVE = "nightshift-page"
+#: nothing from elsewhere, no inline script or style
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+#: how long the page pauses for, by what its form sends, seconds
+PAUSES: Mapping[str, float] = {"": math.inf, "1h": 3600, "3h": 3 * 3600, "8h": 8 * 3600}
+_PAUSE_FORM = {"type": "object", "properties": {"for": {"enum": list(PAUSES)}}}
+
+
+def register(app: Flask) -> None:
+    """Add the page to the application; `/` shows it."""
+    app.register_blueprint(blueprint)
+
+
+def page() -> Response:
+    """The whole page as it is now."""
+    sections = {name: Markup(html) for name, html in _live().sections(anew=True).items()}  # noqa: S704 - escaped templates
+    response = Response(render_template("overview/page.html", sections=sections))
+    if len(sections) == 1:
+        response.status_code = 503
+    response.headers["Content-Security-Policy"] = _POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # Forms tell where they come from; with `no-referrer` they would not.
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/live")
+@described(answers={200: (EVENTS,)}, errors=(429,))
+def live() -> Response:
+    """Server-sent events for `/`: JSON objects of HTML by section, those that have changed. 429 `too_many_pages`."""
+    response = Response(_live().stream(client_socket.is_gone(), client_socket.is_writable()), mimetype=EVENTS)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+@blueprint.get("/static/<path:name>")
+@described(answers={200: ("text/css", "text/javascript", "image/svg+xml")})
+def static_file(name: str) -> Response:
+    """What `/` is made of."""
+    response = send_from_directory("static", name)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+@blueprint.post("/pause")
+@described(form=_PAUSE_FORM, answers={303: ()})
+def pause() -> Response:
+    """`/`'s button: take no further job for so long. Only from that page; programs use `/v1/gate/pause`."""
+    _require_same_origin()
+    wanted = request.form.get("for", "")
+    if wanted not in PAUSES:
+        raise errors.invalid_request("'for' takes 1h, 3h, 8h or nothing.", param="for", code="invalid_value")
+    Gate(services().connection).pause(time.time() + PAUSES[wanted])
+    return _back()
+
+
+@blueprint.post("/resume")
+@described(answers={303: ()})
+def resume() -> Response:
+    """`/`'s button: take jobs again, and try what else had closed the gate. Only from that page."""
+    _require_same_origin()
+    Gate(services().connection).resume()
+    return _back()
+
+
+def _back() -> Response:
+    return Response(status=303, headers={"Location": "/"})
+
+
+def _require_same_origin() -> None:
+    """A browser sends its key along with whatever another site's page makes it send: only our own page may."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "")
+    # Browsers name the site only to https and to this machine; the origin they name wherever they send a form.
+    is_ours = site == "same-origin" if site is not None else urlsplit(origin).netloc == request.host
+    if not is_ours:
+        raise ErrorReply(
+            403, "This button works on Nightshift's own page only. Programs use POST /v1/gate/pause.", code="forbidden"
+        )
+
+
+def _live() -> Live:
+    found = current_app.extensions.get(_LIVE)
+    if found is None:
+        found = current_app.extensions.setdefault(_LIVE, Live(services(), current_app.jinja_env))
+    return cast("Live", found)
