@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from flask import Flask, Response, g, request
 
-from app import trace_context
+from app import logs, trace_context
 from app.ids import new_request_id
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def register(app: Flask, settings: Settings) -> None:
         g.request_id = request_id(request.headers.get("x-request-id", ""))
         g.trace = trace_context.parse(request.headers.get("traceparent", ""), request.headers.get("tracestate", ""))
         g.began_at = time.monotonic()
+        # Of this thread, until its next request: a stream is written after the request has been handled.
+        logs.begin(request_id=g.request_id)
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -77,5 +79,4 @@ def _log(response: Response) -> None:
         response.status_code,
         (time.monotonic() - g.began_at) * 1000,
         sent if _CLIENT_ID.fullmatch(sent) else "-",
-        extra={"request_id": g.request_id},
     )

@@ -1,6 +1,7 @@
 """One format of log lines for all processes, on stderr: for people, or JSON lines for machines.
 
-What a client sent or Claude answered is never logged: of a record's extras only the names below are printed.
+Each line carries the ids of what it is about, from `about` or its own extras. What a client sent or Claude answered is in none,
+unless `NIGHTSHIFT_LOG_CONTENT=1` asks for it (`content`); a key or a secret never is.
 """
 
 from __future__ import annotations
@@ -8,34 +9,99 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from app.settings import Settings
 
-#: `log.info(..., extra={"job_id": ...})`: the extras that are printed
-EXTRAS = ("request_id", "job_id", "worker", "event_id", "attempt", "status", "seconds", "reason")
+#: `log.info(..., extra={"job_id": ...})`: the extras that are printed, and what `about` takes
+EXTRAS = ("request_id", "job_id", "batch_id", "worker", "event_id", "attempt", "status", "seconds", "reason")
+#: of a prompt or an answer, where content is logged, characters
+MAX_CONTENT = 2000
+#: shorter ones would blot out words
+_MIN_SECRET = 8
+#: exceptions whose texts are of this program and its machine; those of others may quote what they could not read
+_TELLING = (OSError, RuntimeError, AttributeError, ImportError, NameError)
 #: libraries that say too much at INFO, RQ with a job's description among it
 _QUIET = ("httpx", "httpcore", "rq", "rq.worker", "asyncio", "werkzeug", "urllib3")
 
 
-def configure(settings: Settings, process_name: str, level: int = logging.INFO) -> None:
-    """Log to stderr as the settings say, under this process's name. Calling it again replaces what was there."""
+_about: ContextVar[Mapping[str, object]] = ContextVar("about")
+_of_process: Mapping[str, object] = {}
+_logs_content = False
+
+log = logging.getLogger(__name__)
+
+
+def configure(settings: Settings, process_name: str, level: int = logging.INFO, **ids: str) -> None:
+    """Log to stderr as the settings say, under this process's name. Calling it again replaces what was there.
+
+    `ids`: what all lines of this process are about, whichever its thread.
+    """
+    global _logs_content, _of_process
+    _logs_content, _of_process = settings.log_content, ids
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(process_name) if settings.log_format == "json" else ForPeople(process_name))
+    secrets = secrets_of(settings)
+    handler.setFormatter(
+        JsonLines(process_name, secrets) if settings.log_format == "json" else ForPeople(process_name, secrets)
+    )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+@contextmanager
+def about(**ids: str) -> Iterator[None]:
+    """All lines of this thread that are logged within are about these, beside what they were about already."""
+    before = _about.set({**_about.get({}), **ids})
+    try:
+        yield
+    finally:
+        _about.reset(before)
+
+
+def begin(**ids: str) -> None:
+    """From now on the lines of this thread are about these and nothing else."""
+    _about.set(ids)
+
+
+def note(**ids: str) -> None:
+    """From now on they are about these, too."""
+    _about.set({**_about.get({}), **ids})
+
+
+def content(kind: str, value: Any) -> None:
+    """A prompt or an answer, its beginning, if the settings ask for such lines."""
+    if _logs_content:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        log.info("[CONTENT] %s: %s%s", kind, text[:MAX_CONTENT], "…" if len(text) > MAX_CONTENT else "")
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """What no line may have, wherever it comes from: clients' keys, the webhooks' secret, Claude's logins."""
+    login = (
+        value
+        for name, value in settings.claude_environment.items()
+        if name.endswith(("_KEY", "_TOKEN", "_SECRET")) or "SECRET" in name
+    )
+    found = {*settings.api_keys, settings.webhook_secret or "", *login}
+    return tuple(sorted((one for one in found if len(one) >= _MIN_SECRET), key=len, reverse=True))
+
+
 class ForPeople(logging.Formatter):
     """`2026-11-22 08:43:52.120 INFO    worker-1 | message  job_id=...`; a traceback follows on lines of its own."""
 
-    def __init__(self, process_name: str) -> None:
+    def __init__(self, process_name: str, secrets: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._process_name = process_name
+        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message contains; then the traceback."""
@@ -44,15 +110,17 @@ class ForPeople(logging.Formatter):
             f"{when}.{record.msecs:03.0f} {record.levelname:<7} {self._process_name} | {_one_line(record.getMessage())}"
         )
         line += "".join(f"  {name}={_one_line(str(value))}" for name, value in _extras(record).items())
-        return "\n".join([line, self.formatException(record.exc_info)]) if record.exc_info else line
+        line = _without(self._secrets, line)
+        return "\n".join([line, _without(self._secrets, _traceback(record))]) if record.exc_info else line
 
 
 class JsonLines(logging.Formatter):
     """One JSON object a line: time (UTC), level, process, logger, message, the extras, and the traceback if any."""
 
-    def __init__(self, process_name: str) -> None:
+    def __init__(self, process_name: str, secrets: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._process_name = process_name
+        self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -61,16 +129,42 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "process": self._process_name,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _without(self._secrets, record.getMessage()),
             **_extras(record),
         }
         if record.exc_info:
-            found["exception"] = self.formatException(record.exc_info)
+            found["exception"] = _without(self._secrets, _traceback(record))
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:
-    return {name: record.__dict__[name] for name in EXTRAS if record.__dict__.get(name) is not None}
+    known = {
+        **_of_process,
+        **_about.get({}),
+        **{name: value for name in EXTRAS if (value := record.__dict__.get(name)) is not None},
+    }
+    return {name: known[name] for name in EXTRAS if name in known}
+
+
+def _without(secrets: tuple[str, ...], text: str) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    """Where it happened, and of what type; what it says only where that can't quote a request."""
+    error = record.exc_info[1] if record.exc_info else None
+    lines = []
+    while error is not None:
+        lines += ["".join(traceback.format_tb(error.__traceback__)).rstrip()]
+        lines += [
+            f"{type(error).__name__}: {error}" if _logs_content or isinstance(error, _TELLING) else type(error).__name__
+        ]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if error is not None:
+            lines += ["caused by, or while handling:"]
+    return "\n".join(line for line in lines if line)
 
 
 def _one_line(text: str) -> str:

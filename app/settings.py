@@ -166,6 +166,8 @@ class Settings:
         default_factory=lambda: MappingProxyType({}), metadata={"env": None}, repr=False
     )
     #: where OpenTelemetry's spans go by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs the extra `otel`
+    #: log the beginnings of prompts and answers, too
+    log_content: bool = False
     otlp_endpoint: str | None = field(default=None, metadata={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})
     #: the user's own Claude config dir, whose login is used when no key or token is set
     claude_home: Path = field(default_factory=lambda: Path("~/.claude").expanduser(), metadata={"env": None})

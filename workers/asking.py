@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import errors
+from app import errors, logs
 from workers import run_spans, translate
 from workers.claude import TurnFailed, add_usage
 
@@ -50,10 +50,12 @@ def _turn(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> Ans
     with run_spans.turn(run) as span:
         headers = "\n".join(f"{name}: {value}" for name, value in span.context.headers().items())
         prompt = replace(call.prompt, headers=headers)
+        logs.content("prompt", prompt.content)
         try:
             answer = run.invoker.ask(prompt, call.profile, timeout_seconds=seconds, on_event=on_event)
         except TurnFailed as failure:
             span.fail(str(failure.kind))
             raise
+        logs.content("answer", answer.text or answer.structured or [vars(one) for one in answer.tool_calls])
         span.set(run_spans.of_answer(answer))
         return answer

@@ -25,7 +25,7 @@ def start(program: str, argv: list[str] | None) -> tuple[str, Settings, Redis]:
         settings = Settings.from_environment()
     except SettingsError as error:
         sys.exit(str(error))
-    logs.configure(settings, name)
+    logs.configure(settings, name, worker=name)
     spans.configure(settings, name)
     if settings.redis_url is None:
         sys.exit("REDIS_URL is not set: `nightshift up`, `worker` and `callbacks` set it for the processes they start.")

@@ -11,7 +11,7 @@ from flask import g, request
 
 from api import auth, waiting
 from api.deadlines import MAX_SECONDS
-from app import errors, spans
+from app import errors, logs, spans
 from app.connection import AWAY
 from app.durability import NotReplicatedError, confirm
 from app.jobs.record import JobRecord, Status, record_key
@@ -52,6 +52,7 @@ def submit(here: Services, record: JobRecord, payload: dict[str, Any], place: st
             idempotency_key=_idempotency_key(),
             beside=lambda pipe: here.waiters.arrive(place, record.id, seconds, pipeline=pipe),
         )
+    logs.note(job_id=submission.record.id)
     if not submission.is_new:
         left = submission.record.deadline_at - time.time()
         here.waiters.arrive(place, submission.record.id, max(seconds, left))
@@ -81,6 +82,8 @@ def join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | 
     record = here.jobs.get(job_id)
     if record is not None:
         confirm(here.connection, record_key(job_id), here.settings.wait_replicas)
+    if record is not None:
+        logs.note(job_id=record.id)
     return None if record is None or record.status in (Status.FAILED, Status.CANCELLED) else record
 
 

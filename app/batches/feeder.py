@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app import logs
 from app.batches import facts, surroundings
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
@@ -90,7 +91,8 @@ class Feeder:
             if record in validating[1:]:
                 continue
             try:
-                found = self._advance(record)
+                with logs.about(batch_id=record.id):
+                    found = self._advance(record)
             except OSError as error:
                 self._complain(record, error)
             else:
@@ -102,7 +104,8 @@ class Feeder:
                 raise NotLeader("the lease was lost in the middle of a round")
         for batch_id, number in shares(looks, self._capacities.look()).items():
             try:
-                moved = self._queueing.feed(looks[batch_id].record, number) > 0 or moved
+                with logs.about(batch_id=batch_id):
+                    moved = self._queueing.feed(looks[batch_id].record, number) > 0 or moved
             except OSError as error:
                 self._complain(looks[batch_id].record, error)
         # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
@@ -179,7 +182,8 @@ class Feeder:
     def _complain(self, record: BatchRecord, error: OSError) -> None:
         reason = f"{type(error).__name__}: {error}"
         if self._stuck.get(record.id) != reason:
-            log.error("[BATCH] batch=%s waits: its files can't be used here: %s", record.id, reason)
+            extra = {"batch_id": record.id}
+            log.error("[BATCH] batch=%s waits: its files can't be used here: %s", record.id, reason, extra=extra)
         self._stuck[record.id] = reason
         if record.status is BatchStatus.CANCELLING and isinstance(error, FileNotFoundError):
             # Somebody has removed its files: nothing can be named any more.

@@ -129,6 +129,13 @@ class JobRecord:
     version: int = PAYLOAD_VERSION
 
     @property
+    def ids(self) -> dict[str, str]:
+        """What lines of the log about it carry."""
+        batch = self.metadata.get("batch_id", "") if self.kind == BATCH_LINE else ""
+        found = {"job_id": self.id, "request_id": self.request_id, "batch_id": batch}
+        return {name: value for name, value in found.items() if value}
+
+    @property
     def trace(self) -> TraceContext:
         """The trace that it belongs to."""
         return TraceContext(self.traceparent, self.tracestate)

@@ -58,7 +58,9 @@ def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) 
     deaths = record.deaths if record is not None else 0
     try:
         put_back(connection, settings, lease, deaths=deaths, reason=reason, counts=True, died=True)
-        log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason)
+        ids = {} if record is None else record.ids
+        extra = {**ids, "worker": lease.worker or None}
+        log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason, extra=extra)
     except LeaseLost:
         connection.zrem(LEASES, lease.member)
 
@@ -148,7 +150,9 @@ class Maintenance:
                     transitions.requeue_ticket(self._connection, job_id, at_front=True)
                 else:
                     tickets.return_from_gap(self._connection, name, job_id)
-                log.warning("[RECOVERY] ticket=%s reason=lost between queue and worker", job_id)
+                log.warning(
+                    "[RECOVERY] ticket=%s reason=lost between queue and worker", job_id, extra={"job_id": job_id}
+                )
                 del seen[name, job_id]
         self._in_gap = seen
 
@@ -184,7 +188,9 @@ class Maintenance:
         held = tickets.all_waiting(self._connection, tickets.CLAUDE_QUEUE)
         for job_id in waiting - held:
             if transitions.reissue(self._connection, job_id, ttl_seconds=self._settings.result_ttl_seconds):
-                log.warning("[RECOVERY] job=%s reason=its ticket was gone from the queue", job_id)
+                log.warning(
+                    "[RECOVERY] job=%s reason=its ticket was gone from the queue", job_id, extra={"job_id": job_id}
+                )
 
     def _deliver(self) -> None:
         callbacks = tickets.queue(self._connection, tickets.CALLBACK_QUEUE)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from app import spans
+from app import logs, spans
 from app.connection import AWAY
 from app.outbound import ForbiddenTarget, OutboundError
 from app.trace_context import NONE, TraceContext
@@ -64,11 +64,21 @@ def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], floa
     claim = context.outbox.claim(event_id, clock(), lease_seconds=timeout + CLAIM_MARGIN_SECONDS)
     if claim is None:
         return DeliveryResult(event_id, "skipped")
+    about = str(json.loads(claim.body)["data"].get("id", ""))
+    job = context.jobs.get(about)
+    ids = job.ids if job else {"batch_id": about} if about.startswith("batch_") else {}
+    with logs.about(event_id=event_id, **ids):
+        return _attempt(claim, context, job, clock)
+
+
+def _attempt(
+    claim: Claim, context: CallbackContext, job: JobRecord | None, clock: Callable[[], float]
+) -> DeliveryResult:
+    """Ask, record, log. `job`: the one that the event tells of, if it is of one that is still there."""
     began_at, began = clock(), time.monotonic()
-    job = _job(claim, context)
     parent, attributes = (job.trace, spans.of_job(job)) if job else (NONE, {})
     with spans.span("deliver", parent, attributes, kind="client") as span:
-        span.set({"nightshift.event_id": event_id, "nightshift.attempt": claim.attempt})
+        span.set({"nightshift.event_id": claim.event_id, "nightshift.attempt": claim.attempt})
         answer = _ask(claim, context, began_at, span.context)
         span.set({"http.response.status_code": answer.status})
         if answer.error:
@@ -78,12 +88,6 @@ def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], floa
     result = _settle(claim, attempt, answer, context, clock)
     _log(result, attempt)
     return result
-
-
-def _job(claim: Claim, context: CallbackContext) -> JobRecord | None:
-    """The job that the event tells of; None when it is a batch, or has been removed."""
-    job_id = str(json.loads(claim.body)["data"]["id"])
-    return None if job_id.startswith("batch_") else context.jobs.get(job_id)
 
 
 def _ask(claim: Claim, context: CallbackContext, now: float, trace: TraceContext) -> _Answer:

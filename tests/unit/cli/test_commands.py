@@ -110,9 +110,35 @@ def test_a_json_line_has_the_known_extras_only() -> None:
 
 
 def test_an_exception_is_in_its_json_line() -> None:
-    """A traceback stays in the line of its message."""
+    """A traceback stays in the line of its message; the text of what might quote a request, a ValueError say, is left out."""
+    prompt = "my prompt"
     try:
-        raise ValueError("x")
-    except ValueError as error:
-        record = logging.getLogger("a").makeRecord("a", logging.ERROR, "f", 1, "m", (), (ValueError, error, None))
-    assert "ValueError: x" in json.loads(logs.JsonLines("api").format(record))["exception"]
+        try:
+            raise ValueError(prompt)
+        except ValueError as error:
+            raise RuntimeError("where") from error
+    except RuntimeError as error:
+        record = logging.getLogger("a").makeRecord("a", logging.ERROR, "f", 1, "m", (), (RuntimeError, error, None))
+    shown = json.loads(logs.JsonLines("api").format(record))["exception"]
+    assert "RuntimeError: where" in shown
+    assert shown.endswith("ValueError")
+    assert "raise ValueError(prompt)" in shown
+    assert prompt not in shown
+
+
+def test_a_line_has_the_ids_of_what_it_is_about() -> None:
+    """Of the surrounding work, and its own before them; outside there are none."""
+    formatter = logs.JsonLines("api")
+    with logs.about(request_id="r", job_id="j"), logs.about(batch_id="b"):
+        found = json.loads(formatter.format(_record("m", job_id="other")))
+    assert (found["request_id"], found["job_id"], found["batch_id"]) == ("r", "other", "b")
+    assert "request_id" not in json.loads(formatter.format(_record("m")))
+
+
+def test_secrets_are_struck_out() -> None:
+    """A client's key, the webhooks' secret and Claude's login are in no line, whoever puts them there."""
+    login = MappingProxyType({"ANTHROPIC_API_KEY": "sk-ant-1234567", "PATH": "/usr/bin:/bin"})
+    settings = Settings(api_keys=("first-key", "k"), webhook_secret="whsec_abcdef", claude_environment=login)
+    secrets = logs.secrets_of(settings)
+    line = logs.ForPeople("api", secrets).format(_record("first-key whsec_abcdef sk-ant-1234567 /usr/bin:/bin ok"))
+    assert line.endswith("| *** *** *** /usr/bin:/bin ok")
