@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: what may be seen without a key; it then tells nothing of the requests or the machine
 OPEN_PATHS = frozenset({"/", "/health", "/health/ready"})
 #: for people with a browser, which can send no key but as the password that it asks for
-_PAGES = ("/rq/", "/page/", "/batches/")
+_PAGES = ("/rq/", "/page/", "/batches/", "/health", "/openapi.json")
 
 
 def register(app: Flask, settings: Settings) -> None:

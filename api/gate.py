@@ -13,7 +13,7 @@ from api import gate_object, params
 from api.described import described
 from api.services import services
 from app import errors
-from app.gate import Gate
+from app.gate import BY_HAND, Gate
 
 blueprint = Blueprint("gate", __name__)
 
@@ -46,7 +46,7 @@ def pause() -> Response:
     if until <= time.time():
         raise errors.invalid_request("'until' takes a time to come, in seconds since the epoch.", param="until")
     gate = Gate(services().connection)
-    gate.pause(until, wanted.reason or "paused by hand")
+    gate.pause(until, wanted.reason or BY_HAND)
     return _answer(gate)
 
 

@@ -1,6 +1,6 @@
 """The gate: one state in Redis that all workers look at before they take a job. Closed, everything waits and nothing fails.
 
-It closes for a cause that is no request's fault: Claude's usage limit, a login that does not work, a wall of overloads, or
+It closes for a cause that is no request's fault: Claude's usage limit, or the share of it that is ours, a login that does not work, a wall of overloads, or
 somebody's wish. Past `probe_at` one worker at a time may try a job, the probe: when that passes the gate opens, else it
 closes again. A pause has no probe; it ends at its time, or by hand. It stands beside the other causes and before them.
 """
@@ -36,6 +36,8 @@ OVERLOAD_MEMORY_SECONDS = 300
 #: the first pause at a wall, doubled at each probe that fails, and the longest, seconds
 WALL_SECONDS = 15.0
 WALL_CAP_SECONDS = 120.0
+#: the reason of a pause when none was given
+BY_HAND = "paused by hand"
 
 
 class Cause(StrEnum):
@@ -44,6 +46,8 @@ class Cause(StrEnum):
     USAGE_LIMIT = "usage_limit"
     LOGIN = "login"
     OVERLOAD = "overload"
+    #: as much of a usage window is used as NIGHTSHIFT_STOP_AT_UTILIZATION allows
+    UTILIZATION = "utilization"
     PAUSED = "paused"
 
 
@@ -106,6 +110,16 @@ class Gate:
         now = time.time()
         self._shut(GATE, Closed(cause, now, until, until if probe_at is None else probe_at, reason[:500], limit))
 
+    def stop_at_share(self, worker: str, until: float, reason: str, window: str, *, probe_at: float) -> bool:
+        """This worker's answer told that our share of a window is used. Whether it is closed for that now.
+
+        It stays closed for another cause, unless the answer was the probe's: others' may be from before the closing.
+        """
+        is_probe = self._is_probing and self._is_probe(worker)
+        self._is_probing = False
+        closed = Closed(Cause.UTILIZATION, time.time(), until, probe_at, reason[:500], window)
+        return self._shut(GATE, closed, yields=not is_probe)
+
     def note_overload(self, reason: str) -> bool:
         """Claude was overloaded; after some in a row the gate closes for a while. Whether it is closed now."""
         pipe = self._connection.pipeline()
@@ -128,7 +142,7 @@ class Gate:
         """Open it, whatever the cause but a pause. Whether it was closed."""
         return self._end(GATE)
 
-    def pause(self, until: float = math.inf, reason: str = "paused by hand") -> None:
+    def pause(self, until: float = math.inf, reason: str = BY_HAND) -> None:
         """No worker takes a job until then, or until `resume`. What runs goes on."""
         self._shut(PAUSE, Closed(Cause.PAUSED, time.time(), until, until, reason[:500]))
 
@@ -136,10 +150,14 @@ class Gate:
         """End a pause, and try at once whatever else closed the gate. Whether there was anything to end."""
         return self._end(PAUSE, GATE)
 
-    def _shut(self, key: str, closed: Closed) -> None:
-        def change(pipe: Pipeline) -> None:
+    def _shut(self, key: str, closed: Closed, *, yields: bool = False) -> bool:
+        """Whether it was done: one that `yields` does not take another cause's place."""
+
+        def change(pipe: Pipeline) -> bool:
             before = read_from(pipe.hgetall(key))
             pipe.multi()
+            if yields and before is not None and before.cause is not closed.cause:
+                return False
             if before is not None and before.cause is closed.cause and before.lasts_at(closed.since):
                 _write(pipe, key, replace(closed, since=before.since))
             else:
@@ -151,8 +169,9 @@ class Gate:
                 pipe.persist(key)
             else:
                 pipe.expireat(key, math.ceil(closed.until) + 1)
+            return True
 
-        transaction(self._connection, key, change)
+        return transaction(self._connection, key, change)
 
     def _end(self, *keys: str) -> bool:
         def change(pipe: Any) -> bool:
