@@ -158,10 +158,10 @@ def cancelled() -> ErrorReply:
     return ErrorReply(409, "The request was cancelled.", "invalid_request_error", code="cancelled")
 
 
-def set_aside(deaths: int) -> ErrorReply:
+def set_aside(deaths: int, reason: str) -> ErrorReply:
     """A poison job: it ended so many workers that it is not tried any more."""
     return upstream_failed(
-        f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS).",
+        f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS); the last time {reason}.",
         status=500,
         code="worker_died",
     )

@@ -72,7 +72,7 @@ class Settings:
     host: str = "127.0.0.1"
     #: the API's port; 0: any that is free
     port: int = 8204
-    #: how many workers `nightshift up` and `nightshift worker` start; each holds one Claude process
+    #: how many workers `nightshift up` and `nightshift worker` start; each runs one request at a time
     workers: int = 2
     #: comma-separated keys that clients send as `Authorization: Bearer KEY`; none: loopback only
     api_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -91,10 +91,14 @@ class Settings:
 
     #: `reset`: one conversation is wiped before the next request; `process`: each request has a process of its own
     isolation: Isolation = "reset"
+    #: Claude processes that a worker keeps warm, each for another model, depth of thinking or set of functions
+    warm_processes: int = 2
     #: a Claude process is recycled after so many turns (± jitter)
     max_turns: int = 500
-    #: a Claude process is recycled when the resident memory of its tree passes this, MiB
+    #: a Claude process is recycled after its turn when the resident memory of its tree passes this, MiB
     max_rss_mb: int = 1024
+    #: a Claude process is ended at once, and its job put back, when its tree passes this, MiB; 0: twice the above
+    hard_rss_mb: int = 0
     #: a Claude process that was idle for so long is recycled, seconds; 0: never
     max_idle_seconds: float = 3600.0
     #: no byte from Claude for so long ends the attempt, seconds

@@ -56,7 +56,7 @@ class WorkerStatus:
     #: how often the Claude process was replaced, by reason
     restarts: Mapping[str, int] = field(default_factory=dict)
     errors: int = 0
-    #: the Claude process and its children
+    #: all its Claude processes and their children
     rss_mb: float = 0.0
     #: the worker itself
     python_rss_mb: float = 0.0

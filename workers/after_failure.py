@@ -55,6 +55,10 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
         case FailureKind.OVERLOADED | FailureKind.RATE_LIMITED:
             # Nobody's fault, and bounded by the deadline: a night's work must not fail for its own speed.
             return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record.attempts))
+        case FailureKind.MEMORY:
+            return PutBack("its Claude process took too much memory", counts=True, died=True)
+        case FailureKind.GARBLED:
+            return PutBack("its Claude process sent too much, or what can't be read", counts=True, died=True)
         case FailureKind.DIED:
             return PutBack("its Claude process died", counts=True, died=True)
         case FailureKind.CALLER:

@@ -82,12 +82,10 @@ def put_back(
     """
     ttl = settings.result_ttl_seconds
     if died and deaths + 1 >= settings.max_worker_deaths:
-        transitions.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1)), ttl_seconds=ttl)
+        transitions.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1, reason)), ttl_seconds=ttl)
         return
     try:
-        transitions.put_back(
-            connection, lease, reason=reason, counts=counts, died=died, delay_seconds=delay_seconds
-        )
+        transitions.put_back(connection, lease, reason=reason, counts=counts, died=died, delay_seconds=delay_seconds)
     except TextSent:
         transitions.publish(connection, lease, Outcome(error=errors.stream_interrupted(reason)), ttl_seconds=ttl)
 

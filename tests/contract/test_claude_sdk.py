@@ -51,6 +51,8 @@ class Claude:
             cwd=folder,
             on_stderr=self.stderr.append,
             on_stream=self._on_stream,
+            on_bytes=lambda _: None,
+            on_end=lambda: None,
         )
         self.said = self.run(self.client.connect())
         self.messages = self.client.messages()
@@ -302,9 +304,9 @@ def test_extra_body_is_merged(start: Callable[..., Claude], simulator: RunningSi
     one.run(one.client.set_body("{}", 3.0))
     one.turn("hello")
     assert "top_p" not in bodies(simulator)[-1]
+    assert "traceparent" not in simulator.control.requests()[-1]["headers"]
     assert "OTHER" not in str(bodies(simulator)[-1]), "apply_flag_settings leaves something behind"
 
-    assert "traceparent" not in simulator.control.requests()[-1]["headers"]
 
 def test_a_subscriptions_limit(start: Callable[..., Claude], simulator: RunningSimulator) -> None:
     """An event names window and reset, once while nothing changes; a plain 429's event names neither."""

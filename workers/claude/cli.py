@@ -17,6 +17,8 @@ from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
     ClaudeSDKClient,
+    CLIConnectionError,
+    CLIJSONDecodeError,
     Message,
     PermissionResultDeny,
     RateLimitEvent,
@@ -28,7 +30,7 @@ from claude_agent_sdk import (
 from claude_agent_sdk._internal.transport.subprocess_cli import SubprocessCLITransport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
 
     from claude_agent_sdk.types import ThinkingConfig
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AssistantMessage",
+    "CLIJSONDecodeError",
     "ClaudeClient",
     "RateLimitEvent",
     "ResultMessage",
@@ -77,8 +80,13 @@ class ClaudeClient:
         cwd: Path,
         on_stderr: Callable[[str], None],
         on_stream: Callable[[dict[str, Any], str | None], None],
+        on_bytes: Callable[[int], None],
+        on_end: Callable[[], None],
     ) -> None:
-        """`on_stream` gets the API's events, each with the user message it belongs to; `messages` has all the rest."""
+        """`on_stream` gets the API's events, each with the user message it belongs to; `messages` has all the rest.
+
+        `on_bytes` gets the length of all that is read; `on_end` is called when the process has closed its output.
+        """
         options = _options(profile, surroundings, program=program, cwd=cwd, on_stderr=on_stderr)
         first_words: dict[str, Any] = {}
         if profile.system:
@@ -99,7 +107,8 @@ class ClaudeClient:
             launched = replace(options, can_use_tool=None, permission_prompt_tool_name="stdio")
         else:
             launched = options
-        self._client = ClaudeSDKClient(options, transport=_Transport(launched, first_words, self._take_stream))
+        transport = _Transport(launched, first_words, self._take_stream, on_bytes, on_end)
+        self._client = ClaudeSDKClient(options, transport=transport)
 
     def _take_stream(self, event: dict[str, Any], uuid: str | None) -> None:
         if event["type"] == "message_start":
@@ -171,12 +180,20 @@ class ClaudeClient:
         await self._client.disconnect()
 
 
+#: How the SDK's answers to the process' own requests begin.
+_ANSWER = '{"type": "control_response"'
+
+
 class _Transport(SubprocessCLITransport):
-    """The SDK's subprocess, with two changes.
+    """The SDK's subprocess, with some changes.
 
     System text and schema are told in the `initialize` request: the SDK puts both into the arguments, where `ps` shows
     them to everybody and 128 KiB is the end. And the API's events are handed over here, where they arrive: when an
     answer is cut, milliseconds count (`Turn.is_cut`), and a long answer has thousands of them.
+
+    What is read is counted; the SDK limits a line and nothing else. The end of the output is told: the SDK waits for the
+    end of a process that has closed it, for ever. An answer to a process that is gone is dropped: the SDK would leave
+    the error to nobody.
     """
 
     def __init__(
@@ -184,10 +201,14 @@ class _Transport(SubprocessCLITransport):
         options: ClaudeAgentOptions,
         first_words: dict[str, Any],
         on_stream: Callable[[dict[str, Any], str | None], None],
+        on_bytes: Callable[[int], None],
+        on_end: Callable[[], None],
     ) -> None:
         super().__init__(prompt=_no_prompt(), options=options)
         self._first_words: dict[str, Any] | None = first_words
         self._on_stream = on_stream
+        self._on_bytes = on_bytes
+        self._on_end = on_end
 
     async def write(self, data: str) -> None:
         """Write to the process; the first message gets the words that belong into it."""
@@ -196,9 +217,21 @@ class _Transport(SubprocessCLITransport):
             message["request"].update(self._first_words)
             self._first_words = None
             data = json.dumps(message) + "\n"
-        await super().write(data)
+        try:
+            await super().write(data)
+        except CLIConnectionError:
+            if not data.startswith(_ANSWER):
+                raise
+
+    async def _counted(self, chunks: AsyncIterable[str]) -> AsyncIterator[str]:
+        async for chunk in chunks:
+            self._on_bytes(len(chunk))
+            yield chunk
+        self._on_end()
 
     async def _read_messages_impl(self) -> AsyncIterator[dict[str, Any]]:
+        if self._stdout_stream is not None:
+            self._stdout_stream = cast("Any", self._counted(self._stdout_stream))
         async for message in super()._read_messages_impl():
             if message.get("type") == "stream_event":
                 self._on_stream(message["event"], message.get("user_message_uuid"))

@@ -39,6 +39,10 @@ class FailureKind(StrEnum):
     #: no Claude process could be started
     UNAVAILABLE = "unavailable"
 
+    #: it was ended in mid-turn because it took more memory than `hard_rss_mb`
+    MEMORY = "memory"
+    #: it was ended in mid-turn because it sent too much, or what can't be read
+    GARBLED = "garbled"
 
 class TurnFailed(Exception):
     """There is no answer. Branch on the attributes; the message is for people.

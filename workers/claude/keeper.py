@@ -48,7 +48,7 @@ class Keeper:
         self._tasks = Tasks()
         first = profile.at_launch(is_bare=_is_bare(login_in_use(settings)))
         self._pool = Pool(settings, work_dir, first, self._tasks, on_change=self._settle, on_replaced=self._on_replaced)
-        self._watch = Watch(self._pool)
+        self._watch = Watch(self._pool, settings)
         self._wiping: asyncio.Task[None] | None = None
         self._interrupted = asyncio.Event()
         self._is_closed = False
@@ -116,7 +116,7 @@ class Keeper:
             turns_total=self._turns,
             errors=self._errors,
             restarts=dict(self._restarts),
-            rss_mb=process.rss_mb if process else 0.0,
+            rss_mb=round(sum(p.rss_mb for p in self._pool.alive()), 1),
             python_rss_mb=self._watch.own_rss_mb,
             cli_version=process.cli_version if process else None,
             login=login.kind if login else None,
@@ -142,14 +142,16 @@ class Keeper:
             await asyncio.wait([task, interrupt], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
             interrupt.cancel()
-        if task.done():
-            return task.result()
         if self._interrupted.is_set():
             raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
+        if task.done():
+            return task.result()
         raise TurnFailed(FailureKind.DEADLINE, "The request's deadline passed before Claude was ready.")
 
     async def _after_turn(self, process: ClaudeProcess) -> None:
         """Make ready for the next turn. The answer has been handed over already."""
+        if self._is_closed:
+            return
         try:
             await self._make_ready(process)
         except Exception:
@@ -161,17 +163,18 @@ class Keeper:
         limits = self._pool.limits(process)
         if not self._pool.holds(process):
             self._pool.retire(process)
-        elif self._settings.isolation == "process":
+        elif self._settings.isolation == "process" and process.is_usable:
             self._pool.use_up(process)
         elif not await process.reset():
             self._pool.replace(process, str(process.defect))
         elif limits is not None and process.turns >= limits.turns:
             self._pool.replace(process, "turns")
 
-    def _on_replaced(self, old: ClaudeProcess, new: ClaudeProcess, reason: str) -> None:
+    def _on_replaced(self, old: ClaudeProcess, new: ClaudeProcess | None, reason: str) -> None:
         """Count and log a replacement."""
         self._restarts[reason] += 1
-        done = Restart(reason, old.turns, old.rss_mb, new.rss_mb, self._restarts.total(), self._errors)
+        rss_after_mb = new.rss_mb if new else 0.0
+        done = Restart(reason, old.turns, old.rss_mb, rss_after_mb, self._restarts.total(), self._errors)
         logger.info("%s", done.line())
         if self._on_restart is not None:
             self._on_restart(done)

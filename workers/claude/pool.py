@@ -29,14 +29,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Processes kept ready, each for another profile. One costs 200-300 MB.
-WARM_PROCESSES = 1
 #: First and longest wait between two attempts to start a process, seconds.
 BACKOFF_SECONDS = (0.5, 30.0)
 
 
 class Pool:
-    """At most one warm process for a profile. Its owner says which of them runs a turn (`busy`)."""
+    """At most one warm process for a profile, and so many in all. Its owner says which of them runs a turn (`busy`)."""
 
     def __init__(
         self,
@@ -46,9 +44,12 @@ class Pool:
         tasks: Tasks,
         *,
         on_change: Callable[[], None],
-        on_replaced: Callable[[ClaudeProcess, ClaudeProcess, str], None],
+        on_replaced: Callable[[ClaudeProcess, ClaudeProcess | None, str], None],
     ) -> None:
-        """`profile` is the one to start with; `on_replaced` gets the old process, the new one, and the reason."""
+        """`profile` is the one to start with.
+
+        `on_replaced` gets a process that went, what came in its place (None: nothing), and the reason.
+        """
         self._settings = settings
         self._work_dir = work_dir
         self._tasks = tasks
@@ -62,6 +63,7 @@ class Pool:
         self.retry_at: float | None = None
         self.start_error = ""
         self._failed_starts = 0
+        #: least recently used first
         self._warm: dict[Profile, ClaudeProcess] = {}
         self._limits: dict[ClaudeProcess, Limits] = {}
         self._launches: dict[Profile, asyncio.Task[ClaudeProcess]] = {}
@@ -76,20 +78,32 @@ class Pool:
         """Whether it is one of the warm ones; one that is not has been replaced."""
         return self._warm.get(process.profile) is process
 
+    def alive(self) -> list[ClaudeProcess]:
+        """All that take memory: the warm ones, those that start, those that end. Can be called from any thread."""
+        return [*self._alive]
+
     def limits(self, process: ClaudeProcess) -> Limits | None:
         """None for one that is on its way out."""
         return self._limits.get(process)
 
     def take(self, profile: Profile, login: Login | None) -> ClaudeProcess | None:
-        """The warm process of this profile and login, if there is one that can be used."""
+        """The warm process of this profile, if there is one that can be used. All of another login go.
+
+        Called between turns.
+        """
+        for process in [*self._warm.values()]:
+            if process.login != login:
+                self.drop(process, "login")
         found = self._warm.get(profile)
-        if found is None or not found.is_usable or found.login != login:
+        if found is None or not found.is_usable:
             return None
         self._warm[profile] = self._warm.pop(profile)
         return found
 
     def launch(self, profile: Profile) -> asyncio.Task[ClaudeProcess]:
-        """Start a process that becomes the warm one of its profile; one launch at a time each."""
+        """Start a process that becomes the warm one of its profile; one launch at a time each. Raises `TurnFailed`."""
+        if self._is_closed:
+            raise TurnFailed(FailureKind.UNAVAILABLE, "This invoker is closed.")
         launch = self._launches.get(profile)
         if launch is None:
             launch = self._tasks.spawn(self._launch_warm(profile), may_be_cancelled=False)
@@ -108,19 +122,27 @@ class Pool:
 
     def prepare_again(self) -> None:
         """Should the latest profile have no process, and the wait after a failed start be over: start one."""
-        if self.retry_at is not None and time.monotonic() >= self.retry_at and not self._launches:
-            self.retry_at = None
-            self.prepare(self.latest)
+        if self.retry_at is None or time.monotonic() < self.retry_at or self._launches or self.current() is not None:
+            return
+        self.retry_at = None
+        self.prepare(self.latest)
 
     def replace(self, process: ClaudeProcess, reason: str) -> None:
         """Have another process in its place; a usable one goes on until that is connected."""
-        if process in self.replacing or self._is_closed:
+        if process in self.replacing or process not in self._limits or self._is_closed:
             return
         self.replacing.add(process)
         if not process.is_usable:
             self._warm.pop(process.profile, None)
             self.retire(process)
         self._tasks.spawn(self._replacement(process, reason))
+
+    def drop(self, process: ClaudeProcess, reason: str) -> None:
+        """End it, with nothing in its place until that is asked for."""
+        del self._warm[process.profile]
+        self.retire(process)
+        self._on_replaced(process, None, reason)
+        self._on_change()
 
     def use_up(self, process: ClaudeProcess) -> None:
         """End a process that has served its one request, and prepare the next."""
@@ -151,22 +173,26 @@ class Pool:
 
     async def _launch_warm(self, profile: Profile) -> ClaudeProcess:
         process = await self._start(profile)
-        if profile != self.latest and len(self._warm) >= WARM_PROCESSES:
-            # Overtaken by a request with another profile.
+        before = self._warm.get(profile)
+        if before is None and profile != self.latest and len(self._warm) >= self._settings.warm_processes:
+            # Overtaken by requests with other profiles.
             self.retire(process)
             return process
-        before = self._warm.pop(profile, None)
+        # In the place of the one before: a replacement is no use of it.
         self._warm[profile] = process
-        self._on_change()
         if before is not None and before is not self.busy:
             self.retire(before)
-        for old in [p for p in self._warm if p != profile][: max(0, len(self._warm) - WARM_PROCESSES)]:
-            evicted = self._warm.pop(old)
-            self._on_replaced(evicted, process, "profile" if evicted.is_usable else str(evicted.defect))
-            if evicted is not self.busy:
-                self.retire(evicted)
+        for old in [p for p in self._warm if p != profile][: max(0, len(self._warm) - self._settings.warm_processes)]:
+            self._evict(old, process)
         self._on_change()
         return process
+
+    def _evict(self, profile: Profile, successor: ClaudeProcess) -> None:
+        evicted = self._warm.pop(profile)
+        if evicted not in self.replacing:
+            self._on_replaced(evicted, successor, "profile" if evicted.is_usable else str(evicted.defect))
+        if evicted is not self.busy:
+            self.retire(evicted)
 
     async def _start(self, profile: Profile) -> ClaudeProcess:
         process = ClaudeProcess(self._settings, login_in_use(self._settings), profile, self._work_dir)
@@ -174,7 +200,7 @@ class Pool:
         try:
             await process.start()
         except TurnFailed as error:
-            if error.kind is FailureKind.UNAVAILABLE:
+            if error.kind is FailureKind.UNAVAILABLE and not self._is_closed:
                 self._note_failed_start(error)
             raise
         finally:

@@ -42,22 +42,35 @@ RESET_SECONDS = 3.0
 CONFIGURE_SECONDS = 10.0
 #: How long a process has to leave on its own.
 LEAVE_SECONDS = 3.0
-#: Lines of the CLI's standard error that are kept for messages.
+#: Lines of the CLI's standard error that are kept for messages, and how much of each, characters.
 STDERR_LINES = 20
 
 #: Defect of a process whose profile has a schema that the CLI does not take.
+STDERR_LINE_CHARACTERS = 2000
+#: What the CLI may say from the start of a turn to the start of the next one, bytes. An answer of 128,000 tokens, each
+#: in an event of its own, is some 30 MiB.
+MAX_TURN_BYTES = 128 * 1024 * 1024
 SCHEMA_REFUSED = "schema_refused"
 
 _WORDS = {
+#: Defect of a process that took more memory than `hard_rss_mb`.
+RSS_HARD = "rss_hard"
+#: Defect of a process that said too much, or what can't be read.
+GARBLED = "garbled"
     FailureKind.DEADLINE: "The request's deadline passed before Claude had answered.",
     FailureKind.STALLED: "Claude fell silent in the middle of the answer.",
     FailureKind.INTERRUPTED: "The request was interrupted.",
     FailureKind.DIED: "The Claude process ended in the middle of the answer.",
 }
 
+    FailureKind.MEMORY: "The Claude process took more memory than NIGHTSHIFT_HARD_RSS_MB allows, and was ended.",
+    FailureKind.GARBLED: "The Claude process said too much, or what can't be read, and was ended.",
 
 class ClaudeProcess:
     """A running CLI. `start()`, then `ask()` and `reset()` in turn, then `close()`."""
+_KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
+
+
 
     def __init__(self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path) -> None:
         self.profile = profile
@@ -85,15 +98,18 @@ class ClaudeProcess:
         self.defect: str | None = None
         self._is_over = False
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        #: nothing more is read of it
         self._client: cli.ClaudeClient | None = None
+        self._is_killed = False
+        self._bytes = 0
         self._dir: PrivateDir | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @property
     def is_usable(self) -> bool:
-        """Whether it can take another turn."""
-        return self.defect is None and not self._is_over and self._client is not None
+        """Whether it can take another turn: it has started, and nothing is wrong with it."""
+        return self.defect is None and not self._is_over and self.pid is not None
 
     async def start(self) -> None:
         """Launch and connect. Raises `TurnFailed` (`unavailable`)."""
@@ -105,14 +121,17 @@ class ClaudeProcess:
             around,
             program=program,
             cwd=self._dir.cwd,
-            on_stderr=self._stderr.append,
+            on_stderr=self._on_stderr,
             on_stream=self._on_stream,
         )
         connecting = asyncio.ensure_future(self._client.connect())
+            on_bytes=self._on_bytes,
+            on_end=self._end_group,
         done, _ = await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
         if not done:
             self.kill("did not start in time")
             connecting.cancel()
+            self._stderr.append(f"it was not ready after {CONNECT_SECONDS:g} s.")
         try:
             said = await connecting
         except (Exception, asyncio.CancelledError) as error:
@@ -132,6 +151,7 @@ class ClaudeProcess:
         self._is_clean = False
         self._changed.clear()
         sending = asyncio.create_task(self._send(prompt, body, turn.uuid))
+        self._bytes = 0
         try:
             ended_by = await self._wait(turn, deadline)
             if ended_by is not None:
@@ -168,6 +188,9 @@ class ClaudeProcess:
             self.rss_mb = rss_mb
 
     def interrupt(self) -> None:
+        elif self.is_usable:
+            # Gone, although somebody holds its output open.
+            self.kill("died")
         """End the running turn; its `ask` raises `interrupted` within two seconds."""
         self._interrupted = True
         self._changed.set()
@@ -187,9 +210,14 @@ class ClaudeProcess:
         """End the process and its group at once; never waits."""
         self.defect = self.defect or defect
         pid = self.pid or (self._dir.pid() if self._dir else None)
-        if pid is not None and not self._is_over:
-            kill_group(pid)
+        if pid is not None:
+        self._is_killed = True
+        if not self._is_over:
+            self._end_group()
         self._changed.set()
+
+    def _end_group(self) -> None:
+            kill_group(pid)
 
     async def close(self) -> None:
         """End the process, wait for it, and remove its directory. Can be called twice."""
@@ -206,10 +234,8 @@ class ClaudeProcess:
                 self.kill("closed")
             with suppress(Exception):
                 await leaving
-        pid = self.pid or (self._dir.pid() if self._dir else None)
-        if pid is not None:
-            # What it started has its group.
-            kill_group(pid)
+        # What it started has its group.
+        self._end_group()
         if self._reader is not None:
             self._reader.cancel()
             with suppress(asyncio.CancelledError):
@@ -222,8 +248,8 @@ class ClaudeProcess:
         while True:
             if turn.result is not None or turn.is_cut or turn.is_repeated:
                 return None
-            if self._is_over:
-                return FailureKind.DIED
+            if self._is_over or self._is_killed:
+                return _KINDS_OF_DEATH.get(str(self.defect), FailureKind.DIED)
             if self._interrupted:
                 return FailureKind.INTERRUPTED
             now = time.monotonic()
@@ -236,7 +262,7 @@ class ClaudeProcess:
 
     async def _end_turn(self, turn: Turn) -> None:
         """Interrupt, and wait for the turn's result so that it is not taken for a later one's; else kill."""
-        if self._is_over or self._client is None:
+        if self._is_over or self._is_killed or self._client is None:
             self.defect = self.defect or "died"
             return
         interrupting = asyncio.create_task(self._client.interrupt())
@@ -255,7 +281,7 @@ class ClaudeProcess:
             await interrupting
 
     def _has_ended(self, turn: Turn) -> bool:
-        return turn.result is not None or self._is_over
+        return turn.result is not None or self._is_over or self._is_killed
 
     def _connected(self) -> cli.ClaudeClient:
         if self._client is None:
@@ -310,11 +336,23 @@ class ClaudeProcess:
     async def _read(self) -> None:
         """Take every message for the process' whole life, so that its end is noticed when it happens."""
         try:
+    def _on_bytes(self, count: int) -> None:
+        """So much more was said."""
+        self._bytes += count
+        if self._bytes > MAX_TURN_BYTES and not self._is_killed:
+            self.kill(GARBLED)
+
+    def _on_stderr(self, line: str) -> None:
+        self._on_bytes(len(line))
+        self._stderr.append(line[:STDERR_LINE_CHARACTERS])
+
             async for message in self._connected().messages():
                 self._take(message)
         except Exception as error:  # noqa: BLE001 - any end of the stream is the end of the process
             logger.debug("Claude ended: %s", error)
         finally:
+        except cli.CLIJSONDecodeError:
+            self.kill(GARBLED)
             self._is_over = True
             self.defect = self.defect or "died"
             self._changed.set()

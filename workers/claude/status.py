@@ -13,13 +13,14 @@ State = Literal["starting", "idle", "busy", "recycling", "unavailable", "closed"
 
 @dataclass(frozen=True)
 class Restart:
-    """One Claude process replaced by another; memory in MiB, counts over the invoker's life."""
+    """One Claude process replaced by another, or ended; memory in MiB, counts over the invoker's life."""
 
-    #: `turns`, `rss`, `idle`, `profile`, `died`, `cut`, `reset_failed`, `not_drained`, `stray`, ...
+    #: `turns`, `rss`, `rss_hard`, `idle`, `profile`, `login`, `died`, `garbled`, `cut`, `reset_failed`, `not_drained`, ...
     reason: str
     #: turns of the process that went
     turns: int
     rss_before_mb: float
+    #: 0: nothing came in its place
     rss_after_mb: float
     restarts: int
     errors: int
@@ -52,7 +53,7 @@ class InvokerStatus:
     errors: int
     #: how many processes were replaced, by reason
     restarts: Mapping[str, int] = field(default_factory=dict)
-    #: resident memory of the Claude process' tree, MiB, measured every second or so
+    #: resident memory of all Claude processes and what is below them, MiB, measured every second or so
     rss_mb: float = 0.0
     #: resident memory of this Python process, MiB
     python_rss_mb: float = 0.0

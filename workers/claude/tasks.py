@@ -38,8 +38,9 @@ class Tasks:
             task.cancel()
 
     async def wait(self) -> None:
-        """Until all have ended, however they do."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        """Until all have ended, however they do; those as well that they begin meanwhile."""
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)

@@ -1,4 +1,4 @@
-"""Looks at the warm Claude process between its turns: life, memory, idle time."""
+"""Looks at all Claude processes of a worker: life, memory, idle time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from workers.claude.memory import own_rss_mb
+from workers.claude.process import RSS_HARD
 
 if TYPE_CHECKING:
+    from app.settings import Settings
     from workers.claude.pool import Pool
+    from workers.claude.process import ClaudeProcess
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +22,11 @@ TICK_SECONDS = 1.0
 
 
 class Watch:
-    """Has the pool replace what is over a limit. See the module."""
+    """Has the pool replace what is over a limit between turns, and ends at once what is over the hard one."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
+        self._hard_rss_mb = settings.hard_rss_mb or 2 * settings.max_rss_mb
         #: resident memory of this Python process when it was last measured, MiB
         self.own_rss_mb = own_rss_mb()
 
@@ -36,12 +40,16 @@ class Watch:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _look(self) -> None:
-        process = self._pool.current()
-        if process is None:
-            self._pool.prepare_again()
-            return
-        await process.measure()
+        self._pool.prepare_again()
         self.own_rss_mb = await asyncio.to_thread(own_rss_mb)
+        for process in self._pool.alive():
+            await process.measure()
+            self._judge(process)
+
+    def _judge(self, process: ClaudeProcess) -> None:
+        if process.is_usable and process.rss_mb > self._hard_rss_mb:
+            # With the turn that it runs.
+            process.kill(RSS_HARD)
         limits = self._pool.limits(process)
         if process is self._pool.busy or limits is None or not self._pool.holds(process):
             return
@@ -50,4 +58,7 @@ class Watch:
         elif process.rss_mb > limits.rss_mb:
             self._pool.replace(process, "rss")
         elif process.turns and time.monotonic() - process.last_used > limits.idle_seconds:
-            self._pool.replace(process, "idle")
+            if process is self._pool.current():
+                self._pool.replace(process, "idle")
+            else:
+                self._pool.drop(process, "idle")
