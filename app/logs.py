@@ -107,9 +107,9 @@ class ForPeople(logging.Formatter):
         """One line, whatever the message contains; then the traceback."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S")
         line = (
-            f"{when}.{record.msecs:03.0f} {record.levelname:<7} {self._process_name} | {_one_line(record.getMessage())}"
+            f"{when}.{record.msecs:03.0f} {record.levelname:<7} {self._process_name} | {one_line(record.getMessage())}"
         )
-        line += "".join(f"  {name}={_one_line(str(value))}" for name, value in _extras(record).items())
+        line += "".join(f"  {name}={one_line(str(value))}" for name, value in _extras(record).items())
         line = _without(self._secrets, line)
         return "\n".join([line, _without(self._secrets, _traceback(record))]) if record.exc_info else line
 
@@ -167,6 +167,6 @@ def _traceback(record: logging.LogRecord) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """No line break, no control sequence: nothing in a message can look like another line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.batches import window
+from app import history
+from app.batches import eta, window
 from app.batches.capacity import beyond_reserve
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.validation import read_faults
@@ -13,6 +15,7 @@ from app.gate import Gate
 
 if TYPE_CHECKING:
     from api.services import Services
+    from app.gate import Closed
 
 #: faults that a list shows of a batch; the batch by itself shows all
 _LISTED_FAULTS = 10
@@ -51,6 +54,15 @@ def batch_object(record: BatchRecord, here: Services, *, is_listed: bool = False
     return found
 
 
+def _done_at(record: BatchRecord, here: Services, closed: Closed | None) -> int | None:
+    """When it will be done at its pace so far; None: nobody can tell."""
+    now = time.time()
+    opens_at = now if closed is None else closed.until if closed.until < math.inf else None
+    waits = history.waits(here.connection, record.in_progress_at or now, now)
+    found = eta.done_at(record, waits, here.settings.batch_window, now, opens_at)
+    return None if found is None else int(found)
+
+
 def _errors(record: BatchRecord, here: Services, limit: int) -> dict[str, Any] | None:
     if record.status is not BatchStatus.FAILED:
         return None
@@ -64,11 +76,13 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
         "faults": record.faults,
         "waiting_for": None,
         "waiting_until": None,
+        "done_at": None,
     }
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
     when = record.window or here.settings.batch_window
     closed = Gate(here.connection).read()
+    found["done_at"] = _done_at(record, here, closed)
     if closed is not None:
         found["waiting_for"] = str(closed.cause)
         found["waiting_until"] = int(closed.until) if closed.until < 1e12 else None

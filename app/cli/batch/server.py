@@ -118,6 +118,20 @@ class Server:
         except httpx.HTTPError as error:
             raise self._away(error) from error
 
+    def health(self) -> dict[str, Any]:
+        """What `/health` says."""
+        return self._ask("GET", "/health")
+
+    def failures(self, limit: int) -> list[dict[str, Any]]:
+        """The newest jobs that failed, with their errors."""
+        found = self._ask("GET", f"/v1/jobs?status=failed&limit={limit}")["data"]
+        return [self._ask("GET", f"/v1/jobs/{job['id']}") for job in found]
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self._url
+
     def pause(self, until: float | None, reason: str) -> dict[str, Any]:
         """The gate object."""
         body = {"reason": reason} | ({} if until is None else {"until": until})

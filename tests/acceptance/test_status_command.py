@@ -1,0 +1,77 @@
+"""`nightshift status` as a user types it, in a terminal and in a script."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from tests.acceptance.stack import ROOT, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+ARGV = [sys.executable, "-m", "app.cli.main", "status"]
+
+
+def environment(stack: Stack) -> Mapping[str, str]:
+    return {**stack._environment(), "NIGHTSHIFT_URL": stack.url}
+
+
+def status(stack: Stack, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
+    env = {**environment(stack), **more}
+    return subprocess.run([*ARGV, *args], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_once(stack: Stack) -> None:
+    """Lines for people, JSON for scripts; a server that is not there is exit status 1."""
+    stack.simulator.add_rule({"error": {"status": 400, "message": "too rude"}}, times=1)
+    failed = stack.wait_for(stack.submit("fail"))["id"]
+    shown = status(stack)
+    assert shown.returncode == 0, shown.stderr
+    assert "SERVES" in shown.stdout
+    assert f"{failed}  sonnet  invalid_request_error: too rude" in shown.stdout
+    found = json.loads(status(stack, "--json").stdout)
+    assert [row["state"] for row in found["health"]["workers"]] == ["idle", "idle"]
+    away = status(stack, NIGHTSHIFT_URL="http://127.0.0.1:9")
+    assert (away.returncode, away.stderr.count("No answer from http://127.0.0.1:9")) == (1, 1)
+
+
+def test_live_in_a_terminal(stack: Stack) -> None:
+    """`--watch` follows what happens on a screen of its own, and leaves the terminal as it was."""
+    outside, inside = pty.openpty()
+    process = subprocess.Popen(
+        [*ARGV, "--watch"], cwd=ROOT, env=environment(stack), stdin=inside, stdout=inside, stderr=inside, close_fds=True
+    )
+    os.close(inside)
+    try:
+        read_until(outside, b"Gate       open")
+        stack.http("POST", "/v1/gate/pause", {"reason": "for the test"})
+        seen = read_until(outside, b"paused: for the test")
+        assert b"\x1b[?1049h" not in seen
+        process.send_signal(signal.SIGINT)
+        assert b"\x1b[?25h\x1b[?1049l" in read_until(outside, b"\x1b[?1049l")
+        # Paused, no worker can serve.
+        assert process.wait(10) == 1
+    finally:
+        stack.http("POST", "/v1/gate/resume")
+        process.kill()
+        process.wait()
+        os.close(outside)
+
+
+def read_until(terminal: int, wanted: bytes, seconds: float = 30) -> bytes:
+    """All that comes until then."""
+    seen, end = b"", time.monotonic() + seconds
+    while wanted not in seen:
+        assert time.monotonic() < end, seen
+        if select.select([terminal], [], [], 0.5)[0]:
+            seen += os.read(terminal, 65536)
+    return seen
