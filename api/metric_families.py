@@ -103,7 +103,7 @@ class Families(Collector):
         yield states
         memory = GaugeMetricFamily(
             "nightshift_worker_memory_bytes",
-            "Resident memory: of the Claude process with its children, and of the worker itself.",
+            "Resident memory: of a worker's Claude processes with their children, and of the worker itself.",
             labels=["worker", "part"],
         )
         for place, row in by_place(alive).items():
@@ -112,8 +112,8 @@ class Families(Collector):
         yield memory
         yield _gauge(
             "worker_memory_limit_bytes",
-            "A Claude process whose tree passes this is recycled.",
-            self._settings.max_rss_mb * _MIB,
+            "What the Claude processes of one worker may take together: beyond its share, each is recycled.",
+            self._settings.max_rss_mb * self._settings.warm_processes * _MIB,
         )
 
 

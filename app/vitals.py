@@ -52,7 +52,7 @@ class Server:
 class Feeder:
     """The process that does the batches' work."""
 
-    #: host, pid and something random
+    #: host and pid, `HOST:PID`
     process: str
     beat_seconds_ago: float
 
@@ -99,9 +99,15 @@ def look(connection: Redis) -> Vitals:
         closed=tuple(closed),
         callbacks_waiting=waiting,
         callbacks_undelivered=undelivered,
-        feeder=Feeder(holder.decode(), max(0.0, LEASE_SECONDS - holds_ms / 1000)) if holder else None,
+        feeder=_feeder(holder, holds_ms),
         redis=_server(info),
     )
+
+
+def _feeder(holder: bytes | None, holds_ms: int) -> Feeder | None:
+    if holder is None:
+        return None
+    return Feeder(holder.decode().rpartition(":")[0], max(0.0, LEASE_SECONDS - holds_ms / 1000))
 
 
 def _server(info: Mapping[str, Any]) -> Server:
