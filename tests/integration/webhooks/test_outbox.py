@@ -160,6 +160,18 @@ def test_history_is_bounded(connection: Redis, box: Outbox) -> None:
     assert stored.history[-1].number == stored.attempts == MAX_HISTORY + 4
 
 
+def test_each_attempt_is_counted_once(connection: Redis, box: Outbox) -> None:
+    """By what came of it; one that is recorded again, its first answer having been lost, is not another."""
+    now = time.time()
+    event = store(connection)
+    box.claim(event.id, now, lease_seconds=10)
+    box.record_failure(event.id, attempt(1, at=now), next_at=now)
+    box.claim(event.id, now + 1, lease_seconds=10)
+    for _ in range(2):
+        box.record_success(event.id, attempt(2, at=now + 1, status=200))
+    assert counters.read(connection) == {("callbacks", "retry"): 1, ("callbacks", "delivered"): 1}
+
+
 def test_nothing_stays_for_ever(connection: Redis, box: Outbox) -> None:
     """Every key of an event that has ended has an end itself, and old ids leave the indexes."""
     now = time.time()
