@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, tzinfo
 
+#: times that lie within so many seconds are told with theirs
+_EXACT_SECONDS = 1800
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -21,8 +24,10 @@ def compact(value: float) -> str:
 
 
 def money(usd: float) -> str:
-    """Cents, and of what is less than one two digits."""
-    return f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.2g}"
+    """Cents, and of what is less than ten of them two digits."""
+    if usd >= 0.1 or usd <= 0:
+        return f"${usd:,.2f}"
+    return f"${usd:.{1 - math.floor(math.log10(usd))}f}"
 
 
 def share(part: float, whole: float) -> str:
@@ -40,7 +45,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
     left = round(seconds)
     parts: list[str] = []
     for size, unit in _UNITS:
@@ -53,16 +58,17 @@ def duration(seconds: float | None) -> str:
 
 
 class Clock:
-    """Wall-clock times of one place. With the day's name where the times lie on several days."""
+    """Wall-clock times of one place, as exact as the time between `since` and `until` asks for."""
 
     def __init__(self, zone: tzinfo | None, since: float, until: float) -> None:
         self._zone = zone
-        self._has_days = self._at(since).date() != self._at(until).date()
+        is_one_day = self._at(since).date() == self._at(until).date()
+        self._form = "%a %H:%M" if not is_one_day else "%H:%M:%S" if until - since < _EXACT_SECONDS else "%H:%M"
         self.zone = getattr(zone, "key", None) or self._at(until).strftime("%Z")
 
     def time(self, at: float) -> str:
-        """`22:05`, or `Sat 22:05`."""
-        return self._at(at).strftime("%a %H:%M" if self._has_days else "%H:%M")
+        """`22:05`; `Sat 22:05` where there are several days, `22:05:09` where minutes would say little."""
+        return self._at(at).strftime(self._form)
 
     def hour(self, at: float) -> str:
         """`22:05`."""
@@ -71,6 +77,10 @@ class Clock:
     def second(self, at: float) -> str:
         """`22:05:09`."""
         return self._at(at).strftime("%H:%M:%S")
+
+    def weekday(self, at: float) -> str:
+        """`Sat`."""
+        return self._at(at).strftime("%a")
 
     def day(self, at: float) -> str:
         """`Saturday, 21 November 2026, 22:05`."""

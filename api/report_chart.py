@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import string
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from api import figures
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 #: of a cause, in words
 CAUSES = {
     "usage_limit": "usage limit",
+    "utilization": "share of the limit used",
     "login": "login",
     "overload": "overload",
     "paused": "pause",
@@ -131,10 +133,7 @@ def throughput(report: Report, clock: Clock, name: str, size: tuple[int, int]) -
         top=_TOP,
         bottom=bottom,
         bars=bars,
-        bands=[
-            _band(wait, letter, x(wait.since), x(wait.until))
-            for wait, letter in zip(report.waits, letters(report.waits), strict=True)
-        ],
+        bands=_bands(report.waits, right, x),
         times=_times(curve.since, curve.until, clock, right - _LEFT, x),
         rates=[Mark(round(bottom - (bottom - _TOP) * part, 2), _rate(top_rate * part)) for part in (0.0, 0.5, 1.0)],
     )
@@ -151,22 +150,25 @@ def spark(memory: Sequence[tuple[float, float]], report: Report, highest: float,
     return Spark(" ".join(f"{x},{y}" for x, y in places), *places[-1])
 
 
-def _band(wait: Wait, letter: str, left: float, right: float) -> Band:
-    width = max(1.5, right - left)
-    label = f"{letter}: {CAUSES.get(wait.cause, wait.cause)}"
-    if len(label) * _LETTER > width:
-        label = letter if len(letter) * _LETTER + 2 <= width else ""
-    return Band(left, round(width, 2), wait.cause, label)
+def _bands(waits: Sequence[Wait], right: float, x: Callable[[float], float]) -> list[Band]:
+    """Each with its name above it where that fits before the next begins, else with its letter alone."""
+    found = []
+    starts = [*(x(wait.since) for wait in waits), right]
+    for wait, letter, (left, free_until) in zip(waits, letters(waits), pairwise(starts), strict=True):
+        texts = (f"{letter}: {CAUSES.get(wait.cause, wait.cause)}", letter, "")
+        label = next(text for text in texts if len(text) * _LETTER <= free_until - left or not text)
+        found.append(Band(left, round(max(1.5, x(wait.until) - left), 2), wait.cause, label))
+    return found
 
 
 def _times(since: float, until: float, clock: Clock, width: float, x: Callable[[float], float]) -> list[Mark]:
     seconds = next((one for one in _TICK_SECONDS if (until - since) / one * _TICK <= width), _TICK_SECONDS[-1])
-    text = clock.second if seconds < 60 else clock.hour
+    text, half = (clock.second, 28) if seconds < 60 else (clock.hour if seconds < 86400 else clock.weekday, 17)
     at = since + (-clock.midnight_offset(since)) % seconds
     found = []
     while at <= until:
         place = x(at)
-        if _LEFT + 14 <= place <= _LEFT + width - 14:
+        if _LEFT + half <= place <= _LEFT + width + _RIGHT - half:
             found.append(Mark(place, text(at)))
         at += seconds
     return found

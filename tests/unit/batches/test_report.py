@@ -1,0 +1,153 @@
+"""A night in numbers: from facts about lines, and from what went on around them."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from app.batches import facts, report
+from app.batches.excerpts import Excerpt
+from app.batches.facts import Fact
+from app.batches.quantiles import Quantiles
+from app.batches.record import BatchRecord, BatchStatus
+from app.batches.surroundings import Surroundings, Wait, WorkerNight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+T0 = 1_800_000_000.0
+
+
+def fact(number: int = 0, at: float = 10, **fields: Any) -> Fact:
+    given: dict[str, Any] = {
+        "queued_seconds": 2.0,
+        "run_seconds": 1.0,
+        "worker": "w1",
+        "attempts": 1,
+        "input_tokens": 1,
+        "output_tokens": 1,
+        "cost_usd": 0.0,
+        "kind": "completed",
+        "cause": "",
+    }
+    return Fact(number=number, ended_at=T0 + at, **(given | fields))
+
+
+def batch(**fields: Any) -> BatchRecord:
+    given: dict[str, Any] = {
+        "id": "batch_" + "0" * 32,
+        "endpoint": "/v1/chat/completions",
+        "input_file_id": "file",
+        "completion_window": "24h",
+        "status": BatchStatus.COMPLETED,
+        "created_at": T0 - 5,
+        "expires_at": T0 + 86400,
+        "in_progress_at": T0,
+        "completed_at": T0 + 3600,
+    }
+    return BatchRecord(**(given | fields))
+
+
+def wait(since: float, until: float, cause: str = "paused") -> Wait:
+    return Wait(cause=cause, reason="", limit="", since=T0 + since, until=T0 + until)
+
+
+def test_a_night() -> None:
+    """Counts are the batch's, waits that overlap count once, and the pace is that of the hours in which lines could run."""
+    record = batch(total=5, completed=3, failed=1, unrun=1, input_tokens=30, cost_usd=0.25)
+    found = report.build(
+        record,
+        [
+            fact(at=5),
+            fact(at=1900, queued_seconds=600.0, attempts=2),
+            fact(at=3599, worker="w2", run_seconds=9.0),
+            fact(at=3599, kind="failed", cause="worker_died"),
+            fact(at=3600, kind="unrun", cause="batch_expired", queued_seconds=None, run_seconds=None, worker=""),
+        ],
+        Surroundings(
+            waits=(wait(100, 1000), wait(500, 1900, "usage_limit")),
+            workers=(WorkerNight(name="w1", peak_mb=300, memory=((T0, 300.0),), recycles={"turns": 2}),),
+            sampled_since=T0,
+        ),
+        {"worker_died": [Excerpt(custom_id="x", message="it died")]},
+        T0 + 4000,
+    )
+    assert (found.completed, found.failed, found.unrun, found.left, found.cost_usd) == (3, 1, 1, 0, 0.25)
+    assert (found.seconds, found.waited_seconds, found.retried) == (3600, 1800, 1)
+    assert found.per_hour == 8
+    assert found.queue.highest == 600
+    assert found.run.p50 == pytest.approx(1, rel=0.02)
+    assert [(c.code, c.count, c.ran, len(c.examples)) for c in found.causes] == [
+        ("worker_died", 1, True, 1),
+        ("batch_expired", 1, False, 0),
+    ]
+    assert [(w.name, w.requests, w.failed, w.peak_mb, dict(w.recycles)) for w in found.workers] == [
+        ("w1", 3, 1, 300, {"turns": 2}),
+        ("w2", 1, 0, None, {}),
+    ]
+    assert (sum(found.curve.completed), sum(found.curve.failed)) == (3, 1)
+    assert found.curve.since <= T0
+    assert found.curve.until >= T0 + 3600
+    assert found.missing == []
+
+
+def test_a_batch_that_runs() -> None:
+    """What is not done yet is told, and the time goes until the report was made."""
+    record = batch(status=BatchStatus.IN_PROGRESS, completed_at=None, total=10, completed=1)
+    found = report.build(record, [fact()], Surroundings(sampled_since=T0), {}, T0 + 60)
+    assert (found.left, found.ended_at, found.seconds, found.is_final) == (9, None, 60, False)
+
+
+def test_what_is_not_known_is_told() -> None:
+    """Lines of which nothing was written down, and workers that were not sampled, are named as missing."""
+    found = report.build(batch(total=3, completed=3), [fact()], Surroundings(), {}, T0)
+    assert len(found.missing) == 2
+    assert "1 of 3" in found.missing[0]
+
+
+def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
+    """4,000 facts are added up in the memory of a few, and causes and workers without end become `others`."""
+
+    def lines() -> Iterator[bytes]:
+        for n in range(4_000):
+            yield facts.line(fact(n, n / 10, worker=f"w{n}", kind="failed", cause=f"c{n}", run_seconds=float(n)))
+
+    path = tmp_path / "facts"
+    path.write_bytes(b"".join(lines()))
+    length = path.stat().st_size
+    tracemalloc.start()
+    try:
+        found = report.build(batch(total=4_000, failed=4_000), facts.read(path, length), Surroundings(), {}, T0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 512 * 1024
+    assert len(found.causes) == report.MAX_CAUSES + 1
+    assert len(found.workers) == report.MAX_WORKERS + 1
+    assert sum(cause.count for cause in found.causes) == sum(worker.requests for worker in found.workers) == 4_000
+
+
+def test_only_what_counts_is_read(tmp_path: Path) -> None:
+    """Bytes beyond the counted length, and half a line, are no facts."""
+    path = tmp_path / "facts"
+    first, second = facts.line(fact(1)), facts.line(fact(2))
+    path.write_bytes(first + second)
+    assert [one.number for one in facts.read(path, len(first))] == [1]
+    assert [one.number for one in facts.read(path, len(first) + 10)] == [1]
+    assert list(facts.read(tmp_path / "none", 10)) == []
+
+
+def test_quantiles_are_within_a_hundredth() -> None:
+    """The classes lose no more than that of what sorting would tell, and nothing is nothing."""
+    numbers = random.Random(7)
+    values = [numbers.lognormvariate(0, 2) for _ in range(5000)]
+    found = Quantiles()
+    for value in values:
+        found.add(value)
+    for share in (0.01, 0.5, 0.95, 1.0):
+        assert found.at(share) == pytest.approx(sorted(values)[int(share * 5000) - 1], rel=0.011)
+    assert Quantiles().at(0.5) == 0
