@@ -204,7 +204,7 @@ def _stopping() -> ErrorReply:
 
 
 #: causes whose end is known in advance; a login may be mended, and an overload be over, at any moment
-_TIMED = (Cause.USAGE_LIMIT, Cause.PAUSED)
+_TIMED = (Cause.USAGE_LIMIT, Cause.UTILIZATION, Cause.PAUSED)
 
 
 def _too_late(closed: Closed) -> ErrorReply:
@@ -214,6 +214,13 @@ def _too_late(closed: Closed) -> ErrorReply:
     if closed.cause is Cause.PAUSED:
         return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", "paused", wait)
     reset = datetime.fromtimestamp(closed.until, UTC)
+    if closed.cause is Cause.UTILIZATION:
+        return errors.rate_limited(
+            f"Nightshift leaves the rest of Claude's usage window to its owner ({closed.reason}). It goes on at"
+            f" {reset:%Y-%m-%d %H:%M:%S} UTC, after this request's deadline. {advice}",
+            "utilization_reached",
+            wait,
+        )
     return errors.rate_limited(
         f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, after this"
         f" request's deadline. {advice}",

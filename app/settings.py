@@ -110,6 +110,8 @@ class Settings:
 
     #: how often a job is tried while a usage limit lasts, for limits that are raised or reset early, seconds
     limit_probe_seconds: float = 1800.0
+    #: share of a subscription's usage window, 0 to 1, at which all waits for the window's reset; 0: use all of it
+    stop_at_utilization: float = 0.0
     #: whether work goes on by itself after a usage limit (`auto`), or waits for `nightshift resume` (`manual`)
     resume: Literal["auto", "manual"] = "auto"
     #: how often a job is tried while Claude's login does not work, seconds
@@ -138,6 +140,8 @@ class Settings:
     max_file_bytes: int = 200 * 1024 * 1024
     #: lines of all batches that wait in the queue or run; 0: four for each worker that lives
     batch_in_queue: int = 0
+    #: workers of all that live which never take batch lines, kept for interactive requests; the same on all machines
+    reserve: int = 0
     #: when batch lines may start, e.g. `22:00-07:00 Europe/Berlin`; empty: always
     batch_window: str = ""
 
@@ -145,8 +149,6 @@ class Settings:
     lease_seconds: float = 10.0
     #: how often a worker renews its lease, seconds
     beat_seconds: float = 2.0
-    #: workers of all that live which never take batch lines, kept for interactive requests; the same on all machines
-    reserve: int = 0
 
     #: how long a worker that is told to stop lets its job go on before it is put back, seconds
     stop_grace_seconds: float = 5.0
@@ -160,8 +162,12 @@ class Settings:
     offline: bool = False
     #: the kind of login that `--offline` plays; a `subscription` has usage limits
     offline_login: Literal["api_key", "subscription"] = "api_key"
+    #: where OpenTelemetry's spans go by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs the extra `otel`
+    otlp_endpoint: str | None = field(default=None, metadata={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})
     #: log lines for people (`human`) or for programs (`json`)
     log_format: Literal["human", "json"] = "human"
+    #: log the beginnings of prompts and answers, too
+    log_content: bool = False
     #: pid of the supervisor whose tree `/health` measures; set by `nightshift` for its children
     supervisor_pid: int | None = None
 
@@ -169,10 +175,6 @@ class Settings:
     claude_environment: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), metadata={"env": None}, repr=False
     )
-    #: where OpenTelemetry's spans go by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs the extra `otel`
-    #: log the beginnings of prompts and answers, too
-    log_content: bool = False
-    otlp_endpoint: str | None = field(default=None, metadata={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})
     #: the user's own Claude config dir, whose login is used when no key or token is set
     claude_home: Path = field(default_factory=lambda: Path("~/.claude").expanduser(), metadata={"env": None})
 
@@ -200,6 +202,14 @@ class Settings:
             raise SettingsError(
                 f"NIGHTSHIFT_MAX_WAITING is {self.max_waiting}; it must be below NIGHTSHIFT_API_THREADS"
                 f" ({self.api_threads}), or health checks would starve behind waiting clients."
+            )
+        if self.warm_processes < 1:
+            raise SettingsError("NIGHTSHIFT_WARM_PROCESSES must be 1 at least: the one that answers is one of them.")
+        if 0 < self.hard_rss_mb < self.max_rss_mb:
+            raise SettingsError("NIGHTSHIFT_HARD_RSS_MB must not be below NIGHTSHIFT_MAX_RSS_MB.")
+        if self.stop_at_utilization > 1:
+            raise SettingsError(
+                f"NIGHTSHIFT_STOP_AT_UTILIZATION is {self.stop_at_utilization:g}; it takes a share from 0 to 1, such as 0.8."
             )
         if self.lease_seconds < 2 * self.beat_seconds:
             raise SettingsError("NIGHTSHIFT_LEASE_SECONDS must be at least twice NIGHTSHIFT_BEAT_SECONDS.")

@@ -16,6 +16,7 @@ from app import errors
 from app.errors import ErrorReply
 from app.gate import Cause
 from app.outcome import Outcome
+from workers import usage
 from workers.claude import FailureKind, TurnFailed
 from workers.endings import Ending, Publish, PutBack
 
@@ -27,17 +28,14 @@ log = logging.getLogger(__name__)
 #: the first delay before another attempt, and the longest, seconds
 BACKOFF_SECONDS = 1.0
 BACKOFF_CAP_SECONDS = 60.0
-#: clocks differ: a probe right at the reset would meet the limit once more, seconds
-RESET_MARGIN_SECONDS = 1.0
-#: how long a limit lasts when Claude does not say, until the next probe, seconds
-UNKNOWN_LIMIT_SECONDS = 300.0
 
 
 def ending_of(failure: TurnFailed, run: Run) -> Ending:
     """The ending of the run whose turn failed so."""
     match failure.kind:
         case FailureKind.USAGE_LIMIT:
-            return _wait_for_reset(run, failure)
+            usage.wait_for_reset(run, failure)
+            return PutBack(Cause.USAGE_LIMIT, counts=False)
         case FailureKind.LOGIN:
             probe_at = time.time() + run.settings.login_probe_seconds
             run.gate.close(Cause.LOGIN, math.inf, failure.message, probe_at=probe_at)
@@ -55,28 +53,16 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
         case FailureKind.OVERLOADED | FailureKind.RATE_LIMITED:
             # Nobody's fault, and bounded by the deadline: a night's work must not fail for its own speed.
             return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record.attempts))
+        case FailureKind.DIED:
+            return PutBack("its Claude process died", counts=True, died=True)
         case FailureKind.MEMORY:
             return PutBack("its Claude process took too much memory", counts=True, died=True)
         case FailureKind.GARBLED:
             return PutBack("its Claude process sent too much, or what can't be read", counts=True, died=True)
-        case FailureKind.DIED:
-            return PutBack("its Claude process died", counts=True, died=True)
         case FailureKind.CALLER:
             return Publish(Outcome(error=callers_fault(failure)))
         case _:
             return _again_or_give_up(failure, run)
-
-
-def _wait_for_reset(run: Run, failure: TurnFailed) -> PutBack:
-    """A usage limit: all workers wait for the reset. It is tried now and then before, since limits are raised too."""
-    now = time.time()
-    until = failure.resets_at or now + UNKNOWN_LIMIT_SECONDS
-    if run.settings.resume == "manual":
-        run.gate.pause(reason=f"usage limit until {time.ctime(until)}; NIGHTSHIFT_RESUME=manual: resume by hand")
-    probe_at = min(until + RESET_MARGIN_SECONDS, now + run.settings.limit_probe_seconds)
-    run.gate.close(Cause.USAGE_LIMIT, until, failure.message, failure.limit_type or "", probe_at=probe_at)
-    log.warning("[LIMIT] cause=usage_limit limit=%s until=%s job=%s", failure.limit_type, time.ctime(until), run.record.id)
-    return PutBack(Cause.USAGE_LIMIT, counts=False)
 
 
 def _again_or_give_up(failure: TurnFailed, run: Run) -> Ending:

@@ -126,6 +126,7 @@ class Beat:
 
 _WAITING_STATES: dict[str, WorkerState] = {
     Cause.USAGE_LIMIT: WorkerState.LIMITED,
+    Cause.UTILIZATION: WorkerState.LIMITED,
     Cause.OVERLOAD: WorkerState.LIMITED,
     Cause.LOGIN: WorkerState.WAITING_FOR_LOGIN,
     Cause.PAUSED: WorkerState.PAUSED,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from app import errors
 from app.connection import AWAY
 from app.outcome import Outcome
-from workers import asking, remote_images, run_spans, streaming, translate
+from workers import asking, remote_images, run_spans, streaming, translate, usage
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
@@ -38,5 +38,6 @@ def run_job(job_id: str) -> Ending:
         return ending_of(failure, run)
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
-        run.gate.passed(run.lease.worker)
+        if not usage.leave_the_rest(run, answers[-1][0].windows):
+            run.gate.passed(run.lease.worker)
     return Publish(response.as_asked(translate.to_openai(answers, record), payload, record))

@@ -49,10 +49,10 @@ def run(args: argparse.Namespace) -> int:
         options.check_reserve(settings)
     settings = replace(settings, data_dir=data_dir.prepare(settings.data_dir))
     logs.configure(settings, "nightshift")
+    spans.configure(settings, "nightshift")
     # A port to be chosen is chosen first: the lock says where this Nightshift is found. A given one is looked at later,
     # so that a second start hears of the first one and not of its port.
     if settings.port == 0:
-    spans.configure(settings, "nightshift")
         settings = replace(settings, port=probe.claim_port(settings.host, 0))
     with DataDirLock(settings.data_dir, screen.url(settings)):
         login = options.require_login(settings)

@@ -32,7 +32,7 @@ _KEYS = (wait_log.KEY, GATE, PAUSE)
 class Wait:
     """A time in which no job was taken. Seconds since the epoch."""
 
-    #: `usage_limit`, `login`, `overload` or `paused`
+    #: `usage_limit`, `utilization`, `login`, `overload` or `paused`
     cause: str
     #: what Claude, or whoever paused it, said
     reason: str

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.gate import Cause, Gate
 from tests.acceptance.stack import Stack, running
 from tests.redis_server import wait_until
 
@@ -183,6 +185,8 @@ def test_kills_in_mid_batch(own_stack: Stack) -> None:
     stack.kill_everything()
     stack.start()
     wait_until(lambda: done(stack, batch.id) >= 90, "90 lines", 60)
+    # It starts again in a limit that is over sooner than it was told.
+    Gate(stack.redis).close(Cause.USAGE_LIMIT, time.time() + 900, "limit", "five_hour", probe_at=time.time() + 5)
     stack.stop(signal.SIGTERM)
     stack.start()
     ended = wait(stack, batch.id, timeout=90)
@@ -227,7 +231,12 @@ def test_the_callback_tells_of_the_end(stack: Stack) -> None:
 def test_lines_of_the_responses_endpoint(stack: Stack) -> None:
     """A batch may be of responses: each line comes back as a response object, and a body of the other kind is refused."""
     lines = [
-        {"custom_id": f"r{n}", "method": "POST", "url": "/v1/responses", "body": {"model": "haiku", "input": f"say {n}"}}
+        {
+            "custom_id": f"r{n}",
+            "method": "POST",
+            "url": "/v1/responses",
+            "body": {"model": "haiku", "input": f"say {n}"},
+        }
         for n in range(3)
     ]
     client = stack.client()
@@ -240,7 +249,9 @@ def test_lines_of_the_responses_endpoint(stack: Stack) -> None:
     assert batch.status == "completed"
     bodies = [one["response"]["body"] for one in read(stack, batch.output_file_id)]
     assert {body["object"] for body in bodies} == {"response"}
-    assert {body["output"][0]["content"][0]["text"] for body in bodies} == {f"Simulated answer to: say {n}" for n in range(3)}
+    assert {body["output"][0]["content"][0]["text"] for body in bodies} == {
+        f"Simulated answer to: say {n}" for n in range(3)
+    }
     assert batch.usage is not None
     assert batch.usage.output_tokens > 0
     later = {**lines[0], "body": {"model": "haiku", "input": "x", "previous_response_id": "resp_1"}}

@@ -28,6 +28,7 @@ def limited_stack() -> Iterator[Stack]:
         "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
         "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "2",
         "NIGHTSHIFT_RESERVE": "1",
+        "NIGHTSHIFT_STOP_AT_UTILIZATION": "0.8",
     }
     yield from running(Stack(settings=settings))
 
@@ -135,13 +136,55 @@ def test_pause_and_resume(subscription: Stack) -> None:
     assert subscription.wait_for(job_id)["status"] == "completed"
 
 
+def test_a_batch_outlives_limits_with_wrong_reset_times(subscription: Stack) -> None:
+    """Limited from its first line on, with a reset days ahead, and in mid-batch with one in the past: no line fails."""
+    for resets_in_seconds, after in ((4 * 24 * 3600, 0), (-600, 3)):
+        limit = {**LIMIT["usage_limit"], "resets_in_seconds": resets_in_seconds}
+        subscription.simulator.add_rule({"usage_limit": limit}, after=after, times=1)
+    batch = start(subscription, [line(f"line-{n}") for n in range(6)])
+    wait_until(lambda: closed_by(subscription) == "usage_limit", "the limit")
+    ended = wait(subscription, batch.id)
+    assert ended.request_counts is not None
+    assert (ended.status, ended.request_counts.completed) == ("completed", 6)
+    assert len(subscription.asked("Say line-")) == 8
+
+
 def test_a_reserved_worker_answers_while_lines_run(subscription: Stack) -> None:
     """With one of two workers reserved, an interactive request is answered while the batch's first line is not."""
     subscription.simulator.add_rule({}, match={"contains": "dusk"}, latency_ms=60_000)
     batch = start(subscription, [line(f"dusk-{n}") for n in range(6)])
-    wait_until(lambda: subscription.asked("dusk"), "the first line", 20)
+    wait_until(lambda: bool(subscription.asked("dusk")), "the first line", 20)
     assert "Simulated answer" in subscription.ask("day")
     assert "Simulated answer" in subscription.ask("day again")
     assert (done(subscription, batch.id), len(subscription.asked("dusk"))) == (0, 1)
     subscription.client().batches.cancel(batch.id)
     assert wait(subscription, batch.id).status == "cancelled"
+
+
+# The last one: a Claude process remembers what it was told of the windows until their reset.
+def test_a_share_of_the_window_is_left(subscription: Stack) -> None:
+    """The answer that tells of it is given; then all waits, and a probe finds out that the window began anew."""
+
+    def tell(share: float) -> None:
+        subscription.simulator.clear_rules()
+        window = {"status": "allowed", "utilization": share, "resets_in_seconds": 900}
+        subscription.simulator.add_rule({"usage_limit": window, "text": "fine"})
+
+    tell(0.79)
+    assert subscription.wait_for(subscription.submit("below"))["status"] == "completed"
+    assert closed_by(subscription) is None
+    tell(0.83)
+    assert subscription.wait_for(subscription.submit("the last"))["status"] == "completed"
+    gate = subscription.http("GET", "/v1/gate").body
+    assert (gate["cause"], gate["open"]) == ("utilization", False)
+    assert gate["reason"].startswith("83% of the")
+    assert 800 < gate["until"] - time.time() <= 900
+    batch = start(subscription, [line("night")])
+    wait_until(
+        lambda: "utilization" in str(subscription.http("GET", f"/v1/batches/{batch.id}").body), "the batch's words"
+    )
+    assert wait(subscription, batch.id).status == "completed"
+    assert closed_by(subscription) == "utilization"
+    tell(0.1)
+    assert subscription.wait_for(subscription.submit("anew"))["status"] == "completed"
+    wait_until(lambda: closed_by(subscription) is None, "an open gate")

@@ -66,6 +66,22 @@ def test_a_limit_is_tried_before_its_reset(gate: Gate) -> None:
     assert gate.may_pass("a")
 
 
+def test_our_share_of_a_window(gate: Gate) -> None:
+    """An answer that tells that it is used closes the gate, also the probe's; another cause is not covered up by a late one."""
+    later = time.time() + 9999
+    assert gate.stop_at_share("a", later, "83 %", "five_hour", probe_at=time.time() - 1)
+    assert gate.may_pass("b")
+    assert gate.stop_at_share("b", later, "84 %", "five_hour", probe_at=later)
+    closed = gate.read()
+    assert closed is not None
+    assert (closed.cause, closed.reason) == (Cause.UTILIZATION, "84 %")
+    assert not gate.may_pass("b")
+    gate.close(Cause.LOGIN, math.inf, "login", probe_at=time.time() - 1)
+    assert not gate.stop_at_share("a", later, "83 %", "five_hour", probe_at=later)
+    assert gate.may_pass("a")
+    assert gate.stop_at_share("a", later, "85 %", "five_hour", probe_at=later)
+
+
 def test_the_next_may_probe_when_the_first_died(gate: Gate) -> None:
     """A worker that dies with its probe does not keep the gate closed."""
     gate.close(Cause.LOGIN, math.inf, "login", probe_at=time.time() - 1)

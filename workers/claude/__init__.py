@@ -11,6 +11,7 @@ from workers.claude.private_dir import end_leftovers
 from workers.claude.profile import Profile, Prompt
 from workers.claude.status import InvokerStatus, Restart
 from workers.claude.turn import SCHEMA_TOOL, TOOL_PREFIX
+from workers.claude.windows import Window
 
 __all__ = [
     "SCHEMA_TOOL",
@@ -27,6 +28,7 @@ __all__ = [
     "TextDelta",
     "ToolCall",
     "TurnFailed",
+    "Window",
     "add_usage",
     "end_leftovers",
 ]

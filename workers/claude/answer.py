@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.claude.windows import Window
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Answer:
     usage: dict[str, Any]
     #: cost of this turn at list prices, USD; None when the process was ended before it told (see `Turn.is_cut`)
     cost_usd: float | None
+    #: of the subscription's windows, what the API has told last; none with a key
+    windows: tuple[Window, ...] = ()
     #: the value that fits `Profile.schema`; None without a schema, or when the model gave none
     structured: Any = None
     #: the same as JSON text, letter for letter as it came, not to its end when the answer was cut; and the call's id

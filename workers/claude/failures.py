@@ -10,7 +10,10 @@ import re
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workers.claude.windows import Window
 
 
 class FailureKind(StrEnum):
@@ -84,6 +87,7 @@ class UsageLimit:
     status: str
     resets_at: float | None = None
     limit_type: str | None = None
+    windows: tuple[Window, ...] = ()
 
     def is_reached(self, now: float | None = None) -> bool:
         """Whether a subscription's window is used up.

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from workers.claude.failures import FailureKind, TurnFailed, UsageLimit
 from workers.claude.memory import tree_rss_mb
 from workers.claude.private_dir import PrivateDir, kill_group
 from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult
+from workers.claude.windows import windows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -296,7 +298,8 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
                 # The next attempt is to read the login anew.
                 self.defect = self.defect or "login"
             raise failed
-        return turn.answer(self._cost(turn))
+        # The CLI tells of the windows in the turn in which something has changed, to a percent.
+        return replace(turn.answer(self._cost(turn)), windows=self._limit.windows if self._limit else ())
 
     def _cost(self, turn: Turn) -> float | None:
         """The turn's own share of a sum that the process counts up."""
@@ -361,7 +364,7 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
         turn = self._turn
         if isinstance(message, cli.RateLimitEvent):
             info = message.rate_limit_info
-            self._limit = UsageLimit(info.status, info.resets_at, info.rate_limit_type)
+            self._limit = UsageLimit(info.status, info.resets_at, info.rate_limit_type, windows_of(info.raw))
             self._limit_uuid = turn.uuid if turn else None
         elif isinstance(message, cli.SystemMessage):
             if message.subtype == "init" and self.profile.schema and SCHEMA_TOOL not in message.data["tools"]:

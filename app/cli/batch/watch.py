@@ -19,6 +19,7 @@ _POLL_SECONDS = 1.0
 _LINE_SECONDS = 10.0
 _REASONS = {
     "usage_limit": "waits for Claude's usage limit",
+    "utilization": "leaves the rest of Claude's window to you",
     "login": "waits for a login that works",
     "overload": "waits, since Claude is overloaded",
     "paused": "is paused by hand",

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from api.services import EXTENSION
 from app import errors
 from app.gate import Cause, Gate
@@ -157,12 +159,13 @@ def test_clients_patience_is_the_deadline(server: RunningApi, hands: Hands) -> N
         receive(waiting)
 
 
-def test_usage_limit_beyond_the_deadline(server: RunningApi, connection: Redis) -> None:
+@pytest.mark.parametrize("cause", [Cause.USAGE_LIMIT, Cause.UTILIZATION])
+def test_usage_limit_beyond_the_deadline(server: RunningApi, connection: Redis, cause: Cause) -> None:
     """A client that would wait for a reset after its deadline is told so at once, with the time."""
     until = time.time() + 3600
-    Gate(connection).close(Cause.USAGE_LIMIT, until, "five hour limit", "five_hour")
+    Gate(connection).close(cause, until, "five hour limit", "five_hour")
     answer = server.chat("limited", {"X-Request-Timeout": "60"})
-    assert (answer.status, answer.error["code"]) == (429, "usage_limit_reached")
+    assert (answer.status, answer.error["code"]) == (429, f"{cause}_reached")
     assert 3500 < int(answer.headers["retry-after"]) <= 3600
     assert time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(until)) in answer.error["message"]
     (record,) = Jobs(connection, Settings()).newest()

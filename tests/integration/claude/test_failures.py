@@ -91,6 +91,24 @@ def test_a_subscriptions_limit_is_no_login_problem_and_no_rate_limit(make: Make,
     assert failure_of(invoker).kind is FailureKind.LOGIN
 
 
+def test_the_windows_of_a_subscription_stand_beside_its_answers(make: Make, simulator: RunningSimulator) -> None:
+    """How much of each is used is known of every answer, also when the CLI does not repeat it; with a key there is none."""
+    invoker = make(SUBSCRIPTION)
+    week = {"anthropic-ratelimit-unified-7d-utilization": "0.1"}
+    for share in (0.5, 0.83):
+        simulator.control.clear_rules()
+        limit = {"status": "allowed", "utilization": share, "resets_in_seconds": 600}
+        simulator.control.add_rule({"usage_limit": limit, "headers": week, "text": "fine"})
+        for _ in range(2):
+            windows = {window.name: window for window in invoker.ask("hi").windows}
+            assert {name: window.utilization for name, window in windows.items()} == {
+                "five_hour": share,
+                "seven_day": 0.1,
+            }
+            assert windows["five_hour"].resets_at == pytest.approx(time.time() + 600, abs=30)
+    assert make().ask("hi").windows == ()
+
+
 def test_nobody_logged_in(make: Make, simulator: RunningSimulator) -> None:
     """Without any login the turn says so, and the API is not asked."""
     invoker = make({})

@@ -1,0 +1,31 @@
+"""How much of a subscription's windows is used, as the CLI tells it beside an answer."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: what is paid for beyond the windows
+_OVERAGE = "overage"
+
+
+@dataclass(frozen=True)
+class Window:
+    """One of them: how much is used, 0 to 1 and beyond, and when it begins anew, epoch seconds."""
+
+    name: str
+    utilization: float
+    resets_at: float
+
+
+def windows_of(told: Mapping[str, Any]) -> tuple[Window, ...]:
+    """Those that the `rate_limit_info` of the CLI's event names: all in one field, one that warns in the event itself."""
+    found: dict[str, Window] = {}
+    for name, window in {told.get("rateLimitType"): told, **(told.get("unifiedWindows") or {})}.items():
+        with suppress(KeyError, TypeError, ValueError):
+            found[name] = Window(str(name), float(window["utilization"]), float(window["resetsAt"]))
+    return tuple(window for window in found.values() if window.name != _OVERAGE)
