@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 
 from tests.needs import needs
+from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,15 +72,29 @@ class Browser:
 
     def text(self, selector: str = "body") -> str:
         """What is to be read in the first element that fits."""
-        return str(self.driver.find_element(By.CSS_SELECTOR, selector).text)
+        return self.texts(selector, least=1)[0]
 
-    def texts(self, selector: str) -> list[str]:
-        """The same of all that fit."""
-        return [str(one.text) for one in self.driver.find_elements(By.CSS_SELECTOR, selector)]
+    def texts(self, selector: str, *, least: int = 0) -> list[str]:
+        """The same of all that fit, waited for until there are so many."""
+        found: list[str] = []
+
+        def are_read() -> bool:
+            # A page that lives may put another in an element's place just now.
+            with contextlib.suppress(StaleElementReferenceException):
+                found[:] = [str(one.text) for one in self.driver.find_elements(By.CSS_SELECTOR, selector)]
+                return len(found) >= least
+            return False
+
+        wait_until(are_read, f"{least} of {selector}")
+        return found
 
     def run(self, script: str) -> Any:
         """What a piece of JavaScript returns. It runs whatever the page's own policy says."""
         return self.driver.execute_script(script)
+
+    def wait(self, condition: str, timeout: float = 30) -> None:
+        """Until that piece of JavaScript is true."""
+        wait_until(lambda: bool(self.run(f"return {condition}")), condition, timeout)
 
     def problems(self) -> list[str]:
         """What the console has said since the last call: errors and warnings, refused loads included."""

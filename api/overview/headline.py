@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from app.batches.record import BatchStatus
-from app.gate import Cause
+from app.gate import BY_HAND, Cause
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
@@ -59,25 +59,25 @@ def of(now: Snapshot) -> Headline:
     failed = sum(now.ended.failed.values())
     if failed >= _MANY_FAILURES and failed > _LARGE_SHARE * (failed + now.ended.completed):
         cause = max(now.ended.failed, key=lambda one: now.ended.failed[one])
-        sentence = f"Much fails: {failed:,} of {failed + now.ended.completed:,} that ended, most by {cause}."
-        return Headline("bad", "Much fails", (sentence,), [*details, _text(_work(now, alive))])
+        said = f"Much fails: {failed:,} of {failed + now.ended.completed:,} that ended, most by {cause}."
+        return Headline("bad", "Much fails", (said,), details)
     if now.undelivered:
         details.append(f"{_number(now.undelivered, 'callback')} could not be delivered.")
-    return Headline(
-        "waiting" if gone else "good",
-        "All is well" if not gone else "A worker is gone",
-        _well(now, alive, gone),
-        details,
-    )
+    if (opens_at := _opens_at(now)) is not None:
+        sentence = ("Waiting for the batch window", *_until(opens_at), ".")
+        return Headline("waiting", "Waiting for the batch window", sentence, details)
+    work = _work(now, alive)
+    if gone:
+        return Headline("waiting", "A worker is gone", work, details)
+    return Headline("good", "All is well", ("All is well: ", *work), details)
 
 
-def _well(now: Snapshot, alive: Sequence[Worker], gone: int) -> Sequence[str | Moment]:
+def _opens_at(now: Snapshot) -> float | None:
+    """When the batch window opens, if that is all that is waited for."""
     running = _running(now.batches)
-    held = [batch for batch in running if batch.waiting_for == "batch_window"]
-    if running and len(held) == len(running) and not now.queued and not now.in_progress:
-        opens = min((batch.waiting_until for batch in held if batch.waiting_until), default=None)
-        return ("Waiting for the batch window", *(_until(opens) if opens else ()), ".")
-    return ("" if gone else "All is well: ", *_work(now, alive))
+    if now.queued or now.in_progress or any(batch.waiting_for != "batch_window" for batch in running):
+        return None
+    return min((batch.waiting_until for batch in running if batch.waiting_until is not None), default=None)
 
 
 def _work(now: Snapshot, alive: Sequence[Worker]) -> list[str | Moment]:
@@ -101,7 +101,7 @@ def _work(now: Snapshot, alive: Sequence[Worker]) -> list[str | Moment]:
 def _closed(now: Snapshot, closed: Closed) -> Headline:
     """Why no job is taken, until when, and how much waits."""
     waits = _and_waits(now)
-    reason = [closed.reason] if closed.reason else []
+    reason = [closed.reason] if closed.reason not in ("", BY_HAND) else []
     until = _until(closed.until) if closed.until < now.at + _FOR_EVER else ()
     match closed.cause:
         case Cause.PAUSED:
@@ -176,7 +176,3 @@ def _running(batches: Sequence[Batch]) -> list[Batch]:
 
 def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _text(sentence: Sequence[str | Moment]) -> str:
-    return "".join(part for part in sentence if isinstance(part, str))

@@ -64,7 +64,7 @@ class Live:
         # The threads beyond those that waiting clients may take are for everything else, too.
         spare = here.settings.api_threads - here.settings.max_waiting
         self.most_pages = min(MAX_PAGES, spare // 2)
-        self._places = threading.BoundedSemaphore(max(1, self.most_pages))
+        self._places = threading.BoundedSemaphore(self.most_pages)
 
     def sections(self, *, anew: bool = False) -> dict[str, str]:
         """HTML by the section's id, a second old at most; `anew`: just made. Only the headline while Redis is away."""
@@ -81,7 +81,7 @@ class Live:
         """
         if not self._places.acquire(blocking=False):
             raise errors.rate_limited(
-                f"{self.most_pages} pages are open and live already. Close one, or look without.",
+                f"Only {self.most_pages} pages may be live at once (NIGHTSHIFT_API_THREADS, NIGHTSHIFT_MAX_WAITING).",
                 "too_many_pages",
                 10.0,
             )

@@ -2,7 +2,7 @@
    the focus, a selection and an open list stay. Times are shown in the reader's zone, and run. */
 
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-const AGAIN_MS = 10_000;
+const AGAIN_MS = 5_000;
 const live = document.getElementById("live");
 let charts = null;
 let source = null;
@@ -109,7 +109,7 @@ function listen() {
   source.onerror = () => {
     if (source.readyState === EventSource.CONNECTING) return tell("no answer from the server; tries again");
     leave();
-    tell("not live: too many pages are open; looks every 10 s");
+    tell("not live (too many pages are, perhaps); looks every 5 s");
     setTimeout(() => look().catch(() => tell("no answer from the server; tries again")).finally(listen), AGAIN_MS);
     return undefined;
   };

@@ -1,0 +1,165 @@
+"""Nightshift's own page in a real browser, on a whole stack: what it shows is so, it stays so, and it can be used by anybody."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.acceptance.stack import Stack, running
+from tests.browser import DESK, PHONE
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openai import OpenAI
+
+    from tests.browser import Browser
+
+PROMPT, ANSWER = "the prompt that nobody may see", "the answer that nobody may see"
+#: the lowest contrast of text with what is behind it
+CONTRAST = """
+const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const light = (c) => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number); return .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b); };
+const behind = (e) => { const c = getComputedStyle(e).backgroundColor; return e.parentElement && /, 0\\)$/.test(c) ? behind(e.parentElement) : c; };
+let lowest = [99, ""];
+for (const e of document.querySelectorAll("body *")) {
+  if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility()) continue;
+  const [high, low] = [light(getComputedStyle(e).color), light(behind(e))].sort((a, b) => b - a);
+  const ratio = (high + .05) / (low + .05);
+  if (ratio < lowest[0]) lowest = [ratio, e.textContent.trim().slice(0, 40)];
+}
+return lowest;
+"""
+
+
+@pytest.fixture(scope="module")
+def night() -> Iterator[Stack]:
+    """A stack on which three requests were answered, one failed, and a batch of five, two of them bad, has ended."""
+    for stack in running(Stack()):
+        stack.simulator.add_rule({"error": {"status": 400}}, match={"contains": "refuse"})
+        stack.simulator.add_rule({}, match={"contains": "slowly"}, latency_ms=2500)
+        stack.simulator.add_rule({"text": ANSWER})
+        for _ in range(3):
+            stack.ask(PROMPT)
+        stack.wait_for(stack.submit("refuse"), "failed")
+        prompts = [PROMPT, PROMPT, "refuse", PROMPT, "refuse"]
+        lines = [line(number, prompt) for number, prompt in enumerate(prompts)]
+        run_batch(stack.client(), "\n".join(lines).encode())
+        yield stack
+
+
+def run_batch(client: OpenAI, data: bytes) -> None:
+    """Until it has ended."""
+    file = client.files.create(file=("night.jsonl", data), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    wait_until(lambda: client.batches.retrieve(batch.id).status == "completed", "the batch", 60)
+
+
+def line(number: int, prompt: str) -> str:
+    body: dict[str, Any] = {"model": "haiku", "messages": [{"role": "user", "content": prompt}]}
+    return json.dumps({"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": body})
+
+
+@pytest.fixture
+def page(night: Stack, browser: Browser) -> Iterator[Browser]:
+    """The page, open and live; it must have logged nothing and asked nobody else."""
+    browser.open(night.url)
+    browser.wait("document.getElementById('live').textContent === 'live'")
+    yield browser
+    assert (browser.problems(), browser.outside()) == ([], [])
+
+
+def test_its_numbers(night: Stack, page: Browser) -> None:
+    """They are those of /health and the API; it tells of causes, batches and workers, and of no prompt and no answer."""
+    page.wait("document.querySelector('h1').textContent === 'All is well: 2 workers idle, nothing to do.'")
+    health = night.http("GET", "/health").body
+    assert [page.text(f"#{name}") for name in ("queued", "in-progress", "completed", "failed")] == ["0", "0", "6", "3"]
+    assert len(night.http("GET", "/v1/jobs?status=failed").body["data"]) == 1
+    assert page.text("#failures tbody th code") == "invalid_request_error"
+    assert page.text("#failures tbody td") == "3"
+    assert page.text("#batches tbody th a") == "night.jsonl"
+    assert page.text("#batches tbody td").split() == ["5", "of", "5"]
+    assert "2 failed" in page.text("#batches tbody th")
+    rows = {one["name"]: one for one in health["workers"]}
+    assert page.texts("#workers .name") == sorted(rows)
+    shown = [text.split()[0] for text in page.texts("#workers tbody td:nth-child(2)")]
+    assert shown == [str(rows[name]["turns_total"]) for name in sorted(rows)]
+    source = page.driver.page_source
+    assert PROMPT not in source
+    assert ANSWER not in source
+
+
+def test_it_stays_true(night: Stack, page: Browser) -> None:
+    """What is asked and answered meanwhile shows without a reload, the worker that does it too."""
+    page.run("window.stays = 'the same page'")
+    before = int(page.text("#completed"))
+    job = night.submit("slowly")
+    page.wait("document.querySelector('#workers .state.busy a') !== null")
+    assert page.text("h1").startswith("All is well: 1 of 2 workers busy")
+    assert page.run("return document.querySelector('#workers .state a').href").endswith(job)
+    page.wait(f"document.getElementById('completed').textContent === '{before + 1}'")
+    assert page.run("return window.stays") == "the same page"
+    assert page.run("return document.querySelectorAll('#plots canvas').length") == 2
+
+
+def test_pause_and_resume_by_keyboard(night: Stack, page: Browser) -> None:
+    """Tab reaches the buttons in order; a pause is so in the API, counts down, is read out, and ends by the next key."""
+    page.run("window.stays = 'the same page'")
+    keys = ActionChains(page.driver)
+    focused: list[str] = []
+    while "Pause" not in focused:
+        keys.send_keys(Keys.TAB).perform()
+        focused.append(str(page.run("return document.activeElement.textContent.trim()")))
+        assert len(focused) < 9
+    assert focused[0] == "Skip to the content"
+    assert page.run("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    keys.send_keys(Keys.TAB, "for 1").perform()
+    keys.key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).send_keys(Keys.ENTER).perform()
+    page.wait("document.querySelector('h1').textContent.startsWith('Paused until ')")
+    gate = night.http("GET", "/v1/gate").body
+    assert (gate["cause"], 3500 < gate["until"] - gate["since"] <= 3600) == ("paused", True)
+    countdown = page.text("h1 time[data-shown=countdown]")
+    assert countdown.startswith(("in 59 min", "in 1 h"))
+    page.wait(f"document.querySelector('h1 time[data-shown=countdown]').textContent !== '{countdown}'")
+    assert page.text("#said") == "Paused"
+    assert page.run("return document.activeElement.textContent.trim()") == "Resume"
+    keys.send_keys(Keys.ENTER).perform()
+    page.wait("document.querySelector('h1').textContent.startsWith('All is well')")
+    assert night.http("GET", "/v1/gate").body["open"] is True
+    assert page.run("return window.stays") == "the same page"
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_anybody_can_read_it(page: Browser, size: tuple[int, int], *, dark: bool) -> None:
+    """No sideways scrolling, enough contrast, one main heading, and every table with its caption and heads."""
+    page.view(size, dark=dark)
+    page.run("document.querySelector('summary').click()")
+    assert page.overflow() <= 0
+    ratio, text = page.run(CONTRAST)
+    assert ratio >= 4.5, text
+    assert (page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(16, 20, 27)") == dark
+    count = page.run("return ['main', 'h1', 'table', 'table > caption'].map(s => document.querySelectorAll(s).length)")
+    assert count == [1, 1, 4, 4]
+    assert page.run("return [...document.querySelectorAll('thead th')].every(one => one.scope === 'col')")
+
+
+def test_without_a_script(night: Stack, browser: Browser) -> None:
+    """It is all there, as it was when it was loaded, and the buttons work."""
+    browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.open(night.url)
+        assert browser.text("#live") == "as it was when it was loaded"
+        assert len(browser.driver.find_elements(By.CSS_SELECTOR, "#plots svg path.completed")) == 1
+        browser.driver.find_element(By.CSS_SELECTOR, "form button").click()
+        wait_until(lambda: browser.text("h1") == "Paused until somebody resumes.", "the pause")
+        browser.driver.find_element(By.CSS_SELECTOR, "form button").click()
+        wait_until(lambda: browser.text("h1").startswith("All is well"), "the resume")
+    finally:
+        browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

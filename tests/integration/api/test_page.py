@@ -1,0 +1,108 @@
+"""The page at `/` over real HTTP: who may see it, who may press its buttons, how many may be live."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from base64 import b64encode
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.gate import Gate
+from tests.integration.api.running import api, send
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+    from tests.browser import Browser
+    from tests.integration.api.conftest import MakeClient
+    from tests.integration.api.running import RunningApi
+    from tests.redis_server import RedisForTests
+
+HTML = {"Accept": "text/html"}
+
+
+@pytest.fixture(scope="module")
+def locked(_redis_for_session: RedisForTests) -> Iterator[RunningApi]:
+    """An API with a key, in which one page may be live."""
+    settings = {"NIGHTSHIFT_API_KEYS": "secret", "NIGHTSHIFT_API_THREADS": "8", "NIGHTSHIFT_MAX_WAITING": "5"}
+    with api(_redis_for_session.url, **settings) as running:
+        yield running
+
+
+def test_a_key_is_asked_for(locked: RunningApi) -> None:
+    """A browser is told to log in, its page's parts are locked too, and programs see what they saw."""
+    for path in ("/", "/page/live", "/page/static/page.js"):
+        answer = locked.ask("GET", path, headers=HTML)
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Basic realm="Nightshift"')
+    assert locked.ask("POST", "/page/pause", headers={"Sec-Fetch-Site": "same-origin"}).status == 401
+    assert locked.ask("GET", "/").json["name"] == "Nightshift"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 303),
+        ({"Origin": "http://localhost"}, 303),
+        ({}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "none"}, 403),
+        ({"Origin": "http://localhost:3000"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, 403),
+    ],
+)
+def test_only_its_own_page_presses_buttons(
+    make_client: MakeClient, connection: Redis, headers: dict[str, str], status: int
+) -> None:
+    """A form of another site, or of another port of this machine, pauses nothing; nor does a link."""
+    client = make_client()
+    assert client.post("/page/pause", data={"for": "1h"}, headers=headers).status_code == status
+    assert (Gate(connection).read() is not None) == (status == 303)
+    assert client.post("/page/resume", headers=headers).status_code == status
+    assert client.get("/page/pause").status_code == 405
+
+
+def test_a_pause_of_no_known_length(make_client: MakeClient) -> None:
+    """It is a 400 that says what there is."""
+    answer = make_client().post("/page/pause", data={"for": "ever"}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert (answer.status_code, answer.get_json()["error"]["param"]) == (400, "for")
+
+
+def test_redis_away(make_client: MakeClient) -> None:
+    """The page comes all the same, and says so."""
+    answer = make_client(redis_url="unix:///nowhere/redis.sock").get("/", headers=HTML)
+    assert answer.status_code == 503
+    assert "Redis) is away" in answer.text
+
+
+def test_places_of_live_pages(locked: RunningApi, connection: Redis, browser: Browser) -> None:
+    """One more than may be live is told so and looks by itself now and then; a page that is closed gives its place back."""
+    del connection
+    key = {"Authorization": f"Basic {b64encode(b'me:secret').decode()}"}
+    held = locked.connect()
+    with contextlib.closing(held):
+        send(held, "GET", "/page/live", headers=key)
+        first = held.getresponse()
+        assert first.readline() == b"retry: 2000\n"
+        first.readline()
+        assert "headline" in json.loads(first.readline().removeprefix(b"data: "))
+        assert locked.ask("GET", "/page/live", headers=key).error["code"] == "too_many_pages"
+        browser.open(f"http://me:secret@127.0.0.1:{locked.port}/")
+        browser.wait("document.getElementById('live').textContent.startsWith('not live')")
+        first.close()
+    browser.wait("document.getElementById('live').textContent === 'live'")
+    assert locked.ask("GET", "/page/live", headers=key).status == 429
+    browser.open("about:blank")
+
+    def is_free() -> bool:
+        another = locked.connect()
+        with contextlib.closing(another):
+            send(another, "GET", "/page/live", headers=key)
+            return another.getresponse().status == 200
+
+    wait_until(is_free, "a place")
