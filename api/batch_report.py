@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import time
 from dataclasses import asdict
 from functools import cache
@@ -20,9 +21,10 @@ from api.described import described
 from api.figures import Clock
 from api.openai.batch_object import batch_object
 from api.services import services
-from app import errors
-from app.batches import excerpts, facts, output, report, surroundings, window
+from app import errors, history
+from app.batches import eta, excerpts, facts, output, report, surroundings, window
 from app.batches.validation import read_faults
+from app.gate import Gate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +84,7 @@ def page(batch_id: str) -> Response:
             sparks=_sparks(found),
             spark_shape=_SPARK,
             shown_waits=_WAITS,
+            done_at=_done_at(record),
             waiting=batch_object(record, here, is_listed=True)["nightshift"],
             faults=read_faults(here.batches.directory(record.id), _FAULTS) if found.faults else [],
             files=_files(record),
@@ -133,6 +136,14 @@ def _report(record: BatchRecord) -> Report:
 
 def _end(record: BatchRecord) -> float | None:
     return record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
+
+
+def _done_at(record: BatchRecord) -> float | None:
+    here, now = services(), time.time()
+    closed = Gate(here.connection).read()
+    opens_at = now if closed is None else closed.until if math.isfinite(closed.until) else None
+    waits = history.waits(here.connection, record.in_progress_at or now, now)
+    return eta.done_at(record, waits, here.settings.batch_window, now, opens_at)
 
 
 def _file(record: BatchRecord, name: str) -> tuple[Path, int]:

@@ -169,18 +169,21 @@ def test_a_file_of_its_own(night: Night, server: RunningApi, browser: Browser, t
 
 
 def test_while_it_runs(night: Night, server: RunningApi, browser: Browser) -> None:
-    """A report before the end says so, how far it is, and for what it waits."""
-    batch = night.start([line(f"id-{n}") for n in range(4)])
-    answer(night, "fine")
+    """A report before the end says so, how far it is, when it will be done, and for what it waits."""
+    batch = night.start([line(f"id-{n}") for n in range(6)])
+    for _ in range(3):
+        answer(night, "fine")
     night.look(batch)
+    browser.open(f"{with_key(server)}/batches/{batch.id}")
+    assert browser.text("h1") == "3 of 6 requests done so far"
+    assert "Done about" in browser.text("header")
     Gate(night.connection).pause()
     browser.open(f"{with_key(server)}/batches/{batch.id}")
-    assert browser.text("h1") == "1 of 4 requests done so far"
     assert "It waits: pause" in browser.text("header")
     assert browser.text("#left").startswith("3")
     assert "now" in browser.text("#waits")
     found = numbers(server, batch)
-    assert (found["status"], found["completed"], found["left"], found["ended_at"]) == ("in_progress", 1, 3, None)
+    assert (found["status"], found["completed"], found["left"], found["ended_at"]) == ("in_progress", 3, 3, None)
     assert (browser.problems(), browser.outside()) == ([], [])
 
 

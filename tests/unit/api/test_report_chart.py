@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from api import report_chart
 from api.figures import Clock
 from app.batches import report
-from app.batches.surroundings import Surroundings
+from app.batches.surroundings import BATCH_WINDOW, Surroundings
+from app.gate import Cause
 from tests.unit.batches.test_report import T0, batch, fact, wait
 
 
@@ -46,6 +48,14 @@ def test_heights_are_rates() -> None:
     top = float(chart.rates[-1].text)
     assert bar.completed_height == pytest.approx(9 * per_minute / top * (chart.bottom - chart.top), abs=0.1)
     assert bar.failed_height == pytest.approx(bar.completed_height / 3, abs=0.1)
+
+
+def test_each_cause_has_a_name_and_a_colour() -> None:
+    """Whatever closes the gate, or the batch's own hours, is named and drawn as itself."""
+    causes = {*map(str, Cause), BATCH_WINDOW}
+    assert causes == set(report_chart.CAUSES)
+    style = (Path(report_chart.__file__).parent / "templates" / "batch_report.css").read_text()
+    assert all(style.count(f"--{cause}:") == 2 and f".{cause} {{" in style for cause in causes)
 
 
 def test_names_of_waits() -> None:
