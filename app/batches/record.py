@@ -118,3 +118,8 @@ def again_key(batch_id: str) -> str:
 def line_id(batch_id: str, number: int) -> str:
     """The id of a line's job, and of its line in the output: the same whenever it is made."""
     return f"{LINE_ID}{batch_id.removeprefix('batch_')}_{number}"
+
+
+def batch_of(job_id: str) -> str:
+    """The batch whose line has that id: the inverse of `line_id`."""
+    return f"batch_{job_id.removeprefix(LINE_ID).rpartition('_')[0]}"

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import hashes
+from app.batches.record import batch_of
 from app.trace_context import TraceContext
 
 if TYPE_CHECKING:
@@ -144,6 +145,13 @@ class JobRecord:
     def yields(self) -> bool:
         """Whether it lets other requests pass in the queue."""
         return self.kind == BATCH_LINE or self.service_tier == "flex"
+
+    @property
+    def description(self) -> str:
+        """Which job it is, for those who look at RQ: nothing of the request."""
+        batch = f" of {batch_of(self.id)}" if self.kind == BATCH_LINE else ""
+        attempt = f", attempt {self.attempts}" if self.attempts else ""
+        return f"{self.kind} {self.id}{batch}, {self.model}{attempt}"
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""

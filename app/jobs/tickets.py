@@ -113,6 +113,11 @@ def start(pipeline: Pipeline, job: Job, worker_name: str) -> Execution:
     return execution
 
 
+def describe(pipeline: Pipeline, job: Job, description: str) -> None:
+    """What RQ's tools show of it. Nothing of the request belongs there."""
+    pipeline.hset(job.key, "description", description)
+
+
 def finish(pipeline: Pipeline, job: Job, execution: Execution | None, *, failed: str, ttl_seconds: int) -> None:
     """Started to finished, or, with a reason in `failed`, to failed."""
     _end_execution(pipeline, job, execution)

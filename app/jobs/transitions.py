@@ -141,6 +141,7 @@ def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tup
             attempts=claimed.attempts,
             waiting_for="",
         )
+        tickets.describe(pipe, job, claimed.description)
         pipe.zadd(LEASES, {lease.member: now + lease_seconds})
         return lease, claimed
 
@@ -275,12 +276,11 @@ def reissue(connection: Redis, job_id: str, *, ttl_seconds: int) -> bool:
 
 
 def _issue(connection: Redis, pipe: Pipeline, record: JobRecord, ttl_seconds: int) -> None:
-    description = f"{record.kind} {record.id} {record.model}"
     tickets.issue(
         pipe,
         connection,
         record.id,
-        description=description,
+        description=record.description,
         ttl_seconds=ttl_seconds,
         yields=record.yields,
     )

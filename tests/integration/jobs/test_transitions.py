@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 from redis import Redis
 from rq import Queue
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from app import counters, errors
+from app.batches.record import line_id
 from app.jobs import tickets, transitions
-from app.jobs.record import LEASES, Status, record_key
+from app.jobs.record import BATCH_LINE, LEASES, Status, record_key
 from app.jobs.store import Jobs
 from app.jobs.transitions import Lease, LeaseLost
 from app.outcome import Outcome
@@ -205,6 +207,23 @@ def test_no_prompt_is_in_the_ticket(connection: Redis, jobs: Jobs, take: Take) -
     transitions.publish(connection, lease, Outcome(error=error), ttl_seconds=TTL)
     for key in connection.scan_iter("rq:*"):
         assert b"TOP-SECRET" not in (connection.dump(key) or b""), key
+
+
+def test_a_ticket_says_which_job_it_is(connection: Redis, jobs: Jobs, take: Take) -> None:
+    """Its description, which RQ's tools show, has kind, id, batch, model and attempt, and stays true in the next run."""
+    line = replace(new_record(line_id("batch_ab", 7)), kind=BATCH_LINE)
+    for record in (new_record("chatcmpl-1"), line):
+        jobs.submit(record, {"messages": "secret"})
+
+    def described(job_id: str) -> str:
+        return str(Job.fetch(job_id, connection=connection, serializer=JSONSerializer).description)
+
+    assert described("chatcmpl-1") == "chat.completion chatcmpl-1, sonnet"
+    assert described(line.id) == "batch.line batch_req_ab_7 of batch_ab, sonnet"
+    for attempt in (1, 2):
+        lease, _ = take()
+        assert described("chatcmpl-1") == f"chat.completion chatcmpl-1, sonnet, attempt {attempt}"
+        transitions.put_back(connection, lease, reason="", counts=True)
 
 
 def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs, take: Take) -> None:
