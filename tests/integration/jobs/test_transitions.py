@@ -80,7 +80,9 @@ def test_a_run_whose_lease_was_taken_cannot_publish(connection: Redis, jobs: Job
     assert jobs.outcome("chatcmpl-1") == answer("right")
 
 
-def test_publishing_and_taking_away_race_to_one_winner(connection: Redis, jobs: Jobs, redis_url: str, take: Take) -> None:
+def test_publishing_and_taking_away_race_to_one_winner(
+    connection: Redis, jobs: Jobs, redis_url: str, take: Take
+) -> None:
     """When a worker publishes in the moment its job is taken from it, exactly one of the two happens."""
     for number in range(60):
         name = f"chatcmpl-{number}"
