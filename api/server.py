@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import os
+import signal
 import sys
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -19,14 +24,19 @@ from api.services import EXTENSION
 from app import errors, ids, logs, spans
 from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent, watch_parent
+from app.stack.data_dir import write_private
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flask import Flask
 
 #: clients keep their connections; an idle one costs a descriptor, seconds
 KEEPALIVE_SECONDS = 75
 #: from SIGTERM to the end, whatever clients do, seconds
 GRACEFUL_SECONDS = 4
+#: one that leaves is asked to stop by its supervisor; a bound for when there is none, seconds
+LONGEST_LEAVE_SECONDS = 24 * 3600
 #: connections beside those whose requests are being answered
 IDLE_CONNECTIONS = 1000
 #: how often the process that serves looks whether the one above it lives, seconds
@@ -43,8 +53,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         watch_parent(self.ppid, PARENT_WATCH_SECONDS)
         super().init_process()
 
+    def init_signals(self) -> None:
+        """gunicorn's, and SIGUSR2."""
+        super().init_signals()
+        signal.signal(signal.SIGUSR2, self._leave)
+        signal.siginterrupt(signal.SIGUSR2, False)
+
+    def _leave(self, sig: int, frame: Any) -> None:
+        """SIGUSR2: accept nobody any more, let those who wait have their answers, then end."""
+        self.cfg.set("graceful_timeout", LONGEST_LEAVE_SECONDS)
+        super().handle_exit(sig, frame)
+
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: answer those who wait, then end."""
+        """SIGTERM: send those who wait away, then end."""
         application: Flask | None = self.app.callable
         if application is not None:
             application.extensions[EXTENSION].waiting.stop()
@@ -79,6 +100,32 @@ _REFUSALS = {
 }
 
 
+class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
+    """The process above the one that serves. SIGUSR2 makes both leave: another accepts from the same socket."""
+
+    _leaves = False
+    _stops = False
+
+    def handle_usr2(self) -> None:
+        """In place of gunicorn's own way, which would leave its successor to nobody."""
+        self._leaves = True
+        self.cfg.set("graceful_timeout", LONGEST_LEAVE_SECONDS)
+        raise StopIteration
+
+    def kill_workers(self, sig: int) -> None:
+        """One that leaves has its worker leave."""
+        leaves = self._leaves and not self._stops and sig == signal.SIGTERM
+        super().kill_workers(signal.SIGUSR2 if leaves else sig)
+
+    def signal(self, sig: int, frame: Any) -> None:
+        """While it leaves, gunicorn waits in a loop of its own, and would not hear a SIGTERM."""
+        if sig == signal.SIGTERM:
+            self._stops = True
+            if self._leaves:
+                self.kill_workers(sig)
+        super().signal(sig, frame)
+
+
 class Log(Logger):  # type: ignore[misc]  # gunicorn ships no types
     """What gunicorn has to say goes where all our lines go."""
 
@@ -89,19 +136,49 @@ class Log(Logger):  # type: ignore[misc]  # gunicorn ships no types
         self.error_log.setLevel(logging.WARNING)
 
 
+@dataclass(frozen=True)
+class Started:
+    """What the supervisor that starts this process has to say. Alone it listens by itself."""
+
+    listen_fd: int | None = None
+    #: `FILE:WORD`: the word is written there as soon as requests are accepted
+    begun: str = ""
+
+    @classmethod
+    def parse(cls, argv: Sequence[str] | None) -> Started:
+        """From the command line."""
+        parser = argparse.ArgumentParser(prog="api.server")
+        parser.add_argument("--listen-fd", type=int)
+        parser.add_argument("--begun", default="")
+        return cls(**vars(parser.parse_args(argv)))
+
+    def tell(self) -> None:
+        """Requests are accepted. On a full disk the supervisor does not hear of it, and keeps its old process."""
+        path, _, word = self.begun.rpartition(":")
+        if path:
+            with suppress(OSError):
+                write_private(Path(path), word)
+
+
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     """gunicorn, told everything by our settings."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, started: Started) -> None:
         self._settings = settings
+        self._started = started
         super().__init__()
+
+    def run(self) -> None:
+        """Until it is told to stop or to leave."""
+        _Arbiter(self).run()
 
     def load_config(self) -> None:
         """Where gunicorn asks for its configuration."""
         settings = self._settings
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         options: dict[str, Any] = {
-            "bind": f"{host}:{settings.port}",
+            "bind": f"{host}:{settings.port}" if self._started.listen_fd is None else f"fd://{self._started.listen_fd}",
+            "post_worker_init": lambda _: self._started.tell(),
             "worker_class": Worker,
             "workers": 1,
             "threads": settings.api_threads,
@@ -138,8 +215,9 @@ def check(settings: Settings) -> None:
         raise SettingsError("REDIS_URL is not set: `nightshift up` starts a server and sets it for the API.")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM."""
+    started = Started.parse(argv)
     try:
         settings = Settings.from_environment()
         check(settings)
@@ -148,7 +226,7 @@ def main() -> None:
         raise SystemExit(_EXIT_USAGE) from error
     logs.configure(settings, "api")
     die_with_parent()
-    Server(settings).run()
+    Server(settings, started).run()
 
 
 def _memory_directory() -> str | None:

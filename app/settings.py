@@ -152,6 +152,8 @@ class Settings:
 
     #: how long a worker that is told to stop lets its job go on before it is put back, seconds
     stop_grace_seconds: float = 5.0
+    #: how long processes that `nightshift restart` replaces may take to finish what they have begun, seconds
+    restart_grace_seconds: float = 600.0
 
     #: wait for a callback's receiver, seconds
     callback_timeout_seconds: float = 15.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,6 +32,7 @@ from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from redis import Redis
     from rq import Queue
@@ -68,6 +70,7 @@ class ClaudeWorker(PatientWorker):
         self._invoker = invoker
         self._jobs = Jobs(connection, settings)
         self._gate = Gate(connection)
+        self._leaves = False
         self.beat = Beat(connection, settings, name, invoker)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
@@ -203,9 +206,20 @@ class ClaudeWorker(PatientWorker):
         log.warning("worker %s: command channel: %s", self.name, exc)
         time.sleep(1.0)
 
+    def _install_signal_handlers(self) -> None:
+        """RQ's, and SIGUSR2: another has taken this worker's place, and its turn may take the time it needs."""
+        super()._install_signal_handlers()  # type: ignore[no-untyped-call]
+        signal.signal(signal.SIGUSR2, self._leave)
+
+    def _leave(self, number: int, frame: FrameType | None) -> None:
+        self._leaves = True
+        self.request_stop(number, frame)  # type: ignore[no-untyped-call]
+
     def handle_warm_shutdown_request(self) -> None:
         """First SIGTERM: the job gets some seconds to finish, then its turn is interrupted and it is put back."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        if self._leaves:
+            return
         timer = threading.Timer(self._settings.stop_grace_seconds, runs.interrupt, (Interruption.STOPPING,))
         timer.daemon = True
         timer.start()

@@ -18,6 +18,7 @@ from app.stack.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import argparse
+    import socket
 
     from app.settings import Settings
     from app.stack.redis_server import RedisServer
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         settings = replace(settings, port=probe.claim_port(settings.host, 0))
     with DataDirLock(settings.data_dir, screen.url(settings)):
         login = options.require_login(settings)
-        probe.claim_port(settings.host, settings.port)
+        listener = probe.bound(settings.host, settings.port)
         secret, is_new = secrets.webhook_secret(settings)
         settings = replace(settings, webhook_secret=secret)
         server = None if settings.redis_url else redis_server.place(settings.data_dir)
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             settings, login.description if login else None, secret if is_new else None, embedded=server is not None
         )
         try:
-            _keep_up(settings, server, shown)
+            _keep_up(settings, server, listener, shown)
         finally:
             if server:
                 server.remove_traces()
@@ -76,12 +77,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keep_up(settings: Settings, server: RedisServer | None, shown: str) -> None:
+def _keep_up(settings: Settings, server: RedisServer | None, listener: socket.socket, shown: str) -> None:
     """Start in order, show the screen, stay. Everything has ended when this returns or raises."""
     record = Record(settings.data_dir / "processes.json")
     with Supervisor(say, record) as supervisor, contextlib.suppress(Stopped):
         try:
-            _start(supervisor, settings, server)
+            _start(supervisor, settings, server, listener)
             show(shown)
             supervisor.wait()
         except StackError as error:
@@ -89,11 +90,13 @@ def _keep_up(settings: Settings, server: RedisServer | None, shown: str) -> None
             say("Stopping what has been started ...")
             raise StackError("the start failed; the reason is above.") from error
         finally:
+            # The API's own goes with it: nobody may be left waiting for one that does not come.
+            listener.close()
             if supervisor.stopping:
                 say("Stopping: what runs is finished or goes back to the queue (Ctrl-C again: at once) ...")
 
 
-def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | None) -> None:
+def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | None, listener: socket.socket) -> None:
     if server:
         say("Starting Redis ...")
         server.end_leftover()
@@ -109,7 +112,7 @@ def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | Non
     env = plan.environment(settings, environment(), simulator_url)
     workers = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
     callbacks = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
-    supervisor.start([plan.api(settings, env), *workers, *callbacks])
+    supervisor.start([plan.api(settings, env, listener), *workers, *callbacks])
     for name, seconds, work in hooks.maintenance(settings):
         supervisor.every(seconds, work, name)
     if not supervisor.wait(

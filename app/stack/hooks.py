@@ -1,6 +1,6 @@
 """Where the supervisor meets the jobs: what it does when a worker dies, and what it does all the time.
 
-The only module here that knows of jobs. Both functions run in threads of the supervisor; what they raise is logged.
+The only module here that knows of jobs. What runs in threads of the supervisor may raise: it is logged.
 """
 
 from __future__ import annotations
@@ -40,6 +40,17 @@ def release_worker(settings: Settings, worker_name: str) -> None:
                 if time.monotonic() >= give_up:
                     raise
                 time.sleep(_AGAIN_SECONDS)
+
+
+def is_registered(settings: Settings, worker_name: str) -> bool:
+    """Whether this RQ worker has begun to work. False while Redis is away."""
+    from app.connection import AWAY, connect  # noqa: PLC0415 - see above
+
+    with connect(_url(settings), timeout_seconds=1.0) as connection:
+        try:
+            return bool(connection.exists(f"rq:worker:{worker_name}"))
+        except AWAY:
+            return False
 
 
 def maintenance(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:

@@ -51,6 +51,19 @@ class DataDirLock:
         os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
+    @staticmethod
+    def holder(data_dir: Path) -> int | None:
+        """The pid of the `nightshift up` that holds it; None: nobody does."""
+        try:
+            with (data_dir / "nightshift.lock").open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return int(json.loads(file.read(4096))["pid"])
+        except (OSError, ValueError, KeyError):
+            return None
+        return None
+
     def _refusal(self, text: bytes) -> str:
         try:
             holder = json.loads(text)

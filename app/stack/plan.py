@@ -15,7 +15,7 @@ from app.stack import hooks, probe
 from app.stack.process import ProcessSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from app.settings import Settings
@@ -91,36 +91,72 @@ def simulator(port_file: Path, environ: Mapping[str, str]) -> ProcessSpec:
     )
 
 
-def api(settings: Settings, env: Mapping[str, str]) -> ProcessSpec:
-    """What clients talk to."""
-    return ProcessSpec(
-        name="api",
-        argv=_python(API_MODULE),
-        env=env,
-        ready=lambda: probe.status(settings.host, settings.port, "/health") is not None,
+def api(settings: Settings, env: Mapping[str, str], listener: socket.socket) -> ProcessSpec:
+    """What clients talk to. It accepts from a socket of ours, so that no client is refused while one follows another."""
+    begun = settings.data_dir / "api.begun"
+
+    def fresh(spec: ProcessSpec) -> ProcessSpec:
+        identity = secrets.token_hex(8)
+        own = ["--listen-fd", str(listener.fileno()), "--begun", f"{begun}:{identity}"]
+        return replace(
+            spec,
+            identity=identity,
+            argv=[*_python(API_MODULE), *own],
+            has_begun=lambda: begun.exists() and begun.read_text() == identity,
+        )
+
+    return fresh(
+        ProcessSpec(
+            name="api",
+            argv=(),
+            env=env,
+            ready=lambda: probe.status(settings.host, settings.port, "/health") is not None,
+            renew=fresh,
+            pass_fds=[listener.fileno()],
+            leave_signal=signal.SIGUSR2,
+            leave_seconds=settings.restart_grace_seconds,
+            leaves_alone=True,
+        )
     )
 
 
 def chat_worker(settings: Settings, env: Mapping[str, str], index: int) -> ProcessSpec:
     """One worker, with one Claude process. Its jobs go back to the queue whenever its process ends."""
-    return _worker(f"worker-{index}", CHAT_WORKER_MODULE, env, lambda name: hooks.release_worker(settings, name))
+    return _worker(f"worker-{index}", CHAT_WORKER_MODULE, settings, env, signal.SIGUSR2)
 
 
 def callback_worker(settings: Settings, env: Mapping[str, str], index: int) -> ProcessSpec:
     """One process that delivers callbacks."""
-    return _worker(f"callbacks-{index}", CALLBACK_WORKER_MODULE, env, lambda name: hooks.release_worker(settings, name))
+    return _worker(f"callbacks-{index}", CALLBACK_WORKER_MODULE, settings, env, signal.SIGTERM)
 
 
-def _worker(label: str, module: str, env: Mapping[str, str], release: Callable[[str], None]) -> ProcessSpec:
+def _worker(
+    label: str, module: str, settings: Settings, env: Mapping[str, str], leave_signal: signal.Signals
+) -> ProcessSpec:
     def fresh(spec: ProcessSpec) -> ProcessSpec:
         # Each process has a name of its own: whoever clears up after a dead one can't touch its successor.
         identity = f"{_host()}-{os.getpid()}-{label}-{secrets.token_hex(3)}"
-        return replace(spec, identity=identity, argv=[*_python(module), "--name", identity])
+        return replace(
+            spec,
+            identity=identity,
+            argv=[*_python(module), "--name", identity],
+            has_begun=lambda: hooks.is_registered(settings, identity),
+        )
 
     def on_exit(spec: ProcessSpec, _pid: int, _status: int) -> None:
-        release(spec.identity)
+        hooks.release_worker(settings, spec.identity)
 
-    return fresh(ProcessSpec(name=label, argv=(), env=env, on_exit=on_exit, renew=fresh))
+    return fresh(
+        ProcessSpec(
+            name=label,
+            argv=(),
+            env=env,
+            on_exit=on_exit,
+            renew=fresh,
+            leave_signal=leave_signal,
+            leave_seconds=settings.restart_grace_seconds,
+        )
+    )
 
 
 def _python(module: str) -> list[str]:

@@ -48,14 +48,24 @@ def is_loopback(host: str) -> bool:
 
 def claim_port(host: str, port: int) -> int:
     """Check that we can listen there; 0 finds a free port. Raises `StackError` saying why not."""
+    with bound(host, port) as probe:
+        return int(probe.getsockname()[1])
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that is bound there, and does not listen yet. Raises `StackError` saying why not."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
             0
         ]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
+        found = socket.socket(family, kind)
+        try:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(address)
+        except BaseException:
+            found.close()
+            raise
+        return found
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise StackError(

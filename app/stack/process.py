@@ -53,6 +53,16 @@ class ProcessSpec:
     renew: Callable[[ProcessSpec], ProcessSpec] | None = None
     #: why it did not start, for the message: its log's end
     last_words: Callable[[], str] | None = None
+    #: open files that it inherits
+    pass_fds: Sequence[int] = ()
+    #: on a restart: what makes it finish all that it has begun, and end; None: it is left alone
+    leave_signal: signal.Signals | None = None
+    #: how long that may take, before it is asked to stop, seconds
+    leave_seconds: float = 600.0
+    #: whether others are replaced while it does
+    leaves_alone: bool = False
+    #: whether it does what it is for; asked of the one that follows. None: at once
+    has_begun: Callable[[], bool] | None = None
 
 
 @dataclass
@@ -65,6 +75,11 @@ class Running:
     #: restarts in a row that did not last
     failures: int = 0
     is_ready: bool = False
+    #: another has taken its place: its end is no reason to start it again
+    is_leaving: bool = False
+    #: when it is asked to stop, and killed, since it has not left (monotonic); None: nobody has asked it to leave
+    stop_at: float | None = None
+    kill_at: float | None = None
 
     @classmethod
     def start(cls, spec: ProcessSpec, failures: int = 0) -> Running:
@@ -74,7 +89,9 @@ class Running:
         """
         lock = str(spec.lock) if spec.lock else None
         command = child.command(spec.argv, signal=spec.death_signal, lock=lock)
-        process = subprocess.Popen(command, env=dict(spec.env), stdin=subprocess.DEVNULL, start_new_session=True)
+        process = subprocess.Popen(
+            command, env=dict(spec.env), stdin=subprocess.DEVNULL, start_new_session=True, pass_fds=spec.pass_fds
+        )
         return cls(spec, process, failures=failures)
 
     @property
@@ -93,6 +110,21 @@ class Running:
         """The gentle signal, to the process alone: it knows how to end its own children."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(self.spec.stop_signal)
+
+    def ask_to_leave(self) -> None:
+        """On a restart: it finishes what it has begun."""
+        self.stop_at = time.monotonic() + self.spec.leave_seconds
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(self.spec.leave_signal or self.spec.stop_signal)
+
+    def hurry(self) -> None:
+        """Ask it to stop, then kill it, when it takes longer to leave than it may. Call it now and then."""
+        now = time.monotonic()
+        if self.stop_at is not None and now > self.stop_at:
+            self.stop_at, self.kill_at = None, now + self.spec.stop_seconds
+            self.ask_to_stop()
+        elif self.kill_at is not None and now > self.kill_at:
+            self.kill()
 
     def kill(self) -> None:
         """The whole group, at once."""

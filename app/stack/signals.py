@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: not SIGHUP, which a terminal that is closed sends
+RESTART = signal.SIGUSR2
 
 
 class Signals:
@@ -22,6 +24,7 @@ class Signals:
         self.stops = 0
         #: Ctrl-C again, while stopping: at once
         self.hurry = False
+        self._restart = False
         self._read, self._write = socket.socketpair()
         self._before: dict[int, Any] = {}
         self._wakeup_before = -1
@@ -32,6 +35,7 @@ class Signals:
         self._wakeup_before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in STOP:
             self._before[number] = signal.signal(number, self._stop)
+        self._before[RESTART] = signal.signal(RESTART, self._ask_restart)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         return self
 
@@ -55,6 +59,14 @@ class Signals:
         """End a `wait`, from any thread."""
         with contextlib.suppress(OSError):
             self._write.send(b"\0")
+
+    def take_restart(self) -> bool:
+        """Whether a restart was asked for since the last call."""
+        asked, self._restart = self._restart, False
+        return asked
+
+    def _ask_restart(self, *_: object) -> None:
+        self._restart = True
 
     def _stop(self, number: int, _: object) -> None:
         self.hurry = self.hurry or (number == signal.SIGINT and self.stops > 0)

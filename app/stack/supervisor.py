@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from app.stack import orphans
+from app.stack import orphans, rolling
 from app.stack.errors import StackError, Stopped
 from app.stack.periodic import Periodic
 from app.stack.process import ProcessSpec, Running, backoff
@@ -73,7 +73,7 @@ class Supervisor:
         stage: list[Running] = []
         self._stages.append(stage)
         for spec in specs:
-            self._launch(stage, spec, 0)
+            self.launch(stage, spec)
         self._wait_ready(stage)
 
     def every(self, seconds: float, work: Callable[[], object], name: str) -> None:
@@ -89,8 +89,11 @@ class Supervisor:
                 if until():
                     return True
                 next_look = time.monotonic() + _UNTIL_POLL_SECONDS
+            if self._signals.take_restart():
+                rolling.roll(self, self._stages, self._say)
             self._tend()
-            due = min([give_up, next_look, *(when for when, *_ in self._again)])
+            leaving = [r.stop_at or r.kill_at or give_up for stage in self._stages for r in stage]
+            due = min([give_up, next_look, *leaving, *(when for when, *_ in self._again)])
             self._signals.wait(min(due - time.monotonic(), 60.0))
         return False
 
@@ -98,6 +101,11 @@ class Supervisor:
     def stopping(self) -> bool:
         """Whether somebody asked to stop."""
         return self._signals.stops > 0
+
+    def tend(self, seconds: float) -> None:
+        """For `rolling`: look after all processes, then wait so long at most."""
+        self._tend()
+        self._signals.wait(seconds)
 
     def pids(self) -> dict[int, str]:
         """The processes that run now, by name."""
@@ -127,17 +135,20 @@ class Supervisor:
         elif seconds > spec.ready_seconds:
             raise StackError(f"{spec.name} was not ready within {spec.ready_seconds:.0f} s.{_reason(spec)}")
 
-    def _launch(self, stage: list[Running], spec: ProcessSpec, failures: int) -> None:
+    def launch(self, stage: list[Running], spec: ProcessSpec, failures: int = 0) -> Running:
+        """Start a process of a stage. Whoever does waits until it is ready, or says that it is."""
         running = Running.start(spec, failures)
         stage.append(running)
         log.debug("started %s as process %d", spec.name, running.pid)
         if self._record:
             self._record.write(self.pids())
+        return running
 
     def _tend(self) -> None:
         """Look for ended processes, and start again what is due."""
         for stage in self._stages:
             for running in list(stage):
+                running.hurry()
                 status = running.ended()
                 if status is not None and running.is_ready:
                     self._ended(stage, running, status)
@@ -145,8 +156,7 @@ class Supervisor:
         due = [entry for entry in self._again if entry[0] <= now]
         self._again = [entry for entry in self._again if entry[0] > now]
         for _, stage, spec, failures in due:
-            self._launch(stage, spec, failures)
-            stage[-1].is_ready = True  # nobody waits for it: it is watched like the rest
+            self.launch(stage, spec, failures).is_ready = True  # nobody waits for it: it is watched like the rest
 
     def _ended(self, stage: list[Running], running: Running, status: int) -> None:
         """A process is gone: tell its hook, end what it left, and plan its successor."""
@@ -155,7 +165,7 @@ class Supervisor:
         self._run_hook(running, status)
         if count := orphans.end(self.pids()):
             log.warning("%s left %d processes behind: ended", spec.name, count)
-        if not spec.restart or self._signals.stops:
+        if not spec.restart or running.is_leaving or self._signals.stops:
             return
         failures = running.next_failures()
         delay = backoff(failures)

@@ -49,6 +49,7 @@ def queue(connection: Redis) -> Queue:
         "subscribe",
         "kill_horse",
         "_pubsub_exception_handler",
+        "_install_signal_handlers",
         "handle_warm_shutdown_request",
         "heartbeat",
         "set_state",

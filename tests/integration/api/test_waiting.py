@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -225,13 +226,13 @@ def test_too_many_waiting(connection: Redis, redis_url: str, hands: Hands) -> No
             waiting.close()
 
 
-def test_sigterm(redis_url: str, connection: Redis, hands: Hands) -> None:
+def test_sigterm(redis_url: str, connection: Redis) -> None:
     """SIGTERM sends waiting clients away with a 503 and advice; all is gone within 5 s, the jobs live on for a while."""
     with api(redis_url) as server:
-        waiting = [server.connect() for _ in range(5)]
-        for one in waiting:
-            send(one, "POST", PATH, chat_body())
-        wait_until(lambda: server.waiting() == 5, "waiting clients")
+        waiting = [server.connect() for _ in range(100)]
+        for number, one in enumerate(waiting):
+            send(one, "POST", PATH, chat_body(stream=number % 2 == 0), {"x-stainless-read-timeout": "600"})
+        wait_until(lambda: server.waiting() == 100, "waiting clients")
         began = time.monotonic()
         server.process.terminate()
         answers = [receive(one) for one in waiting]
@@ -241,7 +242,24 @@ def test_sigterm(redis_url: str, connection: Redis, hands: Hands) -> None:
     assert {answer.error["code"] for answer in answers} == {"server_stopping"}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
     Maintenance(connection, Settings()).run_once()
-    assert Jobs(connection, Settings()).queued() == 5
+    assert Jobs(connection, Settings()).queued() == 100
+
+
+def test_leaving(redis_url: str, hands: Hands) -> None:
+    """After SIGUSR2 who waits still has an answer; after SIGTERM on top of it, a 503, and then it ends."""
+    with api(redis_url) as server:
+        answered, late = server.connect(), server.connect()
+        send(answered, "POST", PATH, chat_body())
+        lease, _ = hands.take()
+        send(late, "POST", PATH, chat_body())
+        wait_until(lambda: server.waiting() == 2, "waiting clients")
+        server.process.send_signal(signal.SIGUSR2)
+        hands.answer(lease)
+        assert receive(answered).status == 200
+        server.process.terminate()
+        refused = receive(late)
+        assert (refused.status, refused.error["code"]) == (503, "server_stopping")
+        assert server.process.wait(10) == 0
 
 
 def test_outcome_between_submit_and_register(

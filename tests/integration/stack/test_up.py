@@ -40,6 +40,17 @@ def test_a_signal_ends_everything(up: Start, number: int) -> None:
     assert "Stopped." in one.output
 
 
+def test_a_restart_whose_new_process_fails(up: Start) -> None:
+    """The new API ends before it begins: the old one goes on, and so do all others."""
+    one = up().started()
+    before = one.look()
+    (one.data_dir / "broken").touch()
+    argv = [sys.executable, "-m", "app.cli.main", "restart", "--data-dir", str(one.data_dir)]
+    subprocess.run(argv, cwd=ROOT, check=True, timeout=20)
+    wait_for(lambda: "did not begin" in one.output, 20)
+    assert one.look() == before
+
+
 @linux_only
 def test_a_stubborn_worker_is_killed_in_time(up: Start) -> None:
     """A worker that ignores SIGTERM does not keep the stop from ending within ten seconds."""

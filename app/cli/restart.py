@@ -1,0 +1,33 @@
+"""`nightshift restart`: new processes in place of the old ones, and no request notices."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from app.cli import options
+from app.stack.errors import StackError
+from app.stack.lock import DataDirLock
+from app.stack.signals import RESTART
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "Replace the API, the workers and the callbacks of a running `nightshift up`, one after another, without failing a request."
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which one."""
+    options.data_dir(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask for it; the running one says how far it is."""
+    settings = options.settings(args)
+    pid = DataDirLock.holder(settings.data_dir)
+    if pid is None:
+        raise StackError(f"No Nightshift runs on {settings.data_dir}. Name its --data-dir.")
+    os.kill(pid, RESTART)
+    print(f"Asked process {pid}; its own output says when all are new.", file=sys.stderr)
+    return 0
