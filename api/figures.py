@@ -23,6 +23,12 @@ def compact(value: float) -> str:
     return f"{value:.0f}"
 
 
+def size(length: float) -> str:
+    """Of bytes: `150 B`, `35.7 KB`."""
+    text = compact(length)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
 def money(usd: float) -> str:
     """Cents, and of what is less than ten of them two digits."""
     if usd >= 0.1 or usd <= 0:

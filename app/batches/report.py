@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.batches.surroundings import Surroundings, Wait
 
 #: bars of the throughput curve at most, and how long one may last, seconds
-MAX_BARS = 96
+MAX_BARS = 120
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 #: causes and workers that are told apart; what is beyond counts as one more
 MAX_CAUSES = 50

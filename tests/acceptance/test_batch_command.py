@@ -39,6 +39,14 @@ def test_a_table_comes_back_with_answers(stack: Stack, tmp_path: Path) -> None:
         ("a", "", "invalid_request_error: too rude"),
         ("c", "Fine.", ""),
     ]
+    report = nightshift(stack, "report", batch_id, "-o", tmp_path / "night.html")
+    assert (report.returncode, report.stdout.strip()) == (3, str(tmp_path / "night.html")), report.stderr
+    assert "2 of 3 requests answered, 1 failed" in (tmp_path / "night.html").read_text()
+    numbers = json.loads(nightshift(stack, "report", batch_id, "--json").stdout)
+    assert [(cause["code"], cause["examples"][0]["custom_id"]) for cause in numbers["causes"]] == [
+        ("invalid_request_error", "a")
+    ]
+    assert sum(worker["requests"] for worker in numbers["workers"]) == 3
     stack.simulator.clear()
     again = nightshift(stack, "retry", batch_id, "--watch", "--json")
     assert again.returncode == 0, again.stderr

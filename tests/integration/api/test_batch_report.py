@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 KEY = "the-key"
 EVIL = "</pre><script>document.title='evil'</script><img src=http://evil.example/x onerror=\"document.title='evil'\">"
 
+#: whether no table or picture sticks out of its section
+INSIDE = """return [...document.querySelectorAll('section table, section svg, section pre')].every(
+    e => e.getBoundingClientRect().right < e.closest('section').getBoundingClientRect().right)"""
+
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -118,6 +122,7 @@ def test_a_page_to_read_in_the_morning(
         [True, False],
         [False, True],
     )
+    assert browser.run(INSIDE) is True
     ground = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (ground == "rgb(16, 20, 27)") is dark
     assert "evil" not in browser.driver.title

@@ -54,6 +54,7 @@ def test_share() -> None:
 def test_compact() -> None:
     """Three digits and a unit."""
     assert [figures.compact(n) for n in (7, 999, 12_345, 4_560_000)] == ["7", "999", "12.3 K", "4.56 M"]
+    assert [figures.size(n) for n in (150, 35_700)] == ["150 B", "35.7 KB"]
 
 
 def test_clocks_go_back() -> None:

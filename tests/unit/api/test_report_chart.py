@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,14 @@ from app.batches import report
 from app.batches.surroundings import BATCH_WINDOW, Surroundings
 from app.gate import Cause
 from tests.unit.batches.test_report import T0, batch, fact, wait
+
+STYLE = (Path(report_chart.__file__).parent / "templates" / "batch_report.css").read_text()
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return float(0.2126 * red + 0.7152 * green + 0.0722 * blue)
 
 
 @pytest.mark.parametrize("seconds", [0, 3, 90, 4000, 30_000, 7 * 86400])
@@ -54,8 +64,17 @@ def test_each_cause_has_a_name_and_a_colour() -> None:
     """Whatever closes the gate, or the batch's own hours, is named and drawn as itself."""
     causes = {*map(str, Cause), BATCH_WINDOW}
     assert causes == set(report_chart.CAUSES)
-    style = (Path(report_chart.__file__).parent / "templates" / "batch_report.css").read_text()
-    assert all(style.count(f"--{cause}:") == 2 and f".{cause} {{" in style for cause in causes)
+    assert all(STYLE.count(f"--{cause}:") == 2 and f".{cause} {{" in STYLE for cause in causes)
+
+
+def test_what_is_to_be_read_stands_out() -> None:
+    """Every colour of text has a contrast of 4.5 at least (WCAG 2, AA) on both grounds, by day and by night."""
+    for scheme in STYLE.split("prefers-color-scheme"):
+        colours = dict(re.findall(r"--(\w+): (#\w{6})", scheme))
+        texts = {"ink", "soft", "link", "good", "bad", *report_chart.CAUSES}
+        for ground, text in itertools.product(("card", "ground"), sorted(texts)):
+            dark, light = sorted((luminance(colours[ground]), luminance(colours[text])))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ground, text)
 
 
 def test_names_of_waits() -> None:
