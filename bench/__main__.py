@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import table
+from bench import batch, batch_table, table
 from bench.children import BenchError
 from bench.run import run
 from bench.sizes import FULL, QUICK
@@ -23,6 +23,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     with tempfile.TemporaryDirectory(prefix="nightshift-bench-", ignore_cleanup_errors=True) as directory:
         try:
+            if given.batch:
+                return _batch(Path(directory), given)
             figures, described = run(Path(directory), QUICK if given.quick else FULL, given.workers)
         except BenchError as error:
             sys.stderr.write(f"bench: {error}\n")
@@ -34,10 +36,20 @@ def main() -> int:
     return 0
 
 
+def _batch(directory: Path, given: argparse.Namespace) -> int:
+    found = batch.run(directory, given.lines)
+    sys.stdout.write(batch_table.text(found))
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under two minutes instead of about ten")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="workers, and bare loops beside them (default 2)")
+    parser.add_argument("--batch", action="store_true", help="measure a large batch instead, in a few minutes")
+    parser.add_argument("--lines", type=int, default=50_000, metavar="N", help="the batch's lines (default 50000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, each sample included")
     return parser.parse_args()
 

@@ -8,15 +8,20 @@ import re
 import threading
 import time
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from app.stack import redis_server
 from bench.children import BenchError, end, environment, start
 from bench.sizes import PROMPT
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _BODY = json.dumps({"model": "sonnet", "messages": [{"role": "user", "content": PROMPT}]}).encode()
+_BOUNDARY = "nightshift-bench"
+_PIECE_BYTES = 256 * 1024
 _START_SECONDS = 90.0
 _TIMEOUT_SECONDS = 120.0
 
@@ -49,6 +54,36 @@ class Client:
         status, body = self._send("GET", path, None)
         return status, json.loads(body)
 
+    def upload(self, path: Path) -> str:
+        """OpenAI's lines as a file for a batch, read from the disk while it is sent; its id."""
+        head = (
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n--{_BOUNDARY}\r\n'
+            f'Content-Disposition: form-data; name="file"; filename="{path.name}"\r\n\r\n'
+        ).encode()
+        tail = f"\r\n--{_BOUNDARY}--\r\n".encode()
+        headers = {
+            "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}",
+            "Content-Length": str(len(head) + path.stat().st_size + len(tail)),
+        }
+        with path.open("rb") as file:
+            pieces = iter(lambda: file.read(_PIECE_BYTES), b"")
+            self._connection.request("POST", "/v1/files", chain([head], pieces, [tail]), headers)
+            return self._made()
+
+    def create_batch(self, file_id: str) -> str:
+        """A batch of that file; its id."""
+        wanted = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        headers = {"Content-Type": "application/json"}
+        self._connection.request("POST", "/v1/batches", json.dumps(wanted).encode(), headers)
+        return self._made()
+
+    def _made(self) -> str:
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise BenchError(f"the gateway answered {response.status}: {body[:500]!r}")
+        return str(json.loads(body)["id"])
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -62,20 +97,26 @@ class Client:
 class Gateway:
     """A running Nightshift."""
 
-    def __init__(self, directory: Path, workers: int) -> None:
+    def __init__(self, directory: Path, workers: int, settings: Mapping[str, str] | None = None) -> None:
         directory.mkdir(parents=True)
         self.workers = workers
         self._data_dir = directory / "data"
         self._log = directory / "log"
         arguments = ["up", "--offline", "--port", "0", "--workers", str(workers), "--data-dir", str(self._data_dir)]
         with (directory / "screen").open("w") as screen:
-            self._process = start("app.cli.main", arguments, environment(directory), self._log, stdout=screen)
+            env = environment(directory, **(settings or {}))
+            self._process = start("app.cli.main", arguments, env, self._log, stdout=screen)
         self._screen = directory / "screen"
 
     @property
     def pid(self) -> int:
         """The supervisor, above all other processes."""
         return self._process.pid
+
+    @property
+    def redis_url(self) -> str:
+        """The embedded server."""
+        return redis_server.place(self._data_dir).url
 
     @property
     def simulator_url(self) -> str:

@@ -49,6 +49,15 @@ def tree(root: int) -> list[psutil.Process]:
     return []
 
 
+def rss_by_kind(root: int, kinds: Iterable[str]) -> dict[str, float]:
+    """Resident memory below `root` of the processes of these kinds, MiB."""
+    found = dict.fromkeys(kinds, 0.0)
+    for process in tree(root):
+        if (kind := _kind(process)) in found:
+            found[kind] += _rss(process)
+    return found
+
+
 def worker_memory(root: int, turns: dict[int, int]) -> list[WorkerMemory]:
     """Each Nightshift worker below `root`; `turns` by its pid."""
     found = []

@@ -18,12 +18,12 @@ def text(figures: Figures, described: dict[str, str], workers: int) -> str:
     """What is printed."""
     return "\n".join(
         [
-            *_section("Ratios", [*_ratios(figures, workers)]),
-            *_section("Absolutes", [*_absolutes(figures, workers)]),
-            *_section("CPU per request, ms", [*_cpu(figures)]),
-            *_section("Bytes added to a request", [*_added(figures)]),
-            *_section("Memory of a worker, MiB", [*_memory(figures)]),
-            *_section("Measured on", [(name, value, "") for name, value in described.items()]),
+            *section("Ratios", [*_ratios(figures, workers)]),
+            *section("Absolutes", [*_absolutes(figures, workers)]),
+            *section("CPU per request, ms", [*_cpu(figures)]),
+            *section("Bytes added to a request", [*_added(figures)]),
+            *section("Memory of a worker, MiB", [*_memory(figures)]),
+            *section("Measured on", [(name, value, "") for name, value in described.items()]),
         ]
     )
 
@@ -128,5 +128,6 @@ def _rate(rate: Rate) -> tuple[str, str]:
     return f"{rate.per_second:.1f} /s", f"{rate.requests} in {rate.seconds:.0f} s"
 
 
-def _section(title: str, rows: list[Row]) -> list[str]:
+def section(title: str, rows: list[Row]) -> list[str]:
+    """A titled part, with an empty line at its end."""
     return [title, *(f"  {name:<56} {value:>22}  {note}".rstrip() for name, value, note in rows), ""]
