@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.clients.models import Owner, Person, Weather
+from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +87,26 @@ def test_litellm(stack: Stack) -> None:
     Weather.model_validate_json(found.choices[0].message.tool_calls[0].function.arguments)
     chunks = list(litellm.completion(**how, messages=ask, stream=True, stream_options={"include_usage": True}))
     assert "Simulated" in "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+
+
+def test_litellm_batch(stack: Stack, tmp_path: Path) -> None:
+    """A file, a batch of it, its end, and its output."""
+    litellm = pytest.importorskip("litellm")
+    how = {"custom_llm_provider": "openai", "api_base": f"{stack.url}/v1", "api_key": "unused"}
+    body = {"model": "haiku", "messages": [{"role": "user", "content": "Who?"}]}
+    line = {"custom_id": "x", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    path = tmp_path / "night.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    with path.open("rb") as file:
+        uploaded = litellm.create_file(file=file, purpose="batch", **how)
+    made = litellm.create_batch(
+        input_file_id=uploaded.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"who": "me"}, **how
+    )
+    wait_until(lambda: litellm.retrieve_batch(batch_id=made.id, **how).status == "completed", "the batch", 60)
+    ended = litellm.retrieve_batch(batch_id=made.id, **how)
+    output = json.loads(litellm.file_content(file_id=ended.output_file_id, **how).text)
+    assert (output["custom_id"], output["response"]["status_code"]) == ("x", 200)
+    assert made.id in [one.id for one in litellm.list_batches(**how).data]
 
 
 @pytest.mark.parametrize("mode", ["TOOLS", "JSON", "JSON_SCHEMA"])
