@@ -107,8 +107,8 @@ class ClaudeClient:
             launched = replace(options, can_use_tool=None, permission_prompt_tool_name="stdio")
         else:
             launched = options
-        transport = _Transport(launched, first_words, self._take_stream, on_bytes, on_end)
-        self._client = ClaudeSDKClient(options, transport=transport)
+        self._transport = _Transport(launched, first_words, self._take_stream, on_bytes, on_end)
+        self._client = ClaudeSDKClient(options, transport=self._transport)
 
     def _take_stream(self, event: dict[str, Any], uuid: str | None) -> None:
         if event["type"] == "message_start":
@@ -175,6 +175,10 @@ class ClaudeClient:
         """Ask for the end of the running turn. May never return."""
         await self._client.interrupt()
 
+    def abandon(self) -> None:
+        """Close the pipes of a process that was killed; `messages` ends."""
+        self._transport.abandon()
+
     async def disconnect(self) -> None:
         """End the process: first by closing its input, then by signals. Takes up to 20 s with one that resists."""
         await self._client.disconnect()
@@ -209,6 +213,11 @@ class _Transport(SubprocessCLITransport):
         self._on_stream = on_stream
         self._on_bytes = on_bytes
         self._on_end = on_end
+
+    def abandon(self) -> None:
+        """Close the pipes. asyncio tells of a process' end only when its pipes are at theirs: not before all is read."""
+        if self._process is not None:
+            cast("Any", self._process)._process._transport.close()  # noqa: SLF001 - anyio's and asyncio's have no way to it
 
     async def write(self, data: str) -> None:
         """Write to the process; the first message gets the words that belong into it."""

@@ -39,13 +39,13 @@ class FailureKind(StrEnum):
     INTERRUPTED = "interrupted"
     #: the Claude process ended in mid-turn
     DIED = "died"
-    #: no Claude process could be started
-    UNAVAILABLE = "unavailable"
-
     #: it was ended in mid-turn because it took more memory than `hard_rss_mb`
     MEMORY = "memory"
     #: it was ended in mid-turn because it sent too much, or what can't be read
     GARBLED = "garbled"
+    #: no Claude process could be started
+    UNAVAILABLE = "unavailable"
+
 
 class TurnFailed(Exception):
     """There is no answer. Branch on the attributes; the message is for people.

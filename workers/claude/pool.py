@@ -98,6 +98,7 @@ class Pool:
         if found is None or not found.is_usable:
             return None
         self._warm[profile] = self._warm.pop(profile)
+        self.latest = profile
         return found
 
     def launch(self, profile: Profile) -> asyncio.Task[ClaudeProcess]:
@@ -178,8 +179,12 @@ class Pool:
             # Overtaken by requests with other profiles.
             self.retire(process)
             return process
-        # In the place of the one before: a replacement is no use of it.
-        self._warm[profile] = process
+        if before is None and profile != self.latest:
+            # Nobody has used it yet.
+            self._warm = {profile: process, **self._warm}
+        else:
+            # In the place of the one before: a replacement is no use of it.
+            self._warm[profile] = process
         if before is not None and before is not self.busy:
             self.retire(before)
         for old in [p for p in self._warm if p != profile][: max(0, len(self._warm) - self._settings.warm_processes)]:

@@ -46,33 +46,33 @@ CONFIGURE_SECONDS = 10.0
 LEAVE_SECONDS = 3.0
 #: Lines of the CLI's standard error that are kept for messages, and how much of each, characters.
 STDERR_LINES = 20
-
-#: Defect of a process whose profile has a schema that the CLI does not take.
 STDERR_LINE_CHARACTERS = 2000
 #: What the CLI may say from the start of a turn to the start of the next one, bytes. An answer of 128,000 tokens, each
 #: in an event of its own, is some 30 MiB.
 MAX_TURN_BYTES = 128 * 1024 * 1024
-SCHEMA_REFUSED = "schema_refused"
 
-_WORDS = {
+#: Defect of a process whose profile has a schema that the CLI does not take.
+SCHEMA_REFUSED = "schema_refused"
 #: Defect of a process that took more memory than `hard_rss_mb`.
 RSS_HARD = "rss_hard"
 #: Defect of a process that said too much, or what can't be read.
 GARBLED = "garbled"
+
+_WORDS = {
     FailureKind.DEADLINE: "The request's deadline passed before Claude had answered.",
     FailureKind.STALLED: "Claude fell silent in the middle of the answer.",
     FailureKind.INTERRUPTED: "The request was interrupted.",
     FailureKind.DIED: "The Claude process ended in the middle of the answer.",
-}
-
     FailureKind.MEMORY: "The Claude process took more memory than NIGHTSHIFT_HARD_RSS_MB allows, and was ended.",
     FailureKind.GARBLED: "The Claude process said too much, or what can't be read, and was ended.",
+}
 
-class ClaudeProcess:
-    """A running CLI. `start()`, then `ask()` and `reset()` in turn, then `close()`."""
+
 _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
 
 
+class ClaudeProcess:
+    """A running CLI. `start()`, then `ask()` and `reset()` in turn, then `close()`."""
 
     def __init__(self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path) -> None:
         self.profile = profile
@@ -98,12 +98,12 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
         self._interrupted = False
         #: why this process can't be used again; None: it can
         self.defect: str | None = None
-        self._is_over = False
-        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         #: nothing more is read of it
-        self._client: cli.ClaudeClient | None = None
+        self._is_over = False
         self._is_killed = False
         self._bytes = 0
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._client: cli.ClaudeClient | None = None
         self._dir: PrivateDir | None = None
         self._reader: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -125,15 +125,15 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
             cwd=self._dir.cwd,
             on_stderr=self._on_stderr,
             on_stream=self._on_stream,
-        )
-        connecting = asyncio.ensure_future(self._client.connect())
             on_bytes=self._on_bytes,
             on_end=self._end_group,
+        )
+        connecting = asyncio.ensure_future(self._client.connect())
         done, _ = await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
         if not done:
+            self._stderr.append(f"it was not ready after {CONNECT_SECONDS:g} s.")
             self.kill("did not start in time")
             connecting.cancel()
-            self._stderr.append(f"it was not ready after {CONNECT_SECONDS:g} s.")
         try:
             said = await connecting
         except (Exception, asyncio.CancelledError) as error:
@@ -151,9 +151,9 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
         self.turns += 1
         self._turn, self._last_uuid, self._interrupted = turn, turn.uuid, False
         self._is_clean = False
+        self._bytes = 0
         self._changed.clear()
         sending = asyncio.create_task(self._send(prompt, body, turn.uuid))
-        self._bytes = 0
         try:
             ended_by = await self._wait(turn, deadline)
             if ended_by is not None:
@@ -188,11 +188,11 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
         """Bring `rss_mb` up to date; the last figure of a process that is gone is kept."""
         if rss_mb := await asyncio.to_thread(tree_rss_mb, self.pid):
             self.rss_mb = rss_mb
-
-    def interrupt(self) -> None:
         elif self.is_usable:
             # Gone, although somebody holds its output open.
             self.kill("died")
+
+    def interrupt(self) -> None:
         """End the running turn; its `ask` raises `interrupted` within two seconds."""
         self._interrupted = True
         self._changed.set()
@@ -211,14 +211,15 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
     def kill(self, defect: str) -> None:
         """End the process and its group at once; never waits."""
         self.defect = self.defect or defect
-        pid = self.pid or (self._dir.pid() if self._dir else None)
-        if pid is not None:
         self._is_killed = True
-        if not self._is_over:
-            self._end_group()
+        self._end_group()
+        if self._client is not None:
+            self._client.abandon()
         self._changed.set()
 
     def _end_group(self) -> None:
+        pid = self.pid or (self._dir.pid() if self._dir else None)
+        if pid is not None:
             kill_group(pid)
 
     async def close(self) -> None:
@@ -336,9 +337,6 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
         if turn.is_cut or turn.is_repeated:
             self.kill("cut" if turn.is_cut else "repeated")
 
-    async def _read(self) -> None:
-        """Take every message for the process' whole life, so that its end is noticed when it happens."""
-        try:
     def _on_bytes(self, count: int) -> None:
         """So much more was said."""
         self._bytes += count
@@ -349,13 +347,16 @@ _KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
         self._on_bytes(len(line))
         self._stderr.append(line[:STDERR_LINE_CHARACTERS])
 
+    async def _read(self) -> None:
+        """Take every message for the process' whole life, so that its end is noticed when it happens."""
+        try:
             async for message in self._connected().messages():
                 self._take(message)
+        except cli.CLIJSONDecodeError:
+            self.kill(GARBLED)
         except Exception as error:  # noqa: BLE001 - any end of the stream is the end of the process
             logger.debug("Claude ended: %s", error)
         finally:
-        except cli.CLIJSONDecodeError:
-            self.kill(GARBLED)
             self._is_over = True
             self.defect = self.defect or "died"
             self._changed.set()
