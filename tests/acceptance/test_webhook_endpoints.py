@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
+from tests.acceptance import test_batches as batches
 from tests.integration.webhooks.receiver import Receiver, running
 
 if TYPE_CHECKING:
@@ -54,6 +55,25 @@ def test_a_registered_endpoint_is_told(stack: Stack, client: Any, receiver: Rece
             "response.cancelled": made["cancel"],
         }
         assert len(receiver.received) == 4
+    finally:
+        client.webhooks.delete(endpoint.id)
+
+
+def test_a_registered_endpoint_is_told_of_batches(stack: Stack, client: Any, receiver: Receiver) -> None:
+    """A batch that completed and one that was cancelled, of whom neither named a callback."""
+    types = ["batch.completed", "batch.cancelled"]
+    endpoint = client.webhooks.create(name="nights", url=receiver.url(), event_types=types)
+    try:
+        stack.simulator.add_rule({"text": "late"}, latency_ms=60_000, match={"contains": "cancel"})
+        done = batches.start(stack, [batches.line("a")])
+        cancelled = batches.start(stack, [batches.line("cancel")])
+        client.batches.cancel(cancelled.id)
+        receiver.wait_for(2, 30)
+        found = [unwrap(endpoint.signing_secret, receiver, number) for number in range(2)]
+        assert {event.type: event.data.id for event in found} == {
+            "batch.completed": done.id,
+            "batch.cancelled": cancelled.id,
+        }
     finally:
         client.webhooks.delete(endpoint.id)
 
