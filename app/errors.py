@@ -124,11 +124,20 @@ def upstream_failed(message: str, status: int = 502, code: str = "upstream_error
     return ErrorReply(status, message, "server_error", code=code)
 
 
-def structured_output_failed(faults: str) -> ErrorReply:
+def not_sent_again(reason: str) -> ErrorReply:
+    """A run ended without an answer, and its client does not let it be sent to Claude once more (`max_attempts`)."""
+    return upstream_failed(
+        f"No answer, and 'max_attempts' does not let the request be sent to Claude again ({reason})."
+        " It may have been answered there.",
+        code="max_attempts_reached",
+    )
+
+
+def structured_output_failed(faults: str, *, is_repaired: bool = True) -> ErrorReply:
     """The model's answer does not fit the schema, nor does its second. 422, which no client tries again by itself."""
     return ErrorReply(
         422,
-        f"The model's answer does not fit what was asked for, nor did it after one repair: {faults}.",
+        f"The model's answer does not fit what was asked for{', nor did it after one repair' if is_repaired else ''}: {faults}.",
         "server_error",
         code="structured_output_failed",
     )
@@ -161,7 +170,8 @@ def cancelled() -> ErrorReply:
 def set_aside(deaths: int, reason: str) -> ErrorReply:
     """A poison job: it ended so many workers that it is not tried any more."""
     return upstream_failed(
-        f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS); the last time {reason}.",
+        f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS); the last time {reason}."
+        " Look at its size and at the log of these workers, then send it again; a batch's lines go again with retry_failed.",
         status=500,
         code="worker_died",
     )

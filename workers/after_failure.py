@@ -42,7 +42,7 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             log.warning("[LIMIT] cause=login job=%s: the workers wait for a login that works", run.record.id)
             return PutBack(Cause.LOGIN, counts=False)
         case FailureKind.UNAVAILABLE:
-            return PutBack("Claude's process could not be started", counts=False)
+            return PutBack("Claude's process could not be started", counts=False, was_sent=False)
         case FailureKind.INTERRUPTED:
             return PutBack("its worker was stopped", counts=False)
         case FailureKind.DEADLINE:

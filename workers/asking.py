@@ -27,6 +27,8 @@ def ask(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> tuple
     try:
         return answer, translate.check(answer, call.wanted)
     except translate.Mismatch as mismatch:
+        if run.record.max_sends == 1:
+            raise errors.structured_output_failed(mismatch.faults, is_repaired=False) from None
         log.info("[REPAIR] job=%s: the answer was not what was wanted", run.record.id)
         second = _turn(run, call.again(translate.repair_words(mismatch)), None)
     usage = add_usage(answer.usage, second.usage)

@@ -172,6 +172,7 @@ class ClaudeWorker(PatientWorker):
             reason=ending.reason,
             counts=ending.counts,
             died=ending.died,
+            was_sent=ending.was_sent,
             delay_seconds=ending.delay_seconds,
         )
 

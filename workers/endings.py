@@ -25,6 +25,8 @@ class PutBack:
     counts: bool
     #: whether the job may have killed the process that ran it
     died: bool = False
+    #: False: it was not sent to Claude after all
+    was_sent: bool = True
     #: 0: to the queue's head, at once
     delay_seconds: float = 0.0
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from app import errors
+from app import durability, errors
 from app.connection import AWAY
+from app.jobs import transitions
+from app.jobs.record import PAYLOAD_VERSION, record_key
 from app.outcome import Outcome
 from workers import asking, remote_images, run_spans, streaming, translate, usage
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
-from workers.endings import Ending, Publish
+from workers.endings import Ending, Publish, PutBack
 from workers.translate import response
+
+#: how long a job that was made by newer code waits for newer workers before it is looked at again, seconds
+NEWER_WORKER_SECONDS = 5.0
 
 
 def run_job(job_id: str) -> Ending:
@@ -21,6 +26,9 @@ def run_job(job_id: str) -> Ending:
     run = runs.current()
     record = run.record
     run_spans.queued(run)
+    if record.version > PAYLOAD_VERSION:
+        # In the midst of a restart: its like are on their way. Alone, it waits until its deadline.
+        return PutBack("it needs a newer worker", counts=False, delay_seconds=NEWER_WORKER_SECONDS)
     patience = record.deadline_at - record.created_at
     if time.time() >= record.deadline_at:
         return Publish(Outcome(error=errors.deadline_exceeded(patience)))
@@ -30,12 +38,17 @@ def run_job(job_id: str) -> Ending:
     try:
         chat = remote_images.inlined(response.as_chat_payload(payload), run.settings)
         call = translate.to_claude(chat)
+        if record.max_sends:
+            transitions.note_sent(run.connection, run.lease)
+            durability.confirm(run.connection, record_key(job_id), run.settings.wait_replicas)
         with streaming.told(run, call.wanted) as on_event:
             answers = asking.ask_all(run, call, on_event, chat["request"].get("n", 1))
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:
         return ending_of(failure, run)
+    except (transitions.LeaseLost, transitions.Spent) as error:
+        return PutBack(str(error), counts=False)
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
         if not usage.leave_the_rest(run, answers[-1][0].windows):

@@ -84,7 +84,9 @@ def join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | 
         confirm(here.connection, record_key(job_id), here.settings.wait_replicas)
     if record is not None:
         logs.note(job_id=record.id)
-    return None if record is None or record.status in (Status.FAILED, Status.CANCELLED) else record
+    if record is None or (record.status in (Status.FAILED, Status.CANCELLED) and not record.is_spent):
+        return None
+    return record
 
 
 def check_callback_url(url: str | None, settings: Settings) -> None:

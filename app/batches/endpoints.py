@@ -35,17 +35,20 @@ class LineRequest:
     model: str
     claude_model: str
     payload: dict[str, Any]
+    #: its own `max_attempts`; 0: it has none
+    max_attempts: int = 0
 
 
 def _chat(body: dict[str, Any], settings: Settings) -> LineRequest:
     accepted = accept(body, settings)
     payload = accepted.chat.to_payload(accepted.claude_model)
-    return LineRequest(accepted.chat.model, accepted.claude_model, payload)
+    return LineRequest(accepted.chat.model, accepted.claude_model, payload, accepted.chat.max_attempts or 0)
 
 
 def _response(body: dict[str, Any], settings: Settings) -> LineRequest:
     accepted = accept_response(body, settings, lambda _: [])
-    return LineRequest(accepted.request.model, accepted.claude_model, accepted.payload)
+    asked = accepted.request
+    return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0)
 
 
 ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], LineRequest]] = MappingProxyType(

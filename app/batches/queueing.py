@@ -95,7 +95,8 @@ class Queueing:
             model=accepted.claude_model,
             created_at=time.time(),
             deadline_at=record.expires_at,
-            max_attempts=max(MAX_ATTEMPTS, self._settings.max_attempts),
+            max_attempts=accepted.max_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
+            max_sends=accepted.max_attempts,
             request_id=new_request_id(),
             metadata={"batch_id": record.id, "custom_id": line.custom_id},
         )

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 #: the kind of a batch's lines: their outcomes are collected, and they are removed, by `app.batches` and nobody else
 BATCH_LINE = "batch.line"
 
-#: version of the layout below and of the request's payload; fields that are missing have their default, others are left
+#: version of the layout below and of the request's payload; fields that are missing have their default, others are left.
+#: A worker runs no job of a version above its own: raise it when what is left out there would change the answer
 PAYLOAD_VERSION = 1
 
 ALL_JOBS = "nightshift:jobs"
@@ -98,6 +99,11 @@ class JobRecord:
     #: runs that counted; a run that a usage limit or a restart of ours ended did not
     attempts: int = 0
     max_attempts: int = 1
+    #: how often its client lets it be sent to Claude, whatever becomes of it; 0: as often as it takes
+    max_sends: int = 0
+    #: how often it was, counted for such jobs only; and the execution that sent it last
+    sends: int = 0
+    sent_by: str = ""
     #: workers and Claude processes that died of it
     deaths: int = 0
     #: the RQ execution that may publish the outcome; empty when nobody may
@@ -140,6 +146,11 @@ class JobRecord:
     def trace(self) -> TraceContext:
         """The trace that it belongs to."""
         return TraceContext(self.traceparent, self.tracestate)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it must not be sent to Claude any more."""
+        return 0 < self.max_sends <= self.sends
 
     @property
     def yields(self) -> bool:

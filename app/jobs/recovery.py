@@ -16,7 +16,7 @@ from app.history import closings, sampling
 from app.jobs import tickets, transitions
 from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
-from app.jobs.transitions import Lease, LeaseLost, TextSent
+from app.jobs.transitions import Lease, LeaseLost, Spent, TextSent
 from app.outcome import Outcome
 from app.webhooks import dispatch
 
@@ -74,18 +74,30 @@ def put_back(
     reason: str,
     counts: bool,
     died: bool = False,
+    was_sent: bool = True,
     delay_seconds: float = 0.0,
 ) -> None:
     """The job goes back to the queue, or ends as failed when it must not be run again. Raises `LeaseLost`.
 
-    It must not when it has died too often (`deaths`: before this run), or when its client has read a part of the answer.
+    It must not when it has died too often (`deaths`: before this run), when its client has read a part of the answer, or
+    when it was sent to Claude as often as its client allows.
     """
     ttl = settings.result_ttl_seconds
     if died and deaths + 1 >= settings.max_worker_deaths:
         transitions.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1, reason)), ttl_seconds=ttl)
         return
     try:
-        transitions.put_back(connection, lease, reason=reason, counts=counts, died=died, delay_seconds=delay_seconds)
+        transitions.put_back(
+            connection,
+            lease,
+            reason=reason,
+            counts=counts,
+            died=died,
+            was_sent=was_sent,
+            delay_seconds=delay_seconds,
+        )
+    except Spent:
+        transitions.publish(connection, lease, Outcome(error=errors.not_sent_again(reason)), ttl_seconds=ttl)
     except TextSent:
         transitions.publish(connection, lease, Outcome(error=errors.stream_interrupted(reason)), ttl_seconds=ttl)
 

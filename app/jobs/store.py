@@ -99,7 +99,7 @@ class Jobs:
             earlier = self.get(known[b"job"].decode()) if known else None
             pipe.multi()
             # A cancelled job has nothing to repeat: its client had hung up, say, and is back after the grace.
-            if known and earlier is not None and earlier.status is not Status.CANCELLED:
+            if known and earlier is not None and (earlier.status is not Status.CANCELLED or earlier.is_spent):
                 if known[b"fingerprint"].decode() != fingerprint:
                     raise errors.conflict(
                         "This Idempotency-Key was used for a request with another body. Send a new key.",

@@ -60,6 +60,10 @@ class TextSent(Exception):
     """The job can't be run again: its client may have read a piece of the answer, and would read a beginning twice."""
 
 
+class Spent(Exception):
+    """The job can't be run again: it was sent to Claude as often as its client allows."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to publish the outcome of one run."""
@@ -156,6 +160,24 @@ def renew(connection: Redis, lease: Lease, lease_seconds: float) -> bool:
     return pipe.execute()[1] is not None
 
 
+def note_sent(connection: Redis, lease: Lease) -> None:
+    """From here on this run is taken to have been sent to Claude. For jobs with `max_sends`; twice is the same as once.
+
+    Raises `LeaseLost`, and `Spent` when it must not be sent.
+    """
+
+    def change(pipe: Pipeline, record: JobRecord | None) -> None:
+        held = _held(record, lease)
+        pipe.multi()
+        if held.sent_by == lease.execution_id:
+            return
+        if held.is_spent:
+            raise Spent(held.id)
+        pipe.hset(record_key(held.id), mapping={"sends": str(held.sends + 1), "sent_by": lease.execution_id})
+
+    _transaction(connection, record_key(lease.job_id), change)
+
+
 def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: int) -> None:
     """In_progress to completed or failed: the outcome, and the callback's event, in the same step.
 
@@ -172,18 +194,29 @@ def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: i
 
 
 def put_back(
-    connection: Redis, lease: Lease, *, reason: str, counts: bool, died: bool = False, delay_seconds: float = 0.0
+    connection: Redis,
+    lease: Lease,
+    *,
+    reason: str,
+    counts: bool,
+    died: bool = False,
+    was_sent: bool = True,
+    delay_seconds: float = 0.0,
 ) -> JobRecord:
     """In_progress to queued: at the queue's head, or after a delay.
 
-    `counts`: whether the run was an attempt; `died`: whether the job may have killed its worker. Raises `LeaseLost`, and
-    `TextSent` when it must not be run again; `recovery.put_back` is the one who knows what to do then.
+    `counts`: whether the run was an attempt; `died`: whether the job may have killed its worker; `was_sent`: False when it is
+    known that it was not, though it was noted. Raises `LeaseLost`, and `TextSent` or `Spent` when it must not be run again;
+    `recovery.put_back` is the one who knows what to do then.
     """
 
     def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord:
         held = _held(record, lease)
         if held.streamed_by:
             raise TextSent(f"{held.id} has begun to be read")
+        takes_back = not was_sent and held.sent_by == held.execution
+        if held.is_spent and not takes_back:
+            raise Spent(held.id)
         after = replace(
             held,
             status=Status.QUEUED,
@@ -191,6 +224,7 @@ def put_back(
             waiting_for=reason,
             attempts=held.attempts if counts else held.attempts - 1,
             deaths=held.deaths + died,
+            sends=held.sends - takes_back,
         )
         pipe.multi()
         _move(
@@ -201,6 +235,8 @@ def put_back(
             waiting_for=reason,
             attempts=after.attempts,
             deaths=after.deaths,
+            sends=after.sends,
+            sent_by="",
         )
         pipe.zrem(LEASES, lease.member)
         job = tickets.ticket(connection, held.id)

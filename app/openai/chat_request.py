@@ -140,6 +140,7 @@ class ChatRequest(Wire):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     callback_url: str | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
 
     @property
     def output_cap(self) -> int | None:

@@ -64,6 +64,8 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         stream="token by token; JSON and arguments that are checked come whole",
         stream_options="include_usage; a 400 without stream",
         callback_url="ours: 202 at once, and a signed webhook when it is done",
+        max_attempts="ours: how often it may be sent to Claude, whatever becomes of it; 1: never twice, neither after an error"
+        " nor after a worker's death, nor to repair JSON",
     )
     | _table(
         Decision.MAPPED,

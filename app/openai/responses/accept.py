@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Items = list[dict[str, Any]]
 
 #: what is not part of the request as it is kept: it is told in the record, or has no meaning later
-_NOT_KEPT = {"stream", "callback_url", "include", "truncation", "service_tier", "input"}
+_NOT_KEPT = {"stream", "callback_url", "max_attempts", "include", "truncation", "service_tier", "input"}
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
         background="200 at once, to be polled; needs store",
         stream="OpenAI's events; JSON that text.format asked for comes whole, once it is checked",
         callback_url="ours: a signed webhook when it is done; needs background",
+        max_attempts="ours: how often it may be sent to Claude, whatever becomes of it; 1: never twice, neither after an error"
+        " nor after a worker's death, nor to repair JSON",
     )
     | _rows(
         Decision.MAPPED,

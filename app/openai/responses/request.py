@@ -91,6 +91,7 @@ class ResponseRequest(Wire):
     include: list[str] | None = None
     service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
     callback_url: str | None = None
+    max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
 
     @property
     def is_stored(self) -> bool:

@@ -1,0 +1,59 @@
+"""A job whose client says how often it may be sent to Claude."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.jobs import recovery, transitions
+from app.jobs.record import JobRecord, Status
+from app.jobs.transitions import Spent
+from app.settings import Settings
+from tests.integration.jobs.conftest import new_record
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from app.jobs.store import Jobs
+    from tests.integration.jobs.conftest import Take
+
+SETTINGS = Settings()
+
+
+@pytest.fixture
+def limited(jobs: Jobs) -> JobRecord:
+    """A job that may be sent once."""
+    record = replace(new_record(), max_sends=1)
+    jobs.submit(record, {})
+    return record
+
+
+def test_not_again_once_it_was_sent(connection: Redis, jobs: Jobs, take: Take, limited: JobRecord) -> None:
+    """Whoever would put it back, a supervisor say, ends it as failed instead, and tells why; the client need not try."""
+    lease, _ = take("dead")
+    transitions.note_sent(connection, lease)
+    transitions.note_sent(connection, lease)
+    assert recovery.release_worker(connection, SETTINGS, "dead") == [limited.id]
+    found, outcome = jobs.get(limited.id), jobs.outcome(limited.id)
+    assert found is not None and (found.status, found.sends) == (Status.FAILED, 1)
+    assert outcome is not None and outcome.error is not None
+    assert (outcome.error.code, outcome.error.should_retry) == ("max_attempts_reached", False)
+    assert "its worker died" in outcome.error.message
+
+
+def test_again_when_it_was_not(connection: Redis, jobs: Jobs, take: Take, limited: JobRecord) -> None:
+    """A run that ends before its turn, or whose turn could not begin, is followed by another; the next is the last."""
+    take("dead")
+    recovery.release_worker(connection, SETTINGS, "dead")
+    second, _ = take()
+    transitions.note_sent(connection, second)
+    recovery.put_back(connection, SETTINGS, second, deaths=1, reason="no process", counts=False, was_sent=False)
+    third, record = take()
+    assert record.sends == 0
+    transitions.note_sent(connection, third)
+    with pytest.raises(Spent):
+        transitions.put_back(connection, third, reason="overloaded", counts=False)
+    found = jobs.get(limited.id)
+    assert found is not None and found.status is Status.IN_PROGRESS
