@@ -7,6 +7,8 @@ from datetime import UTC, datetime, tzinfo
 
 #: times that lie within so many seconds are told with theirs
 _EXACT_SECONDS = 1800
+#: between a number and its unit, so that no line ends there
+_FIRM = "\N{NO-BREAK SPACE}"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -49,14 +51,14 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{seconds * 1000:.0f}{_FIRM}ms"
     if seconds < 10:
-        return f"{seconds:.1f}".removesuffix(".0") + " s"
+        return f"{seconds:.1f}".removesuffix(".0") + f"{_FIRM}s"
     left = round(seconds)
     parts: list[str] = []
     for size, unit in _UNITS:
         if left >= size or parts:
-            parts.append(f"{left // size} {unit}" if left // size else "")
+            parts.append(f"{left // size}{_FIRM}{unit}" if left // size else "")
             left %= size
         if len(parts) == 2:
             break

@@ -202,6 +202,22 @@ def test_a_file_with_faults(night: Night, server: RunningApi, browser: Browser) 
     assert (browser.problems(), browser.outside()) == ([], [])
 
 
+def test_what_is_gone_is_told(night: Night, server: RunningApi, browser: Browser) -> None:
+    """Without its files a batch still has its numbers, and the page says what it has no more."""
+    batch = ended_batch(night)
+    for file_id in (batch.output_file, batch.error_file):
+        assert night.batches.files.delete(file_id)
+    browser.open(f"{with_key(server)}/batches/{batch.id}?answers=5")
+    assert browser.text("#failures").count("no example (any more)") == 2
+    assert "the output was deleted" in browser.text("#answers")
+    assert browser.texts("#files li") == [browser.text("#files li")]
+    (night.batches.directory(batch.id) / "facts").unlink()
+    browser.open(f"{with_key(server)}/batches/{batch.id}")
+    assert browser.text("h1") == "4 of 6 requests answered, 2 failed"
+    assert "are those of 0 of 6 requests" in browser.text("footer")
+    assert (browser.problems(), browser.outside()) == ([], [])
+
+
 def test_what_is_asked_for_is_checked(night: Night, server: RunningApi) -> None:
     """No page without a key, of no batch, or with more answers than a page takes; and no script, whatever gets in."""
     batch = ended_batch(night)
