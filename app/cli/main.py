@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: each is a module of this package; they import what is heavy only in `run`
-SUBCOMMANDS = ("up", "worker", "api", "callbacks", "restart", "batch", "status", "pause", "resume", "version")
+SUBCOMMANDS = ("up", "worker", "api", "callbacks", "restart", "batch", "status", "pause", "resume", "doctor", "version")
 
 
 class Subcommand(Protocol):

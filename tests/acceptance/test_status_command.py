@@ -1,4 +1,4 @@
-"""`nightshift status` as a user types it, in a terminal and in a script."""
+"""`nightshift status` as a user types it, in a terminal and in a script, and `nightshift doctor` beside it."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ def test_once(stack: Stack) -> None:
     assert [row["state"] for row in found["health"]["workers"]] == ["idle", "idle"]
     away = status(stack, NIGHTSHIFT_URL="http://127.0.0.1:9")
     assert (away.returncode, away.stderr.count("No answer from http://127.0.0.1:9")) == (1, 1)
+
+
+def test_doctor_of_a_stack_that_runs(stack: Stack) -> None:
+    """It finds the embedded Redis and what it keeps, and knows the port's owner."""
+    argv = [*ARGV[:-1], "doctor", "--json", "--offline", "--no-request"]
+    argv += ["--data-dir", str(stack.data_dir), "--port", str(stack.port)]
+    done = subprocess.run(
+        argv, cwd=ROOT, env=environment(stack), capture_output=True, text=True, timeout=60, check=False
+    )
+    found = {one["subject"]: one for one in json.loads(done.stdout)}
+    assert (done.returncode, {one["level"] for one in found.values()}) == (0, {"ok"}), done.stdout
+    assert "Nightshift answers" in found["Port"]["text"]
+    assert found["Redis"]["text"].startswith("embedded, ")
+    assert "appendonly" in found["Redis' disk"]["text"]
 
 
 def test_live_in_a_terminal(stack: Stack) -> None:

@@ -1,0 +1,128 @@
+"""`nightshift doctor` as a user types it: all that can be wrong is named, with what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import Redis
+
+from app.doctor import redis
+from app.settings import Settings
+from simulator.process import RunningSimulator, running_simulator
+
+if TYPE_CHECKING:
+    from tests.redis_server import RedisForTests
+
+ROOT = Path(__file__).parents[2]
+
+
+def doctor(tmp_path: Path, *args: str, **environment: str) -> tuple[int, dict[str, dict[str, str]]]:
+    """Its exit status, and the findings by subject."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    kept |= {"PYTHONPATH": str(ROOT)}
+    env = {
+        **kept,
+        "HOME": str(tmp_path),
+        "NIGHTSHIFT_PORT": "0",
+        "NIGHTSHIFT_DATA_DIR": str(tmp_path / "data"),
+        **environment,
+    }
+    argv = [sys.executable, "-m", "app.cli.main", "doctor", "--json", *args]
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout, done.stderr
+    found: list[dict[str, str]] = json.loads(done.stdout)
+    for one in found:
+        assert bool(one["mend"]) == (one["level"] != "ok"), "what is wrong has a way to mend it"
+    return done.returncode, {one["subject"]: one for one in found}
+
+
+def test_all_is_well_offline(tmp_path: Path) -> None:
+    """Simulated, with a port that is free: nothing to mend, and nothing is left in the data dir."""
+    status, found = doctor(tmp_path, "--offline")
+    assert status == 0
+    assert {one["level"] for one in found.values()} == {"ok"}
+    assert set(found) == {
+        "Settings", "Python", "Data dir", "Disk", "Memory", "Port", "Time zones", "Redis", "Claude CLI", "Login",
+    }  # fmt: skip
+    assert found["Login"]["text"].startswith("simulated (offline): simulated-claude-haiku")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_login_that_does_not_work(tmp_path: Path) -> None:
+    """One real request tells: the CLI starts, its login is refused; the key is not shown."""
+    with running_simulator() as simulator:
+        refuse(simulator)
+        key = "sk-ant-not-valid-any-more"
+        status, found = doctor(tmp_path, ANTHROPIC_API_KEY=key, ANTHROPIC_BASE_URL=simulator.base_url)
+    assert status == 1
+    assert found["Claude CLI"]["level"] == "ok"
+    assert (found["Login"]["level"], "ANTHROPIC_API_KEY" in found["Login"]["mend"]) == ("fail", True)
+    assert key not in str(found)
+
+
+def refuse(simulator: RunningSimulator) -> None:
+    simulator.control.add_rule({"error": {"status": 401, "message": "invalid x-api-key"}})
+
+
+def test_what_is_wrong_with_this_machine(tmp_path: Path) -> None:
+    """A port that somebody else has, a data dir that is none, no login: each is told, all in one go."""
+    (tmp_path / "data").write_text("a file")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        status, found = doctor(tmp_path, "--no-request", NIGHTSHIFT_PORT=str(taken.getsockname()[1]), TZ="Mars/Olympus")
+    assert status == 1
+    levels = {name: found[name]["level"] for name in ("Port", "Data dir", "Login", "Time zones", "Claude CLI")}
+    assert levels == {"Port": "fail", "Data dir": "fail", "Login": "fail", "Time zones": "warn", "Claude CLI": "ok"}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"NIGHTSHIFT_BATCH_WINDOW": "22:00-07:00 Mars/Olympus"},
+        {"NIGHTSHIFT_HOST": "0.0.0.0"},
+        {"NIGHTSHIFT_WORKERS": "many"},
+    ],
+)
+def test_settings_that_are_wrong(tmp_path: Path, setting: dict[str, Any]) -> None:
+    """An unknown time zone, an API open to all, a number that is none: said as the start would say it."""
+    status, found = doctor(tmp_path, "--offline", **setting)
+    assert (status, found["Settings"]["level"]) == (1, "fail")
+
+
+def redis_of(url: str) -> dict[str, str]:
+    """The level of each finding about that Redis."""
+    return {one.subject: one.level for one in redis.look(Settings(redis_url=url))}
+
+
+def test_a_redis_that_evicts_and_forgets(own_redis: RedisForTests) -> None:
+    """One that throws requests away when it is full is a failure; one that keeps nothing on the disk a warning."""
+    with Redis.from_url(own_redis.url) as client:
+        client.config_set("maxmemory", "100mb")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        assert redis_of(own_redis.url) == {"Redis": "ok", "Redis' memory": "fail", "Redis' disk": "warn", "Clock": "ok"}
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("appendonly", "yes")
+        assert set(redis_of(own_redis.url).values()) == {"ok"}
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + 1000)
+        assert redis_of(own_redis.url)["Redis' memory"] == "warn"
+    own_redis.stop(signal.SIGKILL)
+    assert redis_of(own_redis.url) == {"Redis": "fail"}
+
+
+def test_clocks_that_differ() -> None:
+    """Beyond a second it is a warning, beyond five a failure; the time that the question took counts for nothing."""
+    assert [redis._clock(100.0 + apart, 100.0, 100.5).level for apart in (0, 0.5, 1.4, 3, 6)] == [
+        "ok",
+        "ok",
+        "ok",
+        "warn",
+        "fail",
+    ]
+    assert redis._clock(90.0, 100.0, 100.5).level == "fail"
