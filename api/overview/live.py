@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -58,21 +59,25 @@ class Live:
         self._templates = templates
         self._lock = threading.Lock()
         self._sections: dict[str, str] = {}
-        self._made_at = -SNAPSHOT_SECONDS
         self._past: Past | None = None
-        self._past_at = 0.0
+        self._made_at = self._past_at = -math.inf
         # The threads beyond those that waiting clients may take are for everything else, too.
         spare = here.settings.api_threads - here.settings.max_waiting
         self.most_pages = min(MAX_PAGES, spare // 2)
         self._places = threading.BoundedSemaphore(self.most_pages)
 
-    def sections(self, *, anew: bool = False) -> dict[str, str]:
-        """HTML by the section's id, a second old at most; `anew`: just made. Only the headline while Redis is away."""
+    def sections(self) -> dict[str, str]:
+        """HTML by the section's id, a second old at most. Only the headline while Redis is away."""
         with self._lock:
-            if anew or time.monotonic() - self._made_at >= SNAPSHOT_SECONDS:
-                self._sections = self._make(anew=anew)
+            if time.monotonic() - self._made_at >= SNAPSHOT_SECONDS:
+                self._sections = self._make()
                 self._made_at = time.monotonic()
             return self._sections
+
+    def forget(self) -> None:
+        """Something was changed by hand: whoever looks next sees it."""
+        with self._lock:
+            self._made_at = self._past_at = -math.inf
 
     def stream(self, is_gone: Callable[[], bool], is_writable: Callable[[float], bool]) -> Iterable[bytes]:
         """Server-sent events for one page, each a JSON object of sections that differ from what it was sent before.
@@ -105,9 +110,9 @@ class Live:
                 last = time.monotonic()
             time.sleep(SNAPSHOT_SECONDS)
 
-    def _make(self, *, anew: bool) -> dict[str, str]:
+    def _make(self) -> dict[str, str]:
         try:
-            now = snapshot.take(self._here, self._hours(anew=anew))
+            now = snapshot.take(self._here, self._hours())
         except AWAY:
             return {"headline": self._render("headline", headline=headline.without_redis(), now=None)}
         shown = {
@@ -121,8 +126,8 @@ class Live:
         }
         return {name: self._render(name, **shown) for name in _NAMES}
 
-    def _hours(self, *, anew: bool) -> Past:
-        if self._past is None or anew or time.monotonic() - self._past_at >= PAST_SECONDS:
+    def _hours(self) -> Past:
+        if self._past is None or time.monotonic() - self._past_at >= PAST_SECONDS:
             self._past = past.read(self._here.connection, self._here.jobs, time.time())
             self._past_at = time.monotonic()
         return self._past

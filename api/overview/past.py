@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: the longest time that is looked back, seconds
 SPAN_SECONDS = 12 * 3600
 #: (seconds a step, steps): the first that holds all there is
-_SHAPES = ((60, 60), (300, 72), (600, 72))
+_SHAPES = ((10, 60), (60, 60), (300, 72), (600, 72))
 #: rows of the table that says the same as the chart
 _ROWS = 12
 #: how far the curves of memory reach back, seconds, and their points

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 from api.openai.batch_object import batch_object
 from api.overview import past
 from app import history, worker_status
-from app.batches import eta
-from app.batches.record import BatchRecord, BatchStatus
 from app.gate import Closed, Gate
 from app.jobs.record import JobRecord, record_key
 from app.webhooks.outbox import UNDELIVERED
@@ -20,7 +18,8 @@ if TYPE_CHECKING:
 
     from api.overview.past import Past
     from api.services import Services
-    from app.history import Ended, Wait
+    from app.batches.record import BatchRecord
+    from app.history import Ended
     from app.worker_status import WorkerStatus
 
 #: batches that have not ended, and others that ended in the last hours, at most
@@ -80,17 +79,16 @@ class Snapshot:
 def take(here: Services, hours: Past) -> Snapshot:
     """A new one, around the hours that were read a while ago. Raises redis-py's errors when Redis is away."""
     now = time.time()
-    closed = Gate(here.connection).read()
     return Snapshot(
         at=now,
         offline=here.settings.offline,
-        closed=closed,
+        closed=Gate(here.connection).read(),
         queued=here.jobs.queued(),
         in_progress=here.jobs.in_progress(),
         oldest_seconds=here.jobs.oldest_queued_seconds(),
         undelivered=here.connection.zcard(UNDELIVERED),
         workers=_workers(here, hours),
-        batches=_batches(here, closed, now),
+        batches=_batches(here, now),
         past=hours,
         ended=history.ended_since(here.connection, hours.since),
     )
@@ -112,30 +110,19 @@ def _workers(here: Services, hours: Past) -> list[Worker]:
     ]
 
 
-def _batches(here: Services, closed: Closed | None, now: float) -> list[Batch]:
-    active = here.batches.active()[:MAX_ACTIVE]
+def _batches(here: Services, now: float) -> list[Batch]:
     newest = here.batches.newest(limit=MAX_ACTIVE + MAX_ENDED, after=None)
     ended = [record for record in newest if (ended_at(record) or 0.0) >= now - past.SPAN_SECONDS][:MAX_ENDED]
-    starts = [record.in_progress_at for record in active if record.in_progress_at is not None]
-    waits = history.waits(here.connection, min(starts), now) if starts else []
-    opens_at = now if closed is None else closed.until if closed.until < now + eta.HORIZON_SECONDS else None
     return [
-        *(_active(here, record, waits, now, opens_at) for record in active),
+        *(_active(here, record) for record in here.batches.active()[:MAX_ACTIVE]),
         *(Batch(record=record, name=_name(here, record), done_at=ended_at(record)) for record in ended),
     ]
 
 
-def _active(here: Services, record: BatchRecord, waits: list[Wait], now: float, opens_at: float | None) -> Batch:
-    told = (
-        {} if record.status is not BatchStatus.IN_PROGRESS else batch_object(record, here, is_listed=True)["nightshift"]
-    )
-    return Batch(
-        record=record,
-        name=_name(here, record),
-        done_at=eta.done_at(record, waits, here.settings.batch_window, now, opens_at),
-        waiting_for=told.get("waiting_for"),
-        waiting_until=told.get("waiting_until"),
-    )
+def _active(here: Services, record: BatchRecord) -> Batch:
+    told = batch_object(record, here, is_listed=True)["nightshift"]
+    times = {name: told[name] for name in ("done_at", "waiting_for", "waiting_until")}
+    return Batch(record=record, name=_name(here, record), **times)
 
 
 def ended_at(record: BatchRecord) -> float | None:

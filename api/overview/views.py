@@ -41,7 +41,7 @@ def register(app: Flask) -> None:
 
 def page() -> Response:
     """The whole page as it is now."""
-    sections = {name: Markup(html) for name, html in _live().sections(anew=True).items()}  # noqa: S704 - escaped templates
+    sections = {name: Markup(html) for name, html in _live().sections().items()}  # noqa: S704 - escaped templates
     response = Response(render_template("overview/page.html", sections=sections))
     if len(sections) == 1:
         response.status_code = 503
@@ -95,6 +95,7 @@ def resume() -> Response:
 
 
 def _back() -> Response:
+    _live().forget()
     return Response(status=303, headers={"Location": "/"})
 
 

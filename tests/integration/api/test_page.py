@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app import worker_status
 from app.gate import Gate
+from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import api, send
 from tests.redis_server import wait_until
 
@@ -71,6 +73,16 @@ def test_a_pause_of_no_known_length(make_client: MakeClient) -> None:
     """It is a 400 that says what there is."""
     answer = make_client().post("/page/pause", data={"for": "ever"}, headers={"Sec-Fetch-Site": "same-origin"})
     assert (answer.status_code, answer.get_json()["error"]["param"]) == (400, "for")
+
+
+def test_what_others_wrote_is_text(make_client: MakeClient, connection: Redis) -> None:
+    """A reason with a script in it is shown as it is written."""
+    worker_status.write(connection, WorkerStatus(name="w", state=WorkerState.PAUSED))
+    Gate(connection).pause(reason="<script>alert(1)</script>")
+    page = make_client().get("/", headers=HTML)
+    assert "&lt;script&gt;alert(1)" in page.text
+    assert "<script>alert" not in page.text
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
 
 
 def test_redis_away(make_client: MakeClient) -> None:
