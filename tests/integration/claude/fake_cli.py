@@ -128,8 +128,10 @@ def leak() -> None:
 
 def ask_and_leave() -> None:
     """Want to know something, and be gone before the answer."""
+    os.close(0)
     for number in range(50):
         say(type="control_request", request_id=str(number), request={"subtype": "unknown"})
+    time.sleep(0.2)
     os._exit(1)
 
 

@@ -155,6 +155,17 @@ def test_closing_while_a_process_starts_is_quiet(
     assert [r.message for r in caplog.records if r.name == "asyncio"] == []
 
 
+def test_questions_of_a_process_that_is_gone_are_dropped(
+    fake: Callable[..., ClaudeInvoker], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SDK's answers to them fail in tasks that nobody waits for."""
+    invoker = fake()
+    assert failure_of(invoker, "ask_and_leave").kind is FailureKind.DIED
+    invoker.close()
+    gc.collect()
+    assert [r.message for r in caplog.records if r.name == "asyncio"] == []
+
+
 def test_each_profile_has_its_warm_process(fake: Callable[..., ClaudeInvoker]) -> None:
     """Requests that alternate between two go to two processes; a third takes the place of the one used least recently."""
     invoker = fake(warm_processes=2)
