@@ -80,7 +80,7 @@ def read(connection: Redis, jobs: Jobs, now: float) -> Past:
     """From the history as it is."""
     samples = history.samples(connection, now - SPAN_SECONDS, now, most=10_000)
     age = now - samples[0].at if samples else 0.0
-    step, count = next((shape for shape in _SHAPES if age <= (shape[0] - 1) * shape[1]), _SHAPES[-1])
+    step, count = next((shape for shape in _SHAPES if age <= shape[0] * (shape[1] - 1)), _SHAPES[-1])
     since = (math.floor(now / step) + 1 - count) * step
     steps = _steps(samples, since, step, count)
     size = count // _ROWS
