@@ -9,6 +9,10 @@ from typing import Any, Protocol
 
 import jsonschema_rs
 
+from app.openai import schema_apart
+from app.openai.schema_apart import Apart
+from app.openai.tangled import is_tangled
+
 Schema = dict[str, Any] | bool
 
 
@@ -33,7 +37,20 @@ class Validator(Protocol):
 
 
 def compile_schema(schema: Schema) -> Validator:
-    """A validator for the schema. Raises `SchemaError`, for a reference to another document too."""
+    """A validator for the schema. Raises `SchemaError`, for a reference to another document too.
+
+    One whose references multiply or lead back is held against values in a process of its own (`TooSlowError`).
+    """
+    if not is_tangled(schema):
+        return compile_in_place(schema)
+    found, reason, path = schema_apart.read(schema)
+    if found is None:
+        raise SchemaError(reason, path)
+    return found
+
+
+def compile_in_place(schema: Schema) -> Validator:
+    """The same, whatever the schema does to this process."""
     try:
         validator: Validator = jsonschema_rs.validator_for(schema, retriever=_refuse)
     except jsonschema_rs.ValidationError as error:
@@ -50,7 +67,12 @@ def compile_schema(schema: Schema) -> Validator:
 
 def draft_of(schema: Schema) -> int:
     """The draft that `compile_schema` reads it by: 4, 6, 7, 2019 or 2020."""
-    return _DRAFTS[type(compile_schema(schema)).__name__]
+    return draft_name(compile_schema(schema))
+
+
+def draft_name(validator: Validator) -> int:
+    """The draft of a validator."""
+    return validator.draft if isinstance(validator, Apart) else _DRAFTS[type(validator).__name__]
 
 
 _DRAFTS = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.openai.json_schema import compile_schema
+from app.openai.schema_apart import TooSlowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,8 +161,12 @@ def _id_of(answer: Answer) -> str:
 
 def _faults(value: Any, schema: Schema) -> str:
     """What is wrong, in words; empty: nothing."""
-    found = []
-    for error in compile_schema(schema).iter_errors(value):
+    found: list[str] = []
+    try:
+        faults = compile_schema(schema).iter_errors(value)
+    except TooSlowError as slow:
+        return f"it could not be checked: {slow}"
+    for error in faults:
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
         found.append(f"at '${place}': {error.message}"[:MAX_FAULT])
         if len(found) == MAX_FAULTS:

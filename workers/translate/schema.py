@@ -52,6 +52,7 @@ def shape_of(schema: Schema, *, may_be_empty: bool = False) -> Shape:
     """
     cleaner = _Cleaner(schema)
     root = cleaner.clean(cleaner.root())
+    cleaner.follow()
     is_plain = isinstance(root, dict) and _is_plain_object(root, may_be_empty=may_be_empty)
     if isinstance(root, dict) and is_plain:
         found = {"properties": {}, **root}
@@ -85,6 +86,13 @@ class _Cleaner:
         self._names: dict[str, str] = {}
         self._is_loose = _has_loose_words(document, self._draft)
         self.definitions: dict[str, Any] = {}
+        self._to_follow: list[tuple[str, Any]] = []
+
+    def follow(self) -> None:
+        """Rewrite what references lead to; not where they are met, for a long chain of them would exhaust the stack."""
+        while self._to_follow:
+            name, target = self._to_follow.pop(0)
+            self.definitions[name] = self.clean(target)
 
     def root(self) -> Any:
         """The root, or what it merely refers to, as recursive models are written."""
@@ -144,7 +152,7 @@ class _Cleaner:
             name = self._new_name(to)
             self._names[to] = name
             self.definitions[name] = {}
-            self.definitions[name] = self.clean(target)
+            self._to_follow.append((name, target))
         return {"$ref": f"#/$defs/{self._names[to]}"}
 
     def _new_name(self, to: str) -> str:
