@@ -20,9 +20,10 @@ from api import figures, paging, report_chart
 from api.described import described
 from api.figures import Clock
 from api.openai.batch_object import batch_object
+from api.openai.batches import head
 from api.services import services
 from app import errors, history
-from app.batches import eta, excerpts, facts, output, report, surroundings, window
+from app.batches import eta, excerpts, facts, report, surroundings, window
 from app.batches.validation import read_faults
 from app.gate import Gate
 
@@ -111,7 +112,7 @@ def download(batch_id: str, name: str) -> Response:
     path, size = _file(record, name) if name in _FILES else (None, 0)
     if path is None or not path.exists():
         raise errors.not_found("There is no such file of this batch, or it was deleted.", code="file_not_found")
-    response = Response(output.lines(path, size), mimetype="application/jsonl")
+    response = Response(head(path, size), mimetype="application/jsonl")
     response.headers["Content-Length"] = str(size)
     response.headers["Content-Disposition"] = f'attachment; filename="{record.id}_{name}.jsonl"'
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -138,13 +138,13 @@ def get_output(batch_id: str) -> Response:
     path = batches.files.path(file_id)
     if size and not path.exists():
         raise errors.not_found("The batch's output was deleted.", code="file_not_found")
-    response = Response(_head(path, size) if size else b"", mimetype="application/jsonl")
+    response = Response(head(path, size) if size else b"", mimetype="application/jsonl")
     response.headers["Content-Length"] = str(size)
     return response
 
 
-def _head(path: Path, size: int) -> Iterator[bytes]:
-    """What counts of a file that may be growing."""
+def head(path: Path, size: int) -> Iterator[bytes]:
+    """The first `size` bytes: what counts of a file that may be growing."""
     with path.open("rb") as file:
         while size > 0 and (piece := file.read(min(size, _PIECE_BYTES))):
             size -= len(piece)

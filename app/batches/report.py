@@ -289,7 +289,7 @@ def _missing(record: BatchRecord, around: Surroundings, tally: _Tally, since: fl
     if record.status is BatchStatus.FAILED or not ended:
         return found
     if around.sampled_since is None:
-        found.append("There is no sample of the workers' memory from that time.")
+        found.append("There is no sample from that time: the workers' memory, and perhaps some waits, are not known.")
     elif around.sampled_since > since + _GAP_SECONDS:
         late = (around.sampled_since - since) / 60
         found.append(f"The workers' memory is known only from {late:,.0f} minutes after the start.")

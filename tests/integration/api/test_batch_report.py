@@ -13,9 +13,10 @@ import pytest
 from redis import Redis
 
 from app import errors
+from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.record import BatchStatus
-from app.batches.store import Batches
+from app.batches.store import Batches, NewBatch
 from app.gate import Cause, Gate
 from app.outcome import Outcome
 from app.settings import Settings
@@ -67,9 +68,9 @@ def answer(night: Night, text: str) -> None:
     night.answer(Outcome(body=body, headers={"x-nightshift-cost-usd": "0.25"}))
 
 
-def ended_batch(night: Night, **fields: Any) -> BatchRecord:
+def ended_batch(night: Night) -> BatchRecord:
     """Six requests of which two fail, a pause and a usage limit in between; whoever speaks, speaks HTML."""
-    batch = night.start([line(f"id-{n} {EVIL}") for n in range(6)], **fields)
+    batch = night.start([line(f"id-{n} {EVIL}") for n in range(6)])
     gate = Gate(night.connection)
     gate.pause(reason=f"lunch {EVIL}")
     night.answer(Outcome(error=errors.invalid_request(f"too rude {EVIL}", code="rude")))
@@ -193,12 +194,15 @@ def test_while_it_runs(night: Night, server: RunningApi, browser: Browser) -> No
 
 
 def test_a_file_with_faults(night: Night, server: RunningApi, browser: Browser) -> None:
-    """A batch that never ran names the faults of its file."""
-    batch = night.start([line("a"), line(EVIL, model="gpt-none")])
+    """A batch that never ran names the faults of its file, which can be had back to the last byte."""
+    data = "\n".join(map(json.dumps, [line("a"), line(EVIL, model="gpt-none")])).encode()
+    batch = night.look(night.batches.create(NewBatch(input_file_id=night.upload(data), endpoint=CHAT_COMPLETIONS)))
     assert batch.status is BatchStatus.FAILED
     browser.open(f"{with_key(server)}/batches/{batch.id}")
     assert browser.text("h1") == "The file has 1 fault: nothing was run"
     assert "gpt-none" in browser.text("main")
+    key = {"Authorization": f"Bearer {KEY}"}
+    assert server.ask("GET", f"/batches/{batch.id}/input", headers=key).body == data
     assert (browser.problems(), browser.outside()) == ([], [])
 
 
