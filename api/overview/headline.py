@@ -82,7 +82,8 @@ def _opens_at(now: Snapshot) -> float | None:
 
 def _work(now: Snapshot, alive: Sequence[Worker]) -> list[str | Moment]:
     """Who works, what is done, and when all of it will be."""
-    busy = sum(worker.status.state is WorkerState.BUSY for worker in alive)
+    # Of itself a worker speaks every two seconds only, which is long for short requests.
+    busy = min(now.in_progress, len(alive))
     all_of = f"{_number(len(alive), 'worker')}" if busy in (0, len(alive)) else f"{busy} of {len(alive)} workers"
     found: list[str | Moment] = [f"{all_of} {'busy' if busy else 'idle'}"]
     running = _running(now.batches)

@@ -59,6 +59,7 @@ class Live:
         self._templates = templates
         self._lock = threading.Lock()
         self._sections: dict[str, str] = {}
+        self._hours = past.Hours(here.connection, here.jobs)
         self._past: Past | None = None
         self._made_at = self._past_at = -math.inf
         # The threads beyond those that waiting clients may take are for everything else, too.
@@ -112,7 +113,7 @@ class Live:
 
     def _make(self) -> dict[str, str]:
         try:
-            now = snapshot.take(self._here, self._hours())
+            now = snapshot.take(self._here, self._read_past())
         except AWAY:
             return {"headline": self._render("headline", headline=headline.without_redis(), now=None)}
         shown = {
@@ -126,9 +127,9 @@ class Live:
         }
         return {name: self._render(name, **shown) for name in _NAMES}
 
-    def _hours(self) -> Past:
+    def _read_past(self) -> Past:
         if self._past is None or time.monotonic() - self._past_at >= PAST_SECONDS:
-            self._past = past.read(self._here.connection, self._here.jobs, time.time())
+            self._past = self._hours.read(time.time())
             self._past_at = time.monotonic()
         return self._past
 

@@ -29,6 +29,8 @@ MEMORY_SECONDS = 3600
 _POINTS = 60
 #: failed jobs whose causes are looked at, for the latest of each
 _LATEST = 100
+#: more than there can be in that time
+_MOST_SAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +78,38 @@ class Past:
         return self.step_seconds * len(self.steps)
 
 
-def read(connection: Redis, jobs: Jobs, now: float) -> Past:
-    """From the history as it is."""
-    samples = history.samples(connection, now - SPAN_SECONDS, now, most=10_000)
-    age = now - samples[0].at if samples else 0.0
-    step, count = next((shape for shape in _SHAPES if age <= shape[0] * (shape[1] - 1)), _SHAPES[-1])
-    since = (math.floor(now / step) + 1 - count) * step
-    steps = _steps(samples, since, step, count)
-    size = count // _ROWS
-    return Past(
-        step_seconds=step,
-        steps=steps,
-        rows=[_together(steps[first : first + size]) for first in range(0, count, size)],
-        closings=[
-            (wait.cause, max(wait.since, since), min(wait.until, now)) for wait in history.waits(connection, since, now)
-        ],
-        memory=_memory(samples, now),
-        latest=_latest(connection, jobs),
-    )
+class Hours:
+    """Reads them, again and again: what was read before is kept, for thousands of samples take a while. One thread at a time."""
+
+    def __init__(self, connection: Redis, jobs: Jobs) -> None:
+        self._connection = connection
+        self._jobs = jobs
+        self._samples: list[Sample] = []
+
+    def read(self, now: float) -> Past:
+        """From the history as it is."""
+        samples = self._samples = self._samples_until(now)
+        age = now - samples[0].at if samples else 0.0
+        step, count = next((shape for shape in _SHAPES if age <= shape[0] * (shape[1] - 1)), _SHAPES[-1])
+        since = (math.floor(now / step) + 1 - count) * step
+        steps = _steps(samples, since, step, count)
+        size = count // _ROWS
+        waits = history.waits(self._connection, since, now)
+        return Past(
+            step_seconds=step,
+            steps=steps,
+            rows=[_together(steps[first : first + size]) for first in range(0, count, size)],
+            closings=[(wait.cause, max(wait.since, since), min(wait.until, now)) for wait in waits],
+            memory=_memory(samples, now),
+            latest=_latest(self._connection, self._jobs),
+        )
+
+    def _samples_until(self, now: float) -> list[Sample]:
+        first = now - SPAN_SECONDS
+        kept = [sample for sample in self._samples if sample.at >= first]
+        # A sample's time has milliseconds.
+        since = kept[-1].at + 0.001 if kept else first
+        return kept + history.samples(self._connection, since, now, most=_MOST_SAMPLES)
 
 
 def _steps(samples: Sequence[Sample], since: float, step: int, count: int) -> list[Step]:

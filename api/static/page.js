@@ -13,7 +13,7 @@ function duration(seconds) {
   let left = Math.max(1, Math.round(seconds));
   const parts = [];
   for (const [size, unit] of UNITS) {
-    if (left >= size || parts.length) parts.push(left >= size ? `${Math.floor(left / size)} ${unit}` : "");
+    if (left >= size || parts.length) parts.push(left >= size ? `${Math.floor(left / size)}\u00a0${unit}` : "");
     left %= size;
     if (parts.length === 2) break;
   }

@@ -38,7 +38,7 @@ def sample(connection: Redis, at: float, done: int, queued: int, rss_mb: float =
 
 
 def read(connection: Redis, now: float) -> past.Past:
-    return past.read(connection, Jobs(connection, Settings()), now)
+    return past.Hours(connection, Jobs(connection, Settings())).read(now)
 
 
 def test_steps_have_all_that_ended(connection: Redis) -> None:
@@ -58,6 +58,18 @@ def test_steps_have_all_that_ended(connection: Redis) -> None:
         assert (sum(one.completed for one in pieces), sum(one.failed for one in pieces)) == (2990, 299)
         assert max(one.queued for one in pieces) == 1000
     assert (len(found.rows), found.rows[0].since) == (12, found.since)
+
+
+def test_what_is_new_is_added(connection: Redis) -> None:
+    """Read twice, with samples taken in between, it is as if it was read once."""
+    now = time.time()
+    hours = past.Hours(connection, Jobs(connection, Settings()))
+    for minute in range(20):
+        if minute == 11:
+            hours.read(now - 500)
+        sample(connection, now - 1200 + 60 * minute, 10 * minute, queued=minute)
+    assert hours.read(now) == read(connection, now)
+    assert sum(step.completed for step in hours.read(now).steps) == 190
 
 
 def test_memory_and_closings(connection: Redis) -> None:

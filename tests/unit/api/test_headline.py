@@ -50,7 +50,7 @@ def snapshot(**fields: Any) -> Snapshot:
         "offline": False,
         "closed": None,
         "queued": 0,
-        "in_progress": 0,
+        "in_progress": 2,
         "oldest_seconds": 0.0,
         "undelivered": 0,
         "workers": [worker(), worker()],
@@ -62,6 +62,7 @@ def snapshot(**fields: Any) -> Snapshot:
 
 
 IDLE = [worker(WorkerState.IDLE)]
+NOBODY: dict[str, Any] = {"workers": IDLE, "in_progress": 0}
 CASES: list[tuple[dict[str, Any], str, str]] = [
     (
         {"batches": [batch(1240, 2000)]},
@@ -69,8 +70,8 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "All is well: 2 workers busy, 1,240 of 2,000 done, the rest by about <clock>.",
     ),
     ({"batches": [batch(1, 9, None)], "queued": 4}, "good", "All is well: 2 workers busy, 1 of 9 done."),
-    ({"queued": 1, "workers": [worker(), *IDLE]}, "good", "All is well: 1 of 2 workers busy, 1 request waiting."),
-    ({"workers": IDLE}, "good", "All is well: 1 worker idle, nothing to do."),
+    ({"queued": 1, "in_progress": 1}, "good", "All is well: 1 of 2 workers busy, 1 request waiting."),
+    (NOBODY, "good", "All is well: 1 worker idle, nothing to do."),
     ({"workers": [worker(), worker(is_alive=False)]}, "waiting", "1 worker busy, nothing waits."),
     ({"workers": [worker(is_alive=False)], "queued": 12}, "bad", "No worker is running; 12 requests waiting."),
     ({"workers": []} | closed(Cause.PAUSED, math.inf), "bad", "No worker is running."),
@@ -91,7 +92,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "No worker can serve: unavailable.",
     ),
     (
-        {"workers": IDLE, "batches": [batch(0, 9, waiting_for="batch_window", waiting_until=SOON)]},
+        NOBODY | {"batches": [batch(0, 9, waiting_for="batch_window", waiting_until=SOON)]},
         "waiting",
         "Waiting for the batch window until <clock> (<countdown>).",
     ),
