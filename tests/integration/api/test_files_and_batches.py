@@ -11,6 +11,9 @@ import psutil
 import pytest
 from openai import OpenAI
 
+from app import worker_status
+from app.batches.record import batch_key
+from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import RunningApi, api
 
 if TYPE_CHECKING:
@@ -20,11 +23,15 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from tests.integration.api.conftest import MakeClient
+
 LIMIT = 60 * 1024 * 1024
 
 
 @pytest.fixture(scope="module")
-def _files_server(_redis_for_session: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningApi, Path]]:
+def _files_server(
+    _redis_for_session: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[RunningApi, Path]]:
     directory = tmp_path_factory.mktemp("data")
     with api(
         _redis_for_session.url, NIGHTSHIFT_DATA_DIR=str(directory), NIGHTSHIFT_MAX_FILE_BYTES=str(LIMIT)
@@ -196,3 +203,25 @@ def test_a_cancelled_batch_can_be_cancelled_again_and_not_retried(client: OpenAI
     assert client.batches.cancel(batch.id).status == "cancelling"
     answer = server.ask("POST", f"/v1/batches/{batch.id}/retry_failed", {})
     assert (answer.status, answer.error["code"]) == (409, "batch_not_retryable")
+
+
+def test_a_batch_says_that_it_waits_for_a_worker_beyond_the_reserve(
+    make_client: MakeClient, connection: Redis, tmp_path: Path
+) -> None:
+    """While all workers with a Claude are reserved; not any more when there is another."""
+    client = make_client(reserve=1, data_dir=tmp_path)
+    data, headers = form(b"{}")
+    file_id = client.post("/v1/files", data=data, headers=headers).get_json()["id"]
+    wanted = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    made = client.post("/v1/batches", json=wanted).get_json()
+    connection.hset(batch_key(made["id"]), "status", "in_progress")
+
+    def waits_for() -> str | None:
+        found: str | None = client.get(f"/v1/batches/{made['id']}").get_json()["nightshift"]["waiting_for"]
+        return found
+
+    worker_status.write(connection, WorkerStatus(name="w1", state=WorkerState.BUSY))
+    worker_status.write(connection, WorkerStatus(name="w2", state=WorkerState.UNAVAILABLE))
+    assert waits_for() == "reserve"
+    worker_status.write(connection, WorkerStatus(name="w2", state=WorkerState.IDLE))
+    assert waits_for() is None
