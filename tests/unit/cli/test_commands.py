@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of the settings of whoever runs the tests."""
+    """None of the settings of whoever runs the tests, and no ids of another test's request in the lines."""
+    logs.begin()
     for name in Settings().to_environment():
         monkeypatch.delenv(name, raising=False)
 
