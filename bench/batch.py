@@ -23,6 +23,7 @@ from bench.gateway import Gateway
 from bench.hands import Hands
 from bench.machine import describe
 from bench.peaks import Peaks
+from bench.run import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +54,9 @@ def run(directory: Path, lines: int) -> dict[str, Any]:
         Gate(redis).pause(reason="the workers are played")
         source = directory / "night.jsonl"
         found["file_mb"] = _write(source, lines)
+        say(f"enqueue_many, {lines:,} requests")
         found["enqueue_many"] = _enqueue_many(gateway, lines)
+        say(f"a batch of {lines:,} lines")
         with Peaks(gateway.pid, redis) as peaks:
             found["batch"] = _batch(client, gateway.redis_url, source, lines)
         found["memory_mb"] = {"before": peaks.before, "peak": peaks.peak}
@@ -67,6 +70,7 @@ def _batch(client: Client, redis_url: str, source: Path, lines: int) -> dict[str
     batch_id = client.create_batch(file_id)
     _wait_until(client, batch_id, lambda batch: batch["status"] != "validating")
     validated = time.perf_counter()
+    say(f"validated in {validated - uploaded:.1f} s; answering")
     with Hands(redis_url):
         batch = _wait_until(client, batch_id, lambda batch: batch["status"] in ("completed", "failed"))
     ended = time.perf_counter()

@@ -38,17 +38,17 @@ class _Competitors:
 def run(directory: Path, sizes: Sizes, workers: int) -> tuple[Figures, dict[str, str]]:
     """The figures, and on what they were measured. Raises `BenchError`."""
     figures = Figures({pause: Latency() for pause in PAUSES_MS}, {workers: Rate(), CLIENTS: Rate()})
-    _say("starting")
+    say("starting")
     with ExitStack() as stack:
         there = _start(stack, directory, workers)
         described = describe(there.client.get("/health")[1])
         figures.memory_idle = _memory(there.gateway)
         _warm_up(there, sizes)
         for number in range(1, sizes.rounds + 1):
-            _say(f"round {number} of {sizes.rounds}")
+            say(f"round {number} of {sizes.rounds}")
             _round(there, sizes, figures)
         figures.memory_after = _memory(there.gateway)
-    _say("bytes")
+    say("bytes")
     figures.added_bytes = added_bytes.measure(directory / "bytes")
     return figures, described
 
@@ -138,7 +138,7 @@ def _memory(gateway: Gateway) -> list[WorkerMemory]:
     return processes.worker_memory(gateway.pid, turns)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     """Progress goes where errors go: output is the table."""
     sys.stderr.write(f"bench: {line} ...\n")
     sys.stderr.flush()
