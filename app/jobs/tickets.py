@@ -189,8 +189,9 @@ def execution_of(connection: Redis, job_id: str, execution_id: str, worker_name:
 def tidy(connection: Redis, name: str) -> None:
     """Drop what has expired from RQ's registries, workers included. Not the started one: its recovery is ours."""
     found = queue(connection, name)
+    # By hand: the canceled one's own cleanup does nothing.
     for registry in (found.finished_job_registry, found.failed_job_registry, found.canceled_job_registry):
-        registry.cleanup()
+        connection.zremrangebyscore(registry.key, 0, time.time())
     clean_worker_registry(found)
 
 
