@@ -201,7 +201,7 @@ function make(place) {
   const bars = uPlot.paths.bars({ size: [0.86, 60], align: 1 });
   const steps = uPlot.paths.stepped({ align: 1 });
   const bar = (name) => ({ fill: colour(name), width: 0, paths: bars, points: { show: false } });
-  const area = { stroke: colour("rest"), fill: colour("line"), width: 1.5, paths: steps, points: { show: false } };
+  const area = { stroke: colour("rest"), fill: `${colour("rest")}40`, width: 1.5, paths: steps, points: { show: false } };
   const each = duration(charts.numbers.step);
   place.replaceChildren(title(`Ended in ${each}`));
   const [ended, queued] = data();

@@ -24,8 +24,7 @@ def text(settings: Settings, login: str | None, new_secret: str | None, *, embed
     base = url(settings)
     rows = [
         ("API", f"{base}/v1"),
-        ("Dashboard", f"{base}/rq/"),
-        ("Health", f"{base}/health"),
+        ("Page", f"{base}/"),
         ("Login", "none needed (offline)" if settings.offline else login or "unknown"),
         ("Workers", str(settings.workers)),
         ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),

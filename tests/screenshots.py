@@ -1,0 +1,83 @@
+"""`scripts/screenshots`: a night in five minutes, and pictures of it for the README."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from chaos.stack import ROOT
+from tests.acceptance.stack import Stack, running
+from tests.browser import DESK, PHONE, chromium
+
+if TYPE_CHECKING:
+    from tests.browser import Browser
+
+IMAGES = ROOT / "docs/images"
+#: seconds of work before the pause, of the pause, and of work after it
+_BEFORE, _PAUSE, _AFTER = 130, 50, 110
+#: what a picture may weigh in the README
+_MOST_BYTES = 150_000
+#: (what the prompt contains, how the simulator answers, seconds until it does)
+_RULES: tuple[tuple[str, dict[str, Any], float], ...] = (
+    ("slow", {}, 1.4),
+    ("refuse", {"error": {"status": 400}}, 0.2),
+    ("", {"usage": {"input_tokens": 900, "output_tokens": 140}}, 0.45),
+)
+
+
+def main() -> int:
+    """Exit status 1: a picture is too large."""
+    IMAGES.mkdir(exist_ok=True)
+    for stack in running(Stack(workers=3)):
+        for text, respond, seconds in _RULES:
+            stack.simulator.add_rule(respond, match={"contains": text} if text else None, latency_ms=1000 * seconds)
+        ended = _submit(stack, "product-titles.jsonl", 120)
+        _submit(stack, "customer-reviews.jsonl", 2400)
+        time.sleep(_BEFORE)
+        stack.http("POST", "/v1/gate/pause", {})
+        time.sleep(_PAUSE)
+        stack.http("POST", "/v1/gate/resume")
+        stack.submit("refuse this one")
+        time.sleep(_AFTER)
+        with chromium() as browser:
+            for name, size, dark in (("page-light", DESK, False), ("page-dark", DESK, True), ("phone", PHONE, False)):
+                _take(browser, f"{stack.url}/", name, size, dark=dark)
+            _take(browser, f"{stack.url}/batches/{ended}", "report", (1280, 1000))
+    heavy = [path.name for path in IMAGES.glob("*.png") if path.stat().st_size > _MOST_BYTES]
+    sys.stderr.write(f"Too large: {', '.join(heavy)}\n" if heavy else "")
+    return 1 if heavy else 0
+
+
+def _submit(stack: Stack, name: str, number: int) -> str:
+    """A batch with some slow lines and some that fail, the same ones each time; its id."""
+    chance = random.Random(number)
+    lines = []
+    for place in range(number):
+        kind = chance.choices(("plain", "slow", "refuse"), (85 - 25 * math.sin(place / 60), 25, 1.5))[0]
+        body = {"model": "haiku", "messages": [{"role": "user", "content": f"{kind} {place}"}]}
+        line = {"custom_id": f"row-{place}", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        lines.append(json.dumps(line))
+    client = stack.client()
+    file = client.files.create(file=(name, "\n".join(lines).encode()), purpose="batch")
+    made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    return made.id
+
+
+def _take(browser: Browser, url: str, name: str, size: tuple[int, int], *, dark: bool = False) -> None:
+    browser.view(size, dark=dark)
+    browser.open(url)
+    path = IMAGES / f"{name}.png"
+    if name == "report":  # only what is seen first: it is long
+        browser.driver.save_screenshot(str(path))
+        return
+    browser.wait("document.getElementById('live').textContent === 'live'")
+    browser.wait("document.querySelector('.state.busy a') !== null")
+    browser.screenshot(path)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
