@@ -25,6 +25,7 @@ def text(settings: Settings, login: str | None, new_secret: str | None, *, embed
     rows = [
         ("API", f"{base}/v1"),
         ("Page", f"{base}/"),
+        ("Health", f"{base}/health"),
         ("Login", "none needed (offline)" if settings.offline else login or "unknown"),
         ("Workers", str(settings.workers)),
         ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),
