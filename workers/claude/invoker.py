@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from app.settings import Settings
@@ -58,6 +59,8 @@ class ClaudeInvoker:
         self._work_dir = (work_dir or settings.data_dir / "claude" / folder).absolute()
         self._profile = profile or Profile()
         self._loop = asyncio.new_event_loop()
+        # For what blocks: files, and looks at memory. Some milliseconds each; more threads would only take more memory.
+        self._loop.set_default_executor(ThreadPoolExecutor(1, thread_name_prefix=f"{name}-files"))
         self._keeper = Keeper(settings, self._work_dir, self._profile, on_restart)
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{name}-loop", daemon=True)
         self._lock = threading.Lock()

@@ -165,6 +165,9 @@ class ClaudeProcess:
         finally:
             self._turn = None
             self.last_used = time.monotonic()
+            if turn.result is not None:
+                # It has answered, so it has the whole prompt, though our own task may not have noticed yet.
+                await asyncio.wait([sending], timeout=DRAIN_SECONDS)
             if not sending.done():
                 self.kill("did not take the whole prompt")
                 sending.cancel()

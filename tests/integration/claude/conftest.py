@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 
 from app.settings import Settings
 from simulator.process import RunningSimulator, running_simulator
-from workers.claude import ClaudeInvoker
+from tests.integration.claude import fake_cli
+from workers.claude import ClaudeInvoker, cli
+from workers.claude import process as claude_process
 
 Make = Callable[..., ClaudeInvoker]
 
@@ -79,6 +82,25 @@ def make(simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) 
         invoker.close()
     assert processes_in(folder) == []
     assert list(folder.rglob("process-*")) == []
+
+
+@pytest.fixture
+def fake(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Make:
+    """Make invokers of the fake, with limits that are quick to reach; `fault` is what it does at its start."""
+    program = tmp_path / "claude"
+    program.write_text(f"#!{sys.executable} -IS\n{Path(fake_cli.__file__).read_text()}")
+    program.chmod(0o700)
+    monkeypatch.setattr(cli, "bundled_cli", lambda: program)
+    monkeypatch.setattr(cli, "MAX_LINE_BYTES", 1024 * 1024)
+    monkeypatch.setattr(claude_process, "MAX_TURN_BYTES", 4 * 1024 * 1024)
+    monkeypatch.setattr(claude_process, "CONNECT_SECONDS", 1.5)
+
+    def build(fault: str = "", **overrides: object) -> ClaudeInvoker:
+        if fault:
+            (tmp_path / "fault").write_text(fault)
+        return make(**overrides)
+
+    return build
 
 
 @pytest.fixture(scope="module")
