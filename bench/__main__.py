@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import batch, batch_table, table
+from bench import batch, batch_table, memory, memory_table, switching, table
 from bench.children import BenchError
 from bench.run import run
 from bench.sizes import FULL, QUICK
@@ -25,6 +25,11 @@ def main() -> int:
         try:
             if given.batch:
                 return _batch(Path(directory), given)
+            if given.memory:
+                return _memory(Path(directory), given)
+            if given.switching:
+                sys.stdout.write(switching.text(switching.run(Path(directory))))
+                return 0
             figures, described = run(Path(directory), QUICK if given.quick else FULL, given.workers)
         except BenchError as error:
             sys.stderr.write(f"bench: {error}\n")
@@ -44,12 +49,24 @@ def _batch(directory: Path, given: argparse.Namespace) -> int:
     return 0
 
 
+def _memory(directory: Path, given: argparse.Namespace) -> int:
+    looks = memory.run(directory, given.requests, given.requests // memory.TURNS)
+    sys.stdout.write(memory_table.text(looks))
+    if given.chart:
+        given.chart.write_text(memory_table.svg(looks))
+    return 0
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under two minutes instead of about ten")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="workers, and bare loops beside them (default 2)")
     parser.add_argument("--batch", action="store_true", help="measure a large batch instead, in a few minutes")
     parser.add_argument("--lines", type=int, default=50_000, metavar="N", help="the batch's lines (default 50000)")
+    parser.add_argument("--memory", action="store_true", help="measure what is left of many requests and recycles")
+    parser.add_argument("--requests", type=int, default=2000, metavar="N", help="how many (default 2000)")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="plot the memory there, as an SVG")
+    parser.add_argument("--switching", action="store_true", help="measure requests that alternate between two models")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, each sample included")
     return parser.parse_args()
 

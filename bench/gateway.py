@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_BODY = json.dumps({"model": "sonnet", "messages": [{"role": "user", "content": PROMPT}]}).encode()
 _BOUNDARY = "nightshift-bench"
 _PIECE_BYTES = 256 * 1024
 _START_SECONDS = 90.0
@@ -32,10 +31,11 @@ class Client:
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
 
-    def ask(self) -> float:
+    def ask(self, model: str = "sonnet") -> float:
         """One completion; milliseconds from the request's first byte to the answer's last."""
+        wanted = json.dumps({"model": model, "messages": [{"role": "user", "content": PROMPT}]}).encode()
         started = time.perf_counter()
-        status, body = self._send("POST", "/v1/chat/completions", _BODY)
+        status, body = self._send("POST", "/v1/chat/completions", wanted)
         spent = 1000 * (time.perf_counter() - started)
         if status != 200:
             raise BenchError(f"the gateway answered {status}: {body[:500]!r}")
