@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from app.jobs.record import JobRecord
     from app.settings import Settings
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MISSING = (
     "[TRACING] OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: there will be no spans."
-    " Install it: pip install 'claude-nightshift[otel]'"
+    " Install the extra `otel`: pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
 )
 
 
@@ -61,15 +61,14 @@ def configure(settings: Settings, process_name: str) -> None:
     global _tracer  # noqa: PLW0603 - one exporter a process, as OpenTelemetry has it
     if not settings.otlp_endpoint:
         return
-    if find_spec("opentelemetry") is None or find_spec("opentelemetry.exporter.otlp.proto.http") is None:
+    try:
+        from app.otel import Tracer  # noqa: PLC0415 - imports OpenTelemetry
+    except ImportError:
         log.warning(MISSING)
         return
-    from app.otel import Tracer  # noqa: PLC0415 - imports OpenTelemetry
-
     _tracer = Tracer(process_name)
 
 
-@contextmanager
 def span(
     name: str,
     parent: TraceContext,
@@ -77,10 +76,10 @@ def span(
     *,
     began_at: float | None = None,
     kind: Kind = "internal",
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """A span around what is done in it. `began_at`: seconds since the epoch, if it was before. What is raised fails it."""
-    with _tracer.span(name, parent, attributes, began_at=began_at, kind=kind) as found:
-        yield found
+    found: AbstractContextManager[Span] = _tracer.span(name, parent, attributes, began_at=began_at, kind=kind)
+    return found
 
 
 def of_job(record: JobRecord, **more: Any) -> dict[str, Any]:
