@@ -26,6 +26,7 @@ def summary(record: JobRecord) -> dict[str, Any]:
         "max_attempts": record.max_attempts,
         "waiting_for": record.waiting_for or None,
         "callback_url": record.callback_url or None,
+        "request_id": record.request_id or None,
         "metadata": dict(record.metadata),
     }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from api import auth, paging, params
 from api.described import PAGING, described
@@ -18,6 +18,7 @@ from app import errors
 from app.batches import retry
 from app.batches.endpoints import ENDPOINTS
 from app.batches.store import NewBatch
+from app.openai.chat_request import Metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,15 +44,7 @@ class CreateBatch(BaseModel):
     input_file_id: str
     endpoint: str
     completion_window: str
-    metadata: (
-        Annotated[
-            dict[
-                Annotated[str, StringConstraints(max_length=64)], Annotated[str, StringConstraints(max_length=512)]
-            ],
-            Field(max_length=16),
-        ]
-        | None
-    ) = None
+    metadata: Metadata | None = None
     output_expires_after: ExpiresAfter | None = None
 
 
