@@ -67,6 +67,7 @@ def test_a_job_that_kills_its_workers_is_set_aside(
         maintenance.run_once()
     outcome = jobs.outcome("chatcmpl-1")
     assert outcome is not None and outcome.error is not None and outcome.error.code == "worker_died"
+    assert "its lease ended" in outcome.error.message
     assert tickets.queue(connection).get_job_ids() == []
 
 
