@@ -32,7 +32,7 @@ UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
 STRAY_SECONDS = 24 * 3600
 
 FILES = "nightshift:files"
-_EXPIRY = "nightshift:files:expiry"
+EXPIRY = "nightshift:files:expiry"
 _ID = re.compile(r"file-[0-9a-f]{32}")
 _PART = ".part-"
 
@@ -160,7 +160,7 @@ class FileStore:
 
     def remove_old(self, now: float) -> None:
         """Remove what has expired, and uploads that a crash broke off. Nothing else: Redis may have lost what it knew."""
-        for file_id in texts(self._connection.zrangebyscore(_EXPIRY, 0, now, start=0, num=500)):
+        for file_id in texts(self._connection.zrangebyscore(EXPIRY, 0, now, start=0, num=500)):
             self._remove(file_id)
         for path in self.directory().glob(f"{_PART}*"):
             if now - path.stat().st_mtime > STRAY_SECONDS:
@@ -169,7 +169,7 @@ class FileStore:
     def _remove(self, file_id: str) -> None:
         pipe = self._connection.pipeline()
         pipe.delete(_key(file_id))
-        for index in (FILES, _EXPIRY, *map(_index, PURPOSES)):
+        for index in (FILES, EXPIRY, *map(_index, PURPOSES)):
             pipe.zrem(index, file_id)
         pipe.execute()
         self.path(file_id).unlink(missing_ok=True)
@@ -182,7 +182,7 @@ def put(pipe: Pipeline, record: FileRecord) -> None:
     pipe.zadd(FILES, {record.id: record.created_at})
     pipe.zadd(_index(record.purpose), {record.id: record.created_at})
     if record.expires_at is not None:
-        pipe.zadd(_EXPIRY, {record.id: record.expires_at})
+        pipe.zadd(EXPIRY, {record.id: record.expires_at})
 
 
 def _key(file_id: str) -> str:
