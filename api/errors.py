@@ -8,10 +8,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, g, has_app_context, jsonify, request
+from gunicorn.http.errors import NoMoreData, ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from api import auth
+from api.pace import SlowClientError
 from app import errors
 from app.connection import AWAY, CannotSaveError, OutOfMemoryError, ReadOnlyError, TooFewReplicasError
 from app.durability import NotReplicatedError
@@ -19,6 +21,8 @@ from app.errors import ErrorReply
 from app.openai.faults import from_validation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,6 +45,16 @@ _REFUSALS = MappingProxyType(
         ),
     }
 )
+#: what reading a body may end with
+_CONNECTION: Mapping[type[Exception], ErrorReply] = MappingProxyType(
+    {
+        SlowClientError: errors.ErrorReply(
+            408, "The body came too slowly: send 16 KiB a second, after the first ten seconds.", code="request_timeout"
+        ),
+        ParseException: errors.invalid_request("The request is not valid HTTP/1.1.", code="invalid_http"),
+        NoMoreData: errors.client_left(),
+    }
+)
 #: the disk, the quota, the largest file
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -52,6 +66,8 @@ def register(app: Flask, settings: Settings) -> None:
     app.register_error_handler(HTTPException, lambda error: _http(error, settings))
     for away in AWAY:
         app.register_error_handler(away, lambda error: answer(redis_trouble(error)))
+    for kind, reply in _CONNECTION.items():
+        app.register_error_handler(kind, lambda _, reply=reply: answer(reply))
     app.register_error_handler(Exception, _unexpected)
 
 

@@ -30,7 +30,7 @@ _SCHEMAS = "#/components/schemas/"
 #: any request may be badly written, without a key, from elsewhere, too long in its head, or come when Redis is away
 _ALWAYS = (400, 401, 403, 414, 431, 500, 503)
 #: what those may get that come with a body
-_WITH_BODY = (413, 415)
+_WITH_BODY = (408, 413, 415, 499)
 _ERROR = {
     "type": "object",
     "properties": {

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-import pydantic_core
 from flask import request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import errors
 from app.errors import ErrorReply
+from app.openai import json_text
 from app.openai.faults import from_validation
+from app.openai.json_text import JsonError
 
 _B = TypeVar("_B", bound=BaseModel)
 
 
 def read_body() -> bytes:
-    """The whole body. Raises `RequestEntityTooLarge`."""
+    """The whole body. Raises `RequestEntityTooLarge`, and `ErrorReply` (415) for one that is compressed."""
+    refuse_encoding()
     body = request.get_data(cache=False)
     limit = request.max_content_length
     if limit is not None and request.content_length is None and len(body) >= limit:
         # Of a body in chunks Werkzeug reads up to the limit, and says nothing of the rest.
         raise RequestEntityTooLarge
     return body
+
+
+def refuse_encoding() -> None:
+    """Raises `ErrorReply` (415): what is compressed could be of any size, and is taken for what it is not."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise ErrorReply(
+            415,
+            "Send the body as it is, without Content-Encoding: compressed bodies are not read here.",
+            param="Content-Encoding",
+            code="unsupported_content_encoding",
+        )
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -36,9 +50,11 @@ def json_object(body: bytes) -> dict[str, Any]:
             code="unsupported_media_type",
         )
     try:
-        value = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="keys")
-    except ValueError as error:
-        raise errors.invalid_request(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+        value = json_text.parse(body)
+    except JsonError as error:
+        raise errors.invalid_request(
+            f"The body is not valid JSON: {error}.", param=error.param, code="invalid_json"
+        ) from error
     if not isinstance(value, dict):
         raise errors.invalid_request("The body must be a JSON object.", code="invalid_json")
     return value

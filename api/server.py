@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers import gthread
 from gunicorn.workers.gthread import ThreadWorker
 
 from api import auth
 from api.app import create_app
+from api.pace import PacedSocket
 from api.services import EXTENSION
 from app import errors, ids, logs, spans
 from app.settings import Settings, SettingsError
@@ -42,6 +44,25 @@ IDLE_CONNECTIONS = 1000
 #: how often the process that serves looks whether the one above it lives, seconds
 PARENT_WATCH_SECONDS = 0.5
 _EXIT_USAGE = 2
+
+
+class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn's, read at a pace."""
+
+    def init(self) -> None:
+        """Before the first request, in a thread of its own."""
+        is_new = not self.initialized
+        super().init()
+        if is_new:
+            self.parser.unreader.sock = PacedSocket(self.sock)
+
+    def wait_for_data(self, timeout: float) -> bool:
+        """At once: a thread that waits for clients who say nothing is missing to those who ask."""
+        del timeout
+        return bool(super().wait_for_data(0))
+
+
+gthread.TConn = Connection
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
@@ -70,6 +91,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         if application is not None:
             application.extensions[EXTENSION].waiting.stop()
         super().handle_exit(sig, frame)
+
+    def handle(self, conn: Connection) -> Any:
+        """The next request of a connection."""
+        if conn.initialized:
+            conn.parser.unreader.sock.begin()
+        goes_on = super().handle(conn)
+        if not goes_on:
+            # Here, and not in the one thread that accepts: a client that goes on sending takes two seconds of it, and
+            # sixteen of them have the arbiter kill this process.
+            conn.close(graceful=True)
+        return goes_on
+
+    def handle_request(self, req: Any, conn: Connection) -> Any:
+        """Its headers are read."""
+        conn.parser.unreader.sock.begin_body()
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's signature
         """What is not even HTTP, or too long in its head, never reaches the application."""

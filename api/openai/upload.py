@@ -9,6 +9,7 @@ from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
+from api import params
 from app import errors
 from app.errors import ErrorReply
 
@@ -40,6 +41,7 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
             "Send the file as multipart/form-data with the fields 'purpose' and 'file'.",
             code="unsupported_media_type",
         )
+    params.refuse_encoding()
     request.max_content_length = max_bytes + _ENVELOPE_BYTES
     parts: list[Part] = []
 

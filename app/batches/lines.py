@@ -7,7 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-import pydantic_core
+from app.openai import json_text
+from app.openai.json_text import JsonError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,9 +81,11 @@ def split(file: IO[bytes], max_bytes: int) -> Iterator[tuple[Place, bytes]]:
 def parse(raw: bytes, endpoint: str) -> Line:
     """The line's request. Raises `LineError` for the first thing that is wrong with it."""
     try:
-        sent = pydantic_core.from_json(raw, allow_inf_nan=False, cache_strings="keys")
-    except ValueError as error:
-        raise LineError("invalid_json_line", f"This line is not parseable as valid JSON: {error}.") from error
+        sent = json_text.parse(raw)
+    except JsonError as error:
+        raise LineError(
+            "invalid_json_line", f"This line is not parseable as valid JSON: {error}.", error.param
+        ) from error
     if not isinstance(sent, dict):
         raise LineError("invalid_json_line", "This line is not a JSON object.")
     for name in ("custom_id", "method", "url", "body"):
