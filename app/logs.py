@@ -109,7 +109,9 @@ class ForPeople(logging.Formatter):
         line = (
             f"{when}.{record.msecs:03.0f} {record.levelname:<7} {self._process_name} | {one_line(record.getMessage())}"
         )
-        line += "".join(f"  {name}={one_line(str(value))}" for name, value in _extras(record).items())
+        # A worker's lines begin with its name.
+        extras = [(name, value) for name, value in _extras(record).items() if value != self._process_name]
+        line += "".join(f"  {name}={one_line(str(value))}" for name, value in extras)
         line = _without(self._secrets, line)
         return "\n".join([line, _without(self._secrets, _traceback(record))]) if record.exc_info else line
 

@@ -94,6 +94,8 @@ def test_a_log_line_is_one_line() -> None:
     """Line breaks and control characters in a message can't forge a line or move the cursor."""
     line = logs.ForPeople("worker-1").format(_record("one\ntwo\x1b[2J", job_id="chatcmpl-1"))
     assert line.endswith(r"INFO    worker-1 | one\ntwo\x1b[2J  job_id=chatcmpl-1")
+    with logs.about(worker="worker-1"):
+        assert logs.ForPeople("worker-1").format(_record("m")).endswith("worker-1 | m")
     assert "\n" not in line
 
 
