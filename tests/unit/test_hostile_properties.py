@@ -37,8 +37,7 @@ bounded = settings(
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 #: words that requests are made of, so that some of what is made looks like one
 WORDS = st.sampled_from(
-    "type text role user assistant tool function name content json_schema schema message input_text function_call"
-    " function_call_output call_id arguments image_url url $ref #".split()
+    ["type", "text", "role", "user", "assistant", "tool", "function", "name", "content", "json_schema", "schema", "message", "input_text", "function_call", "function_call_output", "call_id", "arguments", "image_url", "url", "$ref", "#"]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | WORDS,
