@@ -87,11 +87,13 @@ function say() {
   document.title = `${title} · Nightshift`;
 }
 
-async function look() {
-  const answer = await fetch("/", { headers: { Accept: "text/html" } });
+/* The whole page, which a button's answer leads to, too. */
+async function look(url = "/", sent = {}) {
+  const answer = await fetch(url, { headers: { Accept: "text/html" }, ...sent });
+  if (answer.headers.get("Content-Type") === "application/json") return tell((await answer.json()).error.message);
   const found = new DOMParser().parseFromString(await answer.text(), "text/html");
   const sections = [...found.querySelectorAll("main section")].filter((one) => one.innerHTML.trim());
-  show(Object.fromEntries(sections.map((one) => [one.id, one.innerHTML])));
+  return show(Object.fromEntries(sections.map((one) => [one.id, one.innerHTML])));
 }
 
 /* -- live ------------------------------------------------------------------------------------------------------------- */
@@ -134,8 +136,7 @@ document.addEventListener("submit", async (event) => {
   const button = form.querySelector("button");
   button.disabled = true;
   try {
-    await fetch(form.action, { method: "POST", body: new FormData(form) });
-    await look();
+    await look(form.action, { method: "POST", body: new FormData(form) });
   } catch {
     tell("no answer from the server; tries again");
   }
