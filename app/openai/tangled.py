@@ -25,7 +25,9 @@ _FAR_REACHING = frozenset({"unevaluatedProperties", "unevaluatedItems", "$dynami
 _APART = frozenset({"properties", "prefixItems", "$defs", "definitions"})
 _NOT_APPLIED = frozenset({"$defs", "definitions"})
 #: words that go down into a value
-_DOWN = frozenset({"properties", "prefixItems", "items", "additionalProperties", "patternProperties", "additionalItems"})
+_DOWN = frozenset(
+    {"properties", "prefixItems", "items", "additionalProperties", "patternProperties", "additionalItems"}
+)
 
 
 class _Tangled(Exception):

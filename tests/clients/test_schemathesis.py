@@ -43,7 +43,15 @@ def test_no_request_breaks_the_api(server: RunningApi, tmp_path: Path) -> None:
         [
             *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{server.port}/openapi.json"),
             *("--max-examples", EXAMPLES, "--checks", ",".join(_CHECKS), "--continue-on-failure"),
-            *("--header", "Prefer: respond-async", "--request-timeout", "20", "--seed", "1", "--generation-deterministic"),
+            *(
+                "--header",
+                "Prefer: respond-async",
+                "--request-timeout",
+                "20",
+                "--seed",
+                "1",
+                "--generation-deterministic",
+            ),
             *("--warnings", "off"),
         ],
         cwd=tmp_path,

@@ -37,7 +37,29 @@ bounded = settings(
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 #: words that requests are made of, so that some of what is made looks like one
 WORDS = st.sampled_from(
-    ["type", "text", "role", "user", "assistant", "tool", "function", "name", "content", "json_schema", "schema", "message", "input_text", "function_call", "function_call_output", "call_id", "arguments", "image_url", "url", "$ref", "#"]
+    [
+        "type",
+        "text",
+        "role",
+        "user",
+        "assistant",
+        "tool",
+        "function",
+        "name",
+        "content",
+        "json_schema",
+        "schema",
+        "message",
+        "input_text",
+        "function_call",
+        "function_call_output",
+        "call_id",
+        "arguments",
+        "image_url",
+        "url",
+        "$ref",
+        "#",
+    ]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT | WORDS,
@@ -48,7 +70,9 @@ JSON = st.recursive(
 
 def body(names: Any) -> Any:
     """An object with fields of these names."""
-    return st.dictionaries(st.sampled_from(sorted(names)) | TEXT, JSON, max_size=6).map(lambda sent: {"model": "sonnet", **sent})
+    return st.dictionaries(st.sampled_from(sorted(names)) | TEXT, JSON, max_size=6).map(
+        lambda sent: {"model": "sonnet", **sent}
+    )
 
 
 @bounded

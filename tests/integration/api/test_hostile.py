@@ -34,9 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def _server(_redis_for_session: RedisForTests, data: Path) -> Iterator[RunningApi]:
-    with api(
-        _redis_for_session.url, NIGHTSHIFT_DATA_DIR=str(data), NIGHTSHIFT_MAX_FILE_BYTES=str(MAX_FILE)
-    ) as running:
+    with api(_redis_for_session.url, NIGHTSHIFT_DATA_DIR=str(data), NIGHTSHIFT_MAX_FILE_BYTES=str(MAX_FILE)) as running:
         yield running
 
 
@@ -91,7 +89,12 @@ def deep(opening: str, closing: str) -> str:
         (b"[" * 10_000 + b"]" * 10_000, None),
         (messages(deep("[", "]")), None),
         (messages(f'"a"}}],"metadata":{deep("[", "]")},"x":[{{"a":1'), None),
-        (messages(f'"a"}}],"response_format":{deep(chr(123) + chr(34) + "not" + chr(34) + ":", chr(125))},"x":[{{"a":1'), None),
+        (
+            messages(
+                f'"a"}}],"response_format":{deep(chr(123) + chr(34) + "not" + chr(34) + ":", chr(125))},"x":[{{"a":1'
+            ),
+            None,
+        ),
         (messages('"a"}],"temperature":NaN,"x":[{"a":1'), None),
         (messages('"a"}],"temperature":1e999,"x":[{"a":1'), "temperature"),
         (messages(f'"a"}}],"max_tokens":{"9" * 5000},"x":[{{"a":1'), None),
@@ -105,7 +108,15 @@ def test_what_is_no_request(server: RunningApi, body: bytes, param: str | None) 
 
 
 @pytest.mark.parametrize(
-    "text", ["a\0b", "\u202eabc\u2066\u2069\ufeff", "\U0001f600" * 3, "e\u0301\u00e9", "\r\n\t\x7f\x85\u2028", "x" * 10_000_000]
+    "text",
+    [
+        "a\0b",
+        "\u202eabc\u2066\u2069\ufeff",
+        "\U0001f600" * 3,
+        "e\u0301\u00e9",
+        "\r\n\t\x7f\x85\u2028",
+        "x" * 10_000_000,
+    ],
 )
 def test_text_arrives_as_it_was_sent(server: RunningApi, connection: Redis, text: str) -> None:
     """NUL, marks of direction, pairs, and ten megabytes stand in the queue to the letter."""

@@ -35,7 +35,9 @@ def chain(length: int, **step: Any) -> dict[str, Any]:
 
 TREE = {
     "$ref": "#/$defs/tree",
-    "$defs": {"tree": {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}},
+    "$defs": {
+        "tree": {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}
+    },
 }
 
 
@@ -116,7 +118,10 @@ def test_a_check_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         compile_schema(schema).is_valid(1)
     format_ = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     with pytest.raises(Mismatch, match="could not be checked"):
-        check(Answer(text="1", message_ids=("msg_1",), stop_reason="end_turn", model="m", usage={}, cost_usd=0), wanted({"response_format": format_}))
+        check(
+            Answer(text="1", message_ids=("msg_1",), stop_reason="end_turn", model="m", usage={}, cost_usd=0),
+            wanted({"response_format": format_}),
+        )
 
 
 def test_a_long_chain_is_translated() -> None:
