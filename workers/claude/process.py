@@ -24,7 +24,7 @@ from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult
 from workers.claude.windows import windows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from app.login import Login
@@ -101,6 +101,8 @@ class ClaudeProcess:
         #: nothing more is read of it
         self._is_over = False
         self._is_killed = False
+        #: set when it was killed, when it is being closed, and when nothing more is read of it
+        self._gone = asyncio.Event()
         self._bytes = 0
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
         self._client: cli.ClaudeClient | None = None
@@ -206,7 +208,7 @@ class ClaudeProcess:
             return self.is_usable
         if not self.is_usable:
             return False
-        self._is_clean = await self._rewind()
+        self._is_clean = await self._unless_gone(self._rewind())
         if not self._is_clean:
             self.defect = self.defect or "reset_failed"
         return self.is_usable
@@ -215,6 +217,7 @@ class ClaudeProcess:
         """End the process and its group at once; never waits."""
         self.defect = self.defect or defect
         self._is_killed = True
+        self._gone.set()
         self._end_group()
         if self._client is not None:
             self._client.abandon()
@@ -233,6 +236,7 @@ class ClaudeProcess:
 
     async def _close(self) -> None:
         self.defect = self.defect or "closed"
+        self._gone.set()
         if self._client is not None:
             leaving = asyncio.create_task(self._client.disconnect())
             done, _ = await asyncio.wait([leaving], timeout=LEAVE_SECONDS)
@@ -313,6 +317,16 @@ class ClaudeProcess:
         self._cost_before = turn.result.cost_usd
         return max(0.0, round(cost, 9))
 
+    async def _unless_gone(self, work: Coroutine[Any, Any, bool]) -> bool:
+        """False when the process goes first: the SDK lets those wait who ask a process that is being closed."""
+        doing, gone = asyncio.create_task(work), asyncio.create_task(self._gone.wait())
+        try:
+            await asyncio.wait([doing, gone], return_when=asyncio.FIRST_COMPLETED)
+            return doing.done() and doing.result()
+        finally:
+            doing.cancel()
+            gone.cancel()
+
     async def _rewind(self) -> bool:
         """Believe it only when it names our message as the target and says that nothing precedes it.
 
@@ -362,6 +376,7 @@ class ClaudeProcess:
         finally:
             self._is_over = True
             self.defect = self.defect or "died"
+            self._gone.set()
             self._changed.set()
 
     def _take(self, message: Any) -> None:
