@@ -144,12 +144,12 @@ class Feeder:
             return Look(record, moved=True)
         del self._validations[record.id]
         if running.faults:
-            after = self._steps.refuse(
-                record.id, faults=running.faults, total=running.total, model=running.model
-            )
+            after = self._steps.refuse(record.id, faults=running.faults, total=running.total, model=running.model)
         else:
             after = self._steps.begin(record.id, total=running.total, model=running.model)
-        log.info("[BATCH] batch=%s status=%s lines=%d faults=%d", record.id, after.status, running.total, running.faults)
+        log.info(
+            "[BATCH] batch=%s status=%s lines=%d faults=%d", record.id, after.status, running.total, running.faults
+        )
         return Look(after, moved=True)
 
     def _wind_up(self, look: Look) -> Look:
@@ -162,7 +162,9 @@ class Feeder:
             return Look(self._collector.name_unrun(record), moved=True)
         self._cut(record)
         is_cancelled = record.status is BatchStatus.CANCELLING
-        return Look(self._steps.end(record.id, BatchStatus.CANCELLED if is_cancelled else BatchStatus.EXPIRED), moved=True)
+        return Look(
+            self._steps.end(record.id, BatchStatus.CANCELLED if is_cancelled else BatchStatus.EXPIRED), moved=True
+        )
 
     def _cut(self, record: BatchRecord) -> None:
         cut(self._files.path(record.output_file), record.output_bytes)

@@ -244,8 +244,9 @@ def test_the_metrics_are_one_truth(stack: Stack) -> None:
 
         slow = stack.submit("slow")
         stack.wait_for(slow, "in_progress")
-        killed = str(stack.redis.hget(record_key(slow), "worker"), "utf-8")
-        next(p for p in stack.worker_processes() if killed in p.cmdline()).kill()
+        killed = stack.redis.hget(record_key(slow), "worker")
+        assert isinstance(killed, bytes)
+        next(p for p in stack.worker_processes() if killed.decode() in p.cmdline()).kill()
         with ThreadPoolExecutor(8) as threads:
             statuses = list(threads.map(ask, range(16)))
         assert sorted(statuses) == [200] * 12 + [400] * 4
