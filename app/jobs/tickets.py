@@ -207,11 +207,14 @@ def intermediate(connection: Redis, name: str) -> list[str]:
 
 
 def return_from_gap(connection: Redis, name: str, job_id: str) -> None:
-    """Back to the queue's head, in one step, for a ticket whose job has no record of ours."""
+    """Back to the queue's head, in one step, for a ticket whose job has no record of ours; one that RQ has forgotten goes."""
     found = queue(connection, name)
+    # RQ's worker passes over it and leaves it in the gap: it would go round for ever.
+    is_known = connection.exists(f"rq:job:{job_id}")
     pipe = connection.pipeline()
     pipe.lrem(found.intermediate_queue_key, 0, job_id)
-    pipe.lpush(found.key, job_id)
+    if is_known:
+        pipe.lpush(found.key, job_id)
     pipe.execute()
 
 

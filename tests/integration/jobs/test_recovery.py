@@ -190,3 +190,11 @@ def test_a_worker_that_died_with_redis_is_released_when_redis_is_back(own_redis:
         own_redis.start()
         releasing.join(20)
         assert not connection.exists("rq:worker:dead")
+
+
+def test_a_ticket_that_rq_has_forgotten_goes(connection: Redis) -> None:
+    """The ticket of a callback that was delivered, whose worker died before RQ took it out of the gap, does not go round."""
+    callbacks = tickets.queue(connection, tickets.CALLBACK_QUEUE)
+    connection.lpush(callbacks.intermediate_queue_key, "evt_1-1")
+    tickets.return_from_gap(connection, tickets.CALLBACK_QUEUE, "evt_1-1")
+    assert tickets.all_waiting(connection, tickets.CALLBACK_QUEUE) == set()
