@@ -6,7 +6,9 @@ import json
 import math
 import random
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaos.stack import ROOT
@@ -32,21 +34,26 @@ _RULES: tuple[tuple[str, dict[str, Any], float], ...] = (
 def main() -> int:
     """Exit status 1: a picture is too large."""
     IMAGES.mkdir(exist_ok=True)
-    for stack in running(Stack(workers=3)):
-        for text, respond, seconds in _RULES:
-            stack.simulator.add_rule(respond, match={"contains": text} if text else None, latency_ms=1000 * seconds)
-        ended = _submit(stack, "product-titles.jsonl", 120)
-        _submit(stack, "customer-reviews.jsonl", 2400)
-        time.sleep(_BEFORE)
-        stack.http("POST", "/v1/gate/pause", {})
-        time.sleep(_PAUSE)
-        stack.http("POST", "/v1/gate/resume")
-        stack.submit("refuse this one")
-        time.sleep(_AFTER)
-        with chromium() as browser:
-            for name, size, dark in (("page-light", DESK, False), ("page-dark", DESK, True), ("phone", PHONE, False)):
-                _take(browser, f"{stack.url}/", name, size, dark=dark)
-            _take(browser, f"{stack.url}/batches/{ended}", "report", (1280, 1000))
+    with tempfile.TemporaryDirectory(prefix="nightshift-") as place:
+        for stack in running(Stack(workers=3, directory=Path(place))):
+            for text, respond, seconds in _RULES:
+                stack.simulator.add_rule(respond, match={"contains": text} if text else None, latency_ms=1000 * seconds)
+            ended = _submit(stack, "product-titles.jsonl", 120)
+            _submit(stack, "customer-reviews.jsonl", 2400)
+            time.sleep(_BEFORE)
+            stack.http("POST", "/v1/gate/pause", {})
+            time.sleep(_PAUSE)
+            stack.http("POST", "/v1/gate/resume")
+            stack.submit("refuse this one")
+            time.sleep(_AFTER)
+            with chromium() as browser:
+                for name, size, dark in (
+                    ("page-light", DESK, False),
+                    ("page-dark", DESK, True),
+                    ("phone", PHONE, False),
+                ):
+                    _take(browser, f"{stack.url}/", name, size, dark=dark)
+                _take(browser, f"{stack.url}/batches/{ended}", "report", (1280, 1000))
     heavy = [path.name for path in IMAGES.glob("*.png") if path.stat().st_size > _MOST_BYTES]
     sys.stderr.write(f"Too large: {', '.join(heavy)}\n" if heavy else "")
     return 1 if heavy else 0
