@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import time
 from dataclasses import asdict
 from functools import cache
@@ -22,10 +21,9 @@ from api.figures import Clock
 from api.openai.batch_object import batch_object
 from api.openai.batches import head
 from api.services import services
-from app import errors, history
-from app.batches import eta, excerpts, facts, report, surroundings, window
+from app import errors
+from app.batches import excerpts, facts, report, surroundings, window
 from app.batches.validation import read_faults
-from app.gate import Gate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +66,7 @@ def page(batch_id: str) -> Response:
     """The page. `?answers=N&skip=M`: with so many answers; `?links=absolute`: to be read away from this server."""
     here = services()
     record = here.batches.require(batch_id)
-    most, skip = _number("answers", MAX_ANSWERS), _number("skip", 10**9)
+    most, skip = paging.number("answers", 0, 0, MAX_ANSWERS), paging.number("skip", 0, 0, 10**9)
     found = _report(record)
     style, policy = _style()
     clock = _clock(record, found)
@@ -85,8 +83,7 @@ def page(batch_id: str) -> Response:
             sparks=_sparks(found),
             spark_shape=_SPARK,
             shown_waits=_WAITS,
-            done_at=_done_at(record),
-            waiting=batch_object(record, here, is_listed=True)["nightshift"],
+            now=batch_object(record, here, is_listed=True)["nightshift"],
             faults=read_faults(here.batches.directory(record.id), _FAULTS) if found.faults else [],
             files=_files(record),
             answers=_answers(record, most, skip) if most else [],
@@ -139,14 +136,6 @@ def _end(record: BatchRecord) -> float | None:
     return record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
 
 
-def _done_at(record: BatchRecord) -> float | None:
-    here, now = services(), time.time()
-    closed = Gate(here.connection).read()
-    opens_at = now if closed is None else closed.until if math.isfinite(closed.until) else None
-    waits = history.waits(here.connection, record.in_progress_at or now, now)
-    return eta.done_at(record, waits, here.settings.batch_window, now, opens_at)
-
-
 def _file(record: BatchRecord, name: str) -> tuple[Path, int]:
     """Where it is, and how much of it counts."""
     batches = services().batches
@@ -188,13 +177,6 @@ def _sparks(found: Report) -> dict[str, report_chart.Spark]:
         for worker in found.workers
         if worker.memory
     }
-
-
-def _number(name: str, most: int) -> int:
-    text = request.args.get(name, "0")
-    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= most):
-        raise errors.invalid_request(f"'{name}' takes 0 to {most}.", param=name, code="invalid_value")
-    return int(text)
 
 
 @cache

@@ -21,11 +21,16 @@ _PAIR = re.compile(r"metadata\[(.{0,64})\]", re.DOTALL)
 
 def limit(default: int = DEFAULT_LIMIT, maximum: int = MAX_LIMIT) -> int:
     """How many items are asked for. Raises `ErrorReply` (400)."""
-    sent = request.args.get("limit")
+    return number("limit", default, 1, maximum)
+
+
+def number(name: str, default: int, least: int, most: int) -> int:
+    """The query's `name`, between those two. Raises `ErrorReply` (400)."""
+    sent = request.args.get(name)
     if sent is None:
         return default
-    if not (sent.isascii() and sent.isdigit() and len(sent) < 10 and 1 <= int(sent) <= maximum):
-        raise errors.invalid_request(f"'limit' takes 1 to {maximum}.", param="limit", code="invalid_value")
+    if not (sent.isascii() and sent.isdigit() and len(sent) < 11 and least <= int(sent) <= most):
+        raise errors.invalid_request(f"'{name}' takes {least} to {most}.", param=name, code="invalid_value")
     return int(sent)
 
 
@@ -33,9 +38,7 @@ def choice(name: str, allowed: tuple[str, ...]) -> str | None:
     """The query's `name` if it is one of the allowed; None when it is not there. Raises `ErrorReply` (400)."""
     sent = request.args.get(name)
     if sent is not None and sent not in allowed:
-        raise errors.invalid_request(
-            f"'{name}' takes one of: {', '.join(allowed)}.", param=name, code="invalid_value"
-        )
+        raise errors.invalid_request(f"'{name}' takes one of: {', '.join(allowed)}.", param=name, code="invalid_value")
     return sent
 
 
