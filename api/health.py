@@ -78,7 +78,7 @@ def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
             "oldest_queued_seconds": round(now.oldest_queued_seconds, 1),
             "max_queued": here.settings.max_queued,
         },
-        "gate": gate_object.of(now.closed[0] if now.closed else None),
+        "gate": gate_object.of(now.gate),
         "feeder": None
         if feeder is None
         else {"process": feeder.process, "beat_seconds_ago": round(feeder.beat_seconds_ago, 1)},

@@ -1,4 +1,4 @@
-"""How the whole does at this moment, as Redis knows it: for `/health` and `/metrics`."""
+"""How the whole does at this moment, as Redis knows it: for `/health`, `/metrics` and the page."""
 
 from __future__ import annotations
 
@@ -73,6 +73,11 @@ class Vitals:
     #: None: nobody does it, so that no line of a batch is begun
     feeder: Feeder | None
     redis: Server
+
+    @property
+    def gate(self) -> Closed | None:
+        """What closes it, as `Gate.read` says; None while it is open."""
+        return self.closed[0] if self.closed else None
 
 
 def look(connection: Redis) -> Vitals:

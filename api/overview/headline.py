@@ -44,16 +44,23 @@ class Headline:
 
 
 def of(now: Snapshot) -> Headline:
-    """The first that holds: nobody works, nothing may be taken, nobody can, much fails, all is well."""
+    """The first that holds: nobody works, it may be lost, nothing may be taken, nobody can, batches stand, much fails, all is well."""
     alive = [worker for worker in now.workers if worker.is_alive]
     if not alive:
         return Headline(
             "bad", "No worker is running", ("No worker is running", *_and_waits(now), "."), _workers_gone(now)
         )
+    if not now.is_persisting:
+        lost = "Redis does not keep on its disk what it holds: what is accepted may be lost with it."
+        return Headline("bad", "Redis can't write to its disk", (lost,), ("nightshift doctor says what is wrong.",))
     if now.closed is not None:
         return _closed(now, now.closed)
     if not any(worker.status.state.is_serving for worker in alive):
         return _nobody_serves(now, alive)
+    if not now.has_feeder and any(not batch.record.status.is_final for batch in now.batches):
+        said = "The batches stand: no process does their work."
+        advice = "nightshift up does it, and nightshift worker where it shares the data dir with the API."
+        return Headline("bad", "The batches stand", (said,), (advice,))
     gone = len(now.workers) - len(alive)
     details = [f"{gone} of {len(now.workers)} workers {'is' if gone == 1 else 'are'} gone."] if gone else []
     failed = sum(now.ended.failed.values())

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from api.openai.batch_object import batch_object
 from api.overview import past
-from app import history, worker_status
-from app.gate import Closed, Gate
+from app import history, vitals
 from app.jobs.record import JobRecord, record_key
-from app.webhooks.outbox import UNDELIVERED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from api.overview.past import Past
     from api.services import Services
     from app.batches.record import BatchRecord
+    from app.gate import Closed
     from app.history import Ended
     from app.worker_status import WorkerStatus
 
@@ -69,6 +68,9 @@ class Snapshot:
     oldest_seconds: float
     #: events that could not be delivered
     undelivered: int
+    #: whether a process does the batches' work, and whether Redis keeps on its disk what it should
+    has_feeder: bool
+    is_persisting: bool
     workers: Sequence[Worker]
     batches: Sequence[Batch]
     past: Past
@@ -78,24 +80,25 @@ class Snapshot:
 
 def take(here: Services, hours: Past) -> Snapshot:
     """A new one, around the hours that were read a while ago. Raises redis-py's errors when Redis is away."""
-    now = time.time()
+    at, now = time.time(), vitals.look(here.connection)
     return Snapshot(
-        at=now,
+        at=at,
         offline=here.settings.offline,
-        closed=Gate(here.connection).read(),
-        queued=here.jobs.queued(),
-        in_progress=here.jobs.in_progress(),
-        oldest_seconds=here.jobs.oldest_queued_seconds(),
-        undelivered=here.connection.zcard(UNDELIVERED),
-        workers=_workers(here, hours),
-        batches=_batches(here, now),
+        closed=now.gate,
+        queued=now.queued,
+        in_progress=now.in_progress,
+        oldest_seconds=now.oldest_queued_seconds,
+        undelivered=now.callbacks_undelivered,
+        has_feeder=now.feeder is not None,
+        is_persisting=now.redis.is_persisting,
+        workers=_workers(here, now.workers, hours),
+        batches=_batches(here, at),
         past=hours,
         ended=history.ended_since(here.connection, hours.since),
     )
 
 
-def _workers(here: Services, hours: Past) -> list[Worker]:
-    rows = worker_status.read_all(here.connection)
+def _workers(here: Services, rows: Sequence[WorkerStatus], hours: Past) -> list[Worker]:
     pipe = here.connection.pipeline(transaction=False)
     for row in rows:
         pipe.hgetall(record_key(row.job))

@@ -145,15 +145,6 @@ class Jobs:
         """How many jobs wait, those included that wait for a retry."""
         return int(self._connection.zcard(status_key(Status.QUEUED)))
 
-    def in_progress(self) -> int:
-        """How many jobs run."""
-        return int(self._connection.zcard(status_key(Status.IN_PROGRESS)))
-
-    def oldest_queued_seconds(self) -> float:
-        """The age of the job that has waited longest; 0 when none waits."""
-        found: Any = self._connection.zrange(status_key(Status.QUEUED), 0, 0, withscores=True)
-        return max(0.0, time.time() - found[0][1]) if found else 0.0
-
     def newest(
         self,
         status: Status | None = None,

@@ -53,6 +53,8 @@ def snapshot(**fields: Any) -> Snapshot:
         "in_progress": 2,
         "oldest_seconds": 0.0,
         "undelivered": 0,
+        "has_feeder": True,
+        "is_persisting": True,
         "workers": [worker(), worker()],
         "batches": [],
         "past": Past(60, [Step(NOW, 0, 0, 0)], [], [], {}, {}),
@@ -101,6 +103,13 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "bad",
         "Much fails: 20 of 50 that ended, most by overloaded.",
     ),
+    (
+        {"is_persisting": False} | closed(Cause.PAUSED, math.inf),
+        "bad",
+        "Redis does not keep on its disk what it holds: what is accepted may be lost with it.",
+    ),
+    ({"batches": [batch(1, 9)], "has_feeder": False}, "bad", "The batches stand: no process does their work."),
+    ({"has_feeder": False}, "good", "All is well: 2 workers busy, nothing waits."),
     ({"ended": Ended(999, {"stalled": 20}, 0, 0, 0.0)}, "good", "All is well: 2 workers busy, nothing waits."),
 ]
 
