@@ -43,7 +43,10 @@ def place(body: bytes) -> str:
 def submit(here: Services, record: JobRecord, payload: dict[str, Any], place: str, seconds: float) -> JobRecord:
     """Put the job into the queue, with its first waiter. The job of an earlier use of the idempotency key, if there is one."""
     began_at = time.time() - (time.monotonic() - g.began_at)
-    with _may_be_lost(here, record.id), spans.span("accept", g.trace, spans.of_job(record), began_at=began_at, kind="server") as span:
+    with (
+        _may_be_lost(here, record.id),
+        spans.span("accept", g.trace, spans.of_job(record), began_at=began_at, kind="server") as span,
+    ):
         job = replace(record, traceparent=span.context.parent, tracestate=span.context.state)
         # An async job has a waiter that never leaves: no client that joins it can abandon it.
         submission = here.jobs.submit(
@@ -80,13 +83,12 @@ def join_earlier_try(here: Services, place: str, seconds: float) -> JobRecord | 
     here.waiters.arrive(place, job_id, seconds)
     # Looked at after having arrived: before, it might be given up between the look and the arrival.
     record = here.jobs.get(job_id)
-    if record is not None:
-        confirm(here.connection, record_key(job_id), here.settings.wait_replicas)
-    if record is not None:
-        logs.note(job_id=record.id)
-    if record is None or (record.status in (Status.FAILED, Status.CANCELLED) and not record.is_spent):
+    if record is None:
         return None
-    return record
+    confirm(here.connection, record_key(job_id), here.settings.wait_replicas)
+    logs.note(job_id=job_id)
+    is_over = record.status in (Status.FAILED, Status.CANCELLED) and not record.is_spent
+    return None if is_over else record
 
 
 def check_callback_url(url: str | None, settings: Settings) -> None:

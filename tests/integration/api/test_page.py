@@ -55,6 +55,7 @@ def test_a_key_is_asked_for(locked: RunningApi) -> None:
         ({"Sec-Fetch-Site": "none"}, 403),
         ({"Origin": "http://localhost:3000"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"}, 403),
     ],
 )
