@@ -29,7 +29,7 @@ class Event:
 
 def encode_event(name: str, value: dict[str, Any]) -> bytes:
     """Return the bytes of the event ``name`` with ``value`` as its JSON."""
-    return f"event: {name}\ndata: {_compact(value)}\n\n".encode()
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), _compact(value))
 
 
 def message_body(answer: Answer) -> bytes:
@@ -40,7 +40,7 @@ def message_body(answer: Answer) -> bytes:
         "stop_sequence": answer.stop_sequence,
         "usage": answer.usage,
     }
-    return _compact(message).encode()
+    return _compact(message)
 
 
 def events(answer: Answer, piece_tokens: int | None = None) -> list[Event]:
@@ -94,5 +94,6 @@ def _envelope(answer: Answer) -> dict[str, Any]:
     return {"id": answer.id, "type": "message", "role": "assistant", "model": answer.model}
 
 
-def _compact(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _compact(value: dict[str, Any]) -> bytes:
+    # Half of a surrogate pair has no UTF-8; as JSON's own escape it can be sent.
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workers.claude.answer import Answer, CallDelta, TextDelta, ToolCall, add_usage
+from workers.claude.characters import Characters, whole
 from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
 
 if TYPE_CHECKING:
@@ -22,12 +23,18 @@ if TYPE_CHECKING:
 
 #: Stop reasons at which the CLI would ask the model again, unasked.
 CONTINUED_REASONS = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})
+#: Messages of the API that a turn may have where a value is wanted. A model that calls what it was not offered is asked
+#: again by the CLI at once and without end, each time a billed request; it sends back a value at most five times.
+MAX_MESSAGES = 7
 #: What the CLI puts before the names of the caller's functions: `mcp__<server>__`.
 TOOL_PREFIX = "mcp__client__"
 #: The CLI's own tool, by which a structured answer comes.
 SCHEMA_TOOL = "StructuredOutput"
 #: Model of the messages that the CLI writes itself.
 SYNTHETIC_MODEL = "<synthetic>"
+#: Where the events that carry text have it.
+_TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+_DELTAS = {"thinking": "thinking_delta", "tool_use": "input_json_delta"}
 
 
 @dataclass(frozen=True)
@@ -68,11 +75,13 @@ class Turn:
         self.result: TurnResult | None = None
         #: the CLI is about to ask the model again on its own
         self.is_cut = False
-        #: the CLI asked again although nothing called for it; nothing of this turn is to be believed
+        #: the CLI asked again although nothing called for it, or too often; nothing of this turn is to be believed
         self.is_repeated = False
         self._on_delta = on_delta
         self._may_call_again = may_call_again
         self._messages: list[_Message] = []
+        #: of the block that is being written
+        self._characters = Characters()
         self._is_empty = False
         self._error: str | None = None
         self._error_text = ""
@@ -87,39 +96,49 @@ class Turn:
             return
         elif kind == "content_block_start":
             block = event["content_block"]
-            text = block.get("text") or block.get("thinking") or ""
+            self._characters = Characters()
+            text = self._characters.add(block.get("text") or block.get("thinking") or "")
             begun = {**block, "text": text, "input_json": ""}
             self._messages[-1].blocks[event["index"]] = begun
             self._tell_call(begun, "", is_begin=True)
         elif kind == "content_block_delta":
-            self._delta(event["index"], event["delta"])
+            delta = event["delta"]
+            name = _TEXTS.get(delta["type"])
+            if name is not None:
+                self._add(event["index"], delta["type"], self._characters.add(delta[name]))
+        elif kind == "content_block_stop":
+            self._end_block(event["index"])
         elif kind == "message_delta":
             self._end(event)
 
     def on_error(self, error: str | None, text: str) -> None:
         """Take a synthetic assistant message: the CLI's own words about an error."""
-        self._error, self._error_text = error or self._error, text
+        self._error, self._error_text = error or self._error, whole(text)
 
     def _start(self, message: Mapping[str, Any]) -> None:
-        if self._messages and not self._may_call_again:
+        if len(self._messages) >= (MAX_MESSAGES if self._may_call_again else 1):
             self.is_repeated = True
         usage = dict(message.get("usage") or {})
         self._messages.append(_Message(str(message.get("id", "")), str(message.get("model", "")), usage))
 
-    def _delta(self, index: int, delta: Mapping[str, Any]) -> None:
+    def _end_block(self, index: int) -> None:
+        rest = self._characters.end()
+        block = self._messages[-1].blocks.get(index)
+        if rest and block is not None:
+            self._add(index, _DELTAS.get(block["type"], "text_delta"), rest)
+
+    def _add(self, index: int, kind: str, text: str) -> None:
         block = self._messages[-1].blocks.setdefault(index, {"type": "text", "text": "", "input_json": ""})
-        kind = delta["type"]
+        if kind == "input_json_delta":
+            block["input_json"] += text
+            self._tell_call(block, text)
+            return
+        block["text"] += text
         if kind == "text_delta":
-            block["text"] += delta["text"]
             if self._first_text is None:
                 self._first_text = time.monotonic()
             if self._on_delta is not None:
-                self._on_delta(TextDelta(delta["text"], self._messages[-1].model))
-        elif kind == "thinking_delta":
-            block["text"] += delta["thinking"]
-        elif kind == "input_json_delta":
-            block["input_json"] += delta["partial_json"]
-            self._tell_call(block, delta["partial_json"])
+                self._on_delta(TextDelta(text, self._messages[-1].model))
 
     def _tell_call(self, block: Mapping[str, Any], arguments: str, *, is_begin: bool = False) -> None:
         if self._on_delta is None or not _is_call(block) or not (arguments or is_begin):
@@ -192,7 +211,7 @@ class Turn:
             return None
         if result.subtype == "error_during_execution" and self._error is None and self._has_tool_calls():
             return None
-        text = self._error_text or result.text or result.subtype
+        text = self._error_text or whole(result.text) or result.subtype
         failed = classify(ApiError(result.status, self._error, text, limit, limit_is_new))
         failed.usage = self.usage() or None
         return failed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from workers.claude.failures import FailureKind, TurnFailed
-from workers.claude.turn import Turn, TurnResult
+from workers.claude.turn import MAX_MESSAGES, Turn, TurnResult
 
 
 def feed(turn: Turn, text: str, reason: str, *, output_tokens: int = 3, tool: str | None = None) -> None:
@@ -18,6 +18,7 @@ def feed(turn: Turn, text: str, reason: str, *, output_tokens: int = 3, tool: st
     turn.on_stream_event({"type": "content_block_start", "index": 0, "content_block": block})
     delta = {"type": "input_json_delta", "partial_json": text} if tool else {"type": "text_delta", "text": text}
     turn.on_stream_event({"type": "content_block_delta", "index": 0, "delta": delta})
+    turn.on_stream_event({"type": "content_block_stop", "index": 0})
     usage = {"output_tokens": output_tokens, "input_tokens": None}
     turn.on_stream_event({"type": "message_delta", "delta": {"stop_reason": reason}, "usage": usage})
 
@@ -76,6 +77,55 @@ def test_an_answer_in_two_pieces_is_none() -> None:
     with pytest.raises(TurnFailed) as caught:
         turn.answer(None)
     assert caught.value.kind is FailureKind.SERVER
+
+
+def test_a_model_that_calls_what_is_not_there_is_stopped() -> None:
+    """The CLI would ask it again for ever, where a value is wanted."""
+    turn = new_turn(may_call_again=True)
+    for _ in range(MAX_MESSAGES + 1):
+        assert not turn.is_repeated
+        feed(turn, "{}", "tool_use", tool="nobodys")
+    assert turn.is_repeated
+    with pytest.raises(TurnFailed):
+        turn.answer(None)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        (["a\ud83d", "\ude00b"], "a\U0001f600b"),
+        (["a\ud83d\ude00b"], "a\U0001f600b"),
+        (["a\ud83d", "b\ude00", "c\ud83d"], "a\ufffdb\ufffdc\ufffd"),
+        (["\ud83d", "\ud83d", "\ude00"], "\ufffd\U0001f600"),
+        (["\U0001f600\0\u2028", ""], "\U0001f600\0\u2028"),
+    ],
+)
+@pytest.mark.parametrize("tool", [None, "mcp__client__f"])
+def test_half_characters(pieces: list[str], text: str, tool: str | None) -> None:
+    """A pair that came in two pieces is one character; a half alone is told as what it is, and can be stored."""
+    told: list[Any] = []
+    turn = Turn("u", told.append, may_call_again=False)
+    turn.on_stream_event({"type": "message_start", "message": {"id": "m", "model": "m", "usage": {}}})
+    block = {"type": "tool_use", "id": "t", "name": tool, "input": {}} if tool else {"type": "text", "text": ""}
+    turn.on_stream_event({"type": "content_block_start", "index": 0, "content_block": block})
+    for piece in pieces:
+        delta = {"type": "input_json_delta", "partial_json": piece} if tool else {"type": "text_delta", "text": piece}
+        turn.on_stream_event({"type": "content_block_delta", "index": 0, "delta": delta})
+    turn.on_stream_event({"type": "content_block_stop", "index": 0})
+    turn.on_stream_event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}})
+    answer = turn.answer(None)
+    assert (answer.tool_calls[0].arguments if tool else answer.text) == text
+    assert "".join(one.arguments if tool else one.text for one in told) == text
+
+
+def test_half_a_character_in_an_error() -> None:
+    """Nor is there one in an error's message."""
+    turn = new_turn()
+    turn.on_error("invalid_request", "API Error: 400 \ud800")
+    turn.result = result(is_error=True, status=400)
+    failure = turn.failure(None, limit_is_new=False)
+    assert failure is not None
+    assert "\ufffd" in failure.message
 
 
 def test_a_result_without_an_end_is_no_answer() -> None:
