@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,17 @@ MAX_MEMORY_BYTES = 1 << 30
 #: faults that are told of one value
 _MAX_FAULTS = 20
 _PROCESSES = BoundedSemaphore(2)
+#: longer schemas are looked at anew each time: what is remembered must not fill the memory, characters
+_MAX_REMEMBERED = 64 * 1024
+_ROOT = Path(__file__).parents[2]
 
 
 class TooSlowError(ValueError):
     """The time was not enough, or the process died of it."""
+
+
+class _MachineTooBusyError(TooSlowError):
+    """Perhaps not for the schema's own sake: the next time it may be."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,11 @@ class Apart:
 def read(schema: Any) -> tuple[Apart | None, str, list[str | int]]:
     """The validator; or None, why the schema is none, and where in it."""
     text = json.dumps(schema)
-    draft, reason, path = _read(text)
+    look = _read if len(text) <= _MAX_REMEMBERED else _read.__wrapped__
+    try:
+        draft, reason, path = look(text)
+    except _MachineTooBusyError as error:
+        return None, str(error), []
     return (Apart(text, draft) if draft else None), reason, list(path)
 
 
@@ -69,6 +81,8 @@ def read(schema: Any) -> tuple[Apart | None, str, list[str | int]]:
 def _read(text: str) -> tuple[int, str, tuple[str | int, ...]]:
     try:
         found = _ask(text, [], READ_SECONDS)
+    except _MachineTooBusyError:
+        raise  # lest it be remembered
     except TooSlowError as error:
         return 0, str(error), ()
     return found.get("draft", 0), found.get("refused", ""), tuple(found.get("path", ()))
@@ -80,6 +94,8 @@ def _ask(schema: str, values: list[Any], seconds: int) -> dict[str, Any]:
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "app.openai.schema_apart"],
+                # Where the user stands there may be another package `app`.
+                cwd=_ROOT,
                 input=asked.encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -87,7 +103,7 @@ def _ask(schema: str, values: list[Any], seconds: int) -> dict[str, Any]:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise TooSlowError(_slow(seconds)) from error
+            raise _MachineTooBusyError(_slow(seconds)) from error
     if done.returncode != 0:
         raise TooSlowError(_slow(seconds))
     found: dict[str, Any] = json.loads(done.stdout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from workers.claude.answer import Answer
 from workers.translate.checks import Mismatch, check
 from workers.translate.schema import shape_of
 from workers.translate.wanted import wanted
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def chain(length: int, **step: Any) -> dict[str, Any]:
@@ -127,3 +130,21 @@ def test_a_check_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_long_chain_is_translated() -> None:
     """What references lead to is followed without a stack of its length."""
     assert len(shape_of(chain(1500, allOf=["next"])).input_schema["$defs"]) == 1500
+
+
+def test_the_users_own_directory_is_none_of_our_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schema is looked at wherever the server was started, beside somebody's package `app` too."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(tmp_path)
+    found, reason, _ = schema_apart.read({**UNION, "title": "looked at here alone"})
+    assert found is not None, reason
+
+
+def test_a_busy_machine_condemns_no_schema_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be looked at in time is looked at again when it is sent again."""
+    schema = {**UNION, "title": "looked at twice"}
+    with monkeypatch.context() as busy:
+        busy.setattr(schema_apart, "_WALL", 0.001)
+        assert schema_apart.read(schema)[0] is None
+    assert schema_apart.read(schema)[0] is not None
