@@ -35,7 +35,8 @@ def roll(keeper: Keeper, stages: list[list[Running]], say: Callable[[str], None]
     """Replace all processes that can be. Returns when the last has been told to finish, or at the first that can't be."""
     say("Restarting: each process finishes what it has begun, and a new one takes its place ...")
     for stage in stages:
-        for old in [running for running in stage if running.spec.leave_signal is not None]:
+        # One that is leaving since the last restart has its follower.
+        for old in [one for one in stage if one.spec.leave_signal is not None and not one.is_leaving]:
             if not _replace(keeper, stage, old, say):
                 return
     say("Restarted.")
