@@ -134,7 +134,7 @@ class ClaudeProcess:
         done, _ = await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
         if not done:
             self._stderr.append(f"it was not ready after {CONNECT_SECONDS:g} s.")
-            self.kill("did not start in time")
+            self.kill("not_started")
             connecting.cancel()
         try:
             said = await connecting
@@ -171,7 +171,7 @@ class ClaudeProcess:
                 # It has answered, so it has the whole prompt, though our own task may not have noticed yet.
                 await asyncio.wait([sending], timeout=DRAIN_SECONDS)
             if not sending.done():
-                self.kill("did not take the whole prompt")
+                self.kill("not_sent")
                 sending.cancel()
             with suppress(Exception, asyncio.CancelledError):
                 await sending
@@ -186,7 +186,8 @@ class ClaudeProcess:
                 self._extras = extras
             await client.send(prompt.wire_content(), uuid)
         except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
-            logger.warning("Claude did not take a request: %s", error)
+            # Not its words: they may quote what could not be sent.
+            logger.warning("Claude did not take a request: %s", type(error).__name__)
             self.kill("not_sent")
 
     async def measure(self) -> None:
@@ -335,7 +336,7 @@ class ClaudeProcess:
         try:
             said = await self._connected().rewind(str(self._last_uuid), RESET_SECONDS)
         except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
-            logger.info("Claude did not rewind: %s", error)
+            logger.info("Claude did not rewind: %s", type(error).__name__)
             return False
         return (
             said.get("rewound") is True
@@ -372,7 +373,7 @@ class ClaudeProcess:
         except cli.CLIJSONDecodeError:
             self.kill(GARBLED)
         except Exception as error:  # noqa: BLE001 - any end of the stream is the end of the process
-            logger.debug("Claude ended: %s", error)
+            logger.debug("Claude ended: %s", type(error).__name__)
         finally:
             self._is_over = True
             self.defect = self.defect or "died"

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.integration.claude.conftest import Make, wait_for
-from workers.claude import ClaudeInvoker, FailureKind, TurnFailed
+from workers.claude import ClaudeInvoker, FailureKind, TurnFailed, cli
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +60,39 @@ def test_each_fault_in_a_turn_has_its_end(fake: Make, fault: str, kind: FailureK
     assert invoker.status().restarts == ({reason: 1} if reason else {})
     if reason:
         wait_for(lambda: not psutil.pid_exists(before))
+
+
+def test_a_request_that_can_not_be_sent_is_quoted_in_no_log(
+    fake: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of what the SDK raises the log has the type alone; its words may be the client's."""
+    invoker = fake()
+    assert invoker.ask("hello").text == "fine"
+
+    async def refuse(_: object, content: str, *__: object) -> None:
+        raise ValueError(f"can't write {content}")
+
+    monkeypatch.setattr(cli.ClaudeClient, "send", refuse)
+    assert failure_of(invoker, "a client's words").kind is FailureKind.DIED
+    assert "did not take a request: ValueError" in caplog.text
+    assert "a client's words" not in caplog.text
+
+
+def test_a_wipe_that_fails_is_quoted_in_no_log(
+    fake: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The same of what it raises between two requests."""
+    caplog.set_level("INFO")
+    invoker = fake()
+
+    async def refuse(*_: object) -> None:
+        raise ValueError("a client's words")
+
+    monkeypatch.setattr(cli.ClaudeClient, "rewind", refuse)
+    assert invoker.ask("hello").text == "fine"
+    assert invoker.ask("hello").text == "fine"
+    assert "did not rewind: ValueError" in caplog.text
+    assert "a client's words" not in caplog.text
 
 
 @pytest.mark.parametrize("kind", [FailureKind.DEADLINE, FailureKind.INTERRUPTED])
