@@ -29,6 +29,7 @@ _FAILURES = frozenset(
         "invalid_request_error",
         "invalid_value",
         "login_required",
+        "max_attempts_reached",
         "model_not_found",
         "overloaded",
         "paused",

@@ -118,6 +118,26 @@ def test_labels_are_bounded() -> None:
     assert counting.outcome_label(errors.invalid_request("x")) == "invalid_request_error"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.cancelled(),
+        errors.client_left(),
+        errors.deadline_exceeded(1),
+        errors.internal(),
+        errors.not_sent_again("x"),
+        errors.set_aside(3, "x"),
+        errors.stream_interrupted("x"),
+        errors.structured_output_failed("x"),
+        errors.upstream_failed("x"),
+    ],
+    ids=lambda error: error.code,
+)
+def test_what_our_own_errors_are_counted_as(error: errors.ErrorReply) -> None:
+    """By their codes, each of them: `other` is for what we did not think of."""
+    assert counting.outcome_label(error) == error.code
+
+
 def test_redis_away(make_client: MakeClient) -> None:
     """It is still a scrape, and says what is the matter."""
     found = scrape(make_client(redis_url="unix:///nowhere/redis.sock"))
