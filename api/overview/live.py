@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from api import figures
-from api.overview import headline, past, snapshot
+from api.overview import headline, past, snapshot, words
 from api.overview.chart import Chart, spark
 from app import errors
 from app.connection import AWAY
@@ -31,24 +31,6 @@ _RETRY_MS = 2000
 #: pages that are open and in view at most; each takes a thread while it is
 MAX_PAGES = 50
 _NAMES = ("headline", "numbers", "traffic", "workers", "batches", "failures")
-#: the failures' meanings, beside their codes
-MEANINGS = {
-    "batch_expired": "the batch's time was over",
-    "context_length_exceeded": "the request is longer than the model reads",
-    "deadline_exceeded": "the client's time was over",
-    "invalid_request_error": "Claude refused the request",
-    "login_required": "Claude's login did not work in time",
-    "model_not_found": "there is no such model",
-    "overloaded": "Claude was overloaded, again and again",
-    "paused": "paused for longer than the client waits",
-    "server_stopping": "stopped meanwhile",
-    "stalled": "no byte came from Claude for too long",
-    "stream_interrupted": "a stream broke off",
-    "structured_output_failed": "the answer did not fit its schema, twice",
-    "upstream_error": "Claude failed, again and again",
-    "usage_limit_reached": "the limit lasts longer than the client waits",
-    "worker_died": "it took its worker down, again and again",
-}
 
 
 class Live:
@@ -122,7 +104,8 @@ class Live:
             "chart": Chart(now.past),
             "spark": spark,
             "figures": figures,
-            "meanings": MEANINGS,
+            "meanings": words.FAILURES,
+            "waits": words.WAITS,
             "limit_mb": self._here.settings.max_rss_mb,
         }
         return {name: self._render(name, **shown) for name in _NAMES}
