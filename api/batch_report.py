@@ -77,7 +77,7 @@ def page(batch_id: str) -> Response:
             report=found,
             clock=clock,
             figures=figures,
-            causes=report_chart.CAUSES,
+            causes={**report_chart.CAUSES, "reserve": "all workers are reserved"},
             letters=report_chart.letters(found.waits),
             charts=[report_chart.throughput(found, clock, name, size) for name, size in _SHAPES.items()],
             sparks=_sparks(found),

@@ -25,7 +25,6 @@ CAUSES = {
     "overload": "overload",
     "paused": "pause",
     "batch_window": "batch window closed",
-    "reserve": "all workers reserved",
 }
 #: around the plot: left for the numbers, right, top for the waits' names, bottom for the times
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 26, 24
