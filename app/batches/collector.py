@@ -6,6 +6,7 @@ place of the first (`output.append`).
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -17,7 +18,8 @@ from app import errors
 from app.batches import facts
 from app.batches.lines import LineError, LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, append, ended, never_run, unrun_error
-from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key
+from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
+from app.batches.steps import LineRuns, Steps
 from app.ids import new_request_id
 from app.jobs.record import JobRecord, Status, outcome_key, record_key
 from app.outcome import Outcome
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.batches.files import FileStore
-    from app.batches.steps import Steps
     from app.jobs.store import Jobs
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,13 @@ class Collector:
     def again(self, record: BatchRecord) -> list[int]:
         """The lines that left the queue without an outcome."""
         return sorted(int(number) for number in cast("set[bytes]", self._connection.smembers(again_key(record.id))))
+
+    def runs(self, record: BatchRecord, numbers: Sequence[int]) -> dict[int, LineRuns]:
+        """What lines that were in the queue before had come to there."""
+        found = cast("list[bytes | None]", self._connection.hmget(runs_key(record.id), list(map(str, numbers))))
+        return {
+            number: LineRuns(*json.loads(text)) for number, text in zip(numbers, found, strict=True) if text is not None
+        }
 
     def reader(self, record: BatchRecord) -> LineReader:
         """For the batch's input."""

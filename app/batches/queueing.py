@@ -11,7 +11,7 @@ from app import spans
 from app.batches.endpoints import accept_line
 from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
-from app.batches.steps import LineJob, Steps
+from app.batches.steps import LineJob, LineRuns, Steps
 from app.batches.window import is_open
 from app.ids import new_request_id
 from app.jobs.record import BATCH_LINE, JobRecord, Status
@@ -74,10 +74,11 @@ class Queueing:
             numbers = list(range(record.fed, min(record.total, record.fed + count)))
         if not numbers:
             return 0
+        runs = self._collector.runs(record, numbers) if again else {}
         lines: list[LineJob] = []
         for number, raw in self._collector.reader(record).read(numbers):
             try:
-                lines.append(self._job(record, number, raw))
+                lines.append(self._job(record, number, raw, runs.get(number, LineRuns())))
             except LineError as error:
                 # It passed the validation: a setting has changed since, a model's name say.
                 if not lines:
@@ -85,7 +86,7 @@ class Queueing:
                 break
         return len(lines) if self._steps.feed(record.id, lines, fed=record.fed, again=again) else 0
 
-    def _job(self, record: BatchRecord, number: int, raw: bytes) -> LineJob:
+    def _job(self, record: BatchRecord, number: int, raw: bytes, runs: LineRuns) -> LineJob:
         line = parse(raw, record.endpoint)
         accepted = accept_line(line, record.endpoint, self._settings)
         job = JobRecord(
@@ -97,6 +98,7 @@ class Queueing:
             deadline_at=record.expires_at,
             max_attempts=accepted.max_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
             max_sends=accepted.max_attempts,
+            **runs._asdict(),
             request_id=new_request_id(),
             metadata={"batch_id": record.id, "custom_id": line.custom_id},
         )

@@ -1,7 +1,8 @@
 """A batch as Redis holds it: one hash, and two small sets of line numbers. Its size does not depend on how many lines there are.
 
 Lines are numbered from 0 over those that are not blank. Below `fed` each was given to the queue once; of those, the ones
-in `lines_key` have no place in the output yet, and the ones in `again_key` left the queue without an outcome.
+in `lines_key` have no place in the output yet, and the ones in `again_key` left the queue without an outcome. What the few
+of these that were run had come to is in `runs_key`.
 """
 
 from __future__ import annotations
@@ -113,6 +114,11 @@ def lines_key(batch_id: str) -> str:
 def again_key(batch_id: str) -> str:
     """The numbers of the lines that have to be given to the queue again."""
     return f"nightshift:batch:{batch_id}:again"
+
+
+def runs_key(batch_id: str) -> str:
+    """A hash: of lines that left the queue after they were run, by number, `LineRuns` as JSON."""
+    return f"nightshift:batch:{batch_id}:runs"
 
 
 def line_id(batch_id: str, number: int) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.batches import files
 from app.batches.files import BATCH_OUTPUT, FileRecord
@@ -18,6 +19,7 @@ from app.batches.record import (
     batch_key,
     line_id,
     lines_key,
+    runs_key,
 )
 from app.jobs import transitions
 from app.jobs.record import Status, record_key
@@ -35,6 +37,14 @@ if TYPE_CHECKING:
 
 
 _RUNS = Status.IN_PROGRESS.encode()
+
+
+class LineRuns(NamedTuple):
+    """What the jobs that a line has had so far add up to: its next one goes on from there. As in `JobRecord`."""
+
+    attempts: int = 0
+    deaths: int = 0
+    sends: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,11 +112,15 @@ class Steps:
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
             pipe.watch(*keys.values())
-            found = [number for number, key in keys.items() if pipe.hget(key, "status") != _RUNS]
+            jobs = {number: pipe.hmget(key, "status", *LineRuns._fields) for number, key in keys.items()}
+            found = [number for number, (status, *_) in jobs.items() if status != _RUNS]
+            runs = {number: [int(count or 0) for count in jobs[number][1:]] for number in found}
             pipe.multi()
             if found:
                 pipe.srem(lines_key(batch_id), *found)
                 pipe.sadd(again_key(batch_id), *found)
+            if kept := {number: json.dumps(counts) for number, counts in runs.items() if any(counts)}:
+                pipe.hset(runs_key(batch_id), mapping=kept)
             for number in found:
                 transitions.forget(self._connection, pipe, line_id(batch_id, number))
             return record
@@ -185,7 +199,7 @@ def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, told: Announceme
     after = _moved(pipe, record, status, f"{status}_at", **fields)
     pipe.zrem(ACTIVE, record.id)
     pipe.zadd(BATCH_RETENTION, {record.id: time.time() + KEEP_SECONDS})
-    pipe.delete(lines_key(record.id), again_key(record.id))
+    pipe.delete(lines_key(record.id), again_key(record.id), runs_key(record.id))
     told.add(pipe)
     return after
 

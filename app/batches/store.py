@@ -21,6 +21,7 @@ from app.batches.record import (
     again_key,
     batch_key,
     lines_key,
+    runs_key,
 )
 from app.connection import texts, transaction
 from app.durability import confirm
@@ -127,7 +128,9 @@ class Batches:
         """The batch, or a 404."""
         record = self.get(batch_id)
         if record is None:
-            raise errors.not_found(f"No batch found with id '{batch_id[:100]}'.", code="batch_not_found", param="batch_id")
+            raise errors.not_found(
+                f"No batch found with id '{batch_id[:100]}'.", code="batch_not_found", param="batch_id"
+            )
         return record
 
     def active(self) -> list[BatchRecord]:
@@ -166,7 +169,7 @@ class Batches:
         found = texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100))
         for batch_id in found:
             pipe = self._connection.pipeline()
-            pipe.delete(batch_key(batch_id), lines_key(batch_id), again_key(batch_id))
+            pipe.delete(batch_key(batch_id), lines_key(batch_id), again_key(batch_id), runs_key(batch_id))
             for key in (BATCHES, ACTIVE, BATCH_RETENTION):
                 pipe.zrem(key, batch_id)
             pipe.execute()
@@ -204,4 +207,3 @@ class Batches:
 
 def _made_key(request: str) -> str:
     return f"{BATCHES}:made:{request}"
-

@@ -344,6 +344,38 @@ def test_when_the_window_closes_what_waits_goes_back(night: Night) -> None:
     assert running.metadata["custom_id"] == "0"
 
 
+def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
+    """A line that ended workers, or was sent to Claude, last night has done so tonight: three deaths, N runs, not each night."""
+    batch = night.start([line("poison"), line("once", max_attempts=2)])
+    for _ in range(2):
+        night.take("dead")
+        recovery.release_worker(night.connection, night.settings, "dead")
+    stopped, poison = night.take()
+    assert (poison.metadata["custom_id"], poison.deaths) == ("poison", 2)
+    lease, _ = night.take()
+    transitions.note_sent(night.connection, lease)
+    transitions.put_back(night.connection, lease, reason="overloaded", counts=True, delay_seconds=600)
+    transitions.put_back(night.connection, stopped, reason="its worker was stopped", counts=False)
+    night.connection.hset(batch_key(batch.id), "window", closed_now())
+    night.look(batch)
+    assert night.queued() == []
+    night.connection.hset(batch_key(batch.id), "window", "")
+    night.look(batch)
+    assert night.queued() == ["poison", "once"]
+    night.take("dead")
+    recovery.release_worker(night.connection, night.settings, "dead")
+    assert night.queued() == ["once"]
+    lease, once = night.take()
+    assert (once.sends, once.attempts) == (1, 2)
+    transitions.note_sent(night.connection, lease)
+    with pytest.raises(transitions.Spent):
+        transitions.put_back(night.connection, lease, reason="overloaded", counts=True)
+    transitions.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    batch = night.look(batch)
+    assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 1, 1)
+    assert night.connection.keys("nightshift:batch:*:*") == []
+
+
 def test_a_batch_whose_files_are_gone_stops_nobody_and_can_be_cancelled(night: Night) -> None:
     """It waits and is complained of; other batches go on, and a cancel ends it."""
     gone = night.start([line(str(n)) for n in range(20)])
