@@ -267,3 +267,78 @@ def requests_counted(text: str) -> dict[tuple[str, str], float]:
     return {
         (one.labels["model"], one.labels["outcome"]): one.value for one in samples if one.labels["endpoint"] == CHAT
     }
+
+
+#: NUL and other controls, marks of direction, pairs, what some take for ends of lines, composed and not, the CLI's own words
+LETTERS = (
+    "".join(map(chr, range(0x20)))
+    + "\x7f\x80\x85\x9f \u202ea\u2066b\u2069\ufeff\u200b\U0001f468\u200d\U0001f469\U0010ffff\ufffe"
+    + "\u2028\u2029\r\n e\u0301\u00e9 /clear !ls @/etc/passwd <system-reminder>x</system-reminder> \\u0000\\ud800 \t\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [LETTERS, f"/clear{LETTERS}", f"\n{LETTERS[::-1]}", LETTERS * 6_500], ids=["all", "slash", "reverse", "MB"]
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_text_comes_through_unchanged(stack: Stack, text: str, stream: bool) -> None:
+    """To the letter: what the client sends, in any role, stands in the API's request, and what the model says in the answer."""
+    stack.simulator.add_rule({"echo": True})
+    sent = [("system", text), ("user", text), ("assistant", f"a{text}a"), ("user", f"{text}!")]
+    messages = [{"role": role, "content": content} for role, content in sent]
+    assert said(stack, messages, stream=stream, max_tokens=400_000) == f"{text}!"
+    (body,) = stack.asked()
+    assert [texts_of(message["content"]) for message in body["messages"]] == [content for _, content in sent[1:]]
+    assert texts_of(body["system"]) == text
+    stack.simulator.clear()
+    stack.simulator.add_rule({"echo": True})
+    # Without a history the prompt goes another way.
+    assert said(stack, [{"role": "user", "content": text}], stream=stream, max_tokens=400_000) == text
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_ten_megabytes(stack: Stack, stream: bool) -> None:
+    """More than a model reads is told as that, here by the CLI; ten megabytes of answer are an answer."""
+    text = "0123456789" * 1_000_000
+    reply = stack.http(
+        "POST", CHAT, {"model": "sonnet", "messages": [{"role": "user", "content": text}], "stream": stream}
+    )
+    assert (reply.status, reply.body["error"]["code"]) == (400, "context_length_exceeded")
+    stack.simulator.add_rule({"repeat_text": {"unit": "0123456789", "count": 1_000_000}})
+    assert said(stack, [{"role": "user", "content": "hello"}], stream=stream, max_tokens=3_000_000) == text
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_half_a_character_of_the_models(stack: Stack, stream: bool) -> None:
+    """It is no character, and becomes the one that stands for such; the worker lives, and pairs are kept."""
+    stack.simulator.add_rule({"text": "a\ud800b" + "c" * 16 + "\ud83d\ude00"})
+    hello = [{"role": "user", "content": "hello"}]
+    assert said(stack, hello, stream=stream) == "a\ufffdb" + "c" * 16 + "\U0001f600"
+
+
+def test_a_model_that_calls_what_is_not_there(stack: Stack) -> None:
+    """Where JSON is wanted the CLI would ask again for ever: it is ended, tried again like any fault, and told."""
+    stack.simulator.add_rule({"tool_calls": [{"name": "nobodys", "input": {}}]})
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    body = {
+        "model": "sonnet",
+        "messages": [{"role": "user", "content": "loop"}],
+        "response_format": schema,
+        "max_attempts": 1,
+    }
+    assert stack.http("POST", CHAT, body).status in (422, 502)
+    assert len(stack.asked("loop")) < 10
+
+
+def said(stack: Stack, messages: list[dict[str, Any]], **fields: Any) -> str:
+    """The answer's text."""
+    create: Any = stack.client(timeout=60).chat.completions.create
+    answer = create(model="sonnet", messages=messages, **fields)
+    if not fields["stream"]:
+        return str(answer.choices[0].message.content)
+    return "".join(choice.delta.content or "" for chunk in answer for choice in chunk.choices)
+
+
+def texts_of(content: Any) -> str:
+    """The text of a message's content."""
+    return content if isinstance(content, str) else "".join(block["text"] for block in content)
