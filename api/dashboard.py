@@ -1,4 +1,4 @@
-"""rq-dashboard under `/rq/`, for looking only, with what it needs mended mended.
+"""rq-dashboard under `/rq/`, for looking only, its holes mended.
 
 rq-dashboard 0.9.0 keeps what it works with in its module's globals; the mends replace those, and say what was wrong:
 
