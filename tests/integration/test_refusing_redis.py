@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import errors
+from app import errors, vitals, worker_status
 from app.connection import (
     AWAY,
     CannotSaveError,
@@ -22,6 +22,7 @@ from app.jobs.record import LEASES, RETENTION, record_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
 from app.settings import Settings
+from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.jobs.conftest import new_record
 from tests.redis_server import wait_until
 
@@ -66,6 +67,17 @@ def test_too_few_replicas(connection: Redis) -> None:
     """So are too few replicas."""
     connection.config_set("min-replicas-to-write", 1)
     all_ways_raise(connection, TooFewReplicasError)
+
+
+def test_workers_can_be_looked_at(connection: Redis) -> None:
+    """Although those that fell silent can't be forgotten meanwhile."""
+    worker_status.write(connection, WorkerStatus(name="alive", state=WorkerState.IDLE))
+    connection.sadd(worker_status.WORKERS, "silent")
+    connection.config_set("min-replicas-to-write", 1)
+    assert [row.name for row in vitals.look(connection).workers] == ["alive"]
+    connection.config_set("min-replicas-to-write", 0)
+    assert [row.name for row in vitals.look(connection).workers] == ["alive"]
+    assert connection.smembers(worker_status.WORKERS) == {b"alive"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit, which Linux has")
