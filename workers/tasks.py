@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from app import durability, errors
 from app.connection import AWAY
@@ -16,6 +17,9 @@ from workers.after_failure import ending_of
 from workers.claude import TurnFailed
 from workers.endings import Ending, Publish, PutBack
 from workers.translate import response
+
+if TYPE_CHECKING:
+    from workers.run import Run
 
 #: how long a job that was made by newer code waits for newer workers before it is looked at again, seconds
 NEWER_WORKER_SECONDS = 5.0
@@ -38,19 +42,29 @@ def run_job(job_id: str) -> Ending:
     try:
         chat = remote_images.inlined(response.as_chat_payload(payload), run.settings)
         call = translate.to_claude(chat)
-        if record.max_sends:
-            transitions.note_sent(run.connection, run.lease)
-            durability.confirm(run.connection, record_key(job_id), run.settings.wait_replicas)
+        if record.max_sends and (ending := _note_sent(run)):
+            return ending
         with streaming.told(run, call.wanted) as on_event:
             answers = asking.ask_all(run, call, on_event, chat["request"].get("n", 1))
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:
         return ending_of(failure, run)
-    except (transitions.LeaseLost, transitions.Spent) as error:
-        return PutBack(str(error), counts=False)
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
         if not usage.leave_the_rest(run, answers[-1][0].windows):
             run.gate.passed(run.lease.worker)
     return Publish(response.as_asked(translate.to_openai(answers, record), payload, record))
+
+
+def _note_sent(run: Run) -> Ending | None:
+    """Before the turn of a job that may be sent so often only. An ending when it must not be sent, or that can't be noted."""
+    try:
+        transitions.note_sent(run.connection, run.lease)
+        durability.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
+    except AWAY as error:
+        # Whether it was noted or not: this run sends nothing.
+        return PutBack(f"Redis went away before its turn ({type(error).__name__})", counts=False, was_sent=False)
+    except (transitions.LeaseLost, transitions.Spent) as error:
+        return PutBack(str(error), counts=False)
+    return None

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app import durability
+from app.connection import connect
+from app.gate import Gate
 from app.jobs import recovery, transitions
 from app.jobs.record import JobRecord, Status
 from app.jobs.transitions import Spent
+from app.openai.accept import accept
 from app.settings import Settings
 from tests.integration.jobs.conftest import new_record
+from workers import run as runs
+from workers import tasks
+from workers.claude import ClaudeInvoker
+from workers.endings import PutBack
+from workers.run import Run
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -57,3 +66,28 @@ def test_again_when_it_was_not(connection: Redis, jobs: Jobs, take: Take, limite
         transitions.put_back(connection, third, reason="overloaded", counts=False)
     found = jobs.get(limited.id)
     assert found is not None and found.status is Status.IN_PROGRESS
+
+
+@pytest.mark.parametrize("fault", ["it is on 0 replicas", "Redis is away"])
+def test_what_could_not_be_noted_was_not_sent(
+    connection: Redis, jobs: Jobs, take: Take, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """A run that can't note for good that it sends, sends nothing, and is no reason to give the job up."""
+    monkeypatch.setattr(durability, "WAIT_SECONDS", 0.05)
+    settings = Settings(wait_replicas=1)
+    accepted = accept({"model": "sonnet", "messages": [{"role": "user", "content": "Hello."}]}, settings)
+    record = replace(new_record(), max_sends=1)
+    jobs.submit(record, accepted.chat.to_payload("sonnet"))
+    lease, claimed = take()
+    invoker = ClaudeInvoker(settings)  # not started: whoever asks it starts it
+    noting = connection if fault != "Redis is away" else connect("redis://127.0.0.1:1")
+    runs.begin(Run(lease, claimed, jobs, Gate(connection), settings, invoker, noting))
+    ending = tasks.run_job(record.id)
+    runs.end()
+    assert isinstance(ending, PutBack)
+    assert (ending.counts, ending.was_sent) == (False, False)
+    assert invoker.status().turns_total == 0
+    invoker.close()
+    recovery.put_back(connection, settings, lease, deaths=0, reason="", counts=False, was_sent=ending.was_sent)
+    _, again = take()
+    assert (again.sends, again.attempts) == (0, 1)
