@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -65,7 +66,10 @@ def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], floa
     if claim is None:
         return DeliveryResult(event_id, "skipped")
     about = str(json.loads(claim.body)["data"].get("id", ""))
-    job = context.jobs.get(about)
+    job = None
+    # For the log and the trace alone: with Redis away the event is delivered all the same.
+    with suppress(*AWAY):
+        job = context.jobs.get(about)
     ids = job.ids if job else {"batch_id": about} if about.startswith("batch_") else {}
     with logs.about(event_id=event_id, **ids):
         return _attempt(claim, context, job, clock)

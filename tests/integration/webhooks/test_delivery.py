@@ -12,6 +12,8 @@ import openai
 import pytest
 from standardwebhooks import Webhook
 
+from app.connection import connect
+from app.jobs.store import Jobs
 from app.webhooks import outbox
 from app.webhooks.events import CHAT_COMPLETION_COMPLETED, Event
 from tests.integration.webhooks.receiver import Receiver, raw, status
@@ -50,6 +52,13 @@ def test_success(connection: Redis, receiver: Receiver, context: CallbackContext
     stored = context.outbox.get(event.id)
     assert (stored.status, stored.attempts, stored.next_attempt_at) == ("delivered", 1, None)
     assert 0 < connection.ttl(f"nightshift:event:{event.id}") <= 24 * 3600
+
+
+def test_a_job_that_can_not_be_looked_up(connection: Redis, receiver: Receiver, context: CallbackContext) -> None:
+    """It is wanted for log and trace alone: the event is delivered without."""
+    event = store(connection, receiver.url("/hook"))
+    away = replace(context, jobs=Jobs(connect("redis://127.0.0.1:1"), context.settings))
+    assert deliver(event.id, away).outcome == "delivered"
 
 
 def test_retry_has_the_same_id_and_a_fresh_timestamp(
