@@ -72,7 +72,7 @@ def _recipe(args: argparse.Namespace) -> tables.Recipe:
     if args.schema is not None:
         try:
             found = json.loads(args.schema.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             options.fail(f"--schema {args.schema}: {error}")
         schema = (re.sub(r"[^a-zA-Z0-9_-]", "_", args.schema.stem)[:64], found)
     return tables.Recipe(args.template, args.model or "sonnet", args.system, schema, args.id_column)
@@ -89,7 +89,7 @@ def _with_model(path: Path, model: str) -> Iterator[bytes]:
             try:
                 found = json.loads(line)
                 found["body"]["model"] = model
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 yield line  # the validation names what is wrong with it
             else:
                 yield _line(found)

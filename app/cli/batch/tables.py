@@ -49,13 +49,22 @@ def is_requests(path: Path) -> bool:
         first = next((line for line in file if line.strip()), b"")
     try:
         found = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and "custom_id" in found and "body" in found
 
 
 def rows(path: Path, kind: str) -> Iterator[dict[str, Any]]:
     """The rows, with the columns in their order. Lines that are blank are no rows. Raises `TableError`."""
+    try:
+        yield from _rows(path, kind)
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: not UTF-8: {error}. Save it as UTF-8.") from error
+    except csv.Error as error:
+        raise TableError(f"{path}: not a table: {error}.") from error
+
+
+def _rows(path: Path, kind: str) -> Iterator[dict[str, Any]]:
     if kind in _DELIMITERS:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter=_DELIMITERS[kind], restkey="", restval="")
@@ -112,7 +121,7 @@ def fill(template: str, row: dict[str, Any], number: int) -> str:
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TableError(f"{path}:{number}: not valid JSON: {error}.") from error
     if not isinstance(found, dict):
         raise TableError(f"{path}:{number}: not a JSON object.")

@@ -52,11 +52,32 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
         requests(tmp_path / "a.csv", "{text}", id_column="id")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("a.csv", "text\nMühe\n".encode("latin-1"), "not UTF-8"),
+        ("a.txt", b"a\xff\n", "not UTF-8"),
+        ("a.csv", b'text\n"' + b"x" * 200_000 + b'"\n', "field larger"),
+        ("a.jsonl", b"[" * 100_000, "a.jsonl:1: not valid JSON"),
+        ("a.jsonl", b"[]", "a.jsonl:1: not a JSON object"),
+    ],
+)
+def test_what_is_no_table(tmp_path: Path, name: str, data: bytes, says: str) -> None:
+    """Old encodings, cells without end, depths: told with the file's name."""
+    (tmp_path / name).write_bytes(data)
+    assert not tables.is_requests(tmp_path / name)
+    with pytest.raises(tables.TableError, match=says):
+        requests(tmp_path / name, "{text}")
+
+
 def line(custom_id: str, content: str | None = None, error: str = "", **message: Any) -> bytes:
     body: dict[str, Any] = {"choices": [{"message": {"content": content, **message}}]}
     response: dict[str, Any] = {"status_code": 200, "request_id": "req_1", "body": body}
     if error:
-        response = {"status_code": 400, "body": {"error": {"code": None, "type": "invalid_request_error", "message": error}}}
+        response = {
+            "status_code": 400,
+            "body": {"error": {"code": None, "type": "invalid_request_error", "message": error}},
+        }
     return json.dumps({"custom_id": custom_id, "response": response, "error": None}).encode()
 
 
@@ -64,7 +85,9 @@ def test_a_table_comes_back_with_its_answers(tmp_path: Path) -> None:
     """The rows in their order, with `answer` and `error`; what has neither is counted."""
     path = tmp_path / "a.csv"
     path.write_text("id,answer\nb,x\na,y\nc,z\nd,w\n")
-    unrun = json.dumps({"custom_id": "c", "response": None, "error": {"code": "batch_expired", "message": "late"}}).encode()
+    unrun = json.dumps(
+        {"custom_id": "c", "response": None, "error": {"code": "batch_expired", "message": "late"}}
+    ).encode()
     found = dict(answers.of(one) for one in (line("a", "A, of course"), line("b", error="no"), unrun))
     target = io.StringIO()
     assert answers.write(target, "csv", found, source=path, source_kind="csv", id_column="id") == 1
