@@ -54,7 +54,7 @@ def raw(server: RunningApi, sent: bytes, seconds: float = 10) -> bytes:
             connection.sendall(sent)
         found = b""
         with contextlib.suppress(ConnectionResetError):
-            while b"}}" not in found and (piece := connection.recv(65536)):
+            while b"}}" not in found and b'"queued"' not in found and (piece := connection.recv(65536)):
                 found += piece
         return found
 
@@ -165,12 +165,44 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: 
         (b"GET /v1/files/a%00b/content HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
         (b"GET /v1/jobs/%ff%fe HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
         (b"GET /v1/jobs?after=%ff%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /v1/jobs?after=%ed%a0%80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /v1/jobs?after=\xed\xa0\x80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /v1/jobs?metadata[\xff]=\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET /v1/jobs/\xed\xa0\x80 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     ],
 )
 def test_http_that_lies(server: RunningApi, sent: bytes, status: int) -> None:
     """Lengths, chunks, heads and paths that are not what they say: one clear answer."""
     found, error = error_of(raw(server, sent))
     assert (found, bool(error["message"])) == (status, True), error
+
+
+HALF = b"\xed\xa0\x80\xff"
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        (b"Idempotency-Key", 202),
+        (b"x-request-id", 202),
+        (b"X-Client-Request-Id", 202),
+        (b"traceparent", 202),
+        (b"User-Agent", 202),
+        (b"X-Request-Timeout", 400),
+        (b"Content-Encoding", 415),
+        (b"Authorization", 202),
+        (b"x-stainless-read-timeout", 202),
+        (b"Content-Type", 415),
+    ],
+)
+def test_headers_that_are_no_text(server: RunningApi, name: bytes, status: int) -> None:
+    """Bytes that are no UTF-8, half a character among them: used as they are, left aside, or refused."""
+    body = messages('"a"')
+    head = HEAD.replace(b"Content-Type: application/json\r\n", b"") if name == b"Content-Type" else HEAD
+    sent = (
+        head + b"Prefer: respond-async\r\n" + name + b": " + HALF + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    )
+    assert raw(server, sent).startswith(b"HTTP/1.1 %d " % status)
 
 
 FORM = (
