@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.integration.claude.conftest import SUBSCRIPTION, Make, bodies, settings_for, wait_for
-from workers.claude import ClaudeInvoker, FailureKind, Profile, TurnFailed, cli
+from workers.claude import ClaudeInvoker, FailureKind, Profile, TurnFailed, cli, pool, watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,6 +214,24 @@ def test_a_cli_that_cannot_start_is_tried_until_it_can(
     monkeypatch.setattr(cli, "bundled_cli", lambda: real)
     wait_for(lambda: invoker.status().state == "idle")
     assert invoker.ask("hello").text == "Simulated answer to: hello"
+
+
+def test_a_start_is_never_given_up(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """However often it has failed, Claude is there soon after it can be."""
+    monkeypatch.setattr(pool, "BACKOFF_SECONDS", (0.001, 0.002))
+    monkeypatch.setattr(watch, "TICK_SECONDS", 0.01)
+    real, tries = cli.bundled_cli(), []
+
+    def missing() -> Path:
+        tries.append(1)
+        return tmp_path / "missing"
+
+    monkeypatch.setattr(cli, "bundled_cli", missing)
+    invoker = make()
+    invoker.start()
+    wait_for(lambda: len(tries) >= 40, 60)
+    monkeypatch.setattr(cli, "bundled_cli", lambda: real)
+    assert invoker.wait_until_idle(60)
 
 
 def test_an_api_that_is_away_is_a_server_error(tmp_path: Path) -> None:

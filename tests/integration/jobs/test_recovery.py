@@ -14,7 +14,7 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from app import counters
-from app.connection import texts
+from app.connection import connect, texts
 from app.jobs import recovery, tickets, transitions
 from app.jobs.record import LEASES, Status
 from app.jobs.recovery import Maintenance
@@ -198,3 +198,20 @@ def test_a_ticket_that_rq_has_forgotten_goes(connection: Redis) -> None:
     connection.lpush(callbacks.intermediate_queue_key, "evt_1-1")
     tickets.return_from_gap(connection, tickets.CALLBACK_QUEUE, "evt_1-1")
     assert tickets.all_waiting(connection, tickets.CALLBACK_QUEUE) == set()
+
+
+def test_a_redis_that_is_away_for_long_is_waited_for(own_redis: RedisForTests) -> None:
+    """However many rounds came to nothing, the next one with Redis does what is due."""
+    connection = connect(own_redis.url)
+    settings = Settings(lease_seconds=0.0)
+    maintenance = Maintenance(connection, settings)
+    maintenance.run_once()
+    own_redis.stop()
+    for _ in range(12):
+        maintenance.run_once()
+    own_redis.start()
+    jobs = Jobs(connection, settings)
+    jobs.submit(new_record(patience=-1.0), {})
+    maintenance.run_once()
+    found = jobs.get("chatcmpl-1")
+    assert found is not None and found.status is Status.FAILED

@@ -114,11 +114,11 @@ def test_periodic_work_survives_its_exceptions(caplog: pytest.LogCaptureFixture)
         raise ValueError("again")
 
     periodic = Periodic("the-work", 0.001, work)
-    give_up = time.monotonic() + 5
-    while len(calls) < 3 and time.monotonic() < give_up:
+    give_up = time.monotonic() + 30
+    while len(calls) < 100 and time.monotonic() < give_up:
         time.sleep(0.005)
     periodic.stop(1)
-    assert len(calls) >= 3
+    assert len(calls) >= 100
     assert caplog.text.count("the-work failed") == 1
 
 
