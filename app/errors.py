@@ -124,6 +124,14 @@ def upstream_failed(message: str, status: int = 502, code: str = "upstream_error
     return ErrorReply(status, message, "server_error", code=code)
 
 
+def result_too_large(limit: int) -> ErrorReply:
+    """Claude answered more than is stored."""
+    return upstream_failed(
+        f"The answer is larger than {limit} bytes (NIGHTSHIFT_MAX_RESULT_BYTES). Ask for less, with 'max_tokens' or 'n'.",
+        code="result_too_large",
+    )
+
+
 def not_sent_again(reason: str) -> ErrorReply:
     """A run ended without an answer, and its client does not let it be sent to Claude once more (`max_attempts`)."""
     return upstream_failed(

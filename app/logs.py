@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 EXTRAS = ("request_id", "job_id", "batch_id", "worker", "event_id", "attempt", "status", "seconds", "reason")
 #: of a prompt or an answer, where content is logged, characters
 MAX_CONTENT = 2000
+#: of a message, and of a traceback, characters: what others say in errors may be of any length
+MAX_MESSAGE = 8000
 #: shorter ones would blot out words
 _MIN_SECRET = 8
 #: exceptions whose texts are of this program and its machine; those of others may quote what they could not read
@@ -106,14 +108,13 @@ class ForPeople(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message contains; then the traceback."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        line = (
-            f"{when}.{record.msecs:03.0f} {record.levelname:<7} {self._process_name} | {one_line(record.getMessage())}"
-        )
+        message = one_line(_cut(_without(self._secrets, record.getMessage())))
+        line = f"{when}.{record.msecs:03.0f} {record.levelname:<7} {self._process_name} | {message}"
         # A worker's lines begin with its name.
         extras = [(name, value) for name, value in _extras(record).items() if value != self._process_name]
         line += "".join(f"  {name}={one_line(str(value))}" for name, value in extras)
         line = _without(self._secrets, line)
-        return "\n".join([line, _without(self._secrets, _traceback(record))]) if record.exc_info else line
+        return "\n".join([line, _cut(_without(self._secrets, _traceback(record)))]) if record.exc_info else line
 
 
 class JsonLines(logging.Formatter):
@@ -131,11 +132,11 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "process": self._process_name,
             "logger": record.name,
-            "message": _without(self._secrets, record.getMessage()),
+            "message": _cut(_without(self._secrets, record.getMessage())),
             **_extras(record),
         }
         if record.exc_info:
-            found["exception"] = _without(self._secrets, _traceback(record))
+            found["exception"] = _cut(_without(self._secrets, _traceback(record)))
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
@@ -152,6 +153,14 @@ def _without(secrets: tuple[str, ...], text: str) -> str:
     for secret in secrets:
         text = text.replace(secret, "***")
     return text
+
+
+def _cut(text: str) -> str:
+    """Its beginning and its end."""
+    if len(text) <= MAX_MESSAGE:
+        return text
+    half = MAX_MESSAGE // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters … {text[-half:]}"
 
 
 def _traceback(record: logging.LogRecord) -> str:

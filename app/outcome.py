@@ -30,6 +30,10 @@ class Outcome:
             separators=(",", ":"),
         )
 
+    def size(self) -> int:
+        """As stored, bytes."""
+        return len(self.to_json().encode())
+
     @classmethod
     def from_json(cls, text: str | bytes) -> Outcome:
         """The inverse of `to_json`."""

@@ -129,6 +129,8 @@ class Settings:
     max_body_bytes: int = 32 * 1024 * 1024
     #: an image that a request names by its https address, bytes
     max_image_bytes: int = 5 * 1024 * 1024
+    #: what Claude answers to a request, as JSON, bytes
+    max_result_bytes: int = 32 * 1024 * 1024
     #: how long a client's place is kept after it hung up, for its own retry to join, seconds
     abandon_grace_seconds: float = 5.0
     #: how long outcomes are kept, seconds

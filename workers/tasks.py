@@ -54,7 +54,10 @@ def run_job(job_id: str) -> Ending:
     with suppress(*AWAY):
         if not usage.leave_the_rest(run, answers[-1][0].windows):
             run.gate.passed(run.lease.worker)
-    return Publish(response.as_asked(translate.to_openai(answers, record), payload, record))
+    outcome = response.as_asked(translate.to_openai(answers, record), payload, record)
+    if outcome.size() > (limit := run.settings.max_result_bytes):
+        outcome = Outcome(error=errors.result_too_large(limit))
+    return Publish(outcome)
 
 
 def _note_sent(run: Run) -> Ending | None:

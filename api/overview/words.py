@@ -31,6 +31,7 @@ FAILURES = MappingProxyType(
         "paused": "paused for longer than the client waits",
         "permission_denied": "the login may not use the model",
         "request_too_large": "the request is larger than Claude takes",
+        "result_too_large": "the answer is larger than is stored",
         "server_stopping": "stopped meanwhile",
         "stalled": "no byte came from Claude for too long",
         "stream_interrupted": "a stream broke off",

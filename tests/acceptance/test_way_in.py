@@ -306,6 +306,16 @@ def test_ten_megabytes(stack: Stack, stream: bool) -> None:
     assert (reply.status, reply.body["error"]["code"]) == (400, "context_length_exceeded")
     stack.simulator.add_rule({"repeat_text": {"unit": "0123456789", "count": 1_000_000}})
     assert said(stack, [{"role": "user", "content": "hello"}], stream=stream, max_tokens=3_000_000) == text
+    # Nothing of either is on the disk of the process that had them.
+    assert sum(path.stat().st_size for path in (stack.data_dir / "workers").rglob("*") if path.is_file()) < 100_000
+
+
+def test_an_answer_beyond_what_is_stored(stack: Stack) -> None:
+    """Redis takes an answer up to a size, and more is told with the setting's name."""
+    stack.simulator.add_rule({"repeat_text": {"unit": "0123456789", "count": 3_500_000}})
+    body = {"model": "sonnet", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 10_000_000}
+    error = stack.http("POST", CHAT, body).body["error"]
+    assert (error["code"], "NIGHTSHIFT_MAX_RESULT_BYTES" in error["message"]) == ("result_too_large", True)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

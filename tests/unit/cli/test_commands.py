@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,18 @@ def test_the_screen_says_that_answers_are_simulated(tmp_path: Path) -> None:
     assert "http://[::1]:8204" in shown
     assert "Authorization: Bearer" in shown
     assert "Bearer k" not in shown
+
+
+@pytest.mark.parametrize("formatter", [logs.ForPeople("w"), logs.JsonLines("w")])
+def test_a_line_has_an_end(formatter: logging.Formatter) -> None:
+    """Of a message of megabytes, and of an error's, the beginning and the end are logged."""
+    assert len(formatter.format(_record("a" * 5_000_000 + "z"))) < 2 * logs.MAX_MESSAGE
+    record = _record("m")
+    try:
+        raise OSError("a" * 5_000_000)
+    except OSError:
+        record.exc_info = sys.exc_info()
+    assert len(formatter.format(record)) < 2 * logs.MAX_MESSAGE
 
 
 def _record(message: str, **extra: object) -> logging.LogRecord:
