@@ -174,7 +174,7 @@ _DRAFTS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(root=_SCHEMAS, first=_SCHEMAS, second=_SCHEMAS, draft=_DRAFTS, values=st.lists(_VALUES, min_size=5, max_size=12))
 def test_never_stricter(root: Any, first: Any, second: Any, draft: str | None, values: list[Any]) -> None:
     """Whatever a schema accepts in its own draft, the shape made of it accepts, and that is a schema of 2020-12."""
