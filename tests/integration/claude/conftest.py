@@ -14,8 +14,7 @@ import pytest
 from app.settings import Settings
 from simulator.process import RunningSimulator, running_simulator
 from tests.integration.claude import fake_cli
-from workers.claude import ClaudeInvoker, cli
-from workers.claude import process as claude_process
+from workers.claude import ClaudeInvoker, cli, running_cli
 
 Make = Callable[..., ClaudeInvoker]
 
@@ -92,8 +91,8 @@ def fake(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Make:
     program.chmod(0o700)
     monkeypatch.setattr(cli, "bundled_cli", lambda: program)
     monkeypatch.setattr(cli, "MAX_LINE_BYTES", 1024 * 1024)
-    monkeypatch.setattr(claude_process, "MAX_TURN_BYTES", 4 * 1024 * 1024)
-    monkeypatch.setattr(claude_process, "CONNECT_SECONDS", 1.5)
+    monkeypatch.setattr(running_cli, "MAX_TURN_BYTES", 4 * 1024 * 1024)
+    monkeypatch.setattr(running_cli, "CONNECT_SECONDS", 1.5)
 
     def build(fault: str = "", **overrides: object) -> ClaudeInvoker:
         if fault:
