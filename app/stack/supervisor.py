@@ -91,6 +91,7 @@ class Supervisor:
                 next_look = time.monotonic() + _UNTIL_POLL_SECONDS
             if self._signals.take_restart():
                 rolling.roll(self, self._stages, self._say)
+                continue  # a stop that came meanwhile has had its wake-up
             self._tend()
             leaving = [r.stop_at or r.kill_at or give_up for stage in self._stages for r in stage]
             due = min([give_up, next_look, *leaving, *(when for when, *_ in self._again)])

@@ -109,3 +109,9 @@ def test_a_turn_takes_its_time(stack: Stack) -> None:
     job = stack.wait_for(job_id)
     assert (job["status"], job["attempts"]) == ("completed", 1)
     assert len(stack.asked("the long one")) == 1
+
+
+def test_a_stop_in_mid_restart(stack: Stack) -> None:
+    """Whoever asks to stop while processes are replaced need not wait for the rest of them. The module's last test."""
+    restart(stack)
+    assert stack.stop() == 0

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.acceptance.stack import ROOT, Stack
+from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,10 +31,15 @@ def status(stack: Stack, *args: str, **more: str) -> subprocess.CompletedProcess
     return subprocess.run([*ARGV, *args], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
+def states(stack: Stack) -> list[str]:
+    return [row["state"] for row in stack.http("GET", "/health").body["workers"]]
+
+
 def test_once(stack: Stack) -> None:
     """Lines for people, JSON for scripts; a server that is not there is exit status 1."""
     stack.simulator.add_rule({"error": {"status": 400, "message": "too rude"}}, times=1)
     failed = stack.wait_for(stack.submit("fail"))["id"]
+    wait_until(lambda: states(stack) == ["idle", "idle"], "workers at rest")
     shown = status(stack)
     assert shown.returncode == 0, shown.stderr
     assert "SERVES" in shown.stdout

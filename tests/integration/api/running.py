@@ -130,7 +130,7 @@ def api(redis_url: str, **environment: str) -> Iterator[RunningApi]:
     reader.start()
     children: list[psutil.Process] = []
     try:
-        wait_until(lambda: _listens(running), "the API")
+        wait_until(lambda: _listens(running), "the API", 30)
         children = psutil.Process(process.pid).children(recursive=True)
         yield running
     finally:
