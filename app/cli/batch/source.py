@@ -28,7 +28,9 @@ class Source:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The file, and how it becomes requests."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="OpenAI's JSONL; or CSV, TSV, JSONL or text with --template")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="OpenAI's JSONL; or CSV, TSV, JSONL or text with --template"
+    )
     parser.add_argument("--template", metavar="TEXT", help="the prompt of each row, e.g. 'Summarise: {text}'")
     parser.add_argument("--system", metavar="TEXT", help="the system prompt of each row")
     parser.add_argument("--schema", type=Path, metavar="FILE", help="a JSON schema that the answers satisfy")

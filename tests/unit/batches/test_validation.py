@@ -38,7 +38,11 @@ def faults(data: bytes, **settings: Any) -> list[tuple[Any, ...]]:
         (b"[]", "invalid_json_line", None),
         (b'"\xff"', "invalid_json_line", None),
         (line("\ud800"), "invalid_json_line", "custom_id"),
-        (line(body=body(messages=[{"role": "user", "content": "a\udfff"}])), "invalid_json_line", "body.messages[0].content"),
+        (
+            line(body=body(messages=[{"role": "user", "content": "a\udfff"}])),
+            "invalid_json_line",
+            "body.messages[0].content",
+        ),
         (line(None), "missing_required_parameter", "custom_id"),
         (line(7), "invalid_custom_id", "custom_id"),
         (line("x" * 513), "invalid_custom_id", "custom_id"),

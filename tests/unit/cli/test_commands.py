@@ -68,7 +68,15 @@ def test_version_names_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_screen_has_addresses_login_and_a_curl(tmp_path: Path) -> None:
     """Everything a newcomer needs is on one screen of 24 lines; a new secret is on it once."""
     shown = screen.text(Settings(data_dir=tmp_path), "an API key", "whsec_x", embedded=True)
-    for part in ("http://127.0.0.1:8204/v1", "http://127.0.0.1:8204/\n", "/health", "an API key", str(tmp_path), "whsec_x", "curl"):
+    for part in (
+        "http://127.0.0.1:8204/v1",
+        "http://127.0.0.1:8204/\n",
+        "/health",
+        "an API key",
+        str(tmp_path),
+        "whsec_x",
+        "curl",
+    ):
         assert part in shown
     assert len(shown.splitlines()) <= 24
     assert "OFFLINE" not in shown

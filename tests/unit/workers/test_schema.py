@@ -54,7 +54,9 @@ def test_what_is_wrapped(schema: Any, is_wrapped: bool) -> None:
 def test_a_function_without_parameters_stays_empty() -> None:
     """Nothing is to be filled in there."""
     assert shape_of({"type": "object", "properties": {}}, may_be_empty=True).is_wrapped is False
-    assert shape_of({"type": "object", "additionalProperties": {"type": "string"}}, may_be_empty=True).is_wrapped is True
+    assert (
+        shape_of({"type": "object", "additionalProperties": {"type": "string"}}, may_be_empty=True).is_wrapped is True
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,10 @@ def test_names_of_properties_are_no_words() -> None:
 
 def test_large_and_deep_schemas() -> None:
     """Size is no obstacle, nor is the depth that passes the door."""
-    large = {"type": "object", "properties": {f"p{n}": {"type": "string", "description": "d" * 300} for n in range(1000)}}
+    large = {
+        "type": "object",
+        "properties": {f"p{n}": {"type": "string", "description": "d" * 300} for n in range(1000)},
+    }
     assert len(str(shape_of(large).input_schema)) > 300_000
     deep: dict[str, Any] = {"type": "string"}
     for _ in range(240):
