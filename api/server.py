@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from api.services import Services
+    from api.waiting import Waiting
+
 #: clients keep their connections; an idle one costs a descriptor, seconds
 KEEPALIVE_SECONDS = 75
 #: from SIGTERM to the end, whatever clients do, seconds
@@ -61,6 +64,11 @@ class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn ships no type
         del timeout
         return bool(super().wait_for_data(0))
 
+    def close(self, graceful: bool = False) -> None:
+        """Once: a second time fails, and gunicorn then counts two connections that have ended."""
+        if self.sock.fileno() >= 0:
+            super().close(graceful)
+
 
 gthread.TConn = Connection
 
@@ -82,15 +90,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def _leave(self, sig: int, frame: Any) -> None:
         """SIGUSR2: accept nobody any more, let those who wait have their answers, then end."""
+        if (waiting := self._waiting()) is not None:
+            waiting.is_leaving = True
         self.cfg.set("graceful_timeout", LONGEST_LEAVE_SECONDS)
         super().handle_exit(sig, frame)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: send those who wait away, then end."""
-        application: Flask | None = self.app.callable
-        if application is not None:
-            application.extensions[EXTENSION].waiting.stop()
+        if (waiting := self._waiting()) is not None:
+            waiting.stop()
         super().handle_exit(sig, frame)
+
+    def _waiting(self) -> Waiting | None:
+        application: Flask | None = self.app.callable
+        if application is None:
+            return None
+        here: Services = application.extensions[EXTENSION]
+        return here.waiting
 
     def handle(self, conn: Connection) -> Any:
         """The next request of a connection."""

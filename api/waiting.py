@@ -77,12 +77,14 @@ class Waiting:
         self._waiters = waiters
         self._gate = _SharedGate(connection)
         self._is_stopped = False
+        #: whoever only looks on is to come back, and finds another process
+        self.is_leaving = False
         self.listener = Listener(connection, settings.redis_url or "")
         self.place = _Places(settings.max_waiting)
 
     def stop(self) -> None:
         """Send all clients away within a second. Safe to call from a signal handler."""
-        self._is_stopped = True
+        self._is_stopped = self.is_leaving = True
         self.place.is_closed = True
         self.listener.stop()
 

@@ -79,7 +79,7 @@ class Live:
         yield f"retry: {_RETRY_MS}\n\n".encode()
         sent: dict[str, str] = {}
         last = time.monotonic()
-        while not is_gone() and not self._here.waiting.place.is_closed:
+        while not is_gone() and not self._here.waiting.is_leaving:
             found = self.sections()
             changed = {name: html for name, html in found.items() if sent.get(name) != html}
             if changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,18 @@ def test_redis_away(make_client: MakeClient) -> None:
     answer = make_client(redis_url="unix:///nowhere/redis.sock").get("/", headers=HTML)
     assert answer.status_code == 503
     assert "Redis) is away" in answer.text
+
+
+def test_leaving(redis_url: str) -> None:
+    """An open page does not keep a process that is replaced: its browser comes back, to the next one."""
+    with api(redis_url) as server:
+        page = server.connect()
+        with contextlib.closing(page):
+            send(page, "GET", "/page/live")
+            stream = page.getresponse()
+            assert stream.readline() == b"retry: 2000\n"
+            server.process.send_signal(signal.SIGUSR2)
+            assert server.process.wait(20) == 0
 
 
 def test_places_of_live_pages(locked: RunningApi, connection: Redis, browser: Browser) -> None:
