@@ -246,12 +246,11 @@ def test_an_upload_without_end(server: RunningApi, data: Path) -> None:
     wait_until(lambda: not files(data), "no file")
 
 
-def test_a_thousand_idle_connections(_redis_for_session: RedisForTests, connection: Redis, tmp_path: Path) -> None:
+def test_a_thousand_idle_connections(redis_url: str, tmp_path: Path) -> None:
     """Who says nothing, or half a head, takes no thread from who asks."""
-    del connection
     few = {"NIGHTSHIFT_API_THREADS": "64", "NIGHTSHIFT_MAX_WAITING": "8", "NIGHTSHIFT_DATA_DIR": str(tmp_path)}
     with contextlib.ExitStack() as held:
-        server = held.enter_context(api(_redis_for_session.url, **few))
+        server = held.enter_context(api(redis_url, **few))
         for number in range(1000):
             idle = held.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             if number < 50:
