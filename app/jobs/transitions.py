@@ -7,20 +7,17 @@ Redis' names for what a step touches are in `record` (ours) and `tickets` (RQ's)
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.connection import transaction
-from app.gate import OVERLOADS
-from app.jobs import counting, tickets
+from app.jobs import tickets
+from app.jobs.ending import finish, move
 from app.jobs.record import (
     ABANDONED,
     ALL_JOBS,
-    BATCH_LINE,
     DEADLINES,
-    DONE,
     LEASES,
     RETENTION,
     JobRecord,
@@ -32,7 +29,6 @@ from app.jobs.record import (
     stream_key,
 )
 from app.outcome import Outcome
-from app.webhooks import announce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,12 +40,6 @@ if TYPE_CHECKING:
     from app.errors import ErrorReply
 
 _T = TypeVar("_T")
-
-
-#: how long the request of an ended job is kept, seconds
-REQUEST_TTL_SECONDS = 3600
-#: how long the pieces of an ended job's answer are kept, for readers who are behind, seconds
-STREAM_TTL_SECONDS = 60
 
 
 class LeaseLost(Exception):
@@ -87,19 +77,6 @@ def _transaction(connection: Redis, key: str, change: Callable[[Pipeline, JobRec
     return transaction(connection, key, watched)
 
 
-def _move(pipe: Pipeline, record: JobRecord, status: Status, **fields: Any) -> None:
-    """Set the status and other fields, and move the job from one index to the other."""
-    mapping = {"status": status, **fields}
-    pipe.hset(record_key(record.id), mapping={name: str(value) for name, value in mapping.items()})
-    if status is not record.status:
-        pipe.zrem(status_key(record.status), record.id)
-        pipe.zadd(status_key(status), {record.id: record.created_at})
-    if status is Status.QUEUED:
-        pipe.zadd(DEADLINES, {record.id: record.deadline_at})
-    else:
-        pipe.zrem(DEADLINES, record.id)
-
-
 def submit(
     connection: Redis, record: JobRecord, request: str, *, ttl_seconds: int, pipeline: Pipeline | None = None
 ) -> None:
@@ -135,7 +112,7 @@ def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tup
             attempts=record.attempts + 1,
             waiting_for="",
         )
-        _move(
+        move(
             pipe,
             record,
             claimed.status,
@@ -188,7 +165,7 @@ def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: i
         if record is not None and record.published_by == lease.execution_id:
             pipe.multi()
             return
-        _finish(connection, pipe, _held(record, lease), outcome, ttl_seconds, published_by=lease.execution_id)
+        finish(connection, pipe, _held(record, lease), outcome, ttl_seconds, published_by=lease.execution_id)
 
     _transaction(connection, record_key(lease.job_id), change)
 
@@ -227,7 +204,7 @@ def put_back(
             sends=held.sends - takes_back,
         )
         pipe.multi()
-        _move(
+        move(
             pipe,
             held,
             after.status,
@@ -260,7 +237,7 @@ def end(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply, 
         if record is None or record.status.is_final:
             pipe.multi()
             return record
-        _finish(connection, pipe, record, Outcome(error=error), ttl_seconds, status=status)
+        finish(connection, pipe, record, Outcome(error=error), ttl_seconds, status=status)
         return record
 
     return _transaction(connection, record_key(job_id), change)
@@ -274,7 +251,7 @@ def fail_waiting(connection: Redis, job_id: str, error: ErrorReply, *, ttl_secon
             pipe.multi()
             pipe.zrem(DEADLINES, job_id)
             return False
-        _finish(connection, pipe, record, Outcome(error=error), ttl_seconds)
+        finish(connection, pipe, record, Outcome(error=error), ttl_seconds)
         return True
 
     return _transaction(connection, record_key(job_id), change)
@@ -346,62 +323,3 @@ def _held(record: JobRecord | None, lease: Lease) -> JobRecord:
     if record is None or record.execution != lease.execution_id:
         raise LeaseLost(f"{lease.job_id} is no longer this worker's")
     return record
-
-
-def _finish(
-    connection: Redis,
-    pipe: Pipeline,
-    record: JobRecord,
-    outcome: Outcome,
-    ttl_seconds: int,
-    *,
-    status: Status | None = None,
-    published_by: str = "",
-) -> None:
-    """The last step of every job. Starts the MULTI."""
-    if status is None:
-        status = Status.COMPLETED if outcome.error is None else Status.FAILED
-    now = time.time()
-    job = tickets.ticket(connection, record.id)
-    execution = None
-    announcement = announce.prepare(
-        pipe, _event_type(record, status, outcome), record.id, record.callback_url, to_endpoints=record.background
-    )
-    pipe.multi()
-    if record.execution:
-        execution = tickets.execution_of(connection, record.id, record.execution, record.worker)
-        pipe.zrem(LEASES, f"{record.id}:{record.execution}")
-    _move(pipe, record, status, finished_at=now, execution="", published_by=published_by, waiting_for="")
-    pipe.set(outcome_key(record.id), outcome.to_json())
-    # A request may be megabytes; it is kept as long as somebody might look why it ended so.
-    pipe.expire(request_key(record.id), ttl_seconds if record.is_stored else min(ttl_seconds, REQUEST_TTL_SECONDS))
-    pipe.expire(stream_key(record.id), min(ttl_seconds, STREAM_TTL_SECONDS))
-    if record.kind != BATCH_LINE:
-        pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
-    pipe.zrem(ABANDONED, record.id)
-    if status is Status.CANCELLED:
-        tickets.cancel(pipe, job, execution, ttl_seconds=ttl_seconds)
-    else:
-        if execution is None:
-            tickets.take_out(pipe, job)
-        tickets.finish(pipe, job, execution, failed=_cause(outcome), ttl_seconds=ttl_seconds)
-    announcement.add(pipe)
-    if outcome.error is None:
-        pipe.delete(OVERLOADS)
-    counting.count(pipe, record, outcome, now)
-    pipe.publish(DONE, json.dumps({"id": record.id}))
-
-
-def _event_type(record: JobRecord, status: Status, outcome: Outcome) -> str:
-    """OpenAI's name for this end: a response may also be incomplete, or cancelled; a chat completion has failed then."""
-    if record.kind == "response" and outcome.body is not None:
-        return f"{record.kind}.{outcome.body.get('status', status)}"
-    is_told = status is not Status.CANCELLED or record.kind == "response"
-    return f"{record.kind}.{status if is_told else Status.FAILED}"
-
-
-def _cause(outcome: Outcome) -> str:
-    """What rq-dashboard shows of a failure: its code and status. Never its message, which may quote the request."""
-    if outcome.error is None:
-        return ""
-    return f"{outcome.error.code or outcome.error.type} (HTTP {outcome.error.status})"

@@ -13,7 +13,7 @@ from redis import Redis
 from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
-from app.jobs import deltas, recovery, tickets, transitions
+from app.jobs import deltas, ending, recovery, tickets, transitions
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -134,7 +134,7 @@ def test_every_key_has_an_end(connection: Redis, lease: Lease) -> None:
     write(connection, lease, 1)
     assert 0 < connection.ttl(stream_key(lease.job_id)) <= 61
     Hands(connection).answer(lease)
-    assert 0 < connection.ttl(stream_key(lease.job_id)) <= transitions.STREAM_TTL_SECONDS
+    assert 0 < connection.ttl(stream_key(lease.job_id)) <= ending.STREAM_TTL_SECONDS
     assert not write(connection, lease, 2)
     connection.zadd("nightshift:jobs:retention", {lease.job_id: 1})
     Maintenance(connection, SETTINGS).run_once()

@@ -1,0 +1,112 @@
+"""The last step of every job: outcome, status, RQ's state, the events, the counters and the wake-up, in one MULTI.
+
+`app.jobs.transitions` says who may take it, and when.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from app.gate import OVERLOADS
+from app.jobs import counting, tickets
+from app.jobs.record import (
+    ABANDONED,
+    BATCH_LINE,
+    DEADLINES,
+    DONE,
+    LEASES,
+    RETENTION,
+    JobRecord,
+    Status,
+    outcome_key,
+    record_key,
+    request_key,
+    status_key,
+    stream_key,
+)
+from app.webhooks import announce
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+    from app.outcome import Outcome
+
+#: how long the request of an ended job is kept, seconds
+REQUEST_TTL_SECONDS = 3600
+#: how long the pieces of an ended job's answer are kept, for readers who are behind, seconds
+STREAM_TTL_SECONDS = 60
+
+
+def move(pipe: Pipeline, record: JobRecord, status: Status, **fields: Any) -> None:
+    """Set the status and other fields, and move the job from one index to the other. For `transitions` alone, and the end below."""
+    mapping = {"status": status, **fields}
+    pipe.hset(record_key(record.id), mapping={name: str(value) for name, value in mapping.items()})
+    if status is not record.status:
+        pipe.zrem(status_key(record.status), record.id)
+        pipe.zadd(status_key(status), {record.id: record.created_at})
+    if status is Status.QUEUED:
+        pipe.zadd(DEADLINES, {record.id: record.deadline_at})
+    else:
+        pipe.zrem(DEADLINES, record.id)
+
+
+def finish(
+    connection: Redis,
+    pipe: Pipeline,
+    record: JobRecord,
+    outcome: Outcome,
+    ttl_seconds: int,
+    *,
+    status: Status | None = None,
+    published_by: str = "",
+) -> None:
+    """The job as `record` has it, read under WATCH, ends so. Starts the MULTI, and puts all of it there."""
+    if status is None:
+        status = Status.COMPLETED if outcome.error is None else Status.FAILED
+    now = time.time()
+    job = tickets.ticket(connection, record.id)
+    execution = None
+    announcement = announce.prepare(
+        pipe, _event_type(record, status, outcome), record.id, record.callback_url, to_endpoints=record.background
+    )
+    pipe.multi()
+    if record.execution:
+        execution = tickets.execution_of(connection, record.id, record.execution, record.worker)
+        pipe.zrem(LEASES, f"{record.id}:{record.execution}")
+    move(pipe, record, status, finished_at=now, execution="", published_by=published_by, waiting_for="")
+    pipe.set(outcome_key(record.id), outcome.to_json())
+    # A request may be megabytes; it is kept as long as somebody might look why it ended so.
+    pipe.expire(request_key(record.id), ttl_seconds if record.is_stored else min(ttl_seconds, REQUEST_TTL_SECONDS))
+    pipe.expire(stream_key(record.id), min(ttl_seconds, STREAM_TTL_SECONDS))
+    if record.kind != BATCH_LINE:
+        pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
+    pipe.zrem(ABANDONED, record.id)
+    if status is Status.CANCELLED:
+        tickets.cancel(pipe, job, execution, ttl_seconds=ttl_seconds)
+    else:
+        if execution is None:
+            tickets.take_out(pipe, job)
+        tickets.finish(pipe, job, execution, failed=_cause(outcome), ttl_seconds=ttl_seconds)
+    announcement.add(pipe)
+    if outcome.error is None:
+        pipe.delete(OVERLOADS)
+    counting.count(pipe, record, outcome, now)
+    pipe.publish(DONE, json.dumps({"id": record.id}))
+
+
+def _event_type(record: JobRecord, status: Status, outcome: Outcome) -> str:
+    """OpenAI's name for this end: a response may also be incomplete, or cancelled; a chat completion has failed then."""
+    if record.kind == "response" and outcome.body is not None:
+        return f"{record.kind}.{outcome.body.get('status', status)}"
+    is_told = status is not Status.CANCELLED or record.kind == "response"
+    return f"{record.kind}.{status if is_told else Status.FAILED}"
+
+
+def _cause(outcome: Outcome) -> str:
+    """What rq-dashboard shows of a failure: its code and status. Never its message, which may quote the request."""
+    if outcome.error is None:
+        return ""
+    return f"{outcome.error.code or outcome.error.type} (HTTP {outcome.error.status})"
