@@ -223,6 +223,11 @@ class Settings:
             except window.WindowError as error:
                 raise SettingsError(f"NIGHTSHIFT_BATCH_WINDOW={self.batch_window!r} {error}.") from error
 
+    @property
+    def hardest_rss_mb(self) -> int:
+        """`hard_rss_mb`, or what stands for it when it is 0."""
+        return self.hard_rss_mb or 2 * self.max_rss_mb
+
     def to_environment(self) -> dict[str, str]:
         """The variables that make a child process read the same settings (the login's are inherited as they are)."""
         found: dict[str, str] = {}

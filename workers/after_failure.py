@@ -16,7 +16,7 @@ from app import errors
 from app.errors import ErrorReply
 from app.gate import Cause
 from app.outcome import Outcome
-from workers import usage
+from workers import usage_windows
 from workers.claude import FailureKind, TurnFailed
 from workers.endings import Ending, Publish, PutBack
 
@@ -34,7 +34,7 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
     """The ending of the run whose turn failed so."""
     match failure.kind:
         case FailureKind.USAGE_LIMIT:
-            usage.wait_for_reset(run, failure)
+            usage_windows.wait_for_reset(run, failure)
             return PutBack(Cause.USAGE_LIMIT, counts=False)
         case FailureKind.LOGIN:
             probe_at = time.time() + run.settings.login_probe_seconds

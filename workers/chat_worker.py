@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 def main(argv: list[str] | None = None) -> int:
     """Work until told to stop. 0 after a stop; 1, with the reason, for wrong settings."""
     name, settings, connection = start("chat_worker", argv)
-    memory_limits_mb = {"rss": settings.max_rss_mb, "rss_hard": settings.hard_rss_mb or 2 * settings.max_rss_mb}
+    memory_limits_mb = {"rss": settings.max_rss_mb, "rss_hard": settings.hardest_rss_mb}
     with (
         work_dir(settings.data_dir / "workers", name) as own_dir,
         RestartLog(connection, name, memory_limits_mb) as restarts,

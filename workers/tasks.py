@@ -11,7 +11,7 @@ from app.connection import AWAY
 from app.jobs import transitions
 from app.jobs.record import PAYLOAD_VERSION, record_key
 from app.outcome import Outcome
-from workers import asking, remote_images, run_spans, streaming, translate, usage
+from workers import asking, remote_images, run_spans, streaming, translate, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
@@ -52,7 +52,7 @@ def run_job(job_id: str) -> Ending:
         return ending_of(failure, run)
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
-        if not usage.leave_the_rest(run, answers[-1][0].windows):
+        if not usage_windows.leave_the_rest(run, answers[-1][0].windows):
             run.gate.passed(run.lease.worker)
     outcome = response.as_asked(translate.to_openai(answers, record), payload, record)
     if outcome.size() > (limit := run.settings.max_result_bytes):

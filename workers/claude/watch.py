@@ -26,7 +26,7 @@ class Watch:
 
     def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
-        self._hard_rss_mb = settings.hard_rss_mb or 2 * settings.max_rss_mb
+        self._hard_rss_mb = settings.hardest_rss_mb
         #: resident memory of this Python process when it was last measured, MiB
         self.own_rss_mb = own_rss_mb()
 
