@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from chaos.stack import ROOT
 from tests.acceptance.stack import Stack, running
 from tests.browser import DESK, PHONE, chromium
+from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from tests.browser import Browser
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 IMAGES = ROOT / "docs/images"
 #: seconds of work before the pause, of the pause, and of work after it
 _BEFORE, _PAUSE, _AFTER = 130, 50, 110
+#: lines of the batch that ends meanwhile, after the pause: the two batches share the workers
+_ENDS = 340
 #: what a picture may weigh in the README
 _MOST_BYTES = 150_000
 #: (what the prompt contains, how the simulator answers, seconds until it does)
@@ -38,7 +41,7 @@ def main() -> int:
         for stack in running(Stack(workers=3, directory=Path(place))):
             for text, respond, seconds in _RULES:
                 stack.simulator.add_rule(respond, match={"contains": text} if text else None, latency_ms=1000 * seconds)
-            ended = _submit(stack, "product-titles.jsonl", 120)
+            ended = _submit(stack, "product-titles.jsonl", _ENDS)
             _submit(stack, "customer-reviews.jsonl", 2400)
             time.sleep(_BEFORE)
             stack.http("POST", "/v1/gate/pause", {})
@@ -46,6 +49,7 @@ def main() -> int:
             stack.http("POST", "/v1/gate/resume")
             stack.submit("refuse this one")
             time.sleep(_AFTER)
+            wait_until(lambda: stack.http("GET", f"/v1/batches/{ended}").body["status"] == "completed", "its end", 300)
             with chromium() as browser:
                 for name, size, dark in (
                     ("page-light", DESK, False),
