@@ -49,7 +49,7 @@ def main() -> int:
             stack.http("POST", "/v1/gate/resume")
             stack.submit("refuse this one")
             time.sleep(_AFTER)
-            wait_until(lambda: stack.http("GET", f"/v1/batches/{ended}").body["status"] == "completed", "its end", 300)
+            _wait_for(stack, ended)
             with chromium() as browser:
                 for name, size, dark in (
                     ("page-light", DESK, False),
@@ -76,6 +76,12 @@ def _submit(stack: Stack, name: str, number: int) -> str:
     file = client.files.create(file=(name, "\n".join(lines).encode()), purpose="batch")
     made = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
     return made.id
+
+
+def _wait_for(stack: Stack, batch_id: str) -> None:
+    wait_until(
+        lambda: stack.http("GET", f"/v1/batches/{batch_id}").body["status"] == "completed", "the batch's end", 300
+    )
 
 
 def _take(browser: Browser, url: str, name: str, size: tuple[int, int], *, dark: bool = False) -> None:
