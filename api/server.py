@@ -23,7 +23,7 @@ from api import auth
 from api.app import create_app
 from api.pace import PacedSocket
 from api.services import EXTENSION
-from app import errors, ids, logs, spans
+from app import allocator, errors, ids, logs, spans
 from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent, watch_parent
 from app.stack.data_dir import write_private
@@ -279,6 +279,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(_EXIT_USAGE) from error
     logs.configure(settings, "api")
     die_with_parent()
+    allocator.give_back_large_blocks()
     Server(settings, started).run()
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from app import logs, spans
+from app import allocator, logs, spans
 from app.connection import connect_blocking
 from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent
@@ -21,6 +21,7 @@ def start(program: str, argv: list[str] | None) -> tuple[str, Settings, Redis]:
     parser.add_argument("--name", required=True)
     name: str = parser.parse_args(argv).name
     die_with_parent()
+    allocator.give_back_large_blocks()
     try:
         settings = Settings.from_environment()
     except SettingsError as error:
