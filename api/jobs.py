@@ -63,9 +63,7 @@ def list_events() -> dict[str, Any]:
     try:
         found = _outbox().page(status, limit=size + 1, after=after)
     except UnknownEventError as error:
-        raise errors.invalid_request(
-            f"There is no {status} event '{after}' to list after.", param="after"
-        ) from error
+        raise errors.invalid_request(f"There is no {status} event '{after}' to list after.", param="after") from error
     return paging.page([_event(stored) for stored in found], size)
 
 

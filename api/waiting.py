@@ -120,9 +120,7 @@ class Waiting:
             raise errors.client_left()
         closed = self._gate.read()
         if time.time() >= wait.deadline_at:
-            return self._give_up(
-                wait, _why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds)
-            )
+            return self._give_up(wait, _why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds))
         if is_answering or closed is None:
             return None
         if closed.cause in _TIMED and closed.until > wait.deadline_at:

@@ -60,7 +60,9 @@ def _memory(directory: Path, given: argparse.Namespace) -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under two minutes instead of about ten")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="workers, and bare loops beside them (default 2)")
+    parser.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="workers, and bare loops beside them (default 2)"
+    )
     parser.add_argument("--batch", action="store_true", help="measure a large batch instead, in some minutes")
     parser.add_argument("--lines", type=int, default=50_000, metavar="N", help="the batch's lines (default 50000)")
     parser.add_argument("--memory", action="store_true", help="measure what is left of many requests and recycles")

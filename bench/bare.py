@@ -172,7 +172,9 @@ def main() -> None:
     """Serve until the input ends."""
     parser = argparse.ArgumentParser(prog="python -m bench.bare")
     parser.add_argument("--directory", type=Path, required=True, help="the processes' working directory")
-    parser.add_argument("--reset", choices=("clear", "rewind"), help="how a warm process is wiped; without: no warm process")
+    parser.add_argument(
+        "--reset", choices=("clear", "rewind"), help="how a warm process is wiped; without: no warm process"
+    )
     given = parser.parse_args()
     asyncio.run(_serve(given.directory, given.reset))
 

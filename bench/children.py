@@ -30,7 +30,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", **more}
 
 
-def start(module: str, arguments: Sequence[str], env: Mapping[str, str], log: Path, **pipes: Any) -> subprocess.Popen[str]:
+def start(
+    module: str, arguments: Sequence[str], env: Mapping[str, str], log: Path, **pipes: Any
+) -> subprocess.Popen[str]:
     """`python -m module arguments`. A session of its own: Ctrl-C is for us, who end it in good order."""
     argv = child.command([sys.executable, "-P", "-m", module, *arguments], signal=signal.SIGTERM)
     with log.open("a") as errors:
@@ -58,9 +60,7 @@ class BareChild:
         self._log = directory / "log"
         env = environment(directory, ANTHROPIC_BASE_URL=simulator_url, ANTHROPIC_API_KEY="offline-no-real-key")
         arguments = ["--directory", str(directory), *(["--reset", reset] if reset else [])]
-        self._process = start(
-            "bench.bare", arguments, env, self._log, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._process = start("bench.bare", arguments, env, self._log, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     @property
     def pid(self) -> int:

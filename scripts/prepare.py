@@ -69,7 +69,9 @@ def install(lock: str) -> int:
     say(f"Installing {count} pinned packages into {VENV.name}; this is needed once, and takes a minute or two ...")
     if subprocess.call([*pip, "--require-hashes", "-r", str(ROOT / lock)], env=environ):
         return fail("Installing failed; the reason is above. Nothing is broken: run the same command again.")
-    if not IS_FOR_CLIENTS and subprocess.call([*pip, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], env=environ):
+    if not IS_FOR_CLIENTS and subprocess.call(
+        [*pip, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], env=environ
+    ):
         return fail("Installing Nightshift itself failed; the reason is above.")
     stamp(lock).write_text(wanted(lock))
     say("Installed.")

@@ -49,9 +49,7 @@ class CreateBatch(BaseModel):
 
 
 @blueprint.post("/v1/batches")
-@described(
-    body=CreateBatch, headers={"Idempotency-Key": submission.HEADERS["Idempotency-Key"]}, errors=(404, 429)
-)
+@described(body=CreateBatch, headers={"Idempotency-Key": submission.HEADERS["Idempotency-Key"]}, errors=(404, 429))
 def create_batch() -> dict[str, Any]:
     """The batch object, in validation. 400 for a file that is none, another endpoint, bad metadata."""
     body = params.read_body()

@@ -134,9 +134,7 @@ def _parse(body: bytes, settings: Settings) -> tuple[ChatRequest, str]:
     return chat, claude_model
 
 
-def _record(
-    here: Services, chat: ChatRequest, claude_model: str, seconds: float, *, is_async: bool
-) -> JobRecord:
+def _record(here: Services, chat: ChatRequest, claude_model: str, seconds: float, *, is_async: bool) -> JobRecord:
     now = time.time()
     return JobRecord(
         id=ids.new_completion_id(),
@@ -160,6 +158,4 @@ def _record(
 def _prefers_async() -> bool:
     """RFC 7240, the `respond-async` preference."""
     sent = ",".join(request.headers.getlist("Prefer"))
-    return any(
-        preference.partition(";")[0].strip().lower() == "respond-async" for preference in sent.split(",")
-    )
+    return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in sent.split(","))

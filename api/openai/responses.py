@@ -126,7 +126,8 @@ def _conversation(here: Services, response_id: str) -> list[dict[str, Any]]:
     outcome = here.jobs.outcome(response_id)
     if outcome is None or outcome.body is None:
         raise errors.invalid_request(
-            f"Previous response '{response_id[:100]}' is {record.status}: there is no answer to go on from.", param=param
+            f"Previous response '{response_id[:100]}' is {record.status}: there is no answer to go on from.",
+            param=param,
         )
     items: list[dict[str, Any]] = response_reading.asked_for(here, record)["input"]
     return items + list(outcome.body["output"])

@@ -34,9 +34,7 @@ class MetadataUpdate(BaseModel):
 
 
 @blueprint.get("/v1/chat/completions")
-@described(
-    query=PAGING | METADATA | {"model": {"type": "string"}, "order": {"enum": ["asc", "desc"]}}, errors=(404,)
-)
+@described(query=PAGING | METADATA | {"model": {"type": "string"}, "order": {"enum": ["asc", "desc"]}}, errors=(404,))
 def list_stored() -> dict[str, Any]:
     """Those made with `store: true`, the oldest first: `?metadata[name]=value&model=&order=asc|desc&limit=&after=`."""
     here = services()

@@ -21,6 +21,8 @@ Tone = Literal["good", "waiting", "bad"]
 _MANY_FAILURES, _LARGE_SHARE = 5, 0.1
 #: a time further ahead is as good as none, seconds
 _FOR_EVER = 10 * 365 * 86400
+#: what workers say for a moment yet when the gate has opened
+_GATED = (WorkerState.PAUSED, WorkerState.LIMITED, WorkerState.WAITING_FOR_LOGIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def of(now: Snapshot) -> Headline:
         return Headline("bad", "Redis can't write to its disk", (lost,), ("nightshift doctor says what is wrong.",))
     if now.closed is not None:
         return _closed(now, now.closed)
-    if not any(worker.status.state.is_serving for worker in alive):
+    if not any(worker.status.state.is_serving or worker.status.state in _GATED for worker in alive):
         return _nobody_serves(now, alive)
     if not now.has_feeder and any(not batch.record.status.is_final for batch in now.batches):
         said = "The batches stand: no process does their work."

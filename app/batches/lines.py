@@ -93,7 +93,9 @@ def parse(raw: bytes, endpoint: str) -> Line:
             raise LineError("missing_required_parameter", f"Missing required parameter: '{name}'.", name)
     custom_id, method, url, body = (sent[name] for name in ("custom_id", "method", "url", "body"))
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MAX_CUSTOM_ID:
-        raise LineError("invalid_custom_id", f"'custom_id' takes a string of 1 to {MAX_CUSTOM_ID} characters.", "custom_id")
+        raise LineError(
+            "invalid_custom_id", f"'custom_id' takes a string of 1 to {MAX_CUSTOM_ID} characters.", "custom_id"
+        )
     if method != "POST":
         raise LineError("invalid_method", "'method' must be POST.", "method")
     if url != endpoint:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
 
+
 class Findings:
     """What the lines seen so far have in common, and which ids they have used."""
 

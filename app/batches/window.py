@@ -70,7 +70,9 @@ def completion_seconds(text: str) -> int:
     seconds = int(found[1]) * _UNITS[found[2]] if found else 0
     if not MIN_COMPLETION_SECONDS <= seconds <= MAX_COMPLETION_SECONDS:
         raise errors.invalid_request(
-            "'completion_window' takes 24h, or other hours and days from 1h to 7d.", "completion_window", "invalid_value"
+            "'completion_window' takes 24h, or other hours and days from 1h to 7d.",
+            "completion_window",
+            "invalid_value",
         )
     return seconds
 

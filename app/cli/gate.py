@@ -34,5 +34,9 @@ def show(gate: dict[str, Any], *, as_json: bool) -> None:
         print("Open: jobs are taken.")
     else:
         until = gate["until"]
-        end = "until it is resumed" if until is None else f"until {datetime.fromtimestamp(until).astimezone():%Y-%m-%d %H:%M}"
+        end = (
+            "until it is resumed"
+            if until is None
+            else f"until {datetime.fromtimestamp(until).astimezone():%Y-%m-%d %H:%M}"
+        )
         print(f"Closed ({gate['cause']}: {gate['reason']}) {end}.")

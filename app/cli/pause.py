@@ -15,7 +15,9 @@ HELP = "Take no further job; what runs is finished. `nightshift resume` ends it.
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Until when, and why."""
-    parser.add_argument("--until", type=gate.moment, metavar="TIME", help="07:00, or 2026-11-23T07:00 (this machine's time)")
+    parser.add_argument(
+        "--until", type=gate.moment, metavar="TIME", help="07:00, or 2026-11-23T07:00 (this machine's time)"
+    )
     parser.add_argument("--reason", default="paused by hand", help="shown in /health and to clients")
     server.arguments(parser)
 

@@ -187,9 +187,7 @@ class ChatRequest(Wire):
             if isinstance(message, AssistantMessage):
                 called.update(call.id for call in message.tool_calls or ())
                 if message.content is None and not message.tool_calls and message.refusal is None:
-                    raise _wrong(
-                        f"messages[{index}].content", "an assistant message needs content or tool_calls"
-                    )
+                    raise _wrong(f"messages[{index}].content", "an assistant message needs content or tool_calls")
             elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
                 raise _wrong(
                     f"messages[{index}].tool_call_id",

@@ -29,9 +29,7 @@ def from_validation(error: ValidationError, body: Any = None) -> ErrorReply:
             f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
         )
     code = "invalid_type" if kind.endswith("_type") else "invalid_value"
-    return errors.invalid_request(
-        f"Invalid '{param}': {reason}"[:_MESSAGE_CHARACTERS], param=param or None, code=code
-    )
+    return errors.invalid_request(f"Invalid '{param}': {reason}"[:_MESSAGE_CHARACTERS], param=param or None, code=code)
 
 
 def spell(location: Sequence[str | int], body: Any) -> str:

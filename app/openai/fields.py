@@ -102,9 +102,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 )
 
 
-def decide(
-    body: Mapping[str, Any], fields: Mapping[str, Field] = FIELDS
-) -> tuple[dict[str, Any], list[str]]:
+def decide(body: Mapping[str, Any], fields: Mapping[str, Field] = FIELDS) -> tuple[dict[str, Any], list[str]]:
     """The fields that go on, and the names of those that had no effect. Raises `ErrorReply` for a refused one."""
     kept: dict[str, Any] = {}
     ignored: list[str] = []

@@ -17,9 +17,7 @@ _ROLES = "system, developer, user, assistant or tool"
 class Wire(BaseModel):
     """What all parts of a request share: exact types, nothing guessed."""
 
-    model_config = ConfigDict(
-        strict=True, extra="allow", frozen=True, validate_by_name=True, validate_by_alias=True
-    )
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True, validate_by_name=True, validate_by_alias=True)
 
 
 class TextPart(Wire):

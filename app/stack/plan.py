@@ -50,7 +50,9 @@ def environment(settings: Settings, environ: Mapping[str, str], simulator_url: s
                 " start `python -m simulator` and set ANTHROPIC_BASE_URL to its address."
             )
         found["ANTHROPIC_BASE_URL"] = simulator_url
-        found["CLAUDE_CODE_OAUTH_TOKEN" if settings.offline_login == "subscription" else "ANTHROPIC_API_KEY"] = OFFLINE_KEY
+        found["CLAUDE_CODE_OAUTH_TOKEN" if settings.offline_login == "subscription" else "ANTHROPIC_API_KEY"] = (
+            OFFLINE_KEY
+        )
         found["CLAUDE_CONFIG_DIR"] = str(settings.data_dir / "offline-claude")  # never ~/.claude and its login
         found["NO_PROXY"] = found["no_proxy"] = "127.0.0.1,localhost"
     return found

@@ -51,7 +51,9 @@ class Stack(Started):
 
     def asked(self, containing: str = "") -> list[dict[str, Any]]:
         """The bodies of the Messages API's requests that contain a text."""
-        return [entry["body"] for entry in self.simulator.requests(containing) if entry["path"].startswith("/v1/messages")]
+        return [
+            entry["body"] for entry in self.simulator.requests(containing) if entry["path"].startswith("/v1/messages")
+        ]
 
 
 def running(stack: Stack) -> Iterator[Stack]:

@@ -57,7 +57,9 @@ def services(text: str) -> dict[str, str]:
 
 def test_files_are_valid_and_refuse_to_start_without_keys() -> None:
     """`scripts/compose-check` finds nothing to complain of."""
-    done = subprocess.run([ROOT / "scripts" / "compose-check"], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [ROOT / "scripts" / "compose-check"], capture_output=True, text=True, check=False, timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

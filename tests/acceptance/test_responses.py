@@ -48,9 +48,7 @@ def by_type(events: Iterable[Any]) -> dict[str, list[Any]]:
 def finished(stack: Stack, response_id: str) -> Any:
     """The response once it has ended, polled for."""
     client: Any = stack.client(_strict_response_validation=True)
-    wait_until(
-        lambda: client.responses.retrieve(response_id).status not in ("queued", "in_progress"), "an end", 30
-    )
+    wait_until(lambda: client.responses.retrieve(response_id).status not in ("queued", "in_progress"), "an end", 30)
     return client.responses.retrieve(response_id)
 
 
@@ -62,7 +60,10 @@ def test_create(stack: Stack) -> None:
     assert (found.status, found.output_text, found.object) == ("completed", "hello there", "response")
     assert found.model.startswith("simulated-claude-")
     assert (found.usage.input_tokens, found.usage.output_tokens) == (15, 5)
-    assert (found.usage.input_tokens_details.cached_tokens, found.usage.input_tokens_details.cache_write_tokens) == (3, 2)
+    assert (found.usage.input_tokens_details.cached_tokens, found.usage.input_tokens_details.cache_write_tokens) == (
+        3,
+        2,
+    )
     assert (found.instructions, found.metadata, found.max_output_tokens) == ("be brief", {"a": "b"}, 100)
     assert found.id.startswith("resp_")
     (sent,) = stack.asked("say hello")
@@ -185,9 +186,7 @@ def test_the_stream_helper(stack: Stack) -> None:
     stack.simulator.add_rule({"tool_calls": [{"name": "get_weather", "input": {"city": "Bern"}}]}, times=1)
     client: Any = stack.client(_strict_response_validation=True)
     with client.responses.stream(model="sonnet", input="weather?", tools=[WEATHER]) as stream:
-        arguments = "".join(
-            event.delta for event in stream if event.type == "response.function_call_arguments.delta"
-        )
+        arguments = "".join(event.delta for event in stream if event.type == "response.function_call_arguments.delta")
         response = stream.get_final_response()
     assert json.loads(arguments) == {"city": "Bern"}
     assert response.output[-1].parsed_arguments == {"city": "Bern"}
@@ -264,7 +263,9 @@ def test_a_background_stream_is_taken_up_again(stack: Stack) -> None:
     assert finished(stack, response_id).output_text == WORDS
 
 
-@pytest.mark.parametrize("fields", [{}, {"background": True}, {"tools": [WEATHER]}, {"text": {"format": {"type": "json_object"}}}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"background": True}, {"tools": [WEATHER]}, {"text": {"format": {"type": "json_object"}}}]
+)
 def test_openai_would_say_so(stack: Stack, fields: dict[str, Any]) -> None:
     """Every response object, and the list of its input, is one by OpenAI's own schema."""
     stack.simulator.add_rule({"json": {"a": 1}} if "text" in fields else {"text": "x"})

@@ -86,9 +86,7 @@ def test_the_stream_helper(stack: Stack) -> None:
     stack.simulator.add_rule({"text": WORDS}, tokens_per_second=100)
     client = stack.client(_strict_response_validation=True)
     options: Any = {"include_usage": True}
-    with client.chat.completions.stream(
-        model="sonnet", messages=messages("help"), stream_options=options
-    ) as stream:
+    with client.chat.completions.stream(model="sonnet", messages=messages("help"), stream_options=options) as stream:
         deltas = [event.delta for event in stream if event.type == "content.delta"]
         completion = stream.get_final_completion()
     assert "".join(deltas) == WORDS
@@ -101,9 +99,7 @@ def test_the_async_client(stack: Stack) -> None:
 
     async def read(client: openai.AsyncOpenAI, name: str) -> str:
         found = ""
-        async for chunk in await client.chat.completions.create(
-            model="sonnet", messages=messages(name), stream=True
-        ):
+        async for chunk in await client.chat.completions.create(model="sonnet", messages=messages(name), stream=True):
             found += text_of([chunk])
         return found
 

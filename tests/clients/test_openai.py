@@ -120,7 +120,10 @@ def test_a_conversation_with_calls(stack: Stack) -> None:
     long_name = "f" * 64
     tools = [function("weather"), function(long_name)]
     messages: list[Any] = [{"role": "user", "content": f"[[call:weather]] Tell me. [[call:{'f' * 42}_"}]
-    calls = [{"name": "weather", "input": {"city": "Rome"}}, {"name": _short(stack, tools, long_name), "input": {"city": "Ulm"}}]
+    calls = [
+        {"name": "weather", "input": {"city": "Rome"}},
+        {"name": _short(stack, tools, long_name), "input": {"city": "Ulm"}},
+    ]
     stack.simulator.clear()
     stack.simulator.add_rule({"tool_calls": calls}, times=1)
     first = client(stack).chat.completions.create(model="sonnet", messages=messages, tools=tools).choices[0]
@@ -137,7 +140,9 @@ def test_a_conversation_with_calls(stack: Stack) -> None:
     assert "sunny 0" in (second.message.content or "")
     sent = stack.asked("sunny 1")[0]["messages"]
     assert [m["role"] for m in sent] == ["user", "assistant", "user"]
-    assert [b["id"] for b in sent[1]["content"]] == [b["tool_use_id"] for b in sent[2]["content"]] == [c.id for c in made]
+    assert (
+        [b["id"] for b in sent[1]["content"]] == [b["tool_use_id"] for b in sent[2]["content"]] == [c.id for c in made]
+    )
 
 
 def _short(stack: Stack, tools: Any, name: str) -> str:
@@ -237,7 +242,9 @@ def test_streamed_arguments(stack: Stack) -> None:
 def test_too_long(stack: Stack) -> None:
     """The API's own answer, in OpenAI's words."""
     with pytest.raises(openai.BadRequestError) as refused:
-        client(stack).chat.completions.create(model="sonnet", messages=[{"role": "user", "content": "word " * 1_200_000}])
+        client(stack).chat.completions.create(
+            model="sonnet", messages=[{"role": "user", "content": "word " * 1_200_000}]
+        )
     assert refused.value.code == "context_length_exceeded"
 
 

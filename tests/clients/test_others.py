@@ -54,7 +54,9 @@ def test_langchain_functions(stack: Stack) -> None:
 def test_pydantic_ai(stack: Stack, mode: str) -> None:
     """Its three ways to structured data; two of them with a union told by a field."""
     ai = pytest.importorskip("pydantic_ai")
-    agent = ai.Agent(_pydantic_ai_model(stack), output_type=getattr(ai, mode)(Person if mode == "PromptedOutput" else Owner))
+    agent = ai.Agent(
+        _pydantic_ai_model(stack), output_type=getattr(ai, mode)(Person if mode == "PromptedOutput" else Owner)
+    )
     if mode == "PromptedOutput":
         stack.simulator.add_rule({"structured": {"value": {"name": "Ada", "addresses": []}}}, match={"contains": "Who"})
         stack.simulator.add_rule({"json": {"name": "Ada", "addresses": []}})
@@ -100,7 +102,11 @@ def test_litellm_batch(stack: Stack, tmp_path: Path) -> None:
     with path.open("rb") as file:
         uploaded = litellm.create_file(file=file, purpose="batch", **how)
     made = litellm.create_batch(
-        input_file_id=uploaded.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"who": "me"}, **how
+        input_file_id=uploaded.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        metadata={"who": "me"},
+        **how,
     )
     wait_until(lambda: litellm.retrieve_batch(batch_id=made.id, **how).status == "completed", "the batch", 60)
     ended = litellm.retrieve_batch(batch_id=made.id, **how)

@@ -340,7 +340,10 @@ def test_messages_and_tools_are_merged_too(
     """A conversation and its tools go into the request as they are, with any login, and leave nothing behind."""
     messages = [
         {"role": "user", "content": "question"},
-        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "mcp__client__f", "input": {"a": 1}}]},
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "toolu_1", "name": "mcp__client__f", "input": {"a": 1}}],
+        },
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "two"}]},
     ]
     tools = [{"name": "mcp__client__f", "input_schema": {"type": "object", "properties": {"a": {"prefixItems": []}}}}]

@@ -98,9 +98,7 @@ def test_before_the_first_piece_a_death_is_invisible(connection: Redis, lease: L
 
 
 @pytest.mark.parametrize("reason", ["its worker died", "usage_limit"])
-def test_after_the_first_piece_the_job_is_not_run_again(
-    connection: Redis, lease: Lease, reason: str
-) -> None:
+def test_after_the_first_piece_the_job_is_not_run_again(connection: Redis, lease: Lease, reason: str) -> None:
     """A second beginning would follow the first: the job fails and says why."""
     write(connection, lease, 1)
     recovery.put_back(connection, SETTINGS, lease, deaths=0, reason=reason, counts=False)
@@ -199,7 +197,9 @@ def test_the_writer_writes_what_it_is_given(connection: Redis, lease: Lease) -> 
         writer.put(TextDelta(f"{number} ", "claude-x"))
     whole = "".join(f"{number} " for number in range(100))
     wait_until(lambda: text_kept(connection, lease) == whole, "all text")
-    models = [json.loads(piece.data).get("model") for piece in deltas.read(connection, lease.job_id, after=0, count=200)]
+    models = [
+        json.loads(piece.data).get("model") for piece in deltas.read(connection, lease.job_id, after=0, count=200)
+    ]
     assert models[0] == "claude-x"
     assert set(models[1:]) <= {None}
     writer.stop()

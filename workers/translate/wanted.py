@@ -96,7 +96,9 @@ def wanted(request: dict[str, Any]) -> Wanted:
     if choice == "required" and len(tools) == 1:
         return _only(_arguments_of(next(iter(tools.values()))))
     value = None if choice == "required" else _asked_value(request)
-    return _offered(tools, value, is_required=choice == "required", is_single=request.get("parallel_tool_calls") is False)
+    return _offered(
+        tools, value, is_required=choice == "required", is_single=request.get("parallel_tool_calls") is False
+    )
 
 
 def _only(value: Value) -> Wanted:
@@ -148,9 +150,7 @@ def _parameters(function: dict[str, Any]) -> dict[str, Any]:
 
 def _declared(request: dict[str, Any], tools: dict[str, Any]) -> dict[str, Any]:
     """Calls in the history need their tools named, also where none may be called now."""
-    called = [
-        call["function"]["name"] for message in request["messages"] for call in message.get("tool_calls") or ()
-    ]
+    called = [call["function"]["name"] for message in request["messages"] for call in message.get("tool_calls") or ()]
     if not called:
         return {}
     named = {name: tools.get(name, {"name": name}) for name in (*tools, *called)}

@@ -32,7 +32,9 @@ class ServerAway(ServerError):
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Where the server is, and how to print."""
-    parser.add_argument("--url", help="the server (default: NIGHTSHIFT_URL, or this machine's); key: NIGHTSHIFT_API_KEY")
+    parser.add_argument(
+        "--url", help="the server (default: NIGHTSHIFT_URL, or this machine's); key: NIGHTSHIFT_API_KEY"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
 
@@ -178,7 +180,13 @@ def status_of(batch: dict[str, Any]) -> int:
 
 def fault_text(file: Path, fault: dict[str, Any], *, is_table: bool) -> str:
     """A fault of a file, with its place: a line, or of a table a row."""
-    place = f"{file}: " if not fault["line"] else f"{file}: row {fault['line']}: " if is_table else f"{file}:{fault['line']}: "
+    place = (
+        f"{file}: "
+        if not fault["line"]
+        else f"{file}: row {fault['line']}: "
+        if is_table
+        else f"{file}:{fault['line']}: "
+    )
     return f"{place}{fault['code']}: {fault['message']}" + (f" ({fault['param']})" if fault["param"] else "")
 
 

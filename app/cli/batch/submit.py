@@ -22,7 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What to submit, and how."""
     source.arguments(parser)
     parser.add_argument("--window", help="when its lines may run, e.g. '22:00-07:00 Europe/Berlin'")
-    parser.add_argument("--completion-window", default="24h", metavar="TIME", help="the batch expires then (24h; 1h to 7d)")
+    parser.add_argument(
+        "--completion-window", default="24h", metavar="TIME", help="the batch expires then (24h; 1h to 7d)"
+    )
     parser.add_argument("--callback-url", metavar="URL", help="gets a signed webhook when the batch has ended")
     parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
     server.arguments(parser)

@@ -89,7 +89,11 @@ def details(batch: dict[str, Any]) -> str:
     if ours["unrun"]:
         parts.append(f"{ours['unrun']} not run")
     if ours["waiting_for"]:
-        until = f" until {time.strftime('%a %H:%M', time.localtime(ours['waiting_until']))}" if ours["waiting_until"] else ""
+        until = (
+            f" until {time.strftime('%a %H:%M', time.localtime(ours['waiting_until']))}"
+            if ours["waiting_until"]
+            else ""
+        )
         parts.append(_REASONS.get(ours["waiting_for"], f"waits: {ours['waiting_for']}") + until)
     return ", ".join(parts)
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def chat_request(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The chat request's JSON. `asked` is the request as it is kept: its `input` is the list of all items."""
     chat: dict[str, Any] = {"model": asked["model"], "messages": _messages(asked)}
-    chat.update({name: asked[name] for name in ("temperature", "top_p", "parallel_tool_calls", "metadata") if name in asked})
+    chat.update(
+        {name: asked[name] for name in ("temperature", "top_p", "parallel_tool_calls", "metadata") if name in asked}
+    )
     if asked.get("tools"):
         chat["tools"] = [_tool(tool) for tool in asked["tools"]]
     choice = asked.get("tool_choice")

@@ -41,7 +41,9 @@ def response_object(record: JobRecord, asked: Mapping[str, Any], **known: Any) -
         "temperature": asked.get("temperature"),
         "text": {"format": (asked.get("text") or {}).get("format") or {"type": "text"}},
         "tool_choice": asked.get("tool_choice") or "auto",
-        "tools": [{"description": None, "parameters": None, "strict": None, **tool} for tool in asked.get("tools") or ()],
+        "tools": [
+            {"description": None, "parameters": None, "strict": None, **tool} for tool in asked.get("tools") or ()
+        ],
         "top_logprobs": 0,
         "top_p": asked.get("top_p"),
         "truncation": "disabled",

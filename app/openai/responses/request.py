@@ -104,7 +104,9 @@ class ResponseRequest(Wire):
         for index, tool in enumerate(tools if isinstance(tools, list) else ()):
             kind = tool.get("type") if isinstance(tool, dict) else None
             if isinstance(kind, str) and kind != "function":
-                raise wrong(f"tools[{index}]", f"tools of type '{kind[:50]}' are not run here: only functions are supported")
+                raise wrong(
+                    f"tools[{index}]", f"tools of type '{kind[:50]}' are not run here: only functions are supported"
+                )
         return tools
 
     @field_validator("input", mode="before")

@@ -34,9 +34,7 @@ class Hands:
         found: list[tuple[Lease, JobRecord]] = []
 
         def claimed() -> bool:
-            popped = Queue.dequeue_any(
-                [self._queue], None, connection=self.connection, serializer=JSONSerializer
-            )
+            popped = Queue.dequeue_any([self._queue], None, connection=self.connection, serializer=JSONSerializer)
             if popped is not None:
                 lease = transitions.claim(self.connection, popped[0], "hands", 60)
                 if lease is not None:

@@ -100,9 +100,7 @@ def send(
 ) -> None:
     """Send a request and don't wait."""
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    sent = (
-        {"Content-Type": "application/json", **(headers or {})} if data is not None else dict(headers or {})
-    )
+    sent = {"Content-Type": "application/json", **(headers or {})} if data is not None else dict(headers or {})
     connection.request(method, path, data, sent)
 
 

@@ -284,7 +284,9 @@ def test_search_goes_on_beyond_a_slice(connection: Redis, monkeypatch: pytest.Mo
         connection.zadd(ALL_JOBS, {record.id: number})
     for newest_first in (True, False):
         found = search.records(connection, ALL_JOBS, limit=3, metadata={"number": "1"}, newest_first=newest_first)
-        wanted = ["chatcmpl-7", "chatcmpl-6", "chatcmpl-5"] if newest_first else ["chatcmpl-4", "chatcmpl-5", "chatcmpl-6"]
+        wanted = (
+            ["chatcmpl-7", "chatcmpl-6", "chatcmpl-5"] if newest_first else ["chatcmpl-4", "chatcmpl-5", "chatcmpl-6"]
+        )
         assert [record.id for record in found] == wanted
     monkeypatch.setattr(search, "MAX_SCANNED", 6)
     assert not list(search.records(connection, ALL_JOBS, limit=3, metadata={"number": "0"}))

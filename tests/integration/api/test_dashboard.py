@@ -42,9 +42,7 @@ def test_pages_and_data(client: FlaskClient, hands: Hands, connection: Redis) ->
         lease, record = hands.take()
         taken[record.id] = lease
     hands.answer(taken[queued])
-    worker = SimpleWorker(
-        [tickets.queue(connection)], connection=connection, name="hands", serializer=JSONSerializer
-    )
+    worker = SimpleWorker([tickets.queue(connection)], connection=connection, name="hands", serializer=JSONSerializer)
     worker.register_birth()  # type: ignore[no-untyped-call]
     pages = ["", "0/view/queues", "0/view/workers", "0/view/jobs", f"0/view/job/{running}"]
     pages += ["0/view/jobs/claude/queued/8/asc/1", "favicon.ico", "static/css/main.css"]
@@ -110,9 +108,7 @@ def test_stored_script_is_text(client: FlaskClient) -> None:
     assert "<%=" not in template[1]
     settings = "\n".join(line for line in page.splitlines() if "_.templateSettings" in line)
     library = Path(rq_dashboard.__file__).parent / "static/js/underscore-umd-min.js"
-    data = dict.fromkeys(
-        ("description", "exc_info", "metadata", "result", "status", "origin", "created_at"), EVIL
-    )
+    data = dict.fromkeys(("description", "exc_info", "metadata", "result", "status", "origin", "created_at"), EVIL)
     data |= dict.fromkeys(("enqueued_at", "started_at", "ended_at"), EVIL)
     script = f"""
         const _ = require({json.dumps(str(library))});
@@ -123,9 +119,7 @@ def test_stored_script_is_text(client: FlaskClient) -> None:
     """
     node = shutil.which("node")
     assert node is not None
-    shown = subprocess.run(
-        [node, "-e", script], capture_output=True, text=True, check=True, timeout=20
-    ).stdout
+    shown = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True, timeout=20).stdout
     assert shown.count("&lt;img src=x") == len(data) + 1
     assert "<img" not in shown
     assert "<script" not in shown

@@ -31,7 +31,9 @@ def check(name: str, value: Any) -> None:
     assert [f"{one.instance_path}: {one.message}" for one in validator.iter_errors(value)] == []
 
 
-def test_files_and_batches_are_openais(make_client: MakeClient, connection: Redis, redis_url: str, tmp_path: Path) -> None:
+def test_files_and_batches_are_openais(
+    make_client: MakeClient, connection: Redis, redis_url: str, tmp_path: Path
+) -> None:
     """Each object and list, in each state that is reached here, satisfies OpenAI's schema."""
     client = make_client(data_dir=tmp_path)
     feeder = Feeder(connection, Settings(redis_url=redis_url, data_dir=tmp_path))

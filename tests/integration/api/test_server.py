@@ -101,7 +101,9 @@ def test_killed(redis_url: str) -> None:
 
 def test_imports() -> None:
     """The API process never loads the workers or Claude's SDK."""
-    code = "import sys, api.server; print([m for m in sys.modules if m.split('.')[0] in ('workers', 'claude_agent_sdk')])"
+    code = (
+        "import sys, api.server; print([m for m in sys.modules if m.split('.')[0] in ('workers', 'claude_agent_sdk')])"
+    )
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
     )

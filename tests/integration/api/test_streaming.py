@@ -87,7 +87,9 @@ class Reader:
         return found
 
 
-def ask(server: RunningApi, content: str = "hi", headers: dict[str, str] | None = None, **fields: Any) -> HTTPConnection:
+def ask(
+    server: RunningApi, content: str = "hi", headers: dict[str, str] | None = None, **fields: Any
+) -> HTTPConnection:
     connection = server.connect()
     send(connection, "POST", PATH, chat_body(content, stream=True, **fields), headers)
     return connection
@@ -191,9 +193,7 @@ def test_refused(server: RunningApi, fields: dict[str, Any], headers: dict[str, 
     assert (answer.status, answer.error["param"]) == (400, param)
 
 
-def test_a_death_before_the_first_piece_is_invisible(
-    server: RunningApi, hands: Hands, connection: Redis
-) -> None:
+def test_a_death_before_the_first_piece_is_invisible(server: RunningApi, hands: Hands, connection: Redis) -> None:
     """The second run's answer follows on the same stream."""
     with closing(ask(server)) as asked:
         lease, _ = hands.take()
@@ -209,9 +209,7 @@ def test_a_death_before_the_first_piece_is_invisible(
         assert reader.chunk()["choices"][0]["finish_reason"] == "stop"
 
 
-def test_a_death_after_the_first_piece_is_an_error(
-    server: RunningApi, hands: Hands, connection: Redis
-) -> None:
+def test_a_death_after_the_first_piece_is_an_error(server: RunningApi, hands: Hands, connection: Redis) -> None:
     """The client hears that the answer broke off, and never a second beginning; nobody runs the job again."""
     with closing(ask(server)) as asked:
         lease, record = hands.take()
@@ -395,9 +393,7 @@ def stock(server: RunningApi) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_the_stock_client_raises_from_an_error_event(
-    stock: openai.OpenAI, hands: Hands, connection: Redis
-) -> None:
+def test_the_stock_client_raises_from_an_error_event(stock: openai.OpenAI, hands: Hands, connection: Redis) -> None:
     """An error in mid-stream is an exception of OpenAI's client, after the text that came before it."""
     create: Any = stock.chat.completions.create
     with ThreadPoolExecutor(1) as pool:

@@ -260,9 +260,7 @@ def test_leaving(redis_url: str, hands: Hands) -> None:
         assert server.process.wait(30) == 0  # a connection that is kept lingers a little
 
 
-def test_outcome_between_submit_and_register(
-    make_client: MakeClient, connection: Redis, hands: Hands
-) -> None:
+def test_outcome_between_submit_and_register(make_client: MakeClient, connection: Redis, hands: Hands) -> None:
     """An outcome that is published before the waiter registers is found: no wake-up is lost."""
     client = make_client()
     # The listener must be there already: it looks around when it subscribes, which would hide a lost wake-up.
@@ -311,9 +309,7 @@ def test_retry_after_the_grace(client: FlaskClient, connection: Redis) -> None:
     """A retry that comes when its first try has been given up is a new job, not the old one's error."""
     record = _first_try(client)
     Jobs(connection, Settings()).cancel(record, errors.client_left())
-    again = client.post(
-        PATH, json=chat_body(), headers={"x-stainless-retry-count": "1", "Prefer": "respond-async"}
-    )
+    again = client.post(PATH, json=chat_body(), headers={"x-stainless-retry-count": "1", "Prefer": "respond-async"})
     assert again.get_json()["id"] != record
 
 

@@ -69,7 +69,9 @@ class Night:
     def queued(self) -> list[str]:
         """Custom ids, in the queue's order."""
         ids = tickets.queue(self.connection).get_job_ids()
-        return [json.loads(self.connection.hget(f"nightshift:job:{one}", "metadata") or b"{}")["custom_id"] for one in ids]
+        return [
+            json.loads(self.connection.hget(f"nightshift:job:{one}", "metadata") or b"{}")["custom_id"] for one in ids
+        ]
 
     def take(self, worker: str = "w1") -> tuple[Lease, JobRecord]:
         found = Queue.dequeue_any(

@@ -211,7 +211,10 @@ def test_results_of_calls_arrive_as_they_are(make: Make, simulator: RunningSimul
     """A conversation that ends with results of calls is sent so, with its tools."""
     history = (
         {"role": "user", "content": "Add."},
-        {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "mcp__client__f", "input": {"a": 1}}]},
+        {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "id": "toolu_1", "name": "mcp__client__f", "input": {"a": 1}}],
+        },
     )
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "2"}
     tools = [{"name": "mcp__client__f", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}]

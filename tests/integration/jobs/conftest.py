@@ -57,9 +57,7 @@ def take(connection: Redis) -> Take:
     """What a worker does: move the ticket out of the queue, then claim the job."""
 
     def taken(worker: str = "w1", *, lease_seconds: float = 10) -> tuple[Lease, JobRecord]:
-        found = Queue.dequeue_any(
-            [tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer
-        )
+        found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
         assert found is not None
         claimed = transitions.claim(connection, found[0], worker, lease_seconds)
         assert claimed is not None

@@ -63,7 +63,10 @@ def end(connection: Redis, record: JobRecord, status: Status) -> None:
 def test_the_end_of_background_work(connection: Redis, kind: str, status: Status, type_: str) -> None:
     """Each endpoint that asked for it has one event the moment the job has ended."""
     endpoints = Endpoints(connection)
-    wanted = {endpoints.create("one", "https://example.com/1", ALL).url, endpoints.create("two", "https://b.example/", ALL).url}
+    wanted = {
+        endpoints.create("one", "https://example.com/1", ALL).url,
+        endpoints.create("two", "https://b.example/", ALL).url,
+    }
     endpoints.create("other", "https://example.com/other", ["batch.completed"])
     record = job(connection, kind=kind)
     end(connection, record, status)

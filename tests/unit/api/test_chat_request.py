@@ -98,11 +98,7 @@ def test_taken_whole(fields: dict[str, Any]) -> None:
             "invalid_value",
         ),
         (
-            {
-                "messages": [
-                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/"}}]}
-                ]
-            },
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/"}}]}]},
             "messages[0].content[0].image_url.url",
             "invalid_value",
         ),
@@ -207,6 +203,4 @@ def test_output_cap() -> None:
     request = {"model": "m", "messages": [USER]}
     assert ChatRequest.model_validate(request).output_cap is None
     assert ChatRequest.model_validate({**request, "max_tokens": 5}).output_cap == 5
-    assert (
-        ChatRequest.model_validate({**request, "max_tokens": 5, "max_completion_tokens": 3}).output_cap == 3
-    )
+    assert ChatRequest.model_validate({**request, "max_tokens": 5, "max_completion_tokens": 3}).output_cap == 3

@@ -24,9 +24,7 @@ def client(**settings: Any) -> FlaskClient:
     return create_app(replace(NOWHERE, **settings)).test_client()
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"]
-)
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
 def test_loopback(host: str) -> None:
     """These are this machine."""
     assert is_loopback(host)
@@ -80,10 +78,7 @@ def test_with_keys(sent: str) -> None:
         response = door.get(path, headers={"Authorization": sent.encode().decode("latin-1")})
         assert (response.status_code, response.get_json()["error"]["code"]) == (401, "invalid_api_key")
         assert "WWW-Authenticate" in response.headers
-    assert (
-        door.get("/v1/models", headers={"Authorization": "Bearer k2", "Host": "any.example"}).status_code
-        == 200
-    )
+    assert door.get("/v1/models", headers={"Authorization": "Bearer k2", "Host": "any.example"}).status_code == 200
     assert door.get("/", headers={"Host": "any.example"}).status_code == 200
 
 

@@ -18,9 +18,7 @@ from app.settings import Settings
 
 def test_table_and_request_agree() -> None:
     """What the table lets through is what the request knows, and nothing else."""
-    passed = {
-        name for name, field in FIELDS.items() if field.decision in (Decision.HONOURED, Decision.MAPPED)
-    }
+    passed = {name for name, field in FIELDS.items() if field.decision in (Decision.HONOURED, Decision.MAPPED)}
     assert passed == set(ChatRequest.model_fields)
 
 

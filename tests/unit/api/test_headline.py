@@ -87,6 +87,7 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (closed(Cause.USAGE_LIMIT, NOW - 1), "waiting", "The usage limit should be over: a request tries."),
     (closed(Cause.LOGIN, SOON), "bad", "Claude's login does not work."),
     (closed(Cause.OVERLOAD, SOON), "waiting", "Claude is overloaded; tries again <countdown>."),
+    (NOBODY | {"workers": [worker(WorkerState.PAUSED)]}, "good", "All is well: 1 worker idle, nothing to do."),
     ({"workers": [worker(WorkerState.STARTING)]}, "waiting", "The workers are starting."),
     (
         {"workers": [worker(WorkerState.UNAVAILABLE, reason="no CLI")]},

@@ -22,7 +22,13 @@ ASKED: dict[str, Any] = {"model": "sonnet", "input": []}
 
 def record(*, background: bool = False) -> JobRecord:
     return JobRecord(
-        id="resp_1", kind="response", status=Status.QUEUED, model="sonnet", created_at=1, deadline_at=2, background=background
+        id="resp_1",
+        kind="response",
+        status=Status.QUEUED,
+        model="sonnet",
+        created_at=1,
+        deadline_at=2,
+        background=background,
     )
 
 
@@ -79,7 +85,10 @@ RUNS: list[tuple[list[dict[str, Any]], dict[str, Any]]] = [
     ([], {"content": "hello"}),
     ([text("he"), text("ll")], {"content": "hello"}),
     ([text("he")], {"content": "hello", "tool_calls": BOTH}),
-    ([text("hello"), calls({"index": 0, **call(0, "")}, {"index": 0, "function": {"arguments": '{"a"'}})], {"content": "hello", "tool_calls": BOTH}),
+    (
+        [text("hello"), calls({"index": 0, **call(0, "")}, {"index": 0, "function": {"arguments": '{"a"'}})],
+        {"content": "hello", "tool_calls": BOTH},
+    ),
     ([calls({"index": 0, **BOTH[0]}), calls({"index": 1, **call(1, "")})], {"tool_calls": BOTH}),
     ([calls({"index": 1, **BOTH[1]})], {"tool_calls": BOTH}),
     ([], {"refusal": "no"}),
@@ -139,7 +148,11 @@ def test_text_that_a_refusal_follows() -> None:
 
 @pytest.mark.parametrize(
     ("pieces", "message"),
-    [([text("other")], {"content": "hello"}), ([text("x")], {"tool_calls": BOTH}), ([calls({"index": 0, **BOTH[0]})], {"content": "x"})],
+    [
+        ([text("other")], {"content": "hello"}),
+        ([text("x")], {"tool_calls": BOTH}),
+        ([calls({"index": 0, **BOTH[0]})], {"content": "x"}),
+    ],
 )
 def test_pieces_of_another_answer(pieces: list[dict[str, Any]], message: dict[str, Any]) -> None:
     """What does not begin as it was told is an error and no end."""

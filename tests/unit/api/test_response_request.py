@@ -47,7 +47,9 @@ def test_table_and_request_agree() -> None:
 
 def test_every_field_of_openais_is_decided() -> None:
     """No parameter that OpenAI's description has is missing from the table."""
-    found = described("CreateModelResponseProperties", "ModelResponseProperties", "ResponseProperties", "CreateResponse")
+    found = described(
+        "CreateModelResponseProperties", "ModelResponseProperties", "ResponseProperties", "CreateResponse"
+    )
     assert found - set(RESPONSE_FIELDS) == set()
 
 
@@ -124,7 +126,11 @@ def test_what_is_asked_of_the_answer() -> None:
         "type": "json_schema",
         "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": True},
     }
-    assert (found["max_completion_tokens"], found["reasoning_effort"], found["parallel_tool_calls"]) == (5, "low", False)
+    assert (found["max_completion_tokens"], found["reasoning_effort"], found["parallel_tool_calls"]) == (
+        5,
+        "low",
+        False,
+    )
 
 
 def test_a_conversation_goes_on() -> None:
@@ -141,7 +147,11 @@ def test_a_conversation_goes_on() -> None:
         (7, {}, "input"),
         ([{"type": "item_reference", "id": "msg_1"}], {}, "input[0]"),
         ([{"type": "computer_call", "id": "x"}], {}, "input[0]"),
-        ([{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}], {}, "input[0].content[0].image_url"),
+        (
+            [{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}],
+            {},
+            "input[0].content[0].image_url",
+        ),
         ([{"role": "user", "content": [{"type": "input_audio"}]}], {}, "input[0].content[0]"),
         ([{"role": "user", "content": [{"type": "input_image", "image_url": "http://x/"}]}], {}, "input"),
         ([{"type": "function_call_output", "call_id": "none", "output": "x"}], {}, "input"),
@@ -191,7 +201,9 @@ def test_ignored() -> None:
     }
 
 
-@pytest.mark.parametrize("item", [{"type": {}}, {"type": []}, [None, None], 1, "text", None, {"role": {}}, {"role": []}])
+@pytest.mark.parametrize(
+    "item", [{"type": {}}, {"type": []}, [None, None], 1, "text", None, {"role": {}}, {"role": []}]
+)
 def test_what_is_no_item(item: Any) -> None:
     """Whatever stands in the place of an item is a 400 that names the place."""
     with pytest.raises(ErrorReply) as caught:

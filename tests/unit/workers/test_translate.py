@@ -35,7 +35,11 @@ def test_a_single_prompt_stays_a_plain_text() -> None:
 def test_system_and_developer_text_go_to_the_system_slot() -> None:
     """System and developer messages, wherever they stand, make the system text in their order."""
     call = to_claude(
-        payload({"role": "system", "content": "A"}, user(), {"role": "developer", "content": [{"type": "text", "text": "B"}]})
+        payload(
+            {"role": "system", "content": "A"},
+            user(),
+            {"role": "developer", "content": [{"type": "text", "text": "B"}]},
+        )
     )
     assert call.profile.system == "A\n\nB"
     assert call.prompt.content == "hello"
@@ -58,7 +62,9 @@ def test_tool_calls_and_results_are_replayed_as_such() -> None:
             {"role": "tool", "tool_call_id": "c1", "content": "42"},
         )
     )
-    assert call.prompt.history[1]["content"] == [{"type": "tool_use", "id": "c1", "name": "mcp__client__f", "input": {"x": 1}}]
+    assert call.prompt.history[1]["content"] == [
+        {"type": "tool_use", "id": "c1", "name": "mcp__client__f", "input": {"x": 1}}
+    ]
     assert call.prompt.content == ({"type": "tool_result", "tool_use_id": "c1", "content": "42"},)
 
 
@@ -90,9 +96,7 @@ def test_images_and_documents_are_passed_on() -> None:
 
 def test_sampling_goes_into_the_request_body() -> None:
     """temperature, top_p, stop and the smaller of the two caps are given to the API as its own parameters."""
-    call = to_claude(
-        payload(user(), temperature=0, top_p=0.5, stop="END", max_tokens=100, max_completion_tokens=50)
-    )
+    call = to_claude(payload(user(), temperature=0, top_p=0.5, stop="END", max_tokens=100, max_completion_tokens=50))
     assert json.loads(call.profile.extra_body) == {
         "max_tokens": 50,
         "stop_sequences": ["END"],
@@ -108,7 +112,8 @@ def test_a_conversation_that_ends_with_the_assistant_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effort", "expected"), [(None, (None, None)), ("none", (None, None)), ("minimal", (None, None)), ("high", ("high", 16384))]
+    ("effort", "expected"),
+    [(None, (None, None)), ("none", (None, None)), ("minimal", (None, None)), ("high", ("high", 16384))],
 )
 def test_reasoning_effort_is_thinking(effort: str | None, expected: tuple[str | None, int | None]) -> None:
     """An effort turns thinking on, for models that think by effort and for those that think by budget."""
@@ -126,7 +131,11 @@ def test_ids_of_other_models_are_made_claudes() -> None:
     """A call's id may have characters that Claude refuses; call and result still belong together."""
     called = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": ""}}
     call = to_claude(
-        payload(user(), {"role": "assistant", "tool_calls": [called]}, {"role": "tool", "tool_call_id": "functions.f:0", "content": ""})
+        payload(
+            user(),
+            {"role": "assistant", "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "functions.f:0", "content": ""},
+        )
     )
     used = call.prompt.history[1]["content"][0]["id"]
     assert used.startswith("toolu_")
@@ -140,7 +149,12 @@ def to_openai(answer: Answer, record_: JobRecord) -> Outcome:
 
 def record() -> JobRecord:
     return JobRecord(
-        id="chatcmpl-1", kind="chat.completion", status=Status.IN_PROGRESS, model="sonnet", created_at=1.5, deadline_at=9
+        id="chatcmpl-1",
+        kind="chat.completion",
+        status=Status.IN_PROGRESS,
+        model="sonnet",
+        created_at=1.5,
+        deadline_at=9,
     )
 
 
