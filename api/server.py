@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import os
-import signal
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,18 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
-from gunicorn.arbiter import Arbiter
-from gunicorn.glogging import Logger
-from gunicorn.workers import gthread
-from gunicorn.workers.gthread import ThreadWorker
 
 from api import auth
 from api.app import create_app
-from api.pace import PacedSocket
-from api.services import EXTENSION
-from app import allocator, errors, ids, logs, spans
+from api.gunicorn_parts import LeavingArbiter, Log, Worker
+from app import allocator, logs, spans
 from app.settings import Settings, SettingsError
-from app.stack.child import die_with_parent, watch_parent
+from app.stack.child import die_with_parent
 from app.stack.data_dir import write_private
 
 if TYPE_CHECKING:
@@ -33,160 +25,14 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from api.services import Services
-    from api.waiting import Waiting
 
 #: clients keep their connections; an idle one costs a descriptor, seconds
 KEEPALIVE_SECONDS = 75
 #: from SIGTERM to the end, whatever clients do, seconds
 GRACEFUL_SECONDS = 4
-#: one that leaves is asked to stop by its supervisor; a bound for when there is none, seconds
-LONGEST_LEAVE_SECONDS = 24 * 3600
 #: connections beside those whose requests are being answered
 IDLE_CONNECTIONS = 1000
-#: how often the process that serves looks whether the one above it lives, seconds
-PARENT_WATCH_SECONDS = 0.5
 _EXIT_USAGE = 2
-
-
-class Connection(gthread.TConn):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's, read at a pace."""
-
-    def init(self) -> None:
-        """Before the first request, in a thread of its own."""
-        is_new = not self.initialized
-        super().init()
-        if is_new:
-            self.parser.unreader.sock = PacedSocket(self.sock)
-
-    def wait_for_data(self, timeout: float) -> bool:
-        """At once: a thread that waits for clients who say nothing is missing to those who ask."""
-        del timeout
-        return bool(super().wait_for_data(0))
-
-    def close(self, graceful: bool = False) -> None:
-        """Once: a second time fails, and gunicorn then counts two connections that have ended."""
-        if self.sock.fileno() >= 0:
-            super().close(graceful)
-
-
-gthread.TConn = Connection
-
-
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's threaded worker that sends waiting clients away when it is told to stop, and errs in OpenAI's shape."""
-
-    def init_process(self) -> None:
-        """First thing after the fork."""
-        # Killed, gunicorn's arbiter leaves this process serving for seconds, and the port taken.
-        watch_parent(self.ppid, PARENT_WATCH_SECONDS)
-        super().init_process()
-
-    def init_signals(self) -> None:
-        """gunicorn's, and SIGUSR2."""
-        super().init_signals()
-        signal.signal(signal.SIGUSR2, self._leave)
-        signal.siginterrupt(signal.SIGUSR2, False)
-
-    def _leave(self, sig: int, frame: Any) -> None:
-        """SIGUSR2: accept nobody any more, let those who wait have their answers, then end."""
-        if (waiting := self._waiting()) is not None:
-            waiting.is_leaving = True
-        self.cfg.set("graceful_timeout", LONGEST_LEAVE_SECONDS)
-        super().handle_exit(sig, frame)
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """SIGTERM: send those who wait away, then end."""
-        if (waiting := self._waiting()) is not None:
-            waiting.stop()
-        super().handle_exit(sig, frame)
-
-    def _waiting(self) -> Waiting | None:
-        application: Flask | None = self.app.callable
-        if application is None:
-            return None
-        here: Services = application.extensions[EXTENSION]
-        return here.waiting
-
-    def handle(self, conn: Connection) -> Any:
-        """The next request of a connection."""
-        if conn.initialized:
-            conn.parser.unreader.sock.begin()
-        goes_on = super().handle(conn)
-        if not goes_on:
-            # Here, and not in the one thread that accepts: a client that goes on sending takes two seconds of it, and
-            # sixteen of them have the arbiter kill this process.
-            conn.close(graceful=True)
-        return goes_on
-
-    def handle_request(self, req: Any, conn: Connection) -> Any:
-        """Its headers are read."""
-        conn.parser.unreader.sock.begin_body()
-        return super().handle_request(req, conn)
-
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:  # noqa: ARG002 - gunicorn's signature
-        """What is not even HTTP, or too long in its head, never reaches the application."""
-        self.log.warning("[HTTP] refused: %s", type(exc).__name__)
-        reply = _REFUSALS.get(type(exc).__name__) or errors.invalid_request(
-            "The request is not valid HTTP/1.1.", code="invalid_http"
-        )
-        body = json.dumps(reply.body()).encode()
-        head = {
-            **reply.headers(),
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            "Connection": "close",
-            "x-request-id": ids.new_request_id(),
-        }
-        lines = [f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Bad Request')}"]
-        lines += [f"{name}: {value}" for name, value in head.items()]
-        try:
-            client.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        except OSError:
-            self.log.debug("the client has gone")
-
-
-_REASONS = {414: "URI Too Long", 431: "Request Header Fields Too Large"}
-_REFUSALS = {
-    "LimitRequestLine": errors.ErrorReply(414, "The URL is too long.", code="url_too_long"),
-    "LimitRequestHeaders": errors.ErrorReply(431, "The headers are too large.", code="headers_too_large"),
-}
-
-
-class _Arbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
-    """The process above the one that serves. SIGUSR2 makes both leave: another accepts from the same socket."""
-
-    _leaves = False
-    _stops = False
-
-    def handle_usr2(self) -> None:
-        """In place of gunicorn's own way, which would leave its successor to nobody."""
-        self._leaves = True
-        self.cfg.set("graceful_timeout", LONGEST_LEAVE_SECONDS)
-        raise StopIteration
-
-    def kill_workers(self, sig: int) -> None:
-        """One that leaves has its worker leave."""
-        leaves = self._leaves and not self._stops and sig == signal.SIGTERM
-        super().kill_workers(signal.SIGUSR2 if leaves else sig)
-
-    def signal(self, sig: int, frame: Any) -> None:
-        """While it leaves, gunicorn waits in a loop of its own, and would not hear a SIGTERM."""
-        if sig == signal.SIGTERM:
-            self._stops = True
-            if self._leaves:
-                self.kill_workers(sig)
-        super().signal(sig, frame)
-
-
-class Log(Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """What gunicorn has to say goes where all our lines go."""
-
-    def setup(self, cfg: Any) -> None:
-        """In place of handlers of its own."""
-        del cfg
-        self.error_log.propagate = True
-        self.error_log.setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -223,7 +69,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def run(self) -> None:
         """Until it is told to stop or to leave."""
-        _Arbiter(self).run()
+        LeavingArbiter(self).run()
 
     def load_config(self) -> None:
         """Where gunicorn asks for its configuration."""
