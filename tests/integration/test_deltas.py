@@ -224,9 +224,10 @@ def test_the_writer_outlives_a_redis_that_is_away(own_redis: RedisForTests) -> N
         own_redis.stop()
         writer = DeltaWriter(connection, first, expires_at=time.time() + 60)
         writer.put(TextDelta("kept", "claude-x"))
-        own_redis.start()
-        again = running(connection, "chatcmpl-1")
-        writer._lease = again  # this server keeps nothing: the job is made anew
+        with writer._changed:  # it tries again when all is there
+            own_redis.start()
+            again = running(connection, "chatcmpl-1")
+            writer._lease = again  # this server keeps nothing: the job is made anew
         writer.put(TextDelta(" and more", "claude-x"))
         wait_until(lambda: text_kept(connection, again) == "kept and more", "the text")
         writer.stop()

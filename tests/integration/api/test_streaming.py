@@ -7,7 +7,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import openai
 import pytest
@@ -42,14 +42,29 @@ KEEP_ALIVE = ": keep-alive"
 class Teller:
     """What a worker does while Claude writes."""
 
+    made: ClassVar[list[Teller]] = []
+
     def __init__(self, connection: Redis, lease: Lease) -> None:
         self._writer = DeltaWriter(connection, lease, expires_at=time.time() + 60)
+        self.made.append(self)
 
     def tell(self, text: str) -> None:
         self._writer.put(TextDelta(text, "claude-test"))
 
     def stop(self) -> None:
         self._writer.stop()
+
+    def end(self) -> None:
+        self.stop()
+        self._writer._thread.join(10)
+
+
+@pytest.fixture(autouse=True)
+def _no_teller_is_left(connection: Redis) -> Iterator[None]:
+    """One that still writes when its connection is closed would fail in its thread."""
+    yield
+    while Teller.made:
+        Teller.made.pop().end()
 
 
 class Reader:
