@@ -24,7 +24,7 @@ TROUBLES: list[tuple[dict[str, Any], float]] = [
 ]
 
 
-@pytest.mark.parametrize(("isolation", "requests"), [("reset", 240), ("process", 12)])
+@pytest.mark.parametrize(("isolation", "requests"), [("reset", 120), ("process", 12)])
 def test_planted_secrets_stay_where_they_were_planted(
     make: Make, simulator: RunningSimulator, isolation: str, requests: int
 ) -> None:
