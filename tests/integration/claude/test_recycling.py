@@ -29,7 +29,8 @@ def test_by_turns(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     wait_for_restart(invoker, "turns")
     assert invoker.status().pid not in (None, first)
     assert invoker.status().turns_total == 3
-    (line,) = [r.message for r in caplog.records if r.message.startswith("[RESTART]")]
+    # It is counted first.
+    (line,) = wait_for(lambda: [r.message for r in caplog.records if r.message.startswith("[RESTART]")])
     words = dict(word.split("=") for word in line.split()[1:])
     assert words["reason"] == "turns"
     assert (words["turns"], words["restarts"], words["errors"]) == ("3", "1", "0")
