@@ -20,7 +20,7 @@ from rq.worker import WorkerStatus
 from app import durability, errors, logs
 from app.connection import AWAY
 from app.gate import Cause, Gate
-from app.jobs import recovery, tickets, transitions
+from app.jobs import leases, recovery, tickets
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -109,7 +109,7 @@ class ClaudeWorker(PatientWorker):
         self.set_state(WorkerStatus.BUSY)
         try:
             claimed = self._patiently(
-                lambda: transitions.claim(self.connection, job, self.name, self._settings.lease_seconds)
+                lambda: leases.claim(self.connection, job, self.name, self._settings.lease_seconds)
             )
             if claimed is not None:
                 with logs.about(**claimed[1].ids):
@@ -117,7 +117,7 @@ class ClaudeWorker(PatientWorker):
         finally:
             self.set_state(WorkerStatus.IDLE)
 
-    def _run(self, job: Job, lease: transitions.Lease, record: JobRecord) -> None:
+    def _run(self, job: Job, lease: leases.Lease, record: JobRecord) -> None:
         run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker, self.connection)
         runs.begin(run)
         self.beat.hold(run)
@@ -150,12 +150,12 @@ class ClaudeWorker(PatientWorker):
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
             else:
                 self._patiently(lambda: self._put_back(run, ending))
-        except transitions.LeaseLost as lost:
+        except leases.LeaseLost as lost:
             log.warning("[RECOVERY] job=%s worker=%s reason=result dropped: %s", run.record.id, self.name, lost)
 
-    def _publish(self, lease: transitions.Lease, outcome: Outcome, give_up: float) -> None:
+    def _publish(self, lease: leases.Lease, outcome: Outcome, give_up: float) -> None:
         """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
-        transitions.publish(self.connection, lease, outcome, ttl_seconds=self._settings.result_ttl_seconds)
+        leases.publish(self.connection, lease, outcome, ttl_seconds=self._settings.result_ttl_seconds)
         try:
             durability.confirm(self.connection, outcome_key(lease.job_id), self._settings.wait_replicas)
         except durability.NotReplicatedError as error:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.gate import Gate
+    from app.jobs.leases import Lease
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
-    from app.jobs.transitions import Lease
     from app.settings import Settings
     from workers.claude import ClaudeInvoker
 

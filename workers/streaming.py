@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from app.jobs.transitions import Lease
+    from app.jobs.leases import Lease
     from workers.claude import Delta
     from workers.run import Run
     from workers.translate.wanted import Wanted

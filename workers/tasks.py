@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from app import durability, errors
 from app.connection import AWAY
-from app.jobs import transitions
+from app.jobs import leases
 from app.jobs.record import PAYLOAD_VERSION, record_key
 from app.outcome import Outcome
 from workers import asking, remote_images, run_spans, streaming, translate, usage_windows
@@ -63,11 +63,11 @@ def run_job(job_id: str) -> Ending:
 def _note_sent(run: Run) -> Ending | None:
     """Before the turn of a job that may be sent so often only. An ending when it must not be sent, or that can't be noted."""
     try:
-        transitions.note_sent(run.connection, run.lease)
+        leases.note_sent(run.connection, run.lease)
         durability.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
     except AWAY as error:
         # Whether it was noted or not: this run sends nothing.
         return PutBack(f"Redis went away before its turn ({type(error).__name__})", counts=False, was_sent=False)
-    except (transitions.LeaseLost, transitions.Spent) as error:
+    except (leases.LeaseLost, leases.Spent) as error:
         return PutBack(str(error), counts=False)
     return None

@@ -21,7 +21,7 @@ from app.batches.record import (
     lines_key,
     runs_key,
 )
-from app.jobs import transitions
+from app.jobs import removal, transitions
 from app.jobs.record import Status, record_key
 from app.webhooks import announce
 
@@ -122,7 +122,7 @@ class Steps:
             if kept := {number: json.dumps(counts) for number, counts in runs.items() if any(counts)}:
                 pipe.hset(runs_key(batch_id), mapping=kept)
             for number in found:
-                transitions.forget(self._connection, pipe, line_id(batch_id, number))
+                removal.forget(self._connection, pipe, line_id(batch_id, number))
             return record
 
         return self._leadership.change(batch_id, change)
@@ -153,7 +153,7 @@ class Steps:
             pipe.srem(again_key(record.id), *numbers)
             for number in numbers:
                 if number < before.fed:
-                    transitions.forget(self._connection, pipe, line_id(record.id, number))
+                    removal.forget(self._connection, pipe, line_id(record.id, number))
             return after
 
         return self._leadership.change(before.id, change)

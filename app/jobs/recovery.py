@@ -13,10 +13,10 @@ from app import errors, worker_status
 from app.connection import AWAY, texts
 from app.gate import Gate
 from app.history import closings, sampling
-from app.jobs import tickets, transitions
+from app.jobs import leases, removal, tickets, transitions
+from app.jobs.leases import Lease, LeaseLost, Spent, TextSent
 from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
-from app.jobs.transitions import Lease, LeaseLost, Spent, TextSent
 from app.outcome import Outcome
 from app.webhooks import dispatch
 
@@ -84,10 +84,10 @@ def put_back(
     """
     ttl = settings.result_ttl_seconds
     if died and deaths + 1 >= settings.max_worker_deaths:
-        transitions.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1, reason)), ttl_seconds=ttl)
+        leases.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1, reason)), ttl_seconds=ttl)
         return
     try:
-        transitions.put_back(
+        leases.put_back(
             connection,
             lease,
             reason=reason,
@@ -97,9 +97,9 @@ def put_back(
             delay_seconds=delay_seconds,
         )
     except Spent:
-        transitions.publish(connection, lease, Outcome(error=errors.not_sent_again(reason)), ttl_seconds=ttl)
+        leases.publish(connection, lease, Outcome(error=errors.not_sent_again(reason)), ttl_seconds=ttl)
     except TextSent:
-        transitions.publish(connection, lease, Outcome(error=errors.stream_interrupted(reason)), ttl_seconds=ttl)
+        leases.publish(connection, lease, Outcome(error=errors.stream_interrupted(reason)), ttl_seconds=ttl)
 
 
 class Maintenance:
@@ -214,7 +214,7 @@ class Maintenance:
 
     def _remove_old(self) -> None:
         for job_id in self._due(RETENTION):
-            transitions.remove(self._connection, job_id)
+            removal.remove(self._connection, job_id)
         for name in tickets.QUEUES:
             tickets.tidy(self._connection, name)
 

@@ -1,4 +1,4 @@
-"""The door to the jobs for the API: submit, look, wait for, cancel. What changes state is in `transitions`."""
+"""The door to the jobs for the API: submit, look, wait for, cancel. What changes a state is in `transitions`."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from redis import Redis
 from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
-from app.jobs import deltas, ending, recovery, tickets, transitions
+from app.jobs import deltas, leases, recovery, steps, tickets
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -26,7 +26,7 @@ from workers.streaming import DeltaWriter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.jobs.transitions import Lease
+    from app.jobs.leases import Lease
     from tests.redis_server import RedisForTests
 
 SETTINGS = Settings()
@@ -121,8 +121,8 @@ def test_a_piece_in_the_moment_of_putting_back(
         return plain(*args)
 
     monkeypatch.setattr(tickets, "execution_of", in_between)
-    with pytest.raises(transitions.TextSent):
-        transitions.put_back(connection, lease, reason="race", counts=True)
+    with pytest.raises(leases.TextSent):
+        leases.put_back(connection, lease, reason="race", counts=True)
     assert written == [True]
     assert record_of(connection, lease).status is Status.IN_PROGRESS
 
@@ -132,7 +132,7 @@ def test_every_key_has_an_end(connection: Redis, lease: Lease) -> None:
     write(connection, lease, 1)
     assert 0 < connection.ttl(stream_key(lease.job_id)) <= 61
     Hands(connection).answer(lease)
-    assert 0 < connection.ttl(stream_key(lease.job_id)) <= ending.STREAM_TTL_SECONDS
+    assert 0 < connection.ttl(stream_key(lease.job_id)) <= steps.STREAM_TTL_SECONDS
     assert not write(connection, lease, 2)
     connection.zadd("nightshift:jobs:retention", {lease.job_id: 1})
     Maintenance(connection, SETTINGS).run_once()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.jobs import tickets, transitions
+from app.jobs import leases, tickets
 from app.jobs.record import request_key
 from app.outcome import Outcome
 from tests.redis_server import wait_until
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.errors import ErrorReply
+    from app.jobs.leases import Lease
     from app.jobs.record import JobRecord
-    from app.jobs.transitions import Lease
 
 
 class Hands:
@@ -36,7 +36,7 @@ class Hands:
         def claimed() -> bool:
             popped = Queue.dequeue_any([self._queue], None, connection=self.connection, serializer=JSONSerializer)
             if popped is not None:
-                lease = transitions.claim(self.connection, popped[0], "hands", 60)
+                lease = leases.claim(self.connection, popped[0], "hands", 60)
                 if lease is not None:
                     found.append(lease)
             return bool(found)
@@ -53,7 +53,7 @@ class Hands:
 
     def answer(self, lease: Lease, text: str = "hello", **headers: str) -> None:
         """Publish a completion."""
-        transitions.publish(
+        leases.publish(
             self.connection,
             lease,
             Outcome(body=completion(lease.job_id, text), headers=headers),
@@ -62,7 +62,7 @@ class Hands:
 
     def fail(self, lease: Lease, error: ErrorReply) -> None:
         """Publish an error."""
-        transitions.publish(self.connection, lease, Outcome(error=error), ttl_seconds=60)
+        leases.publish(self.connection, lease, Outcome(error=error), ttl_seconds=60)
 
 
 def completion(job_id: str, text: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app import counters, errors, worker_status
 from app.gate import Cause, Gate
 from app.history import RestartEvent, replacements
-from app.jobs import counting, deltas, transitions
+from app.jobs import counting, deltas, leases
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import chat_body
@@ -69,7 +69,7 @@ def test_what_ended_is_counted(client: FlaskClient, hands: Hands) -> None:
     assert deltas.write(hands.connection, lease, 1, "{}", keep=True, expires_at=time.time() + 60)
     body = {"id": record.id, "usage": USAGE}
     for _ in range(2):  # the reply of the first may have been lost
-        transitions.publish(
+        leases.publish(
             hands.connection, lease, Outcome(body=body, headers={"x-nightshift-cost-usd": "0.000123"}), ttl_seconds=60
         )
     submit(client, model="claude-opus-9-made-up")

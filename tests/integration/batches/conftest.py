@@ -15,7 +15,7 @@ from app.batches import facts
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.store import Batches, NewBatch
-from app.jobs import tickets, transitions
+from app.jobs import leases, tickets
 from app.outcome import Outcome
 from app.settings import Settings
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from app.batches.facts import Fact
     from app.batches.record import BatchRecord
+    from app.jobs.leases import Lease
     from app.jobs.record import JobRecord
-    from app.jobs.transitions import Lease
 
 USAGE = {
     "prompt_tokens": 3,
@@ -78,7 +78,7 @@ class Night:
             [tickets.queue(self.connection)], None, connection=self.connection, serializer=JSONSerializer
         )
         assert found is not None
-        claimed = transitions.claim(self.connection, found[0], worker, 60)
+        claimed = leases.claim(self.connection, found[0], worker, 60)
         assert claimed is not None
         return claimed
 
@@ -86,7 +86,7 @@ class Night:
         """Take one job and end it; its custom id."""
         lease, record = self.take()
         outcome = outcome or Outcome(body={"id": record.id, "usage": USAGE}, headers={"x-nightshift-cost-usd": "0.5"})
-        transitions.publish(self.connection, lease, outcome, ttl_seconds=3600)
+        leases.publish(self.connection, lease, outcome, ttl_seconds=3600)
         return record.metadata["custom_id"]
 
     def output(self, batch: BatchRecord, *, errors: bool = False) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from app.batches.leadership import LEASE, NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.store import NewBatch
 from app.connection import texts
-from app.jobs import recovery, transitions
+from app.jobs import leases, recovery, transitions
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -90,7 +90,7 @@ def test_a_reserve_keeps_workers_free_of_lines(night: Night, monkeypatch: pytest
     batch = replace(night, feeder=reserving).start([line(str(n)) for n in range(9)])
     assert night.queued() == ["0", "1"]
     lease, _ = night.take()
-    transitions.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=600)
+    leases.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=600)
     reserving.run_once()
     assert night.queued() == ["1"]
     night.answer()
@@ -145,7 +145,7 @@ def test_interactive_requests_go_before_lines(night: Night) -> None:
     for _ in range(2):
         night.take()
     lease, _ = night.take()
-    transitions.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=0.01)
+    leases.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=0.01)
     transitions.requeue_ticket(night.connection, lease.job_id, at_front=True)
     assert night.queued() == ["b", "a"]
 
@@ -230,8 +230,8 @@ def test_a_cancel_names_what_never_ran(night: Night, monkeypatch: pytest.MonkeyP
     night.batches.cancel(batch.id)
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.unrun) == (BatchStatus.CANCELLED, 1, 49)
-    with pytest.raises(transitions.LeaseLost):
-        transitions.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    with pytest.raises(leases.LeaseLost):
+        leases.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
     named = night.output(batch, errors=True)
     assert sorted(int(one["custom_id"]) for one in named) == list(range(1, 50))
     assert {one["error"]["code"] for one in named} == {output.BATCH_CANCELLED}
@@ -335,7 +335,7 @@ def test_when_the_window_closes_what_waits_goes_back(night: Night) -> None:
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
-    transitions.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    leases.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
     assert night.look(batch).completed == 1
     night.connection.hset(batch_key(batch.id), "window", "")
     while night.look(batch).status is not BatchStatus.COMPLETED:
@@ -353,9 +353,9 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     stopped, poison = night.take()
     assert (poison.metadata["custom_id"], poison.deaths) == ("poison", 2)
     lease, _ = night.take()
-    transitions.note_sent(night.connection, lease)
-    transitions.put_back(night.connection, lease, reason="overloaded", counts=True, delay_seconds=600)
-    transitions.put_back(night.connection, stopped, reason="its worker was stopped", counts=False)
+    leases.note_sent(night.connection, lease)
+    leases.put_back(night.connection, lease, reason="overloaded", counts=True, delay_seconds=600)
+    leases.put_back(night.connection, stopped, reason="its worker was stopped", counts=False)
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
@@ -367,10 +367,10 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert night.queued() == ["once"]
     lease, once = night.take()
     assert (once.sends, once.attempts) == (1, 2)
-    transitions.note_sent(night.connection, lease)
-    with pytest.raises(transitions.Spent):
-        transitions.put_back(night.connection, lease, reason="overloaded", counts=True)
-    transitions.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    leases.note_sent(night.connection, lease)
+    with pytest.raises(leases.Spent):
+        leases.put_back(night.connection, lease, reason="overloaded", counts=True)
+    leases.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 1, 1)
     assert night.connection.keys("nightshift:batch:*:*") == []

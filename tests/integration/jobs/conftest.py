@@ -10,13 +10,13 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.jobs import tickets, transitions
+from app.jobs import leases, tickets
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.jobs.transitions import Lease
+    from app.jobs.leases import Lease
 
 
 class Submit(Protocol):
@@ -59,7 +59,7 @@ def take(connection: Redis) -> Take:
     def taken(worker: str = "w1", *, lease_seconds: float = 10) -> tuple[Lease, JobRecord]:
         found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
         assert found is not None
-        claimed = transitions.claim(connection, found[0], worker, lease_seconds)
+        claimed = leases.claim(connection, found[0], worker, lease_seconds)
         assert claimed is not None
         return claimed
 

@@ -14,7 +14,7 @@ from app import counters, errors, history, wait_log, worker_status
 from app.gate import GATE, Cause, Gate
 from app.history import closings, replacements, sampling
 from app.history.replacements import RestartEvent
-from app.jobs import transitions
+from app.jobs import leases
 from app.jobs.recovery import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
@@ -37,14 +37,14 @@ def complete(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     jobs.submit(new_record(name), {})
     lease, _ = take()
     outcome = Outcome(body={"usage": USAGE}, headers={"x-nightshift-cost-usd": "0.25"})
-    transitions.publish(connection, lease, outcome, ttl_seconds=60)
+    leases.publish(connection, lease, outcome, ttl_seconds=60)
 
 
 def fail(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     jobs.submit(new_record(name), {})
     lease, _ = take()
     error = errors.ErrorReply(504, "No byte.", code="stalled")
-    transitions.publish(connection, lease, Outcome(error=error), ttl_seconds=60)
+    leases.publish(connection, lease, Outcome(error=error), ttl_seconds=60)
 
 
 def test_a_sample_has_what_ended_since_the_one_before(connection: Redis, jobs: Jobs, take: Take) -> None:

@@ -10,9 +10,9 @@ import pytest
 from app import durability
 from app.connection import connect
 from app.gate import Gate
-from app.jobs import recovery, transitions
+from app.jobs import leases, recovery
+from app.jobs.leases import Spent
 from app.jobs.record import JobRecord, Status
-from app.jobs.transitions import Spent
 from app.openai.accept import accept
 from app.settings import Settings
 from tests.integration.jobs.conftest import new_record
@@ -42,8 +42,8 @@ def limited(jobs: Jobs) -> JobRecord:
 def test_not_again_once_it_was_sent(connection: Redis, jobs: Jobs, take: Take, limited: JobRecord) -> None:
     """Whoever would put it back, a supervisor say, ends it as failed instead, and tells why; the client need not try."""
     lease, _ = take("dead")
-    transitions.note_sent(connection, lease)
-    transitions.note_sent(connection, lease)
+    leases.note_sent(connection, lease)
+    leases.note_sent(connection, lease)
     assert recovery.release_worker(connection, SETTINGS, "dead") == [limited.id]
     found, outcome = jobs.get(limited.id), jobs.outcome(limited.id)
     assert found is not None and (found.status, found.sends) == (Status.FAILED, 1)
@@ -57,13 +57,13 @@ def test_again_when_it_was_not(connection: Redis, jobs: Jobs, take: Take, limite
     take("dead")
     recovery.release_worker(connection, SETTINGS, "dead")
     second, _ = take()
-    transitions.note_sent(connection, second)
+    leases.note_sent(connection, second)
     recovery.put_back(connection, SETTINGS, second, deaths=1, reason="no process", counts=False, was_sent=False)
     third, record = take()
     assert record.sends == 0
-    transitions.note_sent(connection, third)
+    leases.note_sent(connection, third)
     with pytest.raises(Spent):
-        transitions.put_back(connection, third, reason="overloaded", counts=False)
+        leases.put_back(connection, third, reason="overloaded", counts=False)
     found = jobs.get(limited.id)
     assert found is not None and found.status is Status.IN_PROGRESS
 

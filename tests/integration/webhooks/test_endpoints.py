@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from app import errors
-from app.jobs import ending, transitions
+from app.jobs import steps, transitions
 from app.jobs.record import BATCH_LINE, JobRecord, Status
 from app.outcome import Outcome
 from app.webhooks import announce
@@ -93,7 +93,7 @@ def test_the_own_callback_comes_too(connection: Redis) -> None:
 def test_an_incomplete_response(connection: Redis) -> None:
     """The event says how the response ended, not how the job did."""
     body = {"status": "incomplete"}
-    assert ending._event_type(job(connection), Status.COMPLETED, Outcome(body=body)) == "response.incomplete"
+    assert steps._event_type(job(connection), Status.COMPLETED, Outcome(body=body)) == "response.incomplete"
 
 
 def store(connection: Redis, endpoint: Endpoint) -> str:

@@ -1,14 +1,15 @@
-"""The last step of every job: outcome, status, RQ's state, the events, the counters and the wake-up, in one MULTI.
+"""What changes of a job's state are made of: the record under WATCH, the move between indexes, and the end that all jobs share.
 
-`app.jobs.transitions` says who may take it, and when.
+For `leases` and `transitions`, which say who may change what, and when.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from app.connection import transaction
 from app.gate import OVERLOADS
 from app.jobs import counting, tickets
 from app.jobs.record import (
@@ -29,10 +30,14 @@ from app.jobs.record import (
 from app.webhooks import announce
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
     from redis.client import Pipeline
 
     from app.outcome import Outcome
+
+_T = TypeVar("_T")
 
 #: how long the request of an ended job is kept, seconds
 REQUEST_TTL_SECONDS = 3600
@@ -40,8 +45,17 @@ REQUEST_TTL_SECONDS = 3600
 STREAM_TTL_SECONDS = 60
 
 
+def change_record(connection: Redis, job_id: str, change: Callable[[Pipeline, JobRecord | None], _T]) -> _T:
+    """Run `change` with the record as it is; again when somebody else changed it in between."""
+
+    def watched(pipe: Any) -> _T:
+        return change(pipe, JobRecord.from_hash(pipe.hgetall(record_key(job_id))))
+
+    return transaction(connection, record_key(job_id), watched)
+
+
 def move(pipe: Pipeline, record: JobRecord, status: Status, **fields: Any) -> None:
-    """Set the status and other fields, and move the job from one index to the other. For `transitions` alone, and the end below."""
+    """Set the status and other fields, and move the job from one index to the other."""
     mapping = {"status": status, **fields}
     pipe.hset(record_key(record.id), mapping={name: str(value) for name, value in mapping.items()})
     if status is not record.status:
@@ -63,7 +77,10 @@ def finish(
     status: Status | None = None,
     published_by: str = "",
 ) -> None:
-    """The job as `record` has it, read under WATCH, ends so. Starts the MULTI, and puts all of it there."""
+    """The job as `record` has it, read under WATCH, ends so: outcome, status, RQ's state, events, counters and wake-up.
+
+    Starts the MULTI, and puts all of it there.
+    """
     if status is None:
         status = Status.COMPLETED if outcome.error is None else Status.FAILED
     now = time.time()

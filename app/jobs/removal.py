@@ -1,0 +1,43 @@
+"""All that Redis holds of a job goes. It must have ended, or be a batch's line whose batch has its outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from app.jobs import tickets
+from app.jobs.record import (
+    ABANDONED,
+    ALL_JOBS,
+    DEADLINES,
+    RETENTION,
+    Status,
+    outcome_key,
+    record_key,
+    request_key,
+    status_key,
+    stream_key,
+)
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+
+def remove(connection: Redis, job_id: str) -> None:
+    """Delete all that there is of a job that has ended. What names it goes last: half a removal is done again."""
+    # Not in a MULTI: a Redis that is full lets nothing into one, and this is what makes room.
+    pipe = connection.pipeline(transaction=False)
+    _delete(pipe, job_id)
+    pipe.execute()
+
+
+def forget(connection: Redis, pipe: Pipeline, job_id: str) -> None:
+    """Put the commands that delete a job, its ticket included, on the caller's pipeline."""
+    tickets.forget(pipe, tickets.ticket(connection, job_id))
+    _delete(pipe, job_id)
+
+
+def _delete(pipe: Pipeline, job_id: str) -> None:
+    pipe.delete(record_key(job_id), request_key(job_id), outcome_key(job_id), stream_key(job_id))
+    for key in (ALL_JOBS, DEADLINES, ABANDONED, *map(status_key, Status), RETENTION):
+        pipe.zrem(key, job_id)
