@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from app import errors
 from app.errors import ErrorReply
 from app.gate import Cause
+from app.jobs.leases import PutBack
 from app.outcome import Outcome
 from workers import usage_windows
 from workers.claude import FailureKind, TurnFailed
-from workers.endings import Ending, Publish, PutBack
+from workers.endings import Ending, Publish
 
 if TYPE_CHECKING:
     from workers.run import Run

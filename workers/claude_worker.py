@@ -21,12 +21,13 @@ from app import durability, errors, logs
 from app.connection import AWAY
 from app.gate import Cause, Gate
 from app.jobs import leases, recovery, tickets
+from app.jobs.leases import PutBack
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
 from workers.beat import Beat
-from workers.endings import Ending, Publish, PutBack
+from workers.endings import Ending, Publish
 from workers.patient import PatientWorker
 from workers.run import Interruption, Run
 
@@ -164,17 +165,7 @@ class ClaudeWorker(PatientWorker):
             log.warning("[RECOVERY] job=%s reason=published, and %s", lease.job_id, error)
 
     def _put_back(self, run: Run, ending: PutBack) -> None:
-        recovery.put_back(
-            self.connection,
-            self._settings,
-            run.lease,
-            deaths=run.record.deaths,
-            reason=ending.reason,
-            counts=ending.counts,
-            died=ending.died,
-            was_sent=ending.was_sent,
-            delay_seconds=ending.delay_seconds,
-        )
+        recovery.put_back(self.connection, self._settings, run.lease, ending, deaths=run.record.deaths)
 
     def _patiently(self, step: Callable[[], _T]) -> _T:
         """Do a step in Redis; while Redis is away, wait for it. An answer is not thrown away for that."""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from app import durability, errors
 from app.connection import AWAY
 from app.jobs import leases
+from app.jobs.leases import PutBack
 from app.jobs.record import PAYLOAD_VERSION, record_key
 from app.outcome import Outcome
 from workers import asking, remote_images, run_spans, streaming, translate, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
-from workers.endings import Ending, Publish, PutBack
+from workers.endings import Ending, Publish
 from workers.translate import response
 
 if TYPE_CHECKING:

@@ -48,6 +48,21 @@ class Lease:
         return f"{self.job_id}:{self.execution_id}"
 
 
+@dataclass(frozen=True)
+class PutBack:
+    """How a job goes back to the queue: nothing is its fault, or it may be tried again."""
+
+    reason: str
+    #: whether the run used up one of the job's attempts
+    counts: bool
+    #: whether the job may have killed the process that ran it
+    died: bool = False
+    #: False: it was not sent to Claude after all, though it may have been noted
+    was_sent: bool = True
+    #: 0: to the queue's head, at once
+    delay_seconds: float = 0.0
+
+
 def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tuple[Lease, JobRecord] | None:
     """Queued to in_progress. None when there is nothing to run: cancelled, ended, taken by somebody else, or gone."""
 
@@ -126,37 +141,27 @@ def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: i
     change_record(connection, lease.job_id, change)
 
 
-def put_back(
-    connection: Redis,
-    lease: Lease,
-    *,
-    reason: str,
-    counts: bool,
-    died: bool = False,
-    was_sent: bool = True,
-    delay_seconds: float = 0.0,
-) -> JobRecord:
+def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
     """In_progress to queued: at the queue's head, or after a delay.
 
-    `counts`: whether the run was an attempt; `died`: whether the job may have killed its worker; `was_sent`: False when it is
-    known that it was not, though it was noted. Raises `LeaseLost`, and `TextSent` or `Spent` when it must not be run again;
-    `recovery.put_back` is the one who knows what to do then.
+    Raises `LeaseLost`, and `TextSent` or `Spent` when it must not be run again; `recovery.put_back` is the one who knows what to
+    do then.
     """
 
     def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord:
         held = _held(record, lease)
         if held.streamed_by:
             raise TextSent(f"{held.id} has begun to be read")
-        takes_back = not was_sent and held.sent_by == held.execution
+        takes_back = not how.was_sent and held.sent_by == held.execution
         if held.is_spent and not takes_back:
             raise Spent(held.id)
         after = replace(
             held,
             status=Status.QUEUED,
             execution="",
-            waiting_for=reason,
-            attempts=held.attempts if counts else held.attempts - 1,
-            deaths=held.deaths + died,
+            waiting_for=how.reason,
+            attempts=held.attempts if how.counts else held.attempts - 1,
+            deaths=held.deaths + how.died,
             sends=held.sends - takes_back,
         )
         pipe.multi()
@@ -165,7 +170,7 @@ def put_back(
             held,
             after.status,
             execution="",
-            waiting_for=reason,
+            waiting_for=how.reason,
             attempts=after.attempts,
             deaths=after.deaths,
             sends=after.sends,
@@ -174,8 +179,8 @@ def put_back(
         pipe.zrem(LEASES, lease.member)
         job = tickets.ticket(connection, held.id)
         execution = tickets.execution_of(connection, held.id, held.execution, held.worker)
-        if delay_seconds > 0:
-            tickets.put_back_later(pipe, job, execution, at=time.time() + delay_seconds)
+        if how.delay_seconds > 0:
+            tickets.put_back_later(pipe, job, execution, at=time.time() + how.delay_seconds)
         else:
             tickets.put_back(pipe, job, execution, at_front=True)
         return after

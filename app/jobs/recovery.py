@@ -14,7 +14,7 @@ from app.connection import AWAY, texts
 from app.gate import Gate
 from app.history import closings, sampling
 from app.jobs import leases, removal, tickets, transitions
-from app.jobs.leases import Lease, LeaseLost, Spent, TextSent
+from app.jobs.leases import Lease, LeaseLost, PutBack, Spent, TextSent
 from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -57,7 +57,7 @@ def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) 
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     deaths = record.deaths if record is not None else 0
     try:
-        put_back(connection, settings, lease, deaths=deaths, reason=reason, counts=True, died=True)
+        put_back(connection, settings, lease, PutBack(reason, counts=True, died=True), deaths=deaths)
         ids = {} if record is None else record.ids
         extra = {**ids, "worker": lease.worker or None}
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason, extra=extra)
@@ -65,41 +65,22 @@ def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) 
         connection.zrem(LEASES, lease.member)
 
 
-def put_back(
-    connection: Redis,
-    settings: Settings,
-    lease: Lease,
-    *,
-    deaths: int,
-    reason: str,
-    counts: bool,
-    died: bool = False,
-    was_sent: bool = True,
-    delay_seconds: float = 0.0,
-) -> None:
+def put_back(connection: Redis, settings: Settings, lease: Lease, how: PutBack, *, deaths: int) -> None:
     """The job goes back to the queue, or ends as failed when it must not be run again. Raises `LeaseLost`.
 
     It must not when it has died too often (`deaths`: before this run), when its client has read a part of the answer, or
     when it was sent to Claude as often as its client allows.
     """
     ttl = settings.result_ttl_seconds
-    if died and deaths + 1 >= settings.max_worker_deaths:
-        leases.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1, reason)), ttl_seconds=ttl)
+    if how.died and deaths + 1 >= settings.max_worker_deaths:
+        leases.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1, how.reason)), ttl_seconds=ttl)
         return
     try:
-        leases.put_back(
-            connection,
-            lease,
-            reason=reason,
-            counts=counts,
-            died=died,
-            was_sent=was_sent,
-            delay_seconds=delay_seconds,
-        )
+        leases.put_back(connection, lease, how)
     except Spent:
-        leases.publish(connection, lease, Outcome(error=errors.not_sent_again(reason)), ttl_seconds=ttl)
+        leases.publish(connection, lease, Outcome(error=errors.not_sent_again(how.reason)), ttl_seconds=ttl)
     except TextSent:
-        leases.publish(connection, lease, Outcome(error=errors.stream_interrupted(reason)), ttl_seconds=ttl)
+        leases.publish(connection, lease, Outcome(error=errors.stream_interrupted(how.reason)), ttl_seconds=ttl)
 
 
 class Maintenance:

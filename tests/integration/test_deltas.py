@@ -14,6 +14,7 @@ from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
 from app.jobs import deltas, leases, recovery, steps, tickets
+from app.jobs.leases import PutBack
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -101,7 +102,7 @@ def test_before_the_first_piece_a_death_is_invisible(connection: Redis, lease: L
 def test_after_the_first_piece_the_job_is_not_run_again(connection: Redis, lease: Lease, reason: str) -> None:
     """A second beginning would follow the first: the job fails and says why."""
     write(connection, lease, 1)
-    recovery.put_back(connection, SETTINGS, lease, deaths=0, reason=reason, counts=False)
+    recovery.put_back(connection, SETTINGS, lease, PutBack(reason, counts=False), deaths=0)
     assert record_of(connection, lease).status is Status.FAILED
     outcome = Jobs(connection, SETTINGS).outcome(lease.job_id)
     assert outcome is not None and outcome.error == errors.stream_interrupted(reason)
@@ -122,7 +123,7 @@ def test_a_piece_in_the_moment_of_putting_back(
 
     monkeypatch.setattr(tickets, "execution_of", in_between)
     with pytest.raises(leases.TextSent):
-        leases.put_back(connection, lease, reason="race", counts=True)
+        leases.put_back(connection, lease, PutBack("race", counts=True))
     assert written == [True]
     assert record_of(connection, lease).status is Status.IN_PROGRESS
 

@@ -20,6 +20,7 @@ from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.store import NewBatch
 from app.connection import texts
 from app.jobs import leases, recovery, transitions
+from app.jobs.leases import PutBack
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -90,7 +91,7 @@ def test_a_reserve_keeps_workers_free_of_lines(night: Night, monkeypatch: pytest
     batch = replace(night, feeder=reserving).start([line(str(n)) for n in range(9)])
     assert night.queued() == ["0", "1"]
     lease, _ = night.take()
-    leases.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=600)
+    leases.put_back(night.connection, lease, PutBack("overloaded", counts=False, delay_seconds=600))
     reserving.run_once()
     assert night.queued() == ["1"]
     night.answer()
@@ -145,7 +146,7 @@ def test_interactive_requests_go_before_lines(night: Night) -> None:
     for _ in range(2):
         night.take()
     lease, _ = night.take()
-    leases.put_back(night.connection, lease, reason="overloaded", counts=False, delay_seconds=0.01)
+    leases.put_back(night.connection, lease, PutBack("overloaded", counts=False, delay_seconds=0.01))
     transitions.requeue_ticket(night.connection, lease.job_id, at_front=True)
     assert night.queued() == ["b", "a"]
 
@@ -354,8 +355,8 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert (poison.metadata["custom_id"], poison.deaths) == ("poison", 2)
     lease, _ = night.take()
     leases.note_sent(night.connection, lease)
-    leases.put_back(night.connection, lease, reason="overloaded", counts=True, delay_seconds=600)
-    leases.put_back(night.connection, stopped, reason="its worker was stopped", counts=False)
+    leases.put_back(night.connection, lease, PutBack("overloaded", counts=True, delay_seconds=600))
+    leases.put_back(night.connection, stopped, PutBack("its worker was stopped", counts=False))
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
@@ -369,7 +370,7 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert (once.sends, once.attempts) == (1, 2)
     leases.note_sent(night.connection, lease)
     with pytest.raises(leases.Spent):
-        leases.put_back(night.connection, lease, reason="overloaded", counts=True)
+        leases.put_back(night.connection, lease, PutBack("overloaded", counts=True))
     leases.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 1, 1)

@@ -11,7 +11,7 @@ from app import durability
 from app.connection import connect
 from app.gate import Gate
 from app.jobs import leases, recovery
-from app.jobs.leases import Spent
+from app.jobs.leases import PutBack, Spent
 from app.jobs.record import JobRecord, Status
 from app.openai.accept import accept
 from app.settings import Settings
@@ -19,7 +19,6 @@ from tests.integration.jobs.conftest import new_record
 from workers import run as runs
 from workers import tasks
 from workers.claude import ClaudeInvoker
-from workers.endings import PutBack
 from workers.run import Run
 
 if TYPE_CHECKING:
@@ -58,12 +57,12 @@ def test_again_when_it_was_not(connection: Redis, jobs: Jobs, take: Take, limite
     recovery.release_worker(connection, SETTINGS, "dead")
     second, _ = take()
     leases.note_sent(connection, second)
-    recovery.put_back(connection, SETTINGS, second, deaths=1, reason="no process", counts=False, was_sent=False)
+    recovery.put_back(connection, SETTINGS, second, PutBack("no process", counts=False, was_sent=False), deaths=1)
     third, record = take()
     assert record.sends == 0
     leases.note_sent(connection, third)
     with pytest.raises(Spent):
-        leases.put_back(connection, third, reason="overloaded", counts=False)
+        leases.put_back(connection, third, PutBack("overloaded", counts=False))
     found = jobs.get(limited.id)
     assert found is not None and found.status is Status.IN_PROGRESS
 
@@ -88,6 +87,6 @@ def test_what_could_not_be_noted_was_not_sent(
     assert (ending.counts, ending.was_sent) == (False, False)
     assert invoker.status().turns_total == 0
     invoker.close()
-    recovery.put_back(connection, settings, lease, deaths=0, reason="", counts=False, was_sent=ending.was_sent)
+    recovery.put_back(connection, settings, lease, PutBack("", counts=False, was_sent=ending.was_sent), deaths=0)
     _, again = take()
     assert (again.sends, again.attempts) == (0, 1)

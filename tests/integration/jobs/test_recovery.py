@@ -16,6 +16,7 @@ from rq.serializers import JSONSerializer
 from app import counters
 from app.connection import connect, texts
 from app.jobs import leases, recovery, tickets
+from app.jobs.leases import PutBack
 from app.jobs.record import LEASES, Status
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -136,7 +137,7 @@ def test_a_delayed_retry_is_enqueued_when_due(
     """A job that waits out a backoff is back in the queue once its second has come."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.put_back(connection, lease, reason="overloaded", counts=True, delay_seconds=0.01)
+    leases.put_back(connection, lease, PutBack("overloaded", counts=True, delay_seconds=0.01))
     time.sleep(0.02)
     maintenance.run_once()
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]

@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 from app import counters, errors
 from app.batches.record import line_id
 from app.jobs import leases, removal, tickets, transitions
-from app.jobs.leases import Lease, LeaseLost
+from app.jobs.leases import Lease, LeaseLost, PutBack
 from app.jobs.record import BATCH_LINE, LEASES, Status, record_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -69,13 +69,13 @@ def test_a_run_whose_lease_was_taken_cannot_publish(connection: Redis, jobs: Job
     """A worker that wakes after its job went to another one can neither publish nor put back."""
     jobs.submit(new_record(), {})
     sleeper, _ = take("sleeper")
-    leases.put_back(connection, sleeper, reason="its lease ended", counts=True, died=True)
+    leases.put_back(connection, sleeper, PutBack("its lease ended", counts=True, died=True))
     second, claimed = take("second")
     assert (claimed.attempts, claimed.deaths) == (2, 1)
     with pytest.raises(LeaseLost):
         leases.publish(connection, sleeper, answer("late"), ttl_seconds=TTL)
     with pytest.raises(LeaseLost):
-        leases.put_back(connection, sleeper, reason="late", counts=True)
+        leases.put_back(connection, sleeper, PutBack("late", counts=True))
     leases.publish(connection, second, answer("right"), ttl_seconds=TTL)
     assert jobs.outcome("chatcmpl-1") == answer("right")
 
@@ -104,7 +104,7 @@ def test_publishing_and_taking_away_race_to_one_winner(
             mine = Redis.from_url(redis_url)
             start.wait()
             try:
-                leases.put_back(mine, lease, reason="race", counts=True)
+                leases.put_back(mine, lease, PutBack("race", counts=True))
                 won.append("put_back")
             except LeaseLost:
                 pass
@@ -152,7 +152,7 @@ def test_a_run_that_does_not_count_uses_no_attempt(connection: Redis, jobs: Jobs
     jobs.submit(new_record("chatcmpl-1"), {})
     jobs.submit(new_record("chatcmpl-2"), {})
     lease, _ = take()
-    after = leases.put_back(connection, lease, reason="usage_limit", counts=False)
+    after = leases.put_back(connection, lease, PutBack("usage_limit", counts=False))
     assert after.attempts == 0
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1", "chatcmpl-2"]
 
@@ -161,7 +161,7 @@ def test_a_delayed_retry_waits_outside_the_queue(connection: Redis, jobs: Jobs, 
     """A job that is tried again later is scheduled, and due when its second has come."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.put_back(connection, lease, reason="overloaded", counts=True, delay_seconds=30)
+    leases.put_back(connection, lease, PutBack("overloaded", counts=True, delay_seconds=30))
     assert tickets.queue(connection).get_job_ids() == []
     assert tickets.due(connection, time.time()) == []
     assert tickets.due(connection, time.time() + 31) == ["chatcmpl-1"]
@@ -225,7 +225,7 @@ def test_a_ticket_says_which_job_it_is(connection: Redis, jobs: Jobs, take: Take
     for attempt in (1, 2):
         lease, _ = take()
         assert described("chatcmpl-1") == f"chat.completion chatcmpl-1, sonnet, attempt {attempt}"
-        leases.put_back(connection, lease, reason="", counts=True)
+        leases.put_back(connection, lease, PutBack("", counts=True))
 
 
 def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs, take: Take) -> None:

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from app.jobs.leases import PutBack
 from workers.after_failure import ending_of
 from workers.claude import FailureKind, TurnFailed
-from workers.endings import PutBack
 
 
 @pytest.mark.parametrize("kind", [FailureKind.DIED, FailureKind.MEMORY, FailureKind.GARBLED])
