@@ -1,56 +1,20 @@
-"""The one place that reads the environment. Everything else is given a frozen `Settings`.
+"""All settings, their checks, and the variables that they are read from. Everything else is given a frozen `Settings`.
 
-Each field's comment holds its meaning and its unit; `docs/settings.md` and the README's table are made from here.
+Each field's comment holds its meaning and its unit: `scripts/settings-table` makes the README's table of them.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
+from app import environment
 from app.batches import window
 
-#: What a Claude process may see of the host's environment: the login, the endpoint, the provider, the proxy and the
-#: certificates. Everything else stays outside. A name that ends in `*` is a prefix.
-CLAUDE_ENVIRONMENT = (
-    "ANTHROPIC_API_KEY",
-    "ANTHROPIC_AUTH_TOKEN",
-    "ANTHROPIC_BASE_URL",
-    "ANTHROPIC_BEDROCK_*",
-    "ANTHROPIC_VERTEX_*",
-    "ANTHROPIC_DEFAULT_*",
-    "ANTHROPIC_SMALL_FAST_MODEL",
-    "AWS_*",
-    "CLAUDE_CODE_OAUTH_TOKEN",
-    "CLAUDE_CODE_USE_BEDROCK",
-    "CLAUDE_CODE_USE_VERTEX",
-    "CLAUDE_CODE_SKIP_BEDROCK_AUTH",
-    "CLAUDE_CODE_SKIP_VERTEX_AUTH",
-    "CLOUD_ML_REGION",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_CLOUD_PROJECT",
-    "VERTEX_REGION_*",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "NODE_EXTRA_CA_CERTS",
-    "SSL_CERT_FILE",
-    "LANG",
-    "LC_ALL",
-    "PATH",
-    "TZ",
-)
-
-Isolation = Literal["reset", "process"]
-Number = TypeVar("Number", int, float)
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class SettingsError(ValueError):
@@ -90,7 +54,7 @@ class Settings:
     models: tuple[str, ...] = ()
 
     #: `reset`: one conversation is wiped before the next request; `process`: each request has a process of its own
-    isolation: Isolation = "reset"
+    isolation: Literal["reset", "process"] = "reset"
     #: Claude processes that a worker keeps warm, each for another model, depth of thinking or set of functions
     warm_processes: int = 2
     #: a Claude process is recycled after so many turns (± jitter)
@@ -175,7 +139,7 @@ class Settings:
     #: pid of the supervisor whose tree `/health` measures; set by `nightshift` for its children
     supervisor_pid: int | None = None
 
-    #: what Claude's processes get of the environment, see CLAUDE_ENVIRONMENT
+    #: what Claude's processes get of the environment, see `environment.CLAUDE_ENVIRONMENT`
     claude_environment: Mapping[str, str] = field(
         default_factory=lambda: MappingProxyType({}), metadata={"env": None}, repr=False
     )
@@ -185,15 +149,16 @@ class Settings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
         """Read the settings; `overrides` (from the command line) win. Raises `SettingsError`."""
-        environ = os.environ if environ is None else environ
+        environ = environment.variables() if environ is None else environ
         values: dict[str, Any] = {}
         for f in fields(cls):
-            name = f.metadata.get("env", f"NIGHTSHIFT_{f.name.upper()}")
+            name = _variable(f)
             if name is not None and environ.get(name, "") != "":
-                values[f.name] = _parse(name, environ[name], str(f.type))
-        values["claude_environment"] = MappingProxyType(
-            {k: v for k, v in environ.items() if any(_matches(k, allowed) for allowed in CLAUDE_ENVIRONMENT)}
-        )
+                try:
+                    values[f.name] = environment.parse(environ[name], str(f.type))
+                except ValueError as error:
+                    raise SettingsError(f"{name}={environ[name]!r} is not understood: {error}") from error
+        values["claude_environment"] = MappingProxyType(environment.for_claude(environ))
         if home := environ.get("CLAUDE_CONFIG_DIR"):
             values["claude_home"] = Path(home).expanduser()
         values.update({k: v for k, v in overrides.items() if v is not None})
@@ -230,82 +195,11 @@ class Settings:
 
     def to_environment(self) -> dict[str, str]:
         """The variables that make a child process read the same settings (the login's are inherited as they are)."""
-        found: dict[str, str] = {}
-        for f in fields(self):
-            name = f.metadata.get("env", f"NIGHTSHIFT_{f.name.upper()}")
-            value = getattr(self, f.name)
-            if name is None or value is None:
-                continue
-            if isinstance(value, Mapping):
-                found[name] = json.dumps(dict(value))
-            elif isinstance(value, tuple):
-                found[name] = ",".join(value)
-            elif isinstance(value, bool):
-                found[name] = "1" if value else "0"
-            else:
-                found[name] = str(value)
-        return found
+        values = {_variable(f): getattr(self, f.name) for f in fields(self)}
+        return {n: environment.spell(value) for n, value in values.items() if n is not None and value is not None}
 
 
-@dataclass(frozen=True)
-class ClientSettings:
-    """How the commands that talk to a running server find it, and the key they send."""
-
-    url: str
-    api_key: str | None = field(default=None, repr=False)
-
-    @classmethod
-    def from_environment(cls) -> ClientSettings:
-        """`NIGHTSHIFT_URL` and `NIGHTSHIFT_API_KEY`; else this machine's port and the first of its keys."""
-        keys = os.environ.get("NIGHTSHIFT_API_KEYS", "").split(",")
-        port = os.environ.get("NIGHTSHIFT_PORT") or "8204"
-        return cls(
-            url=os.environ.get("NIGHTSHIFT_URL") or f"http://127.0.0.1:{port}",
-            api_key=os.environ.get("NIGHTSHIFT_API_KEY") or keys[0].strip() or None,
-        )
-
-
-def environment() -> dict[str, str]:
-    """What this process was started with: for handing it on to children, not for reading settings from it."""
-    return dict(os.environ)
-
-
-def _matches(name: str, allowed: str) -> bool:
-    return name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
-
-
-def _parse(name: str, text: str, annotation: str) -> Any:
-    """Turn a variable's text into the type that the field is annotated with."""
-    try:
-        if annotation.startswith("Path"):
-            return Path(text).expanduser()
-        if annotation.startswith("int"):
-            return _not_negative(int(text))
-        if annotation.startswith("float"):
-            return _not_negative(float(text))
-        if annotation == "bool":
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
-        if annotation.startswith("tuple"):
-            return tuple(part.strip() for part in text.split(",") if part.strip())
-        if annotation.startswith("Mapping"):
-            return _string_map(text)
-        if annotation == "Isolation" and text not in ("reset", "process"):
-            raise ValueError("takes reset or process")
-        if annotation.startswith("Literal") and f"'{text}'" not in annotation and f'"{text}"' not in annotation:
-            raise ValueError(f"takes one of {annotation.removeprefix('Literal')}")
-    except (ValueError, KeyError) as error:
-        raise SettingsError(f"{name}={text!r} is not understood: {error}") from error
-    return text
-
-
-def _not_negative(value: Number) -> Number:
-    if value < 0:
-        raise ValueError("must not be negative")
-    return value
-
-
-def _string_map(text: str) -> Mapping[str, str]:
-    value = json.loads(text)
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise ValueError('takes a JSON object of names, such as {"gpt-4o": "sonnet"}')
-    return MappingProxyType(value)
+def _variable(f: Field[Any]) -> str | None:
+    """The variable that a field is read from; None when there is none of its own."""
+    name: str | None = f.metadata.get("env", f"NIGHTSHIFT_{f.name.upper()}")
+    return name

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from app import environment
 from app.cli import options
-from app.settings import environment
 from app.stack import plan
 
 if TYPE_CHECKING:
@@ -26,5 +26,5 @@ def run(args: argparse.Namespace) -> int:
     settings = options.settings(args)
     options.require_redis(settings)
     options.check_exposure(settings)
-    environ = environment() | settings.to_environment()
+    environ = environment.variables() | settings.to_environment()
     os.execve(sys.executable, [sys.executable, "-P", "-m", plan.API_MODULE], environ)  # noqa: S606 - becomes the server

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from app import environment
 from app.cli import fleet, options
-from app.settings import environment
 from app.stack import plan
 
 if TYPE_CHECKING:
@@ -25,6 +25,6 @@ def run(args: argparse.Namespace) -> int:
     options.require_redis(settings)
     if not settings.webhook_secret:
         options.fail("Callbacks are signed: set NIGHTSHIFT_WEBHOOK_SECRET, the same for all parts of one Nightshift.")
-    env = plan.environment(settings, environment())
+    env = plan.environment(settings, environment.variables())
     specs = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
     return fleet.supervise(settings, "callback-supervisor", specs)

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from app import environment
 from app.cli import options
-from app.settings import Settings, SettingsError, environment
+from app.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     import argparse
@@ -59,5 +60,7 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
         return
     yield finding.ok("Settings", "understood")
     yield from chain(
-        machine.look(settings), redis.look(settings), claude.look(settings, environment(), asks=not args.no_request)
+        machine.look(settings),
+        redis.look(settings),
+        claude.look(settings, environment.variables(), asks=not args.no_request),
     )

@@ -7,9 +7,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import logs, spans
+from app import environment, logs, spans
 from app.cli import options, screen
-from app.settings import environment
 from app.stack import data_dir, hooks, plan, probe, redis_server, secrets
 from app.stack.errors import StackError, Stopped
 from app.stack.leftovers import Record
@@ -100,16 +99,16 @@ def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | Non
     if server:
         say("Starting Redis ...")
         server.end_leftover()
-        supervisor.start([plan.redis(server, environment())])
+        supervisor.start([plan.redis(server, environment.variables())])
         supervisor.every(redis_server.SYNC_SECONDS, server.sync, "sync")
     simulator_url = None
     if settings.offline:
         say("Starting the simulator (offline) ...")
         port_file = settings.data_dir / "simulator.port"
-        supervisor.start([plan.simulator(port_file, environment())])
+        supervisor.start([plan.simulator(port_file, environment.variables())])
         simulator_url = f"http://127.0.0.1:{port_file.read_text().strip()}"
     say(f"Starting the API and {settings.workers} worker{'s' if settings.workers > 1 else ''} ...")
-    env = plan.environment(settings, environment(), simulator_url)
+    env = plan.environment(settings, environment.variables(), simulator_url)
     workers = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
     callbacks = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
     supervisor.start([plan.api(settings, env, listener), *workers, *callbacks])

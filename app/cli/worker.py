@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app import environment
 from app.cli import fleet, options
-from app.settings import environment
 from app.stack import data_dir, hooks, plan
 
 if TYPE_CHECKING:
@@ -28,6 +28,6 @@ def run(args: argparse.Namespace) -> int:
     options.require_redis(settings)
     options.require_login(settings)
     settings = replace(settings, data_dir=data_dir.prepare(settings.data_dir))
-    env = plan.environment(settings, environment())
+    env = plan.environment(settings, environment.variables())
     specs = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
     return fleet.supervise(settings, "worker-supervisor", specs, hooks.maintenance)

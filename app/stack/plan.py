@@ -10,7 +10,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app.settings import CLAUDE_ENVIRONMENT, SettingsError
+from app.environment import CLAUDE_ENVIRONMENT
+from app.settings import SettingsError
 from app.stack import hooks, probe
 from app.stack.process import ProcessSpec
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import CLAUDE_ENVIRONMENT, Settings
+from app.environment import CLAUDE_ENVIRONMENT
+from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 #: what the image or the compose files say themselves, or only `nightshift up` has a use for

@@ -50,14 +50,14 @@ def test_one_module_imports_the_sdk() -> None:
 
 
 def test_one_module_reads_the_environment() -> None:
-    """`os.environ` is read in `app/settings.py` (and by the launchers, which make a child's environment) alone."""
+    """`os.environ` is read in `app/environment.py` (and by the launchers, which make a child's environment) alone."""
     readers = {
         str(path.relative_to(ROOT))
         for package in ("app", "api", "workers")
         for path in (ROOT / package).rglob("*.py")
         if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
     }
-    assert readers <= {"app/settings.py", "app/stack/child.py", "workers/claude/launcher.py"}
+    assert readers <= {"app/environment.py", "app/stack/child.py", "workers/claude/launcher.py"}
 
 
 @pytest.mark.parametrize("path", [*TASK_PATHS.values(), DELIVER_TASK])

@@ -8,12 +8,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import httpx
 
-from app.settings import ClientSettings
+from app import environment
+from app.settings import Settings
 from app.stack.errors import StackError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 #: a large upload is answered when it is on the server's disk, seconds
@@ -42,9 +43,10 @@ class Server:
     """One server. Use with `with`."""
 
     def __init__(self, url: str | None) -> None:
-        found = ClientSettings.from_environment()
-        self._url = (url or found.url).rstrip("/").removesuffix("/v1")
-        headers = {"Authorization": f"Bearer {found.api_key}"} if found.api_key else {}
+        environ = environment.variables()
+        self._url = (url or _url(environ)).rstrip("/").removesuffix("/v1")
+        key = _key(environ)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_SECONDS)
         self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout)
 
@@ -158,6 +160,16 @@ class Server:
             f"No answer from {self._url} ({type(error).__name__}). Is `nightshift up` running there?"
             " Another address: --url or NIGHTSHIFT_URL."
         )
+
+
+def _url(environ: Mapping[str, str]) -> str:
+    """`NIGHTSHIFT_URL`; else this machine's port."""
+    return environ.get("NIGHTSHIFT_URL") or f"http://127.0.0.1:{environ.get('NIGHTSHIFT_PORT') or Settings.port}"
+
+
+def _key(environ: Mapping[str, str]) -> str:
+    """`NIGHTSHIFT_API_KEY`; else the first of this machine's keys, if any."""
+    return environ.get("NIGHTSHIFT_API_KEY") or environ.get("NIGHTSHIFT_API_KEYS", "").split(",")[0].strip()
 
 
 def _refused(response: httpx.Response) -> ServerError:

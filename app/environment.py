@@ -1,0 +1,113 @@
+"""The one place that reads the environment, and how a variable's text becomes a value and a value its text.
+
+Which variables there are and what they mean is in `settings`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+#: What a Claude process may see of the host's environment: the login, the endpoint, the provider, the proxy and the
+#: certificates. Everything else stays outside. A name that ends in `*` is a prefix.
+CLAUDE_ENVIRONMENT = (
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "ANTHROPIC_BEDROCK_*",
+    "ANTHROPIC_VERTEX_*",
+    "ANTHROPIC_DEFAULT_*",
+    "ANTHROPIC_SMALL_FAST_MODEL",
+    "AWS_*",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CODE_USE_BEDROCK",
+    "CLAUDE_CODE_USE_VERTEX",
+    "CLAUDE_CODE_SKIP_BEDROCK_AUTH",
+    "CLAUDE_CODE_SKIP_VERTEX_AUTH",
+    "CLOUD_ML_REGION",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "VERTEX_REGION_*",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+    "LANG",
+    "LC_ALL",
+    "PATH",
+    "TZ",
+)
+
+Number = TypeVar("Number", int, float)
+
+
+def variables() -> dict[str, str]:
+    """What this process was started with: what `Settings` are read from, and what children are started with."""
+    return dict(os.environ)
+
+
+def for_claude(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of it that a Claude process may see."""
+    return {k: v for k, v in environ.items() if any(_matches(k, allowed) for allowed in CLAUDE_ENVIRONMENT)}
+
+
+def parse(text: str, annotation: str) -> Any:
+    """A variable's text as the type that its field is annotated with. Raises `ValueError`, which says what it takes."""
+    if annotation.startswith("Path"):
+        return Path(text).expanduser()
+    if annotation.startswith("int"):
+        return _not_negative(int(text))
+    if annotation.startswith("float"):
+        return _not_negative(float(text))
+    if annotation == "bool":
+        return _truth(text)
+    if annotation.startswith("tuple"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if annotation.startswith("Mapping"):
+        return _string_map(text)
+    if annotation.startswith("Literal") and f"'{text}'" not in annotation and f'"{text}"' not in annotation:
+        raise ValueError(f"takes one of {annotation.removeprefix('Literal')}")
+    return text
+
+
+def spell(value: Any) -> str:
+    """The text that `parse` makes this value of."""
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value))
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return str(value)
+
+
+def _matches(name: str, allowed: str) -> bool:
+    return name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
+
+
+def _not_negative(value: Number) -> Number:
+    if value < 0:
+        raise ValueError("must not be negative")
+    return value
+
+
+def _truth(text: str) -> bool:
+    try:
+        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+    except KeyError:
+        raise ValueError("takes 1 or 0") from None
+
+
+def _string_map(text: str) -> Mapping[str, str]:
+    value = json.loads(text)
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise ValueError('takes a JSON object of names, such as {"gpt-4o": "sonnet"}')
+    return MappingProxyType(value)

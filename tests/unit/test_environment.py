@@ -1,0 +1,48 @@
+"""Settings as variables: what is read, what is refused, and what a child reads of its parent's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app import environment
+from app.settings import Settings, SettingsError
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "takes"),
+    [
+        ("NIGHTSHIFT_WORKERS", "two", "invalid literal"),
+        ("NIGHTSHIFT_STALL_SECONDS", "-1", "must not be negative"),
+        ("NIGHTSHIFT_OFFLINE", "maybe", "takes 1 or 0"),
+        ("NIGHTSHIFT_MODEL_MAP", '{"gpt-4o": 1}', "takes a JSON object of names"),
+        ("NIGHTSHIFT_ISOLATION", "none", "takes one of .*reset.*process"),
+    ],
+)
+def test_what_is_not_understood_is_refused(name: str, text: str, takes: str) -> None:
+    """The message names the variable and what it takes."""
+    with pytest.raises(SettingsError, match=f"^{name}=.*{takes}"):
+        Settings.from_environment({name: text})
+
+
+def test_a_child_reads_what_its_parent_has() -> None:
+    """Each type of field survives the way through the variables."""
+    settings = Settings(
+        data_dir=Path("/somewhere"),
+        redis_url="unix:///x",
+        workers=7,
+        stall_seconds=1.5,
+        offline=True,
+        isolation="process",
+        api_keys=("one", "two"),
+        model_map={"gpt-4o": "opus"},
+        otlp_endpoint="http://127.0.0.1:4318",
+    )
+    assert Settings.from_environment(settings.to_environment()) == settings
+
+
+def test_claude_sees_what_is_its_own() -> None:
+    """Names are taken whole or by their prefix; all else stays outside."""
+    own = {"ANTHROPIC_API_KEY": "key", "AWS_REGION": "eu", "PATH": "/bin"}
+    assert environment.for_claude(own | {"PATHS": "/", "OPENAI_API_KEY": "k", "MY_AWS_REGION": "eu"}) == own
