@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from app.openai.json_schema import SchemaError, compile_schema
 from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, ToolMessage, Wire, text_or_parts
+from app.openai.tool_choice import ToolChoice, forces_call, named
 
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 #: what the client notes of its own, and finds the request again by
@@ -80,19 +81,6 @@ class Tool(Wire):
     function: Function
 
 
-class ChosenFunction(Wire):
-    """The function's name."""
-
-    name: str
-
-
-class FunctionChoice(Wire):
-    """This very function must be called."""
-
-    type: Literal["function"]
-    function: ChosenFunction
-
-
 class StreamOptions(Wire):
     """How a stream is told."""
 
@@ -130,7 +118,7 @@ class ChatRequest(Wire):
     ) = None
     response_format: ResponseFormat | None = None
     tools: list[Tool] | None = None
-    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     metadata: Metadata | None = None
@@ -152,7 +140,7 @@ class ChatRequest(Wire):
     def forces_answer(self) -> bool:
         """Whether JSON or a call has to come: Claude gives what it is forced to without thinking."""
         is_json = self.response_format is not None and self.response_format.type != "text"
-        return is_json or self.tool_choice == "required" or isinstance(self.tool_choice, FunctionChoice)
+        return is_json or forces_call(self.tool_choice)
 
     @property
     def include_usage(self) -> bool:
@@ -166,8 +154,9 @@ class ChatRequest(Wire):
             raise _wrong("tools", "has two functions of one name")
         if self.tool_choice == "required" and not names:
             raise _wrong("tool_choice", "'required' needs at least one tool in 'tools'")
-        if isinstance(self.tool_choice, FunctionChoice) and self.tool_choice.function.name not in names:
-            raise _wrong("tool_choice", "names a function that is not among 'tools'")
+        for param, name in named(self.tool_choice):
+            if name not in names:
+                raise _wrong(param, "names a function that is not among 'tools'")
         return self
 
     @model_validator(mode="after")

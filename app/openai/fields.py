@@ -57,7 +57,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         response_format="text, json_object, json_schema of any draft, checked here, repaired once, else a 422;"
         " a schema that is none is a 400",
         tools="functions, never executed here; the arguments of strict ones and of a forced one are checked",
-        tool_choice="none, auto, required, or one function",
+        tool_choice="none, auto, required, one function, or allowed_tools: the others are kept from Claude",
         parallel_tool_calls="false: one call at most",
         metadata="shown in the job, and searched by; 16 pairs of 64 and 512 characters",
         store="outcomes are kept for NIGHTSHIFT_RESULT_TTL_SECONDS either way; true: listed by GET /v1/chat/completions",

@@ -154,6 +154,20 @@ def test_a_function_and_its_result(stack: Stack) -> None:
         assert sent["messages"][-2]["content"][-1]["type"] == "tool_use"
 
 
+def test_only_some_functions_are_allowed(stack: Stack) -> None:
+    """Claude is offered those alone, and has an earlier call of another one before it; the choice is repeated as it was sent."""
+    news = {**WEATHER, "name": "get_news"}
+    first = ask(stack, "weather?", tools=[WEATHER, news], tool_choice="required")
+    result = {"type": "function_call_output", "call_id": first.output[0].call_id, "output": "sunny"}
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "get_news"}]}
+    found = ask(stack, [result], previous_response_id=first.id, tools=[WEATHER, news], tool_choice=choice)
+    assert "sunny" in found.output_text
+    assert found.tool_choice.model_dump() == choice
+    sent = stack.asked("sunny")[0]
+    assert [tool["name"] for tool in sent["tools"]] == ["mcp__client__get_news"]
+    assert sent["messages"][1]["content"][0]["name"] == "mcp__client__get_weather"
+
+
 def test_the_stream(stack: Stack) -> None:
     """Events in OpenAI's order, numbered from 0, whose deltas make the text, and no `[DONE]`."""
     stack.simulator.add_rule({"text": WORDS}, tokens_per_second=50)

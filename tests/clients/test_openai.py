@@ -153,6 +153,9 @@ def _short(stack: Stack, tools: Any, name: str) -> str:
     return next(str(found) for found in names if found != "mcp__client__weather")
 
 
+NEWS = {"type": "function", "function": {"name": "news"}}
+
+
 @pytest.mark.parametrize(
     ("choice", "called"),
     [
@@ -160,6 +163,8 @@ def _short(stack: Stack, tools: Any, name: str) -> str:
         ("none", []),
         ("required", ["weather"]),
         ({"type": "function", "function": {"name": "news"}}, ["news"]),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [NEWS]}}, []),
+        ({"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NEWS]}}, ["news"]),
     ],
 )
 def test_tool_choice(stack: Stack, choice: Any, called: list[str]) -> None:

@@ -8,7 +8,7 @@ every schema, and the CLI has no schema to send the model's answers back for una
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from workers.claude import SCHEMA_TOOL
@@ -65,6 +65,8 @@ class Wanted:
     is_forced: bool = False
     #: the Messages API's `tools` and `tool_choice`
     body: Mapping[str, Any] = field(default_factory=dict)
+    #: names of all the client's functions, so that one process serves whichever of them are allowed
+    known: tuple[str, ...] = ()
 
     @property
     def is_tellable(self) -> bool:
@@ -79,7 +81,7 @@ class Wanted:
     @property
     def launch_tools(self) -> str | None:
         """`Profile.tools`."""
-        return functions.launch_names(offer.name for offer in self.offers.values()) if self.offers else None
+        return functions.launch_names(self.known) if self.known else None
 
 
 def wanted(request: dict[str, Any]) -> Wanted:
@@ -91,14 +93,20 @@ def wanted(request: dict[str, Any]) -> Wanted:
         if value is not None:
             return _only(value)
         return Wanted(body=_declared(request, tools))
+    known = tuple(tools)
+    if isinstance(choice, dict) and choice["type"] == "allowed_tools":
+        allowed = choice["allowed_tools"]
+        names = [tool["function"]["name"] for tool in allowed["tools"]]
+        tools, choice = {name: tools[name] for name in names}, allowed["mode"]
     if isinstance(choice, dict):
         return _only(_arguments_of(tools[choice["function"]["name"]]))
     if choice == "required" and len(tools) == 1:
         return _only(_arguments_of(next(iter(tools.values()))))
     value = None if choice == "required" else _asked_value(request)
-    return _offered(
+    offered = _offered(
         tools, value, is_required=choice == "required", is_single=request.get("parallel_tool_calls") is False
     )
+    return replace(offered, known=known)
 
 
 def _only(value: Value) -> Wanted:

@@ -22,9 +22,7 @@ def chat_request(asked: Mapping[str, Any]) -> dict[str, Any]:
         chat["tools"] = [_tool(tool) for tool in asked["tools"]]
     choice = asked.get("tool_choice")
     if choice is not None:
-        chat["tool_choice"] = (
-            choice if isinstance(choice, str) else {"type": "function", "function": {"name": choice["name"]}}
-        )
+        chat["tool_choice"] = choice if isinstance(choice, str) else _choice(choice)
     if "max_output_tokens" in asked:
         chat["max_completion_tokens"] = asked["max_output_tokens"]
     if effort := (asked.get("reasoning") or {}).get("effort"):
@@ -42,6 +40,13 @@ def _format(form: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {name: value for name, value in tool.items() if name != "type"}}
+
+
+def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
+    if choice["type"] == "function":
+        return _tool(choice)
+    allowed = {"mode": choice["mode"], "tools": [_tool(tool) for tool in choice["tools"]]}
+    return {"type": "allowed_tools", "allowed_tools": allowed}
 
 
 def _messages(asked: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -86,7 +91,7 @@ _PARAMS = (
     (r"response_format\.json_schema|response_format", "text.format"),
     (r"reasoning_effort", "reasoning.effort"),
     (r"(tools\[\d+\])\.function", r"\1"),
-    (r"tool_choice\.function", "tool_choice"),
+    (r"tool_choice\.(?:function|allowed_tools)", "tool_choice"),
 )
 
 

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from app.openai.messages import Wire, text_or_parts
 from app.openai.responses.items import Item  # noqa: TC001 - pydantic reads it
+from app.openai.tool_choice import BY_KIND, Mode
 
 _REFUSED_INCLUDES = frozenset({"message.output_text.logprobs"})
 
@@ -55,12 +56,23 @@ class FunctionChoice(Wire):
     name: str
 
 
+class AllowedToolsChoice(Wire):
+    """Some of the functions that are offered."""
+
+    type: Literal["allowed_tools"]
+    mode: Literal["auto", "required"]
+    tools: list[FunctionChoice]
+
+
 class Reasoning(Wire):
     """How much is thought before the answer."""
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
 
 
+_ToolChoice = Annotated[
+    Mode | Annotated[FunctionChoice, Tag("one")] | Annotated[AllowedToolsChoice, Tag("some")], BY_KIND
+]
 _INPUT = Discriminator(
     text_or_parts,
     custom_error_type="input_type",
@@ -76,7 +88,7 @@ class ResponseRequest(Wire):
     instructions: str | None = None
     text: TextConfig | None = None
     tools: list[FunctionTool] | None = None
-    tool_choice: Literal["none", "auto", "required"] | FunctionChoice | None = None
+    tool_choice: _ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     max_output_tokens: int | None = None
     temperature: float | None = None

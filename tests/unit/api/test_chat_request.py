@@ -14,6 +14,14 @@ from app.openai.faults import from_validation
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+def allowed(*names: str, mode: str = "auto") -> dict[str, Any]:
+    """A choice of some functions."""
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
 PIXEL = "data:image/png;base64,AAAA"
 
 
@@ -68,6 +76,7 @@ def fault(**fields: Any) -> tuple[str | None, str | None]:
         {"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
         {"tools": [TOOL], "tool_choice": "required"},
+        {"tools": [TOOL], "tool_choice": allowed("f")},
         {"tool_choice": "none"},
     ],
 )
@@ -148,6 +157,17 @@ def test_taken_whole(fields: dict[str, Any]) -> None:
         ({"tool_choice": "required"}, "tool_choice", "invalid_value"),
         ({"tool_choice": {"type": "function", "function": {"name": "g"}}}, "tool_choice", "invalid_value"),
         ({"tool_choice": "sometimes"}, "tool_choice", "invalid_value"),
+        ({"tool_choice": {"type": "custom"}}, "tool_choice", "invalid_value"),
+        ({"tool_choice": {"type": "function"}}, "tool_choice.function", "missing_required_parameter"),
+        ({"tools": [TOOL], "tool_choice": allowed("f", "g")}, "tool_choice.allowed_tools.tools[1]", "invalid_value"),
+        ({"tool_choice": allowed("f")}, "tool_choice.allowed_tools.tools[0]", "invalid_value"),
+        ({"tools": [TOOL], "tool_choice": allowed()}, "tool_choice.allowed_tools.tools", "invalid_value"),
+        (
+            {"tools": [TOOL], "tool_choice": allowed("f", mode="none")},
+            "tool_choice.allowed_tools.mode",
+            "invalid_value",
+        ),
+        ({"tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools", "missing_required_parameter"),
         ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value"),
     ],
 )

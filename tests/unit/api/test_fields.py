@@ -15,6 +15,8 @@ from app.openai.chat_request import ChatRequest
 from app.openai.fields import FIELDS, Decision, decide
 from app.settings import Settings
 
+TOOL = {"type": "function", "function": {"name": "f"}}
+
 
 def test_table_and_request_agree() -> None:
     """What the table lets through is what the request knows, and nothing else."""
@@ -33,8 +35,22 @@ def test_the_page_is_up_to_date() -> None:
     [
         ({}, False),
         ({"response_format": {"type": "json_object"}}, True),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, False),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}, True),
+        ({"tools": [TOOL]}, False),
+        ({"tools": [TOOL], "tool_choice": "required"}, True),
+        (
+            {
+                "tools": [TOOL],
+                "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [TOOL]}},
+            },
+            False,
+        ),
+        (
+            {
+                "tools": [TOOL],
+                "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [TOOL]}},
+            },
+            True,
+        ),
     ],
 )
 def test_an_effort_that_can_not_be_made_is_named(fields: dict[str, Any], is_ignored: bool) -> None:

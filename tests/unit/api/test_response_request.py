@@ -133,6 +133,19 @@ def test_what_is_asked_of_the_answer() -> None:
     )
 
 
+def test_some_of_the_tools() -> None:
+    """Which are allowed has the chat request's words; the response repeats the client's."""
+    tools = [{"type": "function", "name": name} for name in "fgh"]
+    choice = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "g"}]}
+    accepted = read(tools=tools, tool_choice=choice)
+    assert chat_request(accepted.payload["response"])["tool_choice"] == {
+        "type": "allowed_tools",
+        "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]},
+    }
+    assert accepted.payload["response"]["tool_choice"] == choice
+    assert accepted.ignored == []
+
+
 def test_a_conversation_goes_on() -> None:
     """What came before stands before the new items; the whole is kept."""
     accepted = read("and now?", previous_response_id="resp_1")
@@ -159,7 +172,19 @@ def test_a_conversation_goes_on() -> None:
         ("hi", {"tools": [{"type": "function", "name": "f", "parameters": {"type": 7}}]}, "tools[0].parameters"),
         ("hi", {"tools": [{"type": "function", "name": "no spaces"}]}, "tools[0].name"),
         ("hi", {"tool_choice": "required"}, "tool_choice"),
-        ("hi", {"tool_choice": {"type": "web_search"}}, "tool_choice.type"),
+        ("hi", {"tool_choice": {"type": "web_search"}}, "tool_choice"),
+        ("hi", {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": []}}, "tool_choice.tools"),
+        ("hi", {"tool_choice": {"type": "allowed_tools", "mode": "none", "tools": []}}, "tool_choice.mode"),
+        (
+            "hi",
+            {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "g"}]}},
+            "tool_choice.tools[0]",
+        ),
+        (
+            "hi",
+            {"tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "name": "g"}]}},
+            "tool_choice.tools[0].type",
+        ),
         ("hi", {"text": {"format": {"type": "json_schema", "name": "s", "schema": {"type": 7}}}}, "text.format.schema"),
         ("hi", {"text": {"format": {"type": "grammar"}}}, "text.format"),
         ("hi", {"max_output_tokens": 0}, "max_output_tokens"),

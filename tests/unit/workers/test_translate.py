@@ -68,6 +68,38 @@ def test_tool_calls_and_results_are_replayed_as_such() -> None:
     assert call.prompt.content == ({"type": "tool_result", "tool_use_id": "c1", "content": "42"},)
 
 
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_the_allowed_tools_are_offered(mode: str) -> None:
+    """An earlier call of another one is replayed all the same; the process is the one that has them all."""
+    called = {"id": "c1", "type": "function", "function": {"name": "h", "arguments": "{}"}}
+    talk = [
+        user(),
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c1", "content": "42"},
+    ]
+    tools = [{"type": "function", "function": {"name": name}} for name in "fgh"]
+    allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": name}} for name in "fg"]}
+    every = to_claude(payload(*talk, tools=tools, tool_choice=mode))
+    some = to_claude(
+        payload(*talk, tools=tools, tool_choice={"type": "allowed_tools", "allowed_tools": allowed}),
+    )
+    body = json.loads(some.profile.extra_body)
+    assert [tool["name"] for tool in body["tools"]] == ["mcp__client__f", "mcp__client__g"]
+    assert body["tool_choice"] == {"type": "any" if mode == "required" else "auto"}
+    assert some.prompt == every.prompt
+    assert some.profile.at_launch(is_bare=True) == every.profile.at_launch(is_bare=True)
+
+
+def test_one_allowed_tool_that_is_required_is_forced() -> None:
+    """Its arguments are checked, as if it had been named."""
+    tools = [{"type": "function", "function": {"name": name}} for name in "fg"]
+    named = {"type": "function", "function": {"name": "g"}}
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [named]}}
+    assert to_claude(payload(user(), tools=tools, tool_choice=choice)) == to_claude(
+        payload(user(), tools=tools, tool_choice=named)
+    )
+
+
 @pytest.mark.parametrize("arguments", ["{", "5", "[]"])
 def test_arguments_that_are_no_object_are_the_callers_fault(arguments: str) -> None:
     """A tool call whose arguments can't be read is a 400 that says so."""
