@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def shared_stack() -> Iterator[Stack]:
-    settings = {
+#: a module that gives this name to a stack of its own has that as `stack`
+shared_stack = stack_fixture(
+    "module",
+    settings={
         "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
         "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
         "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
-    }
-    yield from running(Stack(settings=settings))
+    },
+)
 
 
 @pytest.fixture

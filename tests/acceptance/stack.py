@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
+import pytest
 from openai import OpenAI
 
 from chaos.stack import ROOT, Reply
@@ -14,7 +15,7 @@ from tests.redis_server import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ROOT", "Reply", "Stack", "running"]
+__all__ = ["ROOT", "Reply", "Stack", "running", "stack_fixture"]
 
 
 class Stack(Started):
@@ -69,3 +70,13 @@ def running(stack: Stack) -> Iterator[Stack]:
         for process in left:
             process.kill()
         assert not left, f"left running: {left}"
+
+
+def stack_fixture(scope: Literal["function", "module", "session"] = "function", **options: Any) -> Any:
+    """A fixture, for a module to name: a running `Stack` of these options."""
+
+    @pytest.fixture(scope=scope)
+    def fixture() -> Iterator[Stack]:
+        yield from running(Stack(**options))
+
+    return fixture

@@ -7,15 +7,11 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from app.gate import Cause, Gate
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from openai.types import Batch
 
 FINAL = ("completed", "failed", "expired", "cancelled")
@@ -62,16 +58,12 @@ def done(stack: Stack, batch_id: str) -> int:
     return counts.completed + counts.failed
 
 
-@pytest.fixture
-def own_stack() -> Iterator[Stack]:
-    settings = {"NIGHTSHIFT_LEASE_SECONDS": "4", "NIGHTSHIFT_BEAT_SECONDS": "1", "NIGHTSHIFT_MAX_WORKER_DEATHS": "50"}
-    yield from running(Stack(settings=settings))
-
-
-@pytest.fixture
-def subscription() -> Iterator[Stack]:
-    settings = {"NIGHTSHIFT_OFFLINE_LOGIN": "subscription", "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1"}
-    yield from running(Stack(settings=settings))
+own_stack = stack_fixture(
+    settings={"NIGHTSHIFT_LEASE_SECONDS": "4", "NIGHTSHIFT_BEAT_SECONDS": "1", "NIGHTSHIFT_MAX_WORKER_DEATHS": "50"}
+)
+subscription = stack_fixture(
+    settings={"NIGHTSHIFT_OFFLINE_LOGIN": "subscription", "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1"}
+)
 
 
 def test_a_night_by_openais_client(stack: Stack) -> None:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import openai
-import pytest
 
 from app.batches.files import EXPIRY
 from app.batches.record import BATCH_RETENTION
@@ -19,13 +18,11 @@ from app.connection import texts
 from app.jobs.record import RETENTION
 from chaos.ledger import Ledger
 from chaos.receiver import Receiver
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.acceptance.test_batches import line, start, wait
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from redis import Redis
 
 #: Workers beat: their keys are theirs as long as they live. `place` is the directory's, `rq:queues` names the two queues,
@@ -42,15 +39,13 @@ _LIVING = (
 #: indexes whose scores are ends
 _ENDS = (RETENTION, BATCH_RETENTION, EXPIRY)
 
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    settings = {
+own_stack = stack_fixture(
+    settings={
         "NIGHTSHIFT_RESULT_TTL_SECONDS": "2",
         "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
         "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "0.2",
-    }
-    yield from running(Stack(settings=settings))
+    },
+)
 
 
 def test_a_day_leaves_nothing(own_stack: Stack) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openai
 import psutil
 import pytest
 
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.redis_server import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def test_no_request_sees_another(stack: Stack) -> None:
@@ -78,16 +75,10 @@ def test_usage_is_reported_not_invented(stack: Stack) -> None:
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (4711, 815)
 
 
-@pytest.fixture
-def subscription() -> Iterator[Stack]:
-    """A stack with a login that has usage limits."""
-    yield from running(Stack(settings={"NIGHTSHIFT_OFFLINE_LOGIN": "subscription"}))
-
-
-@pytest.fixture
-def own_stack() -> Iterator[Stack]:
-    """A stack that the test may break."""
-    yield from running(Stack())
+#: a stack with a login that has usage limits
+subscription = stack_fixture(settings={"NIGHTSHIFT_OFFLINE_LOGIN": "subscription"})
+#: a stack that the test may break
+own_stack = stack_fixture()
 
 
 def test_a_usage_limit_costs_no_request(subscription: Stack) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.acceptance.test_batches import done, line, start, wait
 from tests.redis_server import wait_until
 
@@ -21,16 +21,16 @@ ROOT = Path(__file__).parents[2]
 LIMIT = {"usage_limit": {"status": "rejected", "resets_in_seconds": 900, "type": "five_hour"}}
 
 
-@pytest.fixture(scope="module")
-def limited_stack() -> Iterator[Stack]:
-    settings = {
+limited_stack = stack_fixture(
+    "module",
+    settings={
         "NIGHTSHIFT_OFFLINE_LOGIN": "subscription",
         "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
         "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "2",
         "NIGHTSHIFT_RESERVE": "1",
         "NIGHTSHIFT_STOP_AT_UTILIZATION": "0.8",
-    }
-    yield from running(Stack(settings=settings))
+    },
+)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from chaos.stack import command_of
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.acceptance.test_batches import line, read, start, wait
 from tests.redis_server import wait_until
 
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs prlimit, which Linux has")
 
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    """A stack whose rooms the tests fill up and clear again."""
-    yield from running(Stack(settings={"NIGHTSHIFT_LEASE_SECONDS": "4", "NIGHTSHIFT_BEAT_SECONDS": "1"}))
+#: a stack whose rooms the tests fill up and clear again
+own_stack = stack_fixture("module", settings={"NIGHTSHIFT_LEASE_SECONDS": "4", "NIGHTSHIFT_BEAT_SECONDS": "1"})
 
 
 @contextmanager

@@ -8,31 +8,18 @@ import sys
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
-import pytest
 
 from chaos.stack import ROOT, command_of
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.redis_server import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PARTS = ("api.server", "workers.chat_worker", "workers.callback_worker")
 
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    """A stack whose processes are replaced."""
-    yield from running(Stack())
-
-
-@pytest.fixture
-def stack(own_stack: Stack) -> Stack:
-    own_stack.simulator.clear()
-    return own_stack
+#: a stack whose processes are replaced
+shared_stack = stack_fixture("module")
 
 
 def restart(stack: Stack) -> None:

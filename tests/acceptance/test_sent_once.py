@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import openai
 import pytest
 
 from app.jobs.record import record_key
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.acceptance.test_batches import line, read, start, wait
 from tests.redis_server import wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 OVERLOADED = {"error": {"status": 529}}
 
-
-@pytest.fixture(scope="module")
-def own_stack() -> Iterator[Stack]:
-    """A stack whose workers are killed."""
-    yield from running(Stack())
-
-
-@pytest.fixture
-def stack(own_stack: Stack) -> Stack:
-    own_stack.simulator.clear()
-    return own_stack
+#: a stack whose workers are killed
+shared_stack = stack_fixture("module")
 
 
 def test_not_after_an_error(stack: Stack) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
@@ -73,6 +73,26 @@ def test_usage(stack: Stack) -> None:
     assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     assert chunks[-1].choices == []
     assert chunks[-1].usage is not None and chunks[-1].usage.total_tokens == 4711 + 815
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "last"),
+    [
+        ("/v1/chat/completions", {"messages": messages("dear")}, "data: [DONE]"),
+        ("/v1/responses", {"input": "dear"}, "event: response.completed"),
+    ],
+)
+def test_the_cost_is_told(stack: Stack, path: str, body: dict[str, Any], last: str) -> None:
+    """As a comment before the last event, the same that is a header without a stream."""
+    stack.simulator.add_rule({"text": "x", "usage": {"input_tokens": 4711, "output_tokens": 815}})
+    whole = stack.http("POST", path, {"model": "sonnet", **body})
+    cost = whole.headers["x-nightshift-cost-usd"]
+    assert float(cost) > 0
+    streamed = stack.http("POST", path, {"model": "sonnet", "stream": True, **body})
+    assert "x-nightshift-cost-usd" not in streamed.headers
+    lines = streamed.body.splitlines()
+    comments = [": x-nightshift-attempts: 1", f": x-nightshift-cost-usd: {cost}"]
+    assert lines[lines.index(last) - 3 : lines.index(last)] == [*comments, ""]
 
 
 def test_the_cap_is_told(stack: Stack) -> None:
@@ -191,10 +211,8 @@ def test_fifty_streams(stack: Stack) -> None:
         assert list(pool.map(read, range(50))) == [f"one of many {number}" for number in range(50)]
 
 
-@pytest.fixture
-def own_stack() -> Iterator[Stack]:
-    """A stack that the test may break."""
-    yield from running(Stack(workers=1))
+#: a stack that the test may break
+own_stack = stack_fixture(workers=1)
 
 
 def worker_of(stack: Stack) -> psutil.Process:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from tests.acceptance.stack import Stack, running
+from tests.acceptance.stack import Stack, stack_fixture
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="session")
-def _stack() -> Iterator[Stack]:
-    yield from running(Stack())
+_stack = stack_fixture("session")
 
 
 @pytest.fixture
