@@ -22,11 +22,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make it."""
     with server.Server(args.url) as api:
-        batch = api.retry(args.batch)
-        if not args.json:
-            print(batch["id"], flush=True)
-        if args.watch:
-            batch = watch.until_ended(api, batch["id"])
-    if args.json:
-        server.show_json(batch)
-    return server.status_of(batch) if args.watch else 0
+        return watch.begun(args, api, api.retry(args.batch))

@@ -48,13 +48,7 @@ def run(args: argparse.Namespace) -> int:
             batch = api.batch(batch["id"])
         if batch["status"] == "failed":
             return _refused(args, batch)
-        if not args.json:
-            print(batch["id"], flush=True)
-        if args.watch:
-            batch = watch.until_ended(api, batch["id"])
-        if args.json:
-            server.show_json(batch)
-        return server.status_of(batch) if args.watch else 0
+        return watch.begun(args, api, batch)
 
 
 def _metadata(args: argparse.Namespace) -> dict[str, str]:

@@ -44,6 +44,17 @@ def run(args: argparse.Namespace) -> int:
     return server.status_of(batch)
 
 
+def begun(args: argparse.Namespace, api: Server, batch: dict[str, Any]) -> int:
+    """Tell of a batch that has been made, with `--watch` until it has ended. The exit status."""
+    if not args.json:
+        print(batch["id"], flush=True)
+    if args.watch:
+        batch = until_ended(api, batch["id"])
+    if args.json:
+        server.show_json(batch)
+    return server.status_of(batch) if args.watch else 0
+
+
 def until_ended(api: Server, batch_id: str) -> dict[str, Any]:
     """Show one live line on stderr, or now and then a line where it is no terminal. The batch, ended."""
     from tqdm import tqdm  # noqa: PLC0415 - the other commands need none
