@@ -12,6 +12,7 @@ from tests.redis_server import RedisForTests
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simulator.process import RunningSimulator
     from tests.browser import Browser
 
 
@@ -38,6 +39,21 @@ def own_redis() -> Iterator[RedisForTests]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _simulator_for_session() -> Iterator[RunningSimulator]:
+    from simulator.process import running_simulator  # few tests need it
+
+    with running_simulator() as found:
+        yield found
+
+
+@pytest.fixture
+def simulator(_simulator_for_session: RunningSimulator) -> RunningSimulator:
+    """A simulated Messages API without rules and with an empty log."""
+    _simulator_for_session.control.clear()
+    return _simulator_for_session
 
 
 @pytest.fixture(scope="session")

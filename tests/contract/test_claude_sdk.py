@@ -13,7 +13,6 @@ from uuid import uuid4
 
 import pytest
 
-from simulator.process import RunningSimulator, running_simulator
 from workers.claude import cli
 from workers.claude.environment import SWITCHES, Surroundings
 from workers.claude.profile import Profile
@@ -21,6 +20,8 @@ from workers.claude.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
+
+    from simulator.process import RunningSimulator
 
 T = TypeVar("T")
 MODEL = "claude-sonnet-4-5"
@@ -97,21 +98,9 @@ async def _bounded(work: Coroutine[Any, Any, T]) -> T:
 
 
 @pytest.fixture(scope="module")
-def _simulator() -> Iterator[RunningSimulator]:
-    with running_simulator() as found:
-        yield found
-
-
-@pytest.fixture
-def simulator(_simulator: RunningSimulator) -> RunningSimulator:
-    _simulator.control.clear()
-    return _simulator
-
-
-@pytest.fixture(scope="module")
-def claude(_simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claude]:
+def claude(_simulator_for_session: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Claude]:
     """One process with a key, for tests that rewind what they said."""
-    found = Claude(_simulator.base_url, tmp_path_factory.mktemp("claude"), Profile(model=MODEL))
+    found = Claude(_simulator_for_session.base_url, tmp_path_factory.mktemp("claude"), Profile(model=MODEL))
     yield found
     found.close()
 

@@ -6,33 +6,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
 from app.settings import Settings
-from simulator.process import RunningSimulator, running_simulator
 from tests.integration.claude import fake_cli
 from workers.claude import ClaudeInvoker, cli, running_cli
+
+if TYPE_CHECKING:
+    from simulator.process import RunningSimulator
 
 Make = Callable[..., ClaudeInvoker]
 
 KEY = {"ANTHROPIC_API_KEY": "key-for-tests"}
 SUBSCRIPTION = {"CLAUDE_CODE_OAUTH_TOKEN": "sk-ant-oat01-for-tests"}
-
-
-@pytest.fixture(scope="session")
-def _simulator() -> Iterator[RunningSimulator]:
-    with running_simulator() as found:
-        yield found
-
-
-@pytest.fixture
-def simulator(_simulator: RunningSimulator) -> RunningSimulator:
-    """A simulator without rules and with an empty log."""
-    _simulator.control.clear()
-    return _simulator
 
 
 def settings_for(base_url: str, data_dir: Path, login: dict[str, str] | None = None, **overrides: Any) -> Settings:
@@ -103,10 +92,12 @@ def fake(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Make:
 
 
 @pytest.fixture(scope="module")
-def shared(_simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClaudeInvoker]:
+def shared(
+    _simulator_for_session: RunningSimulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClaudeInvoker]:
     """One invoker for the tests of a module that leave it as they found it."""
     folder = tmp_path_factory.mktemp("shared data")
-    with ClaudeInvoker(settings_for(_simulator.base_url, folder, stall_seconds=20.0)) as invoker:
+    with ClaudeInvoker(settings_for(_simulator_for_session.base_url, folder, stall_seconds=20.0)) as invoker:
         yield invoker
     assert processes_in(folder) == []
 

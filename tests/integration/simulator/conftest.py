@@ -1,25 +1,16 @@
-"""A simulator as a process of its own, shared by the tests of a module."""
+"""The simulator as a process of its own, and a client of it."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from simulator.process import RunningSimulator, running_simulator
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-
-@pytest.fixture(scope="module")
-def shared_simulator() -> Iterator[RunningSimulator]:
-    """One simulator for all tests of a module."""
-    with running_simulator() as found:
-        yield found
-
-
-@pytest.fixture
-def simulator(shared_simulator: RunningSimulator) -> RunningSimulator:
-    """The module's simulator without rules and with an empty log."""
-    shared_simulator.control.clear()
-    return shared_simulator
+    from simulator.process import RunningSimulator
 
 
 @pytest.fixture
