@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -176,7 +179,7 @@ class ClaudeClient:
         await self._client.interrupt()
 
     def abandon(self) -> None:
-        """Close the pipes of a process that was killed; `messages` ends."""
+        """Kill the process and close its pipes; `messages` ends."""
         self._transport.abandon()
 
     async def disconnect(self) -> None:
@@ -215,9 +218,20 @@ class _Transport(SubprocessCLITransport):
         self._on_end = on_end
 
     def abandon(self) -> None:
-        """Close the pipes. asyncio tells of a process' end only when its pipes are at theirs: not before all is read."""
-        if self._process is not None:
-            cast("Any", self._process)._process._transport.close()  # noqa: SLF001 - anyio's and asyncio's have no way to it
+        """Kill it, and close the pipes: asyncio tells of a process' end only when its pipes are at theirs.
+
+        Closing asyncio's transport would do both, but asks for the process' status first: of one that has just died it
+        takes it from the thread that waits for it, which complains, and makes up an exit code.
+        """
+        if self._process is None:
+            return
+        transport = cast("Any", self._process)._process._transport  # noqa: SLF001 - anyio's and asyncio's have no way to it
+        for number in range(3):
+            if pipe := transport.get_pipe_transport(number):
+                pipe.close()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
 
     async def write(self, data: str) -> None:
         """Write to the process; the first message gets the words that belong into it."""

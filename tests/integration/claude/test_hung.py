@@ -7,14 +7,17 @@ away: what went unnoticed would end as `deadline`.
 from __future__ import annotations
 
 import gc
+import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from tests.integration.claude.conftest import Make, wait_for
-from workers.claude import ClaudeInvoker, FailureKind, TurnFailed, cli
+from workers.claude import ClaudeInvoker, FailureKind, TurnFailed, cli, running_cli
+from workers.claude.private_dir import kill_group
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +150,36 @@ def test_closing_while_a_process_starts_is_quiet(fake: Make, fault: str, caplog:
     wait_for(lambda: any(one._dir and one._dir.pid() for one in invoker._keeper._pool.alive()))
     invoker.close()
     gc.collect()
+    assert [r.message for r in caplog.records if r.name == "asyncio"] == []
+
+
+def test_who_was_killed_is_left_to_asyncio(
+    fake: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody else takes a dead process' status, however late asyncio's own thread comes for it."""
+    wait, abandon = os.waitpid, cli.ClaudeClient.abandon
+    is_abandoned = threading.Event()
+
+    def wait_late(pid: int, options: int) -> tuple[int, int]:
+        assert options or is_abandoned.wait(FAR_SECONDS)
+        return wait(pid, options)
+
+    def kill_until_dead(pid: int) -> None:
+        kill_group(pid)
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    def abandon_and_tell(client: cli.ClaudeClient) -> None:
+        abandon(client)
+        is_abandoned.set()
+
+    monkeypatch.setattr(os, "waitpid", wait_late)
+    monkeypatch.setattr(running_cli, "kill_group", kill_until_dead)
+    monkeypatch.setattr(cli.ClaudeClient, "abandon", abandon_and_tell)
+    invoker = fake(stall_seconds=0.5)
+    assert failure_of(invoker, "deaf").kind is FailureKind.STALLED
+    invoker.close()
+    assert is_abandoned.is_set()
     assert [r.message for r in caplog.records if r.name == "asyncio"] == []
 
 
