@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from app.errors import ErrorReply
 
@@ -28,6 +28,12 @@ def event(body: dict[str, Any]) -> bytes:
 def error_event(error: ErrorReply) -> bytes:
     """An error in mid-stream: what OpenAI's clients raise from. Nothing follows it, `[DONE]` neither."""
     return event(error.body())
+
+
+def trailers(headers: Mapping[str, str]) -> bytes:
+    """What is known of an answer at its end, and is a header of one that is not streamed: comments, which clients skip."""
+    lines = "".join(f": {name}: {value}\n" for name, value in headers.items())
+    return f"{lines}\n".encode() if lines else b""
 
 
 class Chunks:

@@ -150,7 +150,7 @@ class Stream:
         yield from rest
         # What is on its way now is the end: a client that goes after it has not left.
         self._is_over = True
-        yield last
+        yield chunks.trailers(self._outcome.headers) + last
 
     def _step(self, seconds: float) -> None:
         """Take what comes within so many seconds: pieces, the outcome, or neither."""

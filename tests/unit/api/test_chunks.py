@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.openai.chunks import DONE, Chunks, error_event
+from api.openai.chunks import DONE, Chunks, error_event, trailers
 from app import errors
 from app.errors import ErrorReply
 
@@ -77,6 +77,12 @@ def test_usage() -> None:
     assert [one["usage"] for one in found[:-1]] == [None] * 3
     assert found[-1]["choices"] == []
     assert found[-1]["usage"]["total_tokens"] == 3
+
+
+def test_trailers() -> None:
+    """One block of comments, which is no event; nothing where there is nothing to tell."""
+    assert trailers({"x-a": "1", "x-b": "2"}) == b": x-a: 1\n: x-b: 2\n\n"
+    assert trailers({}) == b""
 
 
 @pytest.mark.parametrize("sent", [[], ["he"], ["h", "e", "llo"]])
