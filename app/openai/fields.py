@@ -40,53 +40,68 @@ class Field:
         return not value or any(value == one and type(value) is type(one) for one in self.harmless)
 
 
-def _table(decision: Decision, **notes: str) -> dict[str, Field]:
+def table(decision: Decision, **notes: str) -> dict[str, Field]:
+    """Rows of one decision, with their notes."""
     return {name: Field(decision, note) for name, note in notes.items()}
 
 
-FIELDS: Mapping[str, Field] = MappingProxyType(
-    _table(
+#: what chat requests and response requests have in common
+SHARED = (
+    table(
         Decision.HONOURED,
         model="a Claude id, haiku, sonnet, opus, or a name of NIGHTSHIFT_MODEL_MAP",
+        temperature="a model that takes none answers with its own 400",
+        top_p="a model that takes none answers with its own 400",
+        tool_choice="none, auto, required, one function, or allowed_tools: the others are kept from Claude",
+        parallel_tool_calls="false: one call at most",
+        max_attempts="ours: how often it may be sent to Claude, whatever becomes of it; 1: never twice, neither after an error"
+        " nor after a worker's death, nor to repair JSON",
+    )
+    | table(
+        Decision.MAPPED,
+        service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
+    )
+    | table(
+        Decision.IGNORED,
+        user="does not change the answer",
+        safety_identifier="does not change the answer",
+        prompt_cache_key="Claude caches by content",
+        prompt_cache_retention="Claude caches by content",
+    )
+    | table(Decision.REFUSED, top_logprobs="Claude reports none")
+)
+
+FIELDS: Mapping[str, Field] = MappingProxyType(
+    SHARED
+    | table(
+        Decision.HONOURED,
         messages="text, images as data or https URLs, files as data; roles system, developer, user, assistant, tool",
         max_tokens="the smaller of the two caps counts",
         max_completion_tokens="the smaller of the two caps counts",
-        temperature="a model that takes none answers with its own 400",
-        top_p="a model that takes none answers with its own 400",
         stop="a string or up to 16",
         response_format="text, json_object, json_schema of any draft, checked here, repaired once, else a 422;"
         " a schema that is none is a 400",
         tools="functions, never executed here; the arguments of strict ones and of a forced one are checked",
-        tool_choice="none, auto, required, one function, or allowed_tools: the others are kept from Claude",
-        parallel_tool_calls="false: one call at most",
         metadata="shown in the job, and searched by; 16 pairs of 64 and 512 characters",
         store="outcomes are kept for NIGHTSHIFT_RESULT_TTL_SECONDS either way; true: listed by GET /v1/chat/completions",
         stream="token by token; JSON and arguments that are checked come whole",
         stream_options="include_usage; a 400 without stream",
         callback_url="ours: 202 at once, and a signed webhook when it is done",
-        max_attempts="ours: how often it may be sent to Claude, whatever becomes of it; 1: never twice, neither after an error"
-        " nor after a worker's death, nor to repair JSON",
     )
-    | _table(
+    | table(
         Decision.MAPPED,
         reasoning_effort="to Claude's thinking, from low on; none where JSON or a call is forced (then it is named as"
         " ignored), nor where the output cap leaves less than 1,024 tokens for it",
         n="the question is asked n times, one after the other; usage adds up; not with stream",
-        service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
     )
-    | _table(
+    | table(
         Decision.IGNORED,
-        user="does not change the answer",
         seed="Claude has none",
-        safety_identifier="does not change the answer",
-        prompt_cache_key="Claude caches by content",
-        prompt_cache_retention="Claude caches by content",
         verbosity="Claude has none",
     )
-    | _table(
+    | table(
         Decision.REFUSED,
         logprobs="Claude reports none",
-        top_logprobs="Claude reports none",
         audio="Claude does not speak",
         functions="it is deprecated: send tools",
         function_call="it is deprecated: send tool_choice",

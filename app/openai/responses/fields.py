@@ -5,64 +5,49 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from app.openai.fields import Decision, Field
+from app.openai.fields import SHARED, Decision, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-def _rows(decision: Decision, **notes: str) -> dict[str, Field]:
-    return {name: Field(decision, note) for name, note in notes.items()}
-
+    from app.openai.fields import Field
 
 RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
-    _rows(
+    SHARED
+    | table(
         Decision.HONOURED,
-        model="a Claude id, haiku, sonnet, opus, or a name of NIGHTSHIFT_MODEL_MAP",
         input="text, or items: messages with text, images as data or https URLs, PDF data; function calls and their outputs",
         instructions="the system slot; not carried over to the next response",
         text="format: text, json_object, json_schema; verbosity has no effect",
         tools="functions; nothing is executed here, and others are a 400",
-        tool_choice="none, auto, required, one function, or allowed_tools: the others are kept from Claude",
-        parallel_tool_calls="false: one call at most",
         max_output_tokens="an answer that it cuts is incomplete",
-        temperature="a model that takes none answers with its own 400",
-        top_p="a model that takes none answers with its own 400",
         metadata="shown in the response, and searched by under /v1/jobs; 16 pairs of 64 and 512 characters",
         store="true unless said; kept for NIGHTSHIFT_RESULT_TTL_SECONDS. false: it can't be retrieved or built upon",
         previous_response_id="the conversation so far; 404 when that response is not stored (any more)",
         background="200 at once, to be polled; needs store",
         stream="OpenAI's events; JSON that text.format asked for comes whole, once it is checked",
         callback_url="ours: a signed webhook when it is done; needs background",
-        max_attempts="ours: how often it may be sent to Claude, whatever becomes of it; 1: never twice, neither after an error"
-        " nor after a worker's death, nor to repair JSON",
     )
-    | _rows(
+    | table(
         Decision.MAPPED,
         reasoning="effort to Claude's thinking; off unless asked for. No summaries",
-        service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
         truncation="auto is disabled: a conversation that is too long is an error, never shortened",
         include="nothing of what it names exists here; log probabilities are a 400",
     )
-    | _rows(
+    | table(
         Decision.IGNORED,
-        user="does not change the answer",
-        safety_identifier="does not change the answer",
         background_options="as soon as there is a worker",
         stream_options="events are not padded",
         max_tool_calls="it is about OpenAI's own tools",
-        prompt_cache_key="Claude caches by content",
-        prompt_cache_retention="Claude caches by content",
         prompt_cache_options="Claude caches by content",
         image="it is about OpenAI's own tools",
         access_programs="OpenAI's own",
     )
-    | _rows(
+    | table(
         Decision.REFUSED,
         conversation="none are kept here: send previous_response_id",
         prompt="no templates are kept here: send instructions and input",
         context_management="conversations are not compacted here",
         moderation="no moderation is run here",
-        top_logprobs="Claude reports none",
     )
 )
