@@ -213,7 +213,7 @@ def _log_end(pipe: Pipeline, closed: Closed | None) -> None:
         wait_log.note(pipe, _in_log(closed, time.time()))
 
 
-def _in_log(closed: Closed, ended: float) -> wait_log.Entry:
+def _in_log(closed: Closed, ended: float) -> wait_log.Closing:
     # Nobody is there to write it down when a pause ends by itself.
     end = ended if closed.lasts_at(ended) else closed.until
-    return wait_log.Entry(closed.cause, closed.reason, closed.limit, closed.since, end)
+    return wait_log.Closing(closed.cause, closed.reason, closed.limit, closed.since, end)

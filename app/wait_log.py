@@ -17,11 +17,14 @@ KEY = "nightshift:history:waits"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One closing. Times are seconds since the epoch."""
+class Closing:
+    """A time in which no job was taken. Seconds since the epoch."""
 
+    #: `usage_limit`, `utilization`, `login`, `overload` or `paused`
     cause: str
+    #: what Claude, or whoever paused it, said
     reason: str
+    #: which limit, e.g. `five_hour`; empty for other causes
     limit: str
     since: float
     #: when it ended, or will by itself; `inf` while nobody has written that down
@@ -33,13 +36,13 @@ class Entry:
         return f"{self.since} {self.cause}"
 
 
-def note(pipe: Pipeline, entry: Entry) -> None:
+def note(pipe: Pipeline, closing: Closing) -> None:
     """Put the command that writes it on the caller's pipeline; what was written of the same closing is replaced."""
-    until = None if entry.until == math.inf else entry.until
-    pipe.hset(KEY, entry.field, json.dumps({**asdict(entry), "until": until}, ensure_ascii=False))
+    until = None if closing.until == math.inf else closing.until
+    pipe.hset(KEY, closing.field, json.dumps({**asdict(closing), "until": until}, ensure_ascii=False))
 
 
-def entry_of(value: str | bytes) -> Entry:
+def closing_of(value: str | bytes) -> Closing:
     """A field's value."""
     found = json.loads(value)
-    return Entry(**{**found, "until": math.inf if found["until"] is None else found["until"]})
+    return Closing(**{**found, "until": math.inf if found["until"] is None else found["until"]})

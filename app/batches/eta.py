@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from app.batches.record import BatchRecord
-    from app.history import Wait
+    from app.wait_log import Closing
 
 #: fewer lines make no pace
 MIN_ENDED = 3
@@ -22,7 +22,7 @@ _MAX_CHANGES = 60
 
 
 def done_at(
-    record: BatchRecord, waits: Iterable[Wait], batch_window: str, now: float, opens_at: float | None
+    record: BatchRecord, waits: Iterable[Closing], batch_window: str, now: float, opens_at: float | None
 ) -> float | None:
     """Seconds since the epoch; None while nobody can tell.
 
@@ -46,7 +46,7 @@ def done_at(
     return None
 
 
-def worked_seconds(hours: str, waits: Iterable[Wait], since: float, until: float) -> float:
+def worked_seconds(hours: str, waits: Iterable[Closing], since: float, until: float) -> float:
     """Of that time the seconds in which lines could run."""
     closed = sorted((wait.since, wait.until) for wait in waits)
     total = 0.0

@@ -3,8 +3,8 @@
 For pages and reports that say how a night went. Counters for ever are in `app.counters`.
 """
 
-from app.history.closings import Wait, waits
+from app.history.closings import waits
 from app.history.replacements import RestartEvent, restarts
 from app.history.sampling import Ended, Sample, WorkerSample, ended_since, samples
 
-__all__ = ["Ended", "RestartEvent", "Sample", "Wait", "WorkerSample", "ended_since", "restarts", "samples", "waits"]
+__all__ = ["Ended", "RestartEvent", "Sample", "WorkerSample", "ended_since", "restarts", "samples", "waits"]

@@ -78,8 +78,8 @@ def test_memory_and_closings(connection: Redis) -> None:
     for minute in range(90):
         sample(connection, now - 5400 + 60 * minute, 0, 0, rss_mb=900.0 if minute in (3, 60) else 200.0)
     pipe = connection.pipeline()
-    wait_log.note(pipe, wait_log.Entry("usage_limit", "", "five_hour", now - 86400, now - 3600))
-    wait_log.note(pipe, wait_log.Entry("login", "", "", now - 3 * 86400, now - 2 * 86400))
+    wait_log.note(pipe, wait_log.Closing("usage_limit", "", "five_hour", now - 86400, now - 3600))
+    wait_log.note(pipe, wait_log.Closing("login", "", "", now - 3 * 86400, now - 2 * 86400))
     pipe.execute()
     found = read(connection, now)
     assert (max(found.memory["w"]), 58 <= len(found.memory["w"]) <= 60) == (900.0, True)

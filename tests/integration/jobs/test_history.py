@@ -171,11 +171,11 @@ def test_a_closing_whose_end_nobody_wrote(connection: Redis) -> None:
 
 def test_old_closings_are_only_a_sum(connection: Redis) -> None:
     """After their time they are removed, and the seconds that they lasted are still counted."""
-    entry = wait_log.Entry("login", "no login", "", since=1000.0, until=1002.5)
-    wait_log.note(connection.pipeline(), entry)
+    closing = wait_log.Closing("login", "no login", "", since=1000.0, until=1002.5)
+    wait_log.note(connection.pipeline(), closing)
     pipe = connection.pipeline()
-    wait_log.note(pipe, entry)
-    wait_log.note(pipe, replace(entry, since=time.time() - 10, until=time.time() - 8))
+    wait_log.note(pipe, closing)
+    wait_log.note(pipe, replace(closing, since=time.time() - 10, until=time.time() - 8))
     pipe.execute()
     before = closings.closed_seconds(connection)["login"]
     closings.tidy(connection)

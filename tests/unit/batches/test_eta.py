@@ -10,7 +10,7 @@ import pytest
 
 from app.batches import eta
 from app.batches.record import BatchRecord, BatchStatus
-from app.history import Wait
+from app.wait_log import Closing
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -33,8 +33,8 @@ def batch(**fields: Any) -> BatchRecord:
     return BatchRecord(**{**values, **fields})
 
 
-def wait(since: float, until: float) -> Wait:
-    return Wait("usage_limit", "", "", since, until)
+def wait(since: float, until: float) -> Closing:
+    return Closing("usage_limit", "", "", since, until)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def wait(since: float, until: float) -> Wait:
     ],
     ids=["pace", "waits count once", "after the gate has opened", "nobody knows when it opens"],
 )
-def test_pace(waits: list[Wait], opens_at: float | None, expected: float | None) -> None:
+def test_pace(waits: list[Closing], opens_at: float | None, expected: float | None) -> None:
     """What is left takes as long as what was done, waits left out, from when lines can run."""
     assert eta.done_at(batch(), waits, "", NOON, opens_at) == expected
 
