@@ -12,6 +12,7 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from app.batches import output
+from app.openai.usage import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,8 +61,8 @@ def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
         run_seconds=ran,
         worker="" if job is None else job.worker,
         attempts=0 if job is None else job.attempts,
-        input_tokens=line.tokens("prompt_tokens"),
-        output_tokens=line.tokens("completion_tokens"),
+        input_tokens=tokens(line.usage, "prompt_tokens"),
+        output_tokens=tokens(line.usage, "completion_tokens"),
         cost_usd=line.cost_usd,
         kind=line.kind,
         cause=line.cause,

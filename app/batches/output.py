@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from app.outcome import Outcome
 
-_RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 _ID_PREFIXES = {"chat.completion": "chatcmpl-", "response": "resp_"}
 #: why a line was never run, for its place in the error file
 BATCH_EXPIRED = "batch_expired"
@@ -41,14 +40,6 @@ class Ended:
     cost_usd: float = 0.0
     #: of what did not complete, the error's code (or type)
     cause: str = ""
-
-    def tokens(self, name: str, detail: str = "") -> int:
-        """From the usage by chat completions' names, which responses spell in their own way."""
-        total = 0
-        for one in (name, _RESPONSES_NAMES[name]):
-            value: Any = self.usage.get(f"{one}_details" if detail else one)
-            total += int((value or {}).get(detail) or 0) if detail else int(value or 0)
-        return total
 
 
 def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> Ended:

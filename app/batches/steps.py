@@ -23,6 +23,7 @@ from app.batches.record import (
 )
 from app.jobs import removal, transitions
 from app.jobs.record import Status, record_key
+from app.openai.usage import tokens
 from app.webhooks import announce
 
 if TYPE_CHECKING:
@@ -207,18 +208,18 @@ def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, told: Announceme
 def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRecord:
     found = [line for _, line in lines]
 
-    def tokens(name: str, detail: str = "") -> int:
-        return sum(line.tokens(name, detail) for line in found)
+    def total(name: str, detail: str = "") -> int:
+        return sum(tokens(line.usage, name, detail) for line in found)
 
     return replace(
         record,
         completed=record.completed + sum(line.kind == "completed" for line in found),
         failed=record.failed + sum(line.kind == "failed" for line in found),
         unrun=record.unrun + sum(line.kind == "unrun" for line in found),
-        input_tokens=record.input_tokens + tokens("prompt_tokens"),
-        output_tokens=record.output_tokens + tokens("completion_tokens"),
-        cached_tokens=record.cached_tokens + tokens("prompt_tokens", "cached_tokens"),
-        reasoning_tokens=record.reasoning_tokens + tokens("completion_tokens", "reasoning_tokens"),
+        input_tokens=record.input_tokens + total("prompt_tokens"),
+        output_tokens=record.output_tokens + total("completion_tokens"),
+        cached_tokens=record.cached_tokens + total("prompt_tokens", "cached_tokens"),
+        reasoning_tokens=record.reasoning_tokens + total("completion_tokens", "reasoning_tokens"),
         cost_usd=record.cost_usd + sum(line.cost_usd for line in found),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from app import counters
 from app.jobs.record import BATCH_LINE
 from app.openai.model_names import ALIASES, CLAUDE_MODELS
+from app.openai.usage import tokens
 
 if TYPE_CHECKING:
     from redis.client import Pipeline
@@ -87,24 +88,17 @@ def outcome_label(error: ErrorReply | None) -> str:
 
 def _tokens(usage: dict[str, Any]) -> dict[str, int]:
     """By kinds that do not overlap, of a chat completion's usage or a response's."""
-
-    def number(name: str, detail: str = "") -> int:
-        name = name if name in usage else _RESPONSES_NAMES[name]
-        if not detail:
-            return int(usage.get(name) or 0)
-        return int((usage.get(f"{name}_details") or {}).get(detail) or 0)
-
-    read, written = number("prompt_tokens", "cached_tokens"), number("prompt_tokens", "cache_write_tokens")
-    thought = number("completion_tokens", "reasoning_tokens")
+    read = tokens(usage, "prompt_tokens", "cached_tokens")
+    written = tokens(usage, "prompt_tokens", "cache_write_tokens")
+    thought = tokens(usage, "completion_tokens", "reasoning_tokens")
     return {
-        "input": number("prompt_tokens") - read - written,
+        "input": tokens(usage, "prompt_tokens") - read - written,
         "cache_read": read,
         "cache_write": written,
-        "output": number("completion_tokens") - thought,
+        "output": tokens(usage, "completion_tokens") - thought,
         "reasoning": thought,
     }
 
 
-_RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 INPUT_KINDS = ("input", "cache_read", "cache_write")
 OUTPUT_KINDS = ("output", "reasoning")
