@@ -101,6 +101,9 @@ def _split(messages: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, A
             continue
         role = "assistant" if message["role"] == "assistant" else "user"
         content = blocks_of(message)
+        if role == "assistant" and not content:
+            # It said nothing: Claude takes no empty messages.
+            continue
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] = _as_blocks(turns[-1]["content"]) + _as_blocks(content)
         else:

@@ -28,7 +28,8 @@ def blocks_of(message: dict[str, Any]) -> str | list[dict[str, Any]]:
     calls = message.get("tool_calls") or []
     if isinstance(content, str) and not calls:
         return content
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) and content else []
+    said = content or message.get("refusal")
+    blocks = [{"type": "text", "text": said}] if isinstance(said, str) and said else []
     if isinstance(content, list):
         blocks = [_block(part) for part in content]
     return blocks + [functions.tool_use(call) for call in calls]

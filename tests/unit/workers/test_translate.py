@@ -68,6 +68,24 @@ def test_tool_calls_and_results_are_replayed_as_such() -> None:
     assert call.prompt.content == ({"type": "tool_result", "tool_use_id": "c1", "content": "42"},)
 
 
+@pytest.mark.parametrize(
+    ("message", "replayed"),
+    [
+        ({"content": None, "refusal": "I won't."}, [{"type": "text", "text": "I won't."}]),
+        ({"content": ""}, None),
+        ({"content": None, "refusal": ""}, None),
+    ],
+)
+def test_what_the_model_said_is_never_empty(message: dict[str, Any], replayed: list[dict[str, Any]] | None) -> None:
+    """A refusal is replayed as the text that it was; an answer without any text, which Claude would refuse, is left out."""
+    call = to_claude(payload(user("1"), {"role": "assistant", **message}, user("2")))
+    if replayed:
+        assert call.prompt.history[1] == {"role": "assistant", "content": replayed}
+    else:
+        assert call.prompt.history == ()
+        assert [block["text"] for block in call.prompt.content] == ["1", "2"]  # type: ignore[index]
+
+
 @pytest.mark.parametrize("mode", ["auto", "required"])
 def test_only_the_allowed_tools_are_offered(mode: str) -> None:
     """An earlier call of another one is replayed all the same; the process is the one that has them all."""
