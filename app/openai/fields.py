@@ -50,7 +50,7 @@ SHARED = (
     table(
         Decision.HONOURED,
         model="a Claude id, haiku, sonnet, opus, or a name of NIGHTSHIFT_MODEL_MAP",
-        temperature="a model that takes none answers with its own 400",
+        temperature="0 to 1; above that, beside thinking, and where a model takes none, the answer is Claude's own 400",
         top_p="a model that takes none answers with its own 400",
         tool_choice="none, auto, required, one function, or allowed_tools: the others are kept from Claude",
         parallel_tool_calls="false: one call at most",
@@ -67,21 +67,23 @@ SHARED = (
         safety_identifier="does not change the answer",
         prompt_cache_key="Claude caches by content",
         prompt_cache_retention="Claude caches by content",
+        prompt_cache_options="Claude caches by content",
     )
-    | table(Decision.REFUSED, top_logprobs="Claude reports none")
+    | table(Decision.REFUSED, top_logprobs="Claude reports none", moderation="no moderation is run here")
 )
 
 FIELDS: Mapping[str, Field] = MappingProxyType(
     SHARED
     | table(
         Decision.HONOURED,
-        messages="text, images as data or https URLs, files as data; roles system, developer, user, assistant, tool",
+        messages="text, images as data or https URLs, PDFs as data; roles system, developer, user, assistant, tool;"
+        " a `name` and an image's `detail` have no effect and are named as ignored",
         max_tokens="the smaller of the two caps counts",
         max_completion_tokens="the smaller of the two caps counts",
         stop="a string or up to 16",
         response_format="text, json_object, json_schema of any draft, checked here, repaired once, else a 422;"
         " a schema that is none is a 400",
-        tools="functions, never executed here; the arguments of strict ones and of a forced one are checked",
+        tools="functions, never executed here, and others are a 400; the arguments of strict ones and of a forced one are checked",
         metadata="shown in the job, and searched by; 16 pairs of 64 and 512 characters",
         store="outcomes are kept for NIGHTSHIFT_RESULT_TTL_SECONDS either way; true: listed by GET /v1/chat/completions",
         stream="token by token; JSON and arguments that are checked come whole",
@@ -90,8 +92,8 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
     )
     | table(
         Decision.MAPPED,
-        reasoning_effort="to Claude's thinking, from low on; none where JSON or a call is forced (then it is named as"
-        " ignored), nor where the output cap leaves less than 1,024 tokens for it",
+        reasoning_effort="to Claude's thinking, from low on, at most half of the output cap; none where JSON or a call is"
+        " forced (then it is named as ignored), nor with a cap below 2,048",
         n="the question is asked n times, one after the other; usage adds up; not with stream",
     )
     | table(

@@ -5,7 +5,9 @@ Unknown fields are kept apart in `model_extra` until `app.openai.extras` takes t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
@@ -14,10 +16,17 @@ NAME_PATTERN = r"^[a-zA-Z0-9_-]{1,64}$"
 _ROLES = "system, developer, user, assistant or tool"
 
 
+#: how sharply OpenAI's models look at something; Claude always looks as it does
+DETAIL = MappingProxyType({"detail": ("auto",)})
+
+
 class Wire(BaseModel):
     """What all parts of a request share: exact types, nothing guessed."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    #: fields that are read and change nothing, each with the values that ask for nothing
+    without_effect: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
 
 class TextPart(Wire):
@@ -29,6 +38,8 @@ class TextPart(Wire):
 
 class ImageUrl(Wire):
     """Where the image is."""
+
+    without_effect = DETAIL
 
     url: str
     detail: Literal["auto", "low", "high", "original"] | None = None
@@ -95,20 +106,26 @@ AssistantContent = Annotated[
 ]
 
 
-class SystemMessage(Wire):
+class _Named(Wire):
+    """A message that may say who of several is speaking."""
+
+    without_effect = MappingProxyType({"name": ()})
+
+    name: str | None = None
+
+
+class SystemMessage(_Named):
     """Instructions that stand above the user's."""
 
     role: Literal["system", "developer"]
     content: TextContent
-    name: str | None = None
 
 
-class UserMessage(Wire):
+class UserMessage(_Named):
     """What the user says and shows."""
 
     role: Literal["user"]
     content: UserContent
-    name: str | None = None
 
 
 class CalledFunction(Wire):
@@ -126,14 +143,13 @@ class ToolCall(Wire):
     function: CalledFunction
 
 
-class AssistantMessage(Wire):
+class AssistantMessage(_Named):
     """What the model said or called in an earlier turn."""
 
     role: Literal["assistant"]
     content: AssistantContent | None = None
     tool_calls: Annotated[list[ToolCall], Field(min_length=1)] | None = None
     refusal: str | None = None
-    name: str | None = None
 
 
 class ToolMessage(Wire):

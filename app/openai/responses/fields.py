@@ -16,7 +16,8 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
     SHARED
     | table(
         Decision.HONOURED,
-        input="text, or items: messages with text, images as data or https URLs, PDF data; function calls and their outputs",
+        input="text, or items: messages with text, images as data or https URLs, PDF data; function calls and their"
+        " outputs; a `detail` has no effect and is named as ignored",
         instructions="the system slot; not carried over to the next response",
         text="format: text, json_object, json_schema; verbosity has no effect",
         tools="functions; nothing is executed here, and others are a 400",
@@ -39,7 +40,6 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
         background_options="as soon as there is a worker",
         stream_options="events are not padded",
         max_tool_calls="it is about OpenAI's own tools",
-        prompt_cache_options="Claude caches by content",
         image="it is about OpenAI's own tools",
         access_programs="OpenAI's own",
     )
@@ -48,6 +48,5 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
         conversation="none are kept here: send previous_response_id",
         prompt="no templates are kept here: send instructions and input",
         context_management="conversations are not compacted here",
-        moderation="no moderation is run here",
     )
 )

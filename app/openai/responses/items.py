@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from app.ids import new_id
-from app.openai.messages import Wire, text_or_parts
+from app.openai.messages import DETAIL, Wire, text_or_parts
 
 #: items that are left out: what they hold is of use to OpenAI's own models only
 LEFT_OUT = frozenset({"reasoning", "compaction"})
@@ -30,6 +30,8 @@ class InputText(Wire):
 class InputImage(Wire):
     """An image, in the request itself or at an https address; as a stored file (`file_id`) it can't be sent."""
 
+    without_effect = DETAIL
+
     type: Literal["input_image"]
     image_url: str
     detail: Literal["auto", "low", "high", "original"] | None = None
@@ -41,6 +43,8 @@ class InputImage(Wire):
 
 class InputFile(Wire):
     """A document in the request itself."""
+
+    without_effect = DETAIL
 
     type: Literal["input_file"]
     file_data: str

@@ -14,15 +14,13 @@ from app.openai.faults import from_validation
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+PIXEL = "data:image/png;base64,AAAA"
 
 
 def allowed(*names: str, mode: str = "auto") -> dict[str, Any]:
     """A choice of some functions."""
     tools = [{"type": "function", "function": {"name": name}} for name in names]
     return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
-
-
-PIXEL = "data:image/png;base64,AAAA"
 
 
 def fault(**fields: Any) -> tuple[str | None, str | None]:
@@ -42,7 +40,7 @@ def fault(**fields: Any) -> tuple[str | None, str | None]:
         {
             "messages": [
                 {"role": "system", "content": "s"},
-                {"role": "developer", "content": "d", "name": "n"},
+                {"role": "developer", "content": "d"},
                 USER,
             ]
         },
@@ -200,6 +198,17 @@ def test_extras_are_taken_out_and_named() -> None:
     )
     assert take_extras(request) == ["messages[].cache_control", "tools[].priority"]
     assert request.to_payload("m")["request"] == {"model": "m", "messages": [USER, USER], "tools": [TOOL]}
+
+
+def test_known_fields_without_effect_are_named() -> None:
+    """Who speaks and how sharply to look has no meaning for Claude; what asks for nothing is not worth a word."""
+    sharp = {"type": "image_url", "image_url": {"url": PIXEL, "detail": "high"}}
+    plain = {"type": "image_url", "image_url": {"url": PIXEL, "detail": "auto"}}
+    messages = [{**USER, "name": "Ann"}, {"role": "user", "content": [plain, sharp]}]
+    request = ChatRequest.model_validate({"model": "m", "messages": messages})
+    assert take_extras(request) == ["messages[].content[].image_url.detail", "messages[].name"]
+    request = ChatRequest.model_validate({"model": "m", "messages": [{"role": "user", "content": [plain]}]})
+    assert take_extras(request) == []
 
 
 def test_schema_properties_are_no_extras() -> None:

@@ -14,6 +14,7 @@ from app.openai.accept import accept
 from app.openai.chat_request import ChatRequest
 from app.openai.fields import FIELDS, Decision, decide
 from app.settings import Settings
+from tests.openai_schema import described
 
 TOOL = {"type": "function", "function": {"name": "f"}}
 
@@ -22,6 +23,12 @@ def test_table_and_request_agree() -> None:
     """What the table lets through is what the request knows, and nothing else."""
     passed = {name for name, field in FIELDS.items() if field.decision in (Decision.HONOURED, Decision.MAPPED)}
     assert passed == set(ChatRequest.model_fields)
+
+
+def test_every_field_of_openais_is_decided() -> None:
+    """No parameter that OpenAI's description has is missing from the table."""
+    found = described("CreateModelResponseProperties", "ModelResponseProperties", "CreateChatCompletionRequest")
+    assert found - set(FIELDS) == set()
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -74,6 +81,7 @@ def test_every_field_has_a_note() -> None:
         {"functions": [{"name": "f"}]},
         {"function_call": "auto"},
         {"web_search_options": {"a": 1}},
+        {"moderation": {"model": "m"}},
         {"prediction": {"type": "content"}},
         {"logit_bias": {"1": 2}},
         {"presence_penalty": 0.1},

@@ -207,6 +207,7 @@ def test_refused(given: Any, fields: dict[str, Any], param: str) -> None:
 def test_ignored() -> None:
     """What has no effect is named."""
     accepted = read(
+        [{"role": "user", "content": [{"type": "input_image", "image_url": PIXEL, "detail": "high"}]}],
         user="u",
         truncation="auto",
         include=["reasoning.encrypted_content"],
@@ -216,6 +217,7 @@ def test_ignored() -> None:
         brand_new=1,
     )
     assert set(accepted.ignored) == {
+        "input[].content[].detail",
         "user",
         "truncation",
         "include",
