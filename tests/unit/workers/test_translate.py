@@ -106,6 +106,7 @@ def test_only_the_allowed_tools_are_offered(mode: str) -> None:
     assert body["tool_choice"] == {"type": "any" if mode == "required" else "auto"}
     assert some.prompt == every.prompt
     assert some.profile.at_launch(is_bare=True) == every.profile.at_launch(is_bare=True)
+    assert [tool["name"] for tool in json.loads(some.profile.tools or "[]")] == ["f", "g", "h"]
 
 
 def test_one_allowed_tool_that_is_required_is_forced() -> None:
