@@ -12,7 +12,7 @@ from api import job_object, paging
 from api.described import METADATA, PAGING, described
 from api.services import services
 from app import errors
-from app.jobs.record import Status
+from app.jobs.record import CHOICE, JobRecord, Status
 from app.webhooks.outbox import EventStatus, Outbox, StoredEvent, UnknownEventError
 
 blueprint = Blueprint("jobs", __name__)
@@ -24,18 +24,14 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 @blueprint.get("/v1/jobs/<job_id>")
 def get_job(job_id: str) -> dict[str, Any]:
     """The job object; 404 `job_not_found`."""
-    jobs = services().jobs
-    record = jobs.get(job_id) if _ID.fullmatch(job_id) else None
-    if record is None:
-        raise _no_job(job_id)
-    return job_object.of(record, jobs)
+    return job_object.of(_record(job_id), services().jobs)
 
 
 @blueprint.post("/v1/jobs/<job_id>/cancel")
 def cancel_job(job_id: str) -> dict[str, Any]:
     """The job object afterwards. A job that has ended stays as it is; 404 `job_not_found`."""
     jobs = services().jobs
-    record = jobs.cancel(job_id) if _ID.fullmatch(job_id) else None
+    record = jobs.cancel(_record(job_id).id)
     if record is None:
         raise _no_job(job_id)
     return job_object.of(record, jobs)
@@ -84,6 +80,13 @@ def resend_event(event_id: str) -> dict[str, Any]:
         return _event(_outbox().get(event_id))
     except UnknownEventError as error:
         raise _no_event(event_id) from error
+
+
+def _record(job_id: str) -> JobRecord:
+    record = services().jobs.get(job_id) if _ID.fullmatch(job_id) else None
+    if record is None or record.kind == CHOICE:
+        raise _no_job(job_id)
+    return record
 
 
 def _checked(event_id: str) -> str:

@@ -142,7 +142,7 @@ class Waiting:
             self._leave(wait, 0.0)
             return Outcome(error=error)
         ttl = self._settings.result_ttl_seconds
-        transitions.fail_waiting(self._connection, job_id, error, ttl_seconds=ttl)
+        transitions.fail_waiting(self._connection, job_id, error, ttl_seconds=ttl, spares_running=True)
         return self._jobs.outcome(job_id)
 
     def leave(self, wait: Wait) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app.batches.record import ACTIVE
 from app.connection import texts
 from app.jobs import tickets
-from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
+from app.jobs.record import ABANDONED, CHOICES, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.webhooks import outbox
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _EMPTY = (
     LEASES,
     ABANDONED,
+    CHOICES,
     DEADLINES,
     ACTIVE,
     outbox.DUE,

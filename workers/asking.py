@@ -40,11 +40,6 @@ def ask(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> tuple
         raise errors.structured_output_failed(mismatch.faults) from None
 
 
-def ask_all(run: Run, call: Call, on_event: Callable[[Delta], None] | None, count: int) -> list[tuple[Answer, Checked]]:
-    """`count` answers to the one question, each asked on its own. Raises as `ask` does, for the first that fails."""
-    return [ask(run, call, on_event) for _ in range(count)]
-
-
 def _turn(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> Answer:
     seconds = run.record.deadline_at - time.time()
     with run_spans.turn(run) as span:

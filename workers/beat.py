@@ -104,7 +104,7 @@ class Beat:
             name=self._name,
             state=waiting or (WorkerState.BUSY if run else _STATES.get(found.state, WorkerState.UNAVAILABLE)),
             reason=waiting_for or found.reason,
-            job=run.record.id if run else "",
+            job=run.record.known_as if run else "",
             job_started_at=(run.record.started_at or 0.0) if run else 0.0,
             turns=found.turns,
             turns_total=found.turns_total,

@@ -12,6 +12,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rq.serializers import JSONSerializer
@@ -20,14 +21,14 @@ from rq.worker import WorkerStatus
 from app import durability, errors, logs
 from app.connection import AWAY
 from app.gate import Cause, Gate
-from app.jobs import leases, recovery, tickets
+from app.jobs import gathering, leases, recovery, tickets
 from app.jobs.leases import PutBack
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
 from workers.beat import Beat
-from workers.endings import Ending, Publish
+from workers.endings import AskApart, Ending, Publish
 from workers.patient import PatientWorker
 from workers.run import Interruption, Run
 
@@ -145,10 +146,13 @@ class ClaudeWorker(PatientWorker):
         try:
             if run.interruption is Interruption.CANCELLED:
                 # Usually done already by who asked for it; not when the request came by RQ's own stop command.
-                self._patiently(lambda: self._jobs.cancel(run.record.id))
+                for job_id in dict.fromkeys((run.record.known_as, run.record.id)):
+                    self._patiently(partial(self._jobs.cancel, job_id))
             elif isinstance(ending, Publish):
                 give_up = time.monotonic() + REPLICATION_SECONDS
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
+            elif isinstance(ending, AskApart):
+                self._patiently(lambda: gathering.ask(self.connection, self._settings, run.lease, ending.choices))
             else:
                 self._patiently(lambda: self._put_back(run, ending))
         except leases.LeaseLost as lost:
@@ -156,7 +160,7 @@ class ClaudeWorker(PatientWorker):
 
     def _publish(self, lease: leases.Lease, outcome: Outcome, give_up: float) -> None:
         """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
-        leases.publish(self.connection, lease, outcome, ttl_seconds=self._settings.result_ttl_seconds)
+        gathering.publish(self.connection, self._settings, lease, outcome)
         try:
             durability.confirm(self.connection, outcome_key(lease.job_id), self._settings.wait_replicas)
         except durability.NotReplicatedError as error:
@@ -247,6 +251,8 @@ def _log(run: Run, ending: Ending) -> None:
         ended = str(run.interruption)
     elif isinstance(ending, PutBack):
         ended = f"put back: {ending.reason}"
+    elif isinstance(ending, AskApart):
+        ended = f"waits for its {ending.choices} choices"
     else:
         error = ending.outcome.error
         ended = "completed" if error is None else f"failed: {error.code or error.type} (HTTP {error.status})"

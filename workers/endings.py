@@ -1,4 +1,4 @@
-"""What a run of a job comes to: an outcome to publish, or a reason to put the job back."""
+"""What a run of a job comes to: an outcome to publish, a reason to put the job back, or other jobs to wait for."""
 
 from __future__ import annotations
 
@@ -18,4 +18,11 @@ class Publish:
     outcome: Outcome
 
 
-Ending = Publish | PutBack
+@dataclass(frozen=True)
+class AskApart:
+    """So many jobs of their own ask for the job's answers, and it waits for them."""
+
+    choices: int
+
+
+Ending = Publish | PutBack | AskApart

@@ -10,13 +10,14 @@ from app import durability, errors
 from app.connection import AWAY
 from app.jobs import leases
 from app.jobs.leases import PutBack
-from app.jobs.record import PAYLOAD_VERSION, record_key
+from app.jobs.record import CHOICE, PAYLOAD_VERSION, record_key
 from app.outcome import Outcome
 from workers import asking, remote_images, run_spans, streaming, translate, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
-from workers.endings import Ending, Publish
+from workers.endings import AskApart, Ending, Publish
+from workers.run import Interruption
 from workers.translate import response
 
 if TYPE_CHECKING:
@@ -30,32 +31,41 @@ def run_job(job_id: str) -> Ending:
     """One run of one job. Raises only for bugs of ours."""
     run = runs.current()
     record = run.record
-    run_spans.queued(run)
     if record.version > PAYLOAD_VERSION:
         # In the midst of a restart: its like are on their way. Alone, it waits until its deadline.
         return PutBack("it needs a newer worker", counts=False, delay_seconds=NEWER_WORKER_SECONDS)
+    if record.choices:
+        return AskApart(record.choices)
+    run_spans.queued(run)
     patience = record.deadline_at - record.created_at
     if time.time() >= record.deadline_at:
         return Publish(Outcome(error=errors.deadline_exceeded(patience)))
-    payload = run.jobs.request(job_id)
+    if record.parent and ((parent := run.jobs.get(record.parent)) is None or parent.status.is_final):
+        # It has ended without knowing of this choice, in a process of older code.
+        run.interruption = Interruption.CANCELLED
+        return PutBack("nobody waits for it", counts=False)
+    payload = run.jobs.request(record.parent or job_id)
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
+    chat = response.as_chat_payload(payload)
+    if record.kind != CHOICE and (count := chat["request"].get("n", 1)) > 1:
+        return AskApart(count)
     try:
-        chat = remote_images.inlined(response.as_chat_payload(payload), run.settings)
+        chat = remote_images.inlined(chat, run.settings)
         call = translate.to_claude(chat)
         if record.max_sends and (ending := _note_sent(run)):
             return ending
         with streaming.told(run, call.wanted) as on_event:
-            answers = asking.ask_all(run, call, on_event, chat["request"].get("n", 1))
+            answer, checked = asking.ask(run, call, on_event)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:
         return ending_of(failure, run)
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
-        if not usage_windows.leave_the_rest(run, answers[-1][0].windows):
+        if not usage_windows.leave_the_rest(run, answer.windows):
             run.gate.passed(run.lease.worker)
-    outcome = response.as_asked(translate.to_openai(answers, record), payload, record)
+    outcome = response.as_asked(translate.to_openai(answer, checked, record), payload, record)
     if outcome.size() > (limit := run.settings.max_result_bytes):
         outcome = Outcome(error=errors.result_too_large(limit))
     return Publish(outcome)

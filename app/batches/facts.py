@@ -35,7 +35,7 @@ class Fact:
     #: from its being fed into the queue until its last run began, and that run, seconds; None: it never ran
     queued_seconds: float | None
     run_seconds: float | None
-    #: the last run's; empty: none
+    #: the last run's; empty: none, or several shared it
     worker: str
     attempts: int
     input_tokens: int

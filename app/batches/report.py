@@ -228,6 +228,8 @@ class _Tally:
         self.retried += fact.attempts > 1
         self.queued.add(fact.queued_seconds)
         self.running.add(fact.run_seconds)
+        if not fact.worker:
+            return  # Several shared it: a choice each.
         name = fact.worker if fact.worker in self._workers or len(self._workers) < MAX_WORKERS else OTHERS
         requests, failed, busy = self._workers.get(name, (0, 0, 0.0))
         self._workers[name] = requests + 1, failed + (fact.kind == "failed"), busy + fact.run_seconds

@@ -22,7 +22,7 @@ from app.batches.record import (
     runs_key,
 )
 from app.jobs import removal, transitions
-from app.jobs.record import Status, record_key
+from app.jobs.record import JobRecord, Status, record_key
 from app.openai.usage import tokens
 from app.webhooks import announce
 
@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 
     from app.batches.leadership import Leadership
     from app.batches.output import Ended
-    from app.jobs.record import JobRecord
     from app.webhooks.announce import Announcement
-
-
-_RUNS = Status.IN_PROGRESS.encode()
 
 
 class LineRuns(NamedTuple):
@@ -108,14 +104,17 @@ class Steps:
         return self._leadership.change(batch_id, change)
 
     def take_back(self, batch_id: str, numbers: Sequence[int]) -> BatchRecord:
-        """Lines that have no job any more, or one that waits and must not start now, will be given to the queue again."""
+        """Lines that have no job any more, or one that waits and must not start now, will be given to the queue again.
+
+        One that waits for its choices has started.
+        """
         keys = {number: record_key(line_id(batch_id, number)) for number in numbers}
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
             pipe.watch(*keys.values())
-            jobs = {number: pipe.hmget(key, "status", *LineRuns._fields) for number, key in keys.items()}
-            found = [number for number, (status, *_) in jobs.items() if status != _RUNS]
-            runs = {number: [int(count or 0) for count in jobs[number][1:]] for number in found}
+            jobs = {number: JobRecord.from_hash(pipe.hgetall(key)) for number, key in keys.items()}
+            found = [number for number, job in jobs.items() if job is None or job.shown is not Status.IN_PROGRESS]
+            runs = {number: [getattr(jobs[number], name, 0) for name in LineRuns._fields] for number in found}
             pipe.multi()
             if found:
                 pipe.srem(lines_key(batch_id), *found)

@@ -59,7 +59,7 @@ def count(pipe: Pipeline, record: JobRecord, outcome: Outcome, now: float) -> No
     """Put on the pipeline of a job's last step what is counted of it. `record`: as it was before that step."""
     endpoint, model = _ENDPOINTS.get(record.kind, OTHER), model_label(record.model)
     counters.add(pipe, counters.REQUESTS, endpoint, model, outcome_label(outcome.error))
-    if record.execution and record.started_at is not None:
+    if (record.execution or record.choices) and record.started_at is not None:
         counters.observe(pipe, counters.QUEUE, endpoint, record.started_at - record.created_at)
         counters.observe(pipe, counters.RUN, endpoint, now - record.started_at)
     if record.first_token_at is not None:

@@ -79,7 +79,7 @@ def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tup
             status=Status.IN_PROGRESS,
             execution=execution.id,
             worker=worker,
-            started_at=now,
+            started_at=(record.choices and record.started_at) or now,
             attempts=record.attempts + 1,
             waiting_for="",
         )
@@ -89,7 +89,7 @@ def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tup
             claimed.status,
             execution=claimed.execution,
             worker=worker,
-            started_at=now,
+            started_at=claimed.started_at,
             attempts=claimed.attempts,
             waiting_for="",
         )
@@ -115,7 +115,7 @@ def note_sent(connection: Redis, lease: Lease) -> None:
     """
 
     def change(pipe: Pipeline, record: JobRecord | None) -> None:
-        held = _held(record, lease)
+        held = held_by(record, lease)
         pipe.multi()
         if held.sent_by == lease.execution_id:
             return
@@ -126,19 +126,22 @@ def note_sent(connection: Redis, lease: Lease) -> None:
     change_record(connection, lease.job_id, change)
 
 
-def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: int) -> None:
+def publish(connection: Redis, lease: Lease, outcome: Outcome, *, ttl_seconds: int) -> str:
     """In_progress to completed or failed: the outcome, and the callback's event, in the same step.
 
-    Doing it twice for the same run is the same as once (the reply of the first may have been lost). Raises `LeaseLost`.
+    Doing it twice for the same run is the same as once (the reply of the first may have been lost). Returns the job that this
+    one is a choice of, empty for all others: it is to be settled then (`gathering.publish`). Raises `LeaseLost`.
     """
 
-    def change(pipe: Pipeline, record: JobRecord | None) -> None:
+    def change(pipe: Pipeline, record: JobRecord | None) -> str:
         if record is not None and record.published_by == lease.execution_id:
             pipe.multi()
-            return
-        finish(connection, pipe, _held(record, lease), outcome, ttl_seconds, published_by=lease.execution_id)
+            return record.parent
+        held = held_by(record, lease)
+        finish(connection, pipe, held, outcome, ttl_seconds, published_by=lease.execution_id)
+        return held.parent
 
-    change_record(connection, lease.job_id, change)
+    return change_record(connection, lease.job_id, change)
 
 
 def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
@@ -149,7 +152,7 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
     """
 
     def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord:
-        held = _held(record, lease)
+        held = held_by(record, lease)
         if held.streamed_by:
             raise TextSent(f"{held.id} has begun to be read")
         takes_back = not how.was_sent and held.sent_by == held.execution
@@ -188,7 +191,8 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
     return change_record(connection, lease.job_id, change)
 
 
-def _held(record: JobRecord | None, lease: Lease) -> JobRecord:
+def held_by(record: JobRecord | None, lease: Lease) -> JobRecord:
+    """The record, which this lease must hold. Raises `LeaseLost`."""
     if record is None or record.execution != lease.execution_id:
         raise LeaseLost(f"{lease.job_id} is no longer this worker's")
     return record

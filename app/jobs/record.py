@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import hashes
-from app.batches.record import batch_of
+from app.batches.record import LINE_ID, batch_of
 from app.trace_context import TraceContext
 
 if TYPE_CHECKING:
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 #: the kind of a batch's lines: their outcomes are collected, and they are removed, by `app.batches` and nobody else
 BATCH_LINE = "batch.line"
 
+#: the kind of a job that asks for one of several answers to a request, see `app.jobs.choices`
+CHOICE = "choice"
+
 #: version of the layout below and of the request's payload; fields that are missing have their default, others are left.
 #: A worker runs no job of a version above its own: raise it when what is left out there would change the answer
-PAYLOAD_VERSION = 1
+PAYLOAD_VERSION = 2
 
 ALL_JOBS = "nightshift:jobs"
 #: job ids by the second at which maintenance removes them
@@ -32,6 +35,8 @@ LEASES = "nightshift:leases"
 ABANDONED = "nightshift:jobs:abandoned"
 #: job ids that have a deadline and wait, by that second
 DEADLINES = "nightshift:jobs:deadlines"
+#: ids of choices that have not ended, and of the jobs that wait for theirs, by the second these were made
+CHOICES = "nightshift:jobs:choices"
 #: channel on which the id of each job that ended is published
 DONE = "nightshift:done"
 #: channel on which the pieces of the answers that somebody reads while they are written are published
@@ -133,13 +138,17 @@ class JobRecord:
     traceparent: str = ""
     tracestate: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    version: int = PAYLOAD_VERSION
+    #: how many jobs were made of it, one for each answer that it wants; 0: it asks by itself
+    choices: int = 0
+    #: of such a job, the one that it was made of
+    parent: str = ""
+    #: the oldest version that can run it
+    version: int = 1
 
     @property
     def ids(self) -> dict[str, str]:
         """What lines of the log about it carry."""
-        batch = self.metadata.get("batch_id", "") if self.kind == BATCH_LINE else ""
-        found = {"job_id": self.id, "request_id": self.request_id, "batch_id": batch}
+        found = {"job_id": self.id, "request_id": self.request_id, "batch_id": self._batch}
         return {name: value for name, value in found.items() if value}
 
     @property
@@ -155,14 +164,28 @@ class JobRecord:
     @property
     def yields(self) -> bool:
         """Whether it lets other requests pass in the queue."""
-        return self.kind == BATCH_LINE or self.service_tier == "flex"
+        return bool(self._batch) or self.service_tier == "flex"
+
+    @property
+    def known_as(self) -> str:
+        """The id that its client knows: a choice's is its parent's."""
+        return self.parent or self.id
+
+    @property
+    def shown(self) -> Status:
+        """The status that clients see, and by which it is listed: what waits for its choices is in progress."""
+        return Status.IN_PROGRESS if self.choices and self.status is Status.QUEUED else self.status
 
     @property
     def description(self) -> str:
         """Which job it is, for those who look at RQ: nothing of the request."""
-        batch = f" of {batch_of(self.id)}" if self.kind == BATCH_LINE else ""
+        batch = f" of {self._batch}" if self._batch else ""
         attempt = f", attempt {self.attempts}" if self.attempts else ""
         return f"{self.kind} {self.id}{batch}, {self.model}{attempt}"
+
+    @property
+    def _batch(self) -> str:
+        return batch_of(self.known_as) if self.known_as.startswith(LINE_ID) else ""
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""

@@ -13,9 +13,9 @@ from app import errors, worker_status
 from app.connection import AWAY, texts
 from app.gate import Gate
 from app.history import closings, sampling
-from app.jobs import leases, removal, tickets, transitions
+from app.jobs import gathering, leases, removal, tickets, transitions
 from app.jobs.leases import Lease, LeaseLost, PutBack, Spent, TextSent
-from app.jobs.record import ABANDONED, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
+from app.jobs.record import ABANDONED, CHOICES, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.webhooks import dispatch
@@ -71,16 +71,15 @@ def put_back(connection: Redis, settings: Settings, lease: Lease, how: PutBack, 
     It must not when it has died too often (`deaths`: before this run), when its client has read a part of the answer, or
     when it was sent to Claude as often as its client allows.
     """
-    ttl = settings.result_ttl_seconds
     if how.died and deaths + 1 >= settings.max_worker_deaths:
-        leases.publish(connection, lease, Outcome(error=errors.set_aside(deaths + 1, how.reason)), ttl_seconds=ttl)
+        gathering.publish(connection, settings, lease, Outcome(error=errors.set_aside(deaths + 1, how.reason)))
         return
     try:
         leases.put_back(connection, lease, how)
     except Spent:
-        leases.publish(connection, lease, Outcome(error=errors.not_sent_again(how.reason)), ttl_seconds=ttl)
+        gathering.publish(connection, settings, lease, Outcome(error=errors.not_sent_again(how.reason)))
     except TextSent:
-        leases.publish(connection, lease, Outcome(error=errors.stream_interrupted(how.reason)), ttl_seconds=ttl)
+        gathering.publish(connection, settings, lease, Outcome(error=errors.stream_interrupted(how.reason)))
 
 
 class Maintenance:
@@ -138,7 +137,7 @@ class Maintenance:
                 if now - since < GAP_SECONDS:
                     continue
                 if name == tickets.CLAUDE_QUEUE:
-                    transitions.requeue_ticket(self._connection, job_id, at_front=True)
+                    self._requeue(job_id)
                 else:
                     tickets.return_from_gap(self._connection, name, job_id)
                 log.warning(
@@ -149,6 +148,10 @@ class Maintenance:
 
     def _retry_due(self) -> None:
         for job_id in tickets.due(self._connection, time.time()):
+            self._requeue(job_id)
+
+    def _requeue(self, job_id: str) -> None:
+        if not gathering.settle(self._connection, self._settings, job_id):
             transitions.requeue_ticket(self._connection, job_id, at_front=True)
 
     def _cancel_abandoned(self) -> None:
@@ -173,7 +176,8 @@ class Maintenance:
             return
         self._next_audit = time.monotonic() + AUDIT_SECONDS
         before = time.time() - AUDIT_SECONDS
-        waiting = set(texts(self._connection.zrangebyscore(status_key(Status.QUEUED), 0, before)))
+        indexes = (status_key(Status.QUEUED), CHOICES)
+        waiting = {id_ for key in indexes for id_ in texts(self._connection.zrangebyscore(key, 0, before))}
         if not waiting:
             return
         held = tickets.all_waiting(self._connection, tickets.CLAUDE_QUEUE)

@@ -8,6 +8,7 @@ from app.jobs import tickets
 from app.jobs.record import (
     ABANDONED,
     ALL_JOBS,
+    CHOICES,
     DEADLINES,
     RETENTION,
     Status,
@@ -39,5 +40,5 @@ def forget(connection: Redis, pipe: Pipeline, job_id: str) -> None:
 
 def _delete(pipe: Pipeline, job_id: str) -> None:
     pipe.delete(record_key(job_id), request_key(job_id), outcome_key(job_id), stream_key(job_id))
-    for key in (ALL_JOBS, DEADLINES, ABANDONED, *map(status_key, Status), RETENTION):
+    for key in (ALL_JOBS, CHOICES, DEADLINES, ABANDONED, *map(status_key, Status), RETENTION):
         pipe.zrem(key, job_id)

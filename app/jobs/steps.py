@@ -7,26 +7,32 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from app import errors
 from app.connection import transaction
 from app.gate import OVERLOADS
-from app.jobs import counting, tickets
+from app.jobs import choices, counting, tickets
 from app.jobs.record import (
     ABANDONED,
     BATCH_LINE,
+    CHOICE,
+    CHOICES,
     DEADLINES,
     DONE,
     LEASES,
     RETENTION,
     JobRecord,
     Status,
+    interrupt_channel,
     outcome_key,
     record_key,
     request_key,
     status_key,
     stream_key,
 )
+from app.outcome import Outcome
 from app.webhooks import announce
 
 if TYPE_CHECKING:
@@ -34,8 +40,6 @@ if TYPE_CHECKING:
 
     from redis import Redis
     from redis.client import Pipeline
-
-    from app.outcome import Outcome
 
 _T = TypeVar("_T")
 
@@ -58,9 +62,11 @@ def move(pipe: Pipeline, record: JobRecord, status: Status, **fields: Any) -> No
     """Set the status and other fields, and move the job from one index to the other."""
     mapping = {"status": status, **fields}
     pipe.hset(record_key(record.id), mapping={name: str(value) for name, value in mapping.items()})
-    if status is not record.status:
-        pipe.zrem(status_key(record.status), record.id)
-        pipe.zadd(status_key(status), {record.id: record.created_at})
+    after = replace(record, status=status, choices=fields.get("choices", record.choices))
+    if record.kind != CHOICE and after.shown is not record.shown:
+        for before in {record.shown, record.status}:
+            pipe.zrem(status_key(before), record.id)
+        pipe.zadd(status_key(after.shown), {record.id: record.created_at})
     if status is Status.QUEUED:
         pipe.zadd(DEADLINES, {record.id: record.deadline_at})
     else:
@@ -79,27 +85,50 @@ def finish(
 ) -> None:
     """The job as `record` has it, read under WATCH, ends so: outcome, status, RQ's state, events, counters and wake-up.
 
-    Starts the MULTI, and puts all of it there.
+    Its choices end with it. Starts the MULTI, and puts all of it there.
     """
     if status is None:
         status = Status.COMPLETED if outcome.error is None else Status.FAILED
-    now = time.time()
-    job = tickets.ticket(connection, record.id)
-    execution = None
+    made = [choice for choice in choices.read(connection, pipe, record) if choice is not None]
     announcement = announce.prepare(
         pipe, _event_type(record, status, outcome), record.id, record.callback_url, to_endpoints=record.background
     )
     pipe.multi()
+    fields = {"published_by": published_by, **choices.runs(made)}
+    _end(connection, pipe, record, outcome, status, ttl_seconds=ttl_seconds, **fields)
+    announcement.add(pipe)
+    if record.kind != CHOICE:
+        counting.count(pipe, record, outcome, time.time())
+    for choice in made:
+        _let_go(connection, pipe, choice)
+
+
+def _end(
+    connection: Redis,
+    pipe: Pipeline,
+    record: JobRecord,
+    outcome: Outcome,
+    status: Status,
+    *,
+    ttl_seconds: int,
+    **fields: Any,
+) -> None:
+    now = time.time()
+    kept_until = choices.kept_until(record, status, now) if record.kind == CHOICE else now + ttl_seconds
+    job = tickets.ticket(connection, record.id)
+    execution = None
     if record.execution:
         execution = tickets.execution_of(connection, record.id, record.execution, record.worker)
         pipe.zrem(LEASES, f"{record.id}:{record.execution}")
-    move(pipe, record, status, finished_at=now, execution="", published_by=published_by, waiting_for="")
+    move(pipe, record, status, finished_at=now, execution="", waiting_for="", **fields)
+    if record.choices or record.kind == CHOICE:
+        pipe.zrem(CHOICES, record.id)
     pipe.set(outcome_key(record.id), outcome.to_json())
     # A request may be megabytes; it is kept as long as somebody might look why it ended so.
     pipe.expire(request_key(record.id), ttl_seconds if record.is_stored else min(ttl_seconds, REQUEST_TTL_SECONDS))
     pipe.expire(stream_key(record.id), min(ttl_seconds, STREAM_TTL_SECONDS))
     if record.kind != BATCH_LINE:
-        pipe.zadd(RETENTION, {record.id: now + ttl_seconds})
+        pipe.zadd(RETENTION, {record.id: kept_until})
     pipe.zrem(ABANDONED, record.id)
     if status is Status.CANCELLED:
         tickets.cancel(pipe, job, execution, ttl_seconds=ttl_seconds)
@@ -107,11 +136,21 @@ def finish(
         if execution is None:
             tickets.take_out(pipe, job)
         tickets.finish(pipe, job, execution, failed=_cause(outcome), ttl_seconds=ttl_seconds)
-    announcement.add(pipe)
     if outcome.error is None:
         pipe.delete(OVERLOADS)
-    counting.count(pipe, record, outcome, now)
     pipe.publish(DONE, json.dumps({"id": record.id}))
+
+
+def _let_go(connection: Redis, pipe: Pipeline, choice: JobRecord) -> None:
+    """A choice whose parent ends: nobody needs it any more, and the turn that it may have is interrupted."""
+    if choice.status.is_final:
+        pipe.zadd(RETENTION, {choice.id: time.time() + choices.SPARE_SECONDS})
+        return
+    outcome = Outcome(error=errors.cancelled())
+    _end(connection, pipe, choice, outcome, Status.CANCELLED, ttl_seconds=choices.SPARE_SECONDS)
+    if choice.execution:
+        # Should this message be lost, the worker sees within a beat that its lease is gone.
+        pipe.publish(interrupt_channel(choice.worker), choice.id)
 
 
 def _event_type(record: JobRecord, status: Status, outcome: Outcome) -> str:

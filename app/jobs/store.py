@@ -15,6 +15,7 @@ from app.durability import confirm
 from app.jobs import search, tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
+    CHOICES,
     RETENTION,
     JobRecord,
     Status,
@@ -142,8 +143,11 @@ class Jobs:
         return tickets.queue(self._connection).get_job_position(job_id)
 
     def queued(self) -> int:
-        """How many jobs wait, those included that wait for a retry."""
-        return int(self._connection.zcard(status_key(Status.QUEUED)))
+        """How many jobs wait, those included that wait for a retry, and the choices of those that have begun."""
+        pipe = self._connection.pipeline(transaction=False)
+        pipe.zcard(status_key(Status.QUEUED))
+        pipe.zcard(CHOICES)
+        return sum(pipe.execute())
 
     def newest(
         self,

@@ -82,7 +82,7 @@ def issue(
 ) -> None:
     """Enqueue a new ticket. `arg` is the task's only argument, the job's id when not given.
 
-    One that `yields` stands at the queue's end; all others go before those that do.
+    One that `yields` stands at the queue's end, or, `at_front`, before all that do; others go before those, or to the head.
     """
     home = queue(connection, name)
     job = home.create_job(
@@ -97,11 +97,11 @@ def issue(
     )
     pipeline.sadd(home.redis_queues_keys, home.key)
     # Queue.enqueue_call() would start a MULTI of its own, to watch for dependencies: there are none here.
-    home._enqueue_job(job, pipeline=pipeline, at_front=at_front)  # noqa: SLF001 - held by a contract test
+    home._enqueue_job(job, pipeline=pipeline, at_front=at_front and not yields)  # noqa: SLF001 - held by a contract test
+    if name == CLAUDE_QUEUE and at_front == yields:
+        pipeline.eval(_GO_BEFORE, 2, home.key, YIELDING, job_id)
     if yields:
         pipeline.sadd(YIELDING, job_id)
-    elif name == CLAUDE_QUEUE and not at_front:
-        pipeline.eval(_GO_BEFORE, 2, home.key, YIELDING, job_id)
 
 
 def start(pipeline: Pipeline, job: Job, worker_name: str) -> Execution:

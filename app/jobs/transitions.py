@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.jobs import tickets
-from app.jobs.record import ALL_JOBS, DEADLINES, JobRecord, Status, record_key, request_key, status_key
+from app.jobs import choices, tickets
+from app.jobs.record import ALL_JOBS, CHOICES, DEADLINES, JobRecord, Status, record_key, request_key, status_key
 from app.jobs.steps import change_record, finish
 from app.outcome import Outcome
 
@@ -50,14 +50,24 @@ def end(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply, 
     return change_record(connection, job_id, change)
 
 
-def fail_waiting(connection: Redis, job_id: str, error: ErrorReply, *, ttl_seconds: int) -> bool:
-    """Queued to failed, for a job that can't be run any more (its deadline passed, say). Whether it was queued."""
+def fail_waiting(
+    connection: Redis, job_id: str, error: ErrorReply, *, ttl_seconds: int, spares_running: bool = False
+) -> bool:
+    """Queued to failed, for a job that can't be run any more (its deadline passed, say). Whether it was queued.
+
+    `spares_running`: not if it waits for choices of which none waits itself.
+    """
 
     def change(pipe: Pipeline, record: JobRecord | None) -> bool:
         if record is None or record.status is not Status.QUEUED:
             pipe.multi()
             pipe.zrem(DEADLINES, job_id)
             return False
+        if spares_running and record.choices:
+            made = choices.read(connection, pipe, record)
+            if all(one is not None and one.status is not Status.QUEUED for one in made):
+                pipe.multi()
+                return False
         finish(connection, pipe, record, Outcome(error=error), ttl_seconds)
         return True
 
@@ -87,6 +97,8 @@ def reissue(connection: Redis, job_id: str, *, ttl_seconds: int) -> bool:
     def change(pipe: Pipeline, record: JobRecord | None) -> bool:
         pipe.multi()
         if record is None or record.status is not Status.QUEUED:
+            if record is None:
+                pipe.zrem(CHOICES, job_id)
             return False
         tickets.take_out(pipe, tickets.ticket(connection, job_id))
         _issue(connection, pipe, record, ttl_seconds)

@@ -94,7 +94,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         Decision.MAPPED,
         reasoning_effort="to Claude's thinking, from low on, at most half of the output cap; none where JSON or a call is"
         " forced (then it is named as ignored), nor with a cap below 2,048",
-        n="the question is asked n times, one after the other; usage adds up; not with stream",
+        n="the question is asked n times, each by a job of its own, on as many workers as are free; usage adds up; not with stream",
     )
     | table(
         Decision.IGNORED,

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook
 
 from app.jobs.record import record_key
 from app.stack import redis_server
+from tests.acceptance.test_batches import line, read, start, wait
 from tests.integration.api.running import api
 from tests.redis_server import wait_until
 
@@ -43,17 +44,63 @@ def test_a_completion_by_openais_client(stack: Stack) -> None:
     assert job["result"]["id"] == answer.id
 
 
+def all_serve(stack: Stack) -> bool:
+    """Whether both workers could take a request at once."""
+    return [row["state"] for row in stack.http("GET", "/health").body["workers"]] == ["idle", "idle"]
+
+
 def test_several_choices(stack: Stack) -> None:
-    """`n` answers come as so many choices, each asked alone, and usage is that of all."""
-    stack.simulator.add_rule({"text": "one of three", "usage": {"input_tokens": 10, "output_tokens": 5}})
+    """`n` answers come as so many choices, each asked alone and as many at once as there are workers, for one job."""
+    wait_until(lambda: all_serve(stack), "both workers", 20)
+    before = requests_counted(stack.http("GET", "/metrics").body)
+    stack.simulator.add_rule({"text": "one of four", "usage": {"input_tokens": 10, "output_tokens": 5}}, latency_ms=500)
     answer = stack.client().chat.completions.create(
-        model="sonnet", messages=[{"role": "user", "content": "thrice"}], n=3
+        model="sonnet", messages=[{"role": "user", "content": "four times"}], n=4
     )
-    assert [choice.index for choice in answer.choices] == [0, 1, 2]
-    assert {choice.message.content for choice in answer.choices} == {"one of three"}
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    assert {choice.message.content for choice in answer.choices} == {"one of four"}
     assert answer.usage is not None
-    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (30, 15)
-    assert {len(body["messages"]) for body in stack.asked("thrice")} == {1}
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (40, 20)
+    asked = stack.asked("four times")
+    assert (len(asked), {len(body["messages"]) for body in asked}) == (4, {1})
+    assert stack.simulator.stats()["max_running"] == 2
+    listed = [one["id"] for one in stack.http("GET", "/v1/jobs?limit=2").body["data"]]
+    assert listed[0] == answer.id and not listed[1].startswith(answer.id)
+    assert {stack.http(method, f"/v1/{path}").status for method, path in hidden(answer.id)} == {404}
+    after = requests_counted(stack.http("GET", "/metrics").body)
+    assert after["sonnet", "completed"] == before.get(("sonnet", "completed"), 0) + 1
+
+
+def hidden(completion_id: str) -> list[tuple[str, str]]:
+    """Ways to what nobody was told of."""
+    job = f"{completion_id}-0"
+    return [("GET", f"jobs/{job}"), ("POST", f"jobs/{job}/cancel"), ("GET", f"chat/completions/{job}")]
+
+
+def test_several_choices_are_cancelled_together(stack: Stack) -> None:
+    """The job that waits for its choices is in progress; its cancel ends their turns at Claude's, and asks for no other."""
+    wait_until(lambda: all_serve(stack), "both workers", 20)
+    stack.simulator.add_rule({"hang_seconds": 60}, match={"contains": "given up"})
+    job_id = stack.submit("given up", n=3)
+    wait_until(lambda: len(stack.asked("given up")) == 2, "two turns")
+    job = stack.job(job_id)
+    assert (job["status"], job["waiting_for"], job["position"]) == ("in_progress", "its choices", None)
+    assert stack.http("POST", f"/v1/jobs/{job_id}/cancel").body["status"] == "cancelled"
+    wait_until(lambda: stack.simulator.stats()["running"] == 0, "their end")
+    assert stack.ask("the next one").startswith("Simulated answer")
+    assert len(stack.asked("given up")) == 2
+
+
+def test_a_request_between_a_lines_choices(stack: Stack) -> None:
+    """It waits for the turn that runs, however many choices a line of a batch has."""
+    stack.simulator.add_rule(match={"contains": "eight times"}, latency_ms=300)
+    batch = start(stack, [line("a", "eight times", n=8)])
+    wait_until(lambda: stack.asked("eight times") != [], "the first choice")
+    stack.ask("in between")
+    assert len(stack.asked("eight times")) < 8
+    (one,) = read(stack, wait(stack, batch.id).output_file_id)
+    assert [choice["index"] for choice in one["response"]["body"]["choices"]] == list(range(8))
+    assert len(stack.asked("eight times")) == 8
 
 
 def test_ask_and_poll(stack: Stack) -> None:

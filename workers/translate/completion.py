@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from app.outcome import Outcome
-from workers.claude import add_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from app.jobs.record import JobRecord
     from workers.claude import Answer
     from workers.translate.checks import Checked
@@ -26,31 +22,29 @@ FINISH_REASONS = {
 }
 
 
-def to_openai(answers: Sequence[tuple[Answer, Checked]], record: JobRecord) -> Outcome:
-    """The chat completion, a choice for each answer, with the model that answered and the usage as Claude reported them."""
-    first, _ = answers[0]
+def to_openai(answer: Answer, checked: Checked, record: JobRecord) -> Outcome:
+    """The chat completion, with the model that answered and the usage as Claude reported them."""
     body: dict[str, Any] = {
         "id": record.id,
         "object": "chat.completion",
         "created": int(record.created_at),
-        "model": first.model,
-        "choices": [_choice(index, answer, checked) for index, (answer, checked) in enumerate(answers)],
-        "usage": usage_of(reduce(add_usage, (answer.usage for answer, _ in answers))),
+        "model": answer.model,
+        "choices": [_choice(answer, checked)],
+        "usage": usage_of(answer.usage),
     }
     if record.service_tier:
         body["service_tier"] = "flex" if record.yields else "default"
     headers = {"x-nightshift-attempts": str(record.attempts)}
-    costs = [answer.cost_usd for answer, _ in answers if answer.cost_usd is not None]
-    if len(costs) == len(answers):
-        headers["x-nightshift-cost-usd"] = f"{sum(costs):.6f}"
+    if answer.cost_usd is not None:
+        headers["x-nightshift-cost-usd"] = f"{answer.cost_usd:.6f}"
     return Outcome(body=body, headers=headers)
 
 
-def _choice(index: int, answer: Answer, checked: Checked) -> dict[str, Any]:
+def _choice(answer: Answer, checked: Checked) -> dict[str, Any]:
     reason = FINISH_REASONS.get(answer.stop_reason, "stop")
     if reason == "stop" and checked.calls:
         reason = "tool_calls"
-    return {"index": index, "message": message_of(answer, checked), "finish_reason": reason, "logprobs": None}
+    return {"index": 0, "message": message_of(answer, checked), "finish_reason": reason, "logprobs": None}
 
 
 def message_of(answer: Answer, checked: Checked) -> dict[str, Any]:

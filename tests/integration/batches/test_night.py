@@ -19,12 +19,13 @@ from app.batches.leadership import LEASE, NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.store import NewBatch
 from app.connection import texts
-from app.jobs import leases, recovery, transitions
+from app.jobs import gathering, leases, recovery, tickets, transitions
 from app.jobs.leases import PutBack
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
+from tests.integration.api.hands import completion
 from tests.integration.batches.conftest import line
 
 if TYPE_CHECKING:
@@ -343,6 +344,26 @@ def test_when_the_window_closes_what_waits_goes_back(night: Night) -> None:
         night.answer()
     assert sorted(one["custom_id"] for one in night.output(batch)) == [str(n) for n in range(6)]
     assert running.metadata["custom_id"] == "0"
+
+
+def test_a_line_whose_choices_are_asked_for_has_begun(night: Night) -> None:
+    """Its job stands in no queue, and yet it is not taken back when the window closes: its choices would be asked for again."""
+    batch = night.start([line("several", n=2), line("waits")])
+    lease, record = night.take()
+    gathering.ask(night.connection, night.settings, lease, 2)
+    night.connection.hset(batch_key(batch.id), "window", closed_now())
+    night.look(batch)
+    queued = tickets.queue(night.connection).get_job_ids()
+    assert queued == [f"{record.id}-0", f"{record.id}-1"]
+    for _ in queued:
+        answer = Outcome(body=completion("any", "x"), headers={"x-nightshift-attempts": "1"})
+        gathering.publish(night.connection, night.settings, night.take()[0], answer)
+    assert night.look(batch).completed == 1
+    (several,) = night.output(batch)
+    assert len(several["response"]["body"]["choices"]) == 2
+    (fact,) = night.facts(batch)
+    assert (fact.worker, fact.attempts, fact.output_tokens) == ("", 1, 2)
+    assert fact.run_seconds is not None
 
 
 def test_a_window_that_closes_forgives_no_line(night: Night) -> None:

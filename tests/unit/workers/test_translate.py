@@ -195,7 +195,7 @@ def test_ids_of_other_models_are_made_claudes() -> None:
 
 
 def to_openai(answer: Answer, record_: JobRecord) -> Outcome:
-    return make([(answer, check(answer, Wanted()))], record_)
+    return make(answer, check(answer, Wanted()), record_)
 
 
 def record() -> JobRecord:

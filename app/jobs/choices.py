@@ -1,0 +1,107 @@
+"""The choices of a request (OpenAI's `n`): a job for each answer, so that idle workers ask at once and other requests go between.
+
+The job that the client knows is their parent: it waits for them outside of the queue, held by no worker (`app.jobs.gathering`).
+A choice has no request of its own, it asks for its parent's. Clients see nothing of it, and nobody counts it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.jobs import removal, tickets
+from app.jobs.record import CHOICE, CHOICES, DEADLINES, PAYLOAD_VERSION, JobRecord, Status, record_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+#: how long a choice is kept that nobody needs any more, seconds
+SPARE_SECONDS = 60
+
+
+def id_of(parent_id: str, number: int) -> str:
+    """The same whenever it is made, so that none is there twice."""
+    return f"{parent_id}-{number}"
+
+
+def of(parent: JobRecord, number: int) -> JobRecord:
+    """A choice that has not been asked for yet. It has its parent's time and patience, and each its own attempts."""
+    return JobRecord(
+        id=id_of(parent.id, number),
+        kind=CHOICE,
+        status=Status.QUEUED,
+        model=parent.model,
+        created_at=parent.created_at,
+        deadline_at=parent.deadline_at,
+        max_attempts=parent.max_attempts,
+        max_sends=parent.max_sends,
+        service_tier=parent.service_tier,
+        request_id=parent.request_id,
+        traceparent=parent.traceparent,
+        tracestate=parent.tracestate,
+        parent=parent.id,
+        version=PAYLOAD_VERSION,
+    )
+
+
+def read(connection: Redis, pipe: Pipeline, parent: JobRecord) -> list[JobRecord | None]:
+    """The choices in their order, None for one that is not there. `pipe` watches them from here on."""
+    keys = [record_key(id_of(parent.id, number)) for number in range(parent.choices)]
+    if not keys:
+        return []
+    pipe.watch(*keys)  # type: ignore[no-untyped-call]
+    reader = connection.pipeline(transaction=False)
+    for key in keys:
+        reader.hgetall(key)
+    return [JobRecord.from_hash(data) for data in reader.execute()]
+
+
+def put(connection: Redis, pipe: Pipeline, parent: JobRecord, numbers: Sequence[int], *, ttl_seconds: int) -> None:
+    """New ones into the queue, at its head, or before all that lets others pass if its parent does."""
+    for number in reversed(numbers):
+        choice = of(parent, number)
+        removal.forget(connection, pipe, choice.id)
+        pipe.hset(record_key(choice.id), mapping=choice.to_hash())  # type: ignore[arg-type]
+        pipe.zadd(CHOICES, {choice.id: choice.created_at})
+        pipe.zadd(DEADLINES, {choice.id: choice.deadline_at})
+        tickets.issue(
+            pipe,
+            connection,
+            choice.id,
+            description=choice.description,
+            ttl_seconds=ttl_seconds,
+            at_front=True,
+            yields=choice.yields,
+        )
+
+
+def is_missing(choice: JobRecord | None) -> bool:
+    """Whether it has to be made (again). One that was cancelled before its parent had met no parent there."""
+    return choice is None or (choice.status is Status.CANCELLED and not choice.is_spent)
+
+
+def is_under_way(choice: JobRecord | None) -> bool:
+    """Whether it waits or runs."""
+    return choice is not None and not choice.status.is_final
+
+
+def failed(made: Iterable[JobRecord | None]) -> JobRecord | None:
+    """The first that has ended and has no answer, nor may be made again."""
+    return next((one for one in made if one is not None and one.status in _FAILED and not is_missing(one)), None)
+
+
+def runs(made: Sequence[JobRecord]) -> dict[str, Any]:
+    """What its choices' runs amount to in the record of their parent: it is sent as often as the one that is sent most."""
+    if not made:
+        return {}
+    return {"attempts": max(one.attempts for one in made), "sends": max(one.sends for one in made)}
+
+
+def kept_until(choice: JobRecord, status: Status, now: float) -> float:
+    """The second at which one that ends so is removed, unless its parent ends before: that needs it for as long as it may wait."""
+    return (now if status is Status.CANCELLED else max(now, choice.deadline_at)) + SPARE_SECONDS
+
+
+_FAILED = (Status.FAILED, Status.CANCELLED)

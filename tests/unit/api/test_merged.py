@@ -1,0 +1,54 @@
+"""Several completions of one request become one with so many choices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app import errors
+from app.openai.merged import merged
+from app.outcome import Outcome
+
+
+def completion(text: str, tokens: int, *, attempts: int = 1, cost: str | None = "0.250000") -> Outcome:
+    body: dict[str, Any] = {
+        "id": "chatcmpl-1-0",
+        "object": "chat.completion",
+        "model": "claude-test",
+        "choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop", "logprobs": None}],
+        "usage": {
+            "prompt_tokens": 10,
+            "completion_tokens": tokens,
+            "completion_tokens_details": {"reasoning_tokens": tokens // 2},
+        },
+        "service_tier": "flex",
+    }
+    headers = {"x-nightshift-attempts": str(attempts)} | ({"x-nightshift-cost-usd": cost} if cost else {})
+    return Outcome(body=body, headers=headers)
+
+
+def test_the_choices_are_numbered_and_added_up() -> None:
+    """Index, usage with its details, cost: of all; id, model and tier: the request's; attempts: the most that one took."""
+    found = merged([completion("a", 4), completion("b", 8, attempts=3), completion("c", 2)], "chatcmpl-1")
+    assert found.body is not None
+    assert [(one["index"], one["message"]["content"]) for one in found.body["choices"]] == [
+        (0, "a"),
+        (1, "b"),
+        (2, "c"),
+    ]
+    assert found.body["usage"] == {
+        "prompt_tokens": 30,
+        "completion_tokens": 14,
+        "completion_tokens_details": {"reasoning_tokens": 7},
+    }
+    assert (found.body["id"], found.body["model"], found.body["service_tier"]) == ("chatcmpl-1", "claude-test", "flex")
+    assert found.headers == {"x-nightshift-attempts": "3", "x-nightshift-cost-usd": "0.750000"}
+
+
+def test_a_cost_that_is_not_known_is_not_told() -> None:
+    """A sum of what is known would be too little."""
+    assert merged([completion("a", 4), completion("b", 4, cost=None)], "x").headers == {"x-nightshift-attempts": "1"}
+
+
+def test_an_error_is_never_a_choice() -> None:
+    """Should an answer be lost, the whole has failed."""
+    assert merged([completion("a", 4), Outcome(error=errors.internal())], "x") == Outcome(error=errors.internal())
