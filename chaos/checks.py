@@ -16,7 +16,7 @@ from app.jobs.record import Status, outcome_key
 from app.outcome import Outcome
 from app.stack.probe import listens
 from chaos import residue
-from chaos.ledger import SECRET
+from chaos.ledger import SECRET, text_of
 
 if TYPE_CHECKING:
     from chaos.ledger import Accepted, Ledger
@@ -169,4 +169,4 @@ def _marks(process: psutil.Process) -> str:
 def _text(outcome: Outcome) -> str:
     if outcome.error is not None or outcome.body is None:
         return ""
-    return str(outcome.body["choices"][0]["message"]["content"])
+    return text_of(outcome.body)

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from chaos.ledger import SECRET, Accepted, Ledger, Secrets
+from chaos.ledger import SECRET, Accepted, Ledger, Secrets, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,8 @@ _CHAT = "/v1/chat/completions"
 #: refusals that a fault explains; any other is a complaint
 _EXPECTED = {"redis_unavailable", "server_stopping", "stream_interrupted"}
 _PAUSE_SECONDS = 0.2
+#: how many of those that may want several answers do
+_SEVERAL = 0.25
 
 
 class Client:
@@ -49,7 +51,9 @@ class Client:
         raise NotImplementedError
 
     def body(self, secret: str, *, words: int = 40, **fields: Any) -> dict[str, Any]:
-        """A request of about a second."""
+        """A request of about a second; some that nobody streams want several answers, `n`."""
+        if not fields.get("stream") and self._chance.random() < _SEVERAL:
+            fields["n"] = self._chance.choice((2, 3))
         filler = " ".join(f"w{number}" for number in range(self._chance.randrange(4, words)))
         return {"model": "sonnet", "messages": [{"role": "user", "content": f"{secret} {filler}"}], **fields}
 
@@ -86,7 +90,7 @@ class SyncClient(Client):
         if reply is None:
             self.broke()
         elif reply.status == 200:
-            text = str(reply.body["choices"][0]["message"]["content"])
+            text = text_of(reply.body)
             self.check_secrets(secret, text)
             self._ledger.accept(reply.body["id"], Accepted(self.kind, secret))
             self._ledger.got(reply.body["id"], text)

@@ -8,10 +8,19 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: what a prompt's secret looks like
 SECRET = re.compile(r"secret-[0-9a-f]{20}")
 _MAX_COMPLAINTS = 200
+
+
+def text_of(completion: Mapping[str, Any]) -> str:
+    """What a completion says, all its choices after one another."""
+    return "".join(str(choice["message"]["content"]) for choice in completion["choices"])
 
 
 @dataclass(frozen=True)
