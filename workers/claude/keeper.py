@@ -80,7 +80,7 @@ class Keeper:
                 if self._interrupted.is_set():
                     raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
                 body = prompt.in_body(profile.body(is_bare=is_bare))
-                return await process.ask(prompt, body, deadline, on_delta)
+                return await process.ask(prompt, body, deadline, on_delta, max_tokens=profile.max_tokens)
             finally:
                 self._pool.busy = None
                 self._wiping = self._tasks.spawn(self._after_turn(process))

@@ -34,6 +34,9 @@ RESET_SECONDS = 3.0
 #: How long a request's own parameters may take to be confirmed; some milliseconds are usual.
 CONFIGURE_SECONDS = 10.0
 
+#: Merged into a request, it has the API refuse it: 400, before a model sees it, so that it costs nothing.
+REFUSED_BODY = '{"messages": []}'
+
 #: Defect of a process whose profile has a schema that the CLI does not take.
 SCHEMA_REFUSED = "schema_refused"
 #: Defect of a process that took more memory than `hard_rss_mb`.
@@ -57,7 +60,8 @@ class ClaudeProcess(RunningCli):
         super().__init__(settings, login, profile, work_dir)
         self.turns = 0
         #: what is merged into the API requests now: the body's fields, the headers
-        self._extras = "{}", ""
+        self._extras: tuple[str, str] | None = ("{}", "")
+        self._refusing: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
         self._last_uuid: str | None = None
         #: nothing of any turn is in the conversation
@@ -67,12 +71,25 @@ class ClaudeProcess(RunningCli):
         self._limit_uuid: str | None = None
         self._interrupted = False
 
-    async def ask(self, prompt: Prompt, body: str, deadline: float, on_delta: Callable[[Delta], None] | None) -> Answer:
-        """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Profile.body`). Raises `TurnFailed`."""
-        turn = Turn(str(uuid4()), on_delta, may_call_again=self.profile.schema is not None)
+    async def ask(
+        self,
+        prompt: Prompt,
+        body: str,
+        deadline: float,
+        on_delta: Callable[[Delta], None] | None,
+        *,
+        max_tokens: int | None = None,
+    ) -> Answer:
+        """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Profile.body`). Raises `TurnFailed`.
+
+        `max_tokens`: those that `body` allows, if it limits them.
+        """
+        has_schema = self.profile.schema is not None
+        turn = Turn(str(uuid4()), on_delta, may_call_again=has_schema, max_tokens=max_tokens)
         self.turns += 1
         self._turn, self._last_uuid, self._interrupted = turn, turn.uuid, False
         self._is_clean = False
+        self._refusing = None
         self._bytes = 0
         self._changed.clear()
         sending = asyncio.create_task(self._send(prompt, body, turn.uuid))
@@ -109,6 +126,17 @@ class ClaudeProcess(RunningCli):
             # Not its words: they may quote what could not be sent.
             logger.warning("Claude did not take a request: %s", type(error).__name__)
             self.kill("not_sent")
+
+    async def _refuse_more(self) -> None:
+        """From now on whatever the CLI asks of the API besides the answer that is being written is refused there."""
+        self._extras = None
+        # One that does not take this takes no next turn, either.
+        with suppress(Exception):
+            await self._unless_gone(self._set_refused_body())
+
+    async def _set_refused_body(self) -> bool:
+        await self._connected().set_body(REFUSED_BODY, CONFIGURE_SECONDS)
+        return True
 
     def interrupt(self) -> None:
         """End the running turn; its `ask` raises `interrupted` within two seconds."""
@@ -170,6 +198,9 @@ class ClaudeProcess(RunningCli):
         is_new = self._limit_uuid == turn.uuid
         if failed := turn.failure(self._limit, limit_is_new=is_new):
             self._cost(turn)
+            if failed.kind is FailureKind.CALLER and self._refusing is not None:
+                # Not the client's request, which had an answer already, but one more that we had refused.
+                raise turn.failed(FailureKind.SERVER, "Claude's answer did not come in one piece.")
             if failed.kind is FailureKind.LOGIN:
                 # The next attempt is to read the login anew.
                 self.defect = self.defect or "login"
@@ -211,6 +242,8 @@ class ClaudeProcess(RunningCli):
         turn.on_stream_event(event)
         if turn.is_cut or turn.is_repeated:
             self.kill("cut" if turn.is_cut else "repeated")
+        elif turn.may_be_cut and self._refusing is None:
+            self._refusing = asyncio.ensure_future(self._refuse_more())
 
     def _take(self, message: Any) -> None:
         turn = self._turn
@@ -225,7 +258,7 @@ class ClaudeProcess(RunningCli):
         elif isinstance(message, cli.AssistantMessage | cli.ResultMessage):
             if turn is None or message.user_message_uuid not in (None, turn.uuid):
                 self.defect = self.defect or "stray"
-            else:
+            elif not turn.is_cut:
                 self._take_for(turn, message)
         if turn is not None:
             turn.last_event = time.monotonic()

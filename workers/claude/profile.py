@@ -34,6 +34,12 @@ class Profile:
     #: JSON array of the caller's functions (`{"name", "description", "input_schema"}`), never run here; None: none
     tools: str | None = None
 
+    @property
+    def max_tokens(self) -> int | None:
+        """What the caller lets an answer have, tokens; None: what the model can."""
+        limit = json.loads(self.extra_body).get("max_tokens")
+        return None if limit is None else int(limit)
+
     def at_launch(self, *, is_bare: bool) -> Profile:
         """What of it is fixed when a process starts."""
         return replace(self, extra_body="{}", system=None if is_bare else self.system)

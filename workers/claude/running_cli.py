@@ -112,7 +112,10 @@ class RunningCli(ABC):
 
     async def measure(self) -> None:
         """Bring `rss_mb` up to date; the last figure of a process that is gone is kept."""
-        if rss_mb := await asyncio.to_thread(tree_rss_mb, self.pid):
+        if (pid := self.pid) is None:
+            # It starts, and may have done so before a look at nothing is back.
+            return
+        if rss_mb := await asyncio.to_thread(tree_rss_mb, pid):
             self.rss_mb = rss_mb
         elif self.is_usable:
             # Gone, although somebody holds its output open.

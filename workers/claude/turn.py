@@ -2,7 +2,8 @@
 
 Why `is_cut`: when the model stops for `max_tokens`, refuses, or says nothing, the CLI goes on by itself with a hidden
 prompt, up to three times, each a billed request. An interrupt comes too late in half of the cases (measured), so the
-process has to be ended at that very event; by then the whole answer and its usage have been seen.
+process has to be ended at that very event; by then the whole answer and its usage have been seen. On a busy machine even
+that comes too late now and then. Hence `may_be_cut`: what can be seen before the end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ CONTINUED_REASONS = frozenset({"max_tokens", "model_context_window_exceeded", "r
 #: Messages of the API that a turn may have where a value is wanted. A model that calls what it was not offered is asked
 #: again by the CLI at once and without end, each time a billed request; it sends back a value at most five times.
 MAX_MESSAGES = 7
+#: Tokens that an answer may take besides those of its text: the frame of a call, its name.
+FRAME_TOKENS = 64
 #: What the CLI puts before the names of the caller's functions: `mcp__<server>__`.
 TOOL_PREFIX = "mcp__client__"
 #: The CLI's own tool, by which a structured answer comes.
@@ -67,7 +70,15 @@ class _Message:
 class Turn:
     """The state of one turn. Its owner feeds it events and asks it for `answer()` or `failure()`."""
 
-    def __init__(self, uuid: str, on_delta: Callable[[Delta], None] | None, *, may_call_again: bool) -> None:
+    def __init__(
+        self,
+        uuid: str,
+        on_delta: Callable[[Delta], None] | None,
+        *,
+        may_call_again: bool,
+        max_tokens: int | None = None,
+    ) -> None:
+        """`max_tokens`: the answer's, where its client limits them."""
         self.uuid = uuid
         self.started = time.monotonic()
         #: monotonic time of the latest sign of life
@@ -79,6 +90,9 @@ class Turn:
         self.is_repeated = False
         self._on_delta = on_delta
         self._may_call_again = may_call_again
+        self._max_tokens = max_tokens
+        self._written_bytes = 0
+        self._has_thought = False
         self._messages: list[_Message] = []
         #: of the block that is being written
         self._characters = Characters()
@@ -87,8 +101,21 @@ class Turn:
         self._error_text = ""
         self._first_text: float | None = None
 
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether the answer might soon end so: it nears its client's limit, or has prose where a value is wanted."""
+        if not self._messages:
+            return False
+        if self._may_call_again and self._first_text is not None:
+            return True
+        # A token is a byte at least, and usually four; of what a model thought it may tell a summary only.
+        least = 2 * self._written_bytes + FRAME_TOKENS
+        return self._max_tokens is not None and (self._has_thought or least >= self._max_tokens)
+
     def on_stream_event(self, event: Mapping[str, Any]) -> None:
-        """Take one event of the Messages API's stream."""
+        """Take one event of the Messages API's stream. After the cut there are none: they are the hidden request's."""
+        if self.is_cut:
+            return
         kind = event["type"]
         if kind == "message_start":
             self._start(event["message"])
@@ -96,6 +123,7 @@ class Turn:
             return
         elif kind == "content_block_start":
             block = event["content_block"]
+            self._has_thought |= "thinking" in block["type"]
             self._characters = Characters()
             text = self._characters.add(block.get("text") or block.get("thinking") or "")
             begun = {**block, "text": text, "input_json": ""}
@@ -128,6 +156,7 @@ class Turn:
             self._add(index, _DELTAS.get(block["type"], "text_delta"), rest)
 
     def _add(self, index: int, kind: str, text: str) -> None:
+        self._written_bytes += len(text.encode())
         block = self._messages[-1].blocks.setdefault(index, {"type": "text", "text": "", "input_json": ""})
         if kind == "input_json_delta":
             block["input_json"] += text

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.integration.claude.conftest import wait_for
+from tests.integration.claude.conftest import settings_for, wait_for
 from workers.claude import Profile
+from workers.claude.process import ClaudeProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +86,27 @@ def test_process_isolation_keeps_a_fresh_process_for_each_profile(fake: Make) ->
         invoker.ask("hello", Profile(model=model))
     # The used ones have ended, and each has another in its place.
     wait_for(lambda: [one.turns for one in invoker._keeper._pool.alive()] == [0, 0])
+
+
+def test_a_look_at_one_that_starts_is_no_look_at_one_that_is_gone(tmp_path: Path) -> None:
+    """It may have started by the time the look is back: taken for dead, it would be killed, and its first request fail."""
+
+    async def look() -> None:
+        held = threading.Event()
+        with ThreadPoolExecutor(1) as executor:
+            asyncio.get_running_loop().set_default_executor(executor)
+            executor.submit(held.wait)
+            process = ClaudeProcess(settings_for("http://127.0.0.1:9", tmp_path), None, Profile(), tmp_path)
+            looking = asyncio.create_task(process.measure())
+            await asyncio.sleep(0)
+            process.pid = started.pid
+            held.set()
+            await looking
+            assert process.is_usable
+
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as started:
+        asyncio.run(look())
+        started.kill()
 
 
 def test_a_leak_is_seen_logged_and_recycled(fake: Make, caplog: pytest.LogCaptureFixture) -> None:

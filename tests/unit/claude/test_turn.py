@@ -36,8 +36,8 @@ def result(**keywords: Any) -> TurnResult:
     return TurnResult(**{**values, **keywords})
 
 
-def new_turn(*, may_call_again: bool = False) -> Turn:
-    return Turn("u", None, may_call_again=may_call_again)
+def new_turn(*, may_call_again: bool = False, max_tokens: int | None = None) -> Turn:
+    return Turn("u", None, may_call_again=may_call_again, max_tokens=max_tokens)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,55 @@ def test_what_the_cli_would_continue_is_cut(text: str, reason: str, is_cut: bool
     turn = new_turn()
     feed(turn, text, reason)
     assert turn.is_cut is is_cut
+
+
+def test_what_comes_after_the_cut_is_not_the_answers() -> None:
+    """The hidden request's answer may be read before the process is dead."""
+    turn = new_turn()
+    feed(turn, "hello", "max_tokens")
+    feed(turn, "and more", "end_turn")
+    answer = turn.answer(None)
+    assert (answer.text, answer.stop_reason, answer.usage["output_tokens"]) == ("hello", "max_tokens", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "tool", "max_tokens", "may_be_cut"),
+    [
+        ("hello", None, None, False),
+        ("hello", None, 1000, False),
+        ("", None, 16, True),
+        ("h" * 468, None, 1000, True),
+        ("é" * 234, None, 1000, True),
+        ("h" * 467, None, 1000, False),
+        ("h" * 468, "mcp__client__f", 1000, True),
+    ],
+)
+def test_an_answer_that_may_soon_be_cut(text: str, tool: str | None, max_tokens: int | None, may_be_cut: bool) -> None:
+    """Where its client has set a limit; by the bytes that are there."""
+    turn = new_turn(max_tokens=max_tokens)
+    assert turn.may_be_cut is False
+    feed(turn, text, "end_turn", tool=tool)
+    assert turn.may_be_cut is may_be_cut
+
+
+def test_prose_in_place_of_a_value_will_be_cut() -> None:
+    """As soon as there is a word of it."""
+    turn = new_turn(may_call_again=True)
+    feed(turn, '{"a": 1}', "tool_use", tool="StructuredOutput")
+    assert turn.may_be_cut is False
+    turn = new_turn(may_call_again=True)
+    feed(turn, "well", "end_turn")
+    assert turn.may_be_cut is True
+
+
+def test_hidden_thoughts_may_be_long() -> None:
+    """What is told of them says nothing about their tokens."""
+    turn = new_turn(max_tokens=1000)
+    turn.on_stream_event({"type": "message_start", "message": {"id": "msg_1", "model": "m"}})
+    assert turn.may_be_cut is False
+    block = {"type": "redacted_thinking", "data": "x"}
+    turn.on_stream_event({"type": "content_block_start", "index": 0, "content_block": block})
+    assert turn.may_be_cut is True
 
 
 def test_usage_is_the_apis() -> None:
