@@ -52,12 +52,13 @@ def run(directory: Path, requests: int, recycles: int) -> list[Look]:
         gateway.wait()
         client = gateway.client()
         worker = psutil.Process(int(gateway.rows()[0]["pid"]))
+        data = directory / "gateway"
         looks: list[Look] = []
         asked = 0
         for _ in range(WARM_UP):
-            _ask_until_recycled(client, worker)
+            _ask_until_recycled(client, worker, data)
         while asked < requests or len(looks) < recycles:
-            asked += _ask_until_recycled(client, worker)
+            asked += _ask_until_recycled(client, worker, data)
             looks.append(_look(worker, asked))
         client.close()
         return looks
@@ -65,8 +66,8 @@ def run(directory: Path, requests: int, recycles: int) -> list[Look]:
         gateway.close()
 
 
-def _ask_until_recycled(client: Client, worker: psutil.Process) -> int:
-    """The number of requests that it took."""
+def _ask_until_recycled(client: Client, worker: psutil.Process, data: Path) -> int:
+    """The number of requests that it took. Until nothing of the old process is left: its directory goes last."""
     (before,) = worker.children()
     asked = 0
     while before in worker.children():
@@ -75,7 +76,7 @@ def _ask_until_recycled(client: Client, worker: psutil.Process) -> int:
         if asked > 10 * TURNS:
             raise BenchError("no Claude process was recycled")
     give_up = time.monotonic() + _SETTLE_SECONDS
-    while len(worker.children()) != 1:
+    while len(worker.children()) != 1 or len([*data.glob("data/workers/*/process-*")]) != 1:
         if time.monotonic() > give_up:
             raise BenchError(f"the worker keeps {len(worker.children())} Claude processes")
         time.sleep(0.02)
