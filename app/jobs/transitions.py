@@ -97,7 +97,8 @@ def reissue(connection: Redis, job_id: str, *, ttl_seconds: int) -> bool:
     def change(pipe: Pipeline, record: JobRecord | None) -> bool:
         pipe.multi()
         if record is None or record.status is not Status.QUEUED:
-            if record is None:
+            if record is None or record.status.is_final:
+                # Older code that ended it knew nothing of that index.
                 pipe.zrem(CHOICES, job_id)
             return False
         tickets.take_out(pipe, tickets.ticket(connection, job_id))
