@@ -68,7 +68,14 @@ def test_live_in_a_terminal(stack: Stack) -> None:
     """`--watch` follows what happens on a screen of its own, and leaves the terminal as it was."""
     outside, inside = pty.openpty()
     process = subprocess.Popen(
-        [*ARGV, "--watch"], cwd=ROOT, env=environment(stack), stdin=inside, stdout=inside, stderr=inside, close_fds=True
+        [*ARGV, "--watch"],
+        cwd=ROOT,
+        env=environment(stack),
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        # Shells have what they start in the background ignore Ctrl-C, these tests for one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing but a system call
     )
     os.close(inside)
     try:
