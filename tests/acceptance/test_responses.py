@@ -230,10 +230,12 @@ def test_an_answer_that_breaks_off(stack: Stack) -> None:
 
 
 def test_the_background(stack: Stack) -> None:
-    """At once, queued; polled until it is completed; then deleted, and gone."""
+    """At once, before there is an answer; polled until it is completed; then deleted, and gone."""
     stack.simulator.add_rule({"text": "done at last"}, latency_ms=500)
-    queued = ask(stack, "take your time", background=True)
-    assert (queued.status, queued.background, queued.output) == ("queued", True, [])
+    begun = ask(stack, "take your time", background=True)
+    assert (begun.background, begun.output) == (True, [])
+    # A worker that has nothing else to do may have taken it already.
+    assert begun.status in ("queued", "in_progress")
     found = finished(stack, queued.id)
     assert (found.status, found.output_text, found.background) == ("completed", "done at last", True)
     stack.client().responses.delete(found.id)
