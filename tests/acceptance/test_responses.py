@@ -236,7 +236,7 @@ def test_the_background(stack: Stack) -> None:
     assert (begun.background, begun.output) == (True, [])
     # A worker that has nothing else to do may have taken it already.
     assert begun.status in ("queued", "in_progress")
-    found = finished(stack, queued.id)
+    found = finished(stack, begun.id)
     assert (found.status, found.output_text, found.background) == ("completed", "done at last", True)
     stack.client().responses.delete(found.id)
     with pytest.raises(openai.NotFoundError):
