@@ -43,10 +43,10 @@ def test_imports_run_one_way(package: str, forbidden: set[str]) -> None:
     assert found == []
 
 
-def test_one_module_imports_the_sdk() -> None:
-    """The Claude SDK is imported in one place."""
+def test_two_modules_import_the_sdk() -> None:
+    """The Claude SDK's client is known in one place, its transport in another."""
     users = {path.name for path, name in imports("workers") if name.partition(".")[0] == "claude_agent_sdk"}
-    assert len(users) == 1
+    assert users == {"cli.py", "transport.py"}
 
 
 def test_one_module_reads_the_environment() -> None:

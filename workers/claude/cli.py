@@ -1,4 +1,4 @@
-"""The one module that imports the Claude Agent SDK: how a Claude process is launched, and what of it is spoken to.
+"""What of the Claude Agent SDK is used, its `transport` apart: how a Claude process is launched, and what is spoken with it.
 
 It leans on three things that the SDK's public face lacks, each under a contract test (`tests/contract`): the subprocess
 transport as a base class, control requests by name, and the `systemPrompt` and `jsonSchema` fields of `initialize`.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +17,6 @@ from claude_agent_sdk import (
     AssistantMessage,
     ClaudeAgentOptions,
     ClaudeSDKClient,
-    CLIConnectionError,
     CLIJSONDecodeError,
     Message,
     PermissionResultDeny,
@@ -30,10 +26,11 @@ from claude_agent_sdk import (
     TextBlock,
     ToolPermissionContext,
 )
-from claude_agent_sdk._internal.transport.subprocess_cli import SubprocessCLITransport
+
+from workers.claude.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable
 
     from claude_agent_sdk.types import ThinkingConfig
 
@@ -110,7 +107,7 @@ class ClaudeClient:
             launched = replace(options, can_use_tool=None, permission_prompt_tool_name="stdio")
         else:
             launched = options
-        self._transport = _Transport(launched, first_words, self._take_stream, on_bytes, on_end)
+        self._transport = Transport(launched, first_words, self._take_stream, on_bytes, on_end)
         self._client = ClaudeSDKClient(options, transport=self._transport)
 
     def _take_stream(self, event: dict[str, Any], uuid: str | None) -> None:
@@ -185,88 +182,6 @@ class ClaudeClient:
     async def disconnect(self) -> None:
         """End the process: first by closing its input, then by signals. Takes up to 20 s with one that resists."""
         await self._client.disconnect()
-
-
-#: How the SDK's answers to the process' own requests begin.
-_ANSWER = '{"type": "control_response"'
-
-
-class _Transport(SubprocessCLITransport):
-    """The SDK's subprocess, with some changes.
-
-    System text and schema are told in the `initialize` request: the SDK puts both into the arguments, where `ps` shows
-    them to everybody and 128 KiB is the end. And the API's events are handed over here, where they arrive: when an
-    answer is cut, milliseconds count (`Turn.is_cut`), and a long answer has thousands of them.
-
-    What is read is counted; the SDK limits a line and nothing else. The end of the output is told: the SDK waits for the
-    end of a process that has closed it, for ever. An answer to a process that is gone is dropped: the SDK would leave
-    the error to nobody.
-    """
-
-    def __init__(
-        self,
-        options: ClaudeAgentOptions,
-        first_words: dict[str, Any],
-        on_stream: Callable[[dict[str, Any], str | None], None],
-        on_bytes: Callable[[int], None],
-        on_end: Callable[[], None],
-    ) -> None:
-        super().__init__(prompt=_no_prompt(), options=options)
-        self._first_words: dict[str, Any] | None = first_words
-        self._on_stream = on_stream
-        self._on_bytes = on_bytes
-        self._on_end = on_end
-
-    def abandon(self) -> None:
-        """Kill it, and close the pipes: asyncio tells of a process' end only when its pipes are at theirs.
-
-        Closing asyncio's transport would do both, but asks for the process' status first: of one that has just died it
-        takes it from the thread that waits for it, which complains, and makes up an exit code.
-        """
-        if self._process is None:
-            return
-        transport = cast("Any", self._process)._process._transport  # noqa: SLF001 - anyio's and asyncio's have no way to it
-        for number in range(3):
-            if pipe := transport.get_pipe_transport(number):
-                pipe.close()
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
-
-    async def write(self, data: str) -> None:
-        """Write to the process; the first message gets the words that belong into it."""
-        if self._first_words is not None:
-            message = json.loads(data)
-            message["request"].update(self._first_words)
-            self._first_words = None
-            data = json.dumps(message) + "\n"
-        try:
-            await super().write(data)
-        except CLIConnectionError:
-            if not data.startswith(_ANSWER):
-                raise
-
-    async def _counted(self, chunks: AsyncIterable[str]) -> AsyncIterator[str]:
-        async for chunk in chunks:
-            self._on_bytes(len(chunk))
-            yield chunk
-        self._on_end()
-
-    async def _read_messages_impl(self) -> AsyncIterator[dict[str, Any]]:
-        if self._stdout_stream is not None:
-            self._stdout_stream = cast("Any", self._counted(self._stdout_stream))
-        async for message in super()._read_messages_impl():
-            if message.get("type") == "stream_event":
-                self._on_stream(message["event"], message.get("user_message_uuid"))
-            else:
-                yield message
-
-
-async def _no_prompt() -> AsyncIterator[dict[str, Any]]:
-    """What the transport wants in its constructor and never reads."""
-    nothing: tuple[dict[str, Any], ...] = ()
-    for message in nothing:
-        yield message
 
 
 def _options(
