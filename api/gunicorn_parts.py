@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+import selectors
 import signal
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.arbiter import Arbiter
@@ -21,6 +24,8 @@ from app import errors, ids
 from app.stack.child import watch_parent
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from flask import Flask
 
     from api.services import Services
@@ -101,6 +106,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             # sixteen of them have the arbiter kill this process.
             conn.close(graceful=True)
         return goes_on
+
+    def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
+        """It was looked at. One on which nothing had come is kept for a moment by a process that ends, too.
+
+        gunicorn's own closes it then, though its client has just connected and is about to ask.
+        """
+        if self.alive or fs.cancelled() or fs.exception() is not None or fs.result() is not gthread._DEFER:  # noqa: SLF001
+            super().finish_request(conn, fs)
+            return
+        conn.sock.setblocking(False)
+        conn.timeout = time.monotonic() + gthread.STOP_KEEPALIVE_LINGER
+        # The first to be given up.
+        self.pending_conns.appendleft(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def handle_request(self, req: Any, conn: Connection) -> Any:
         """Its headers are read."""
