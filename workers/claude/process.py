@@ -129,7 +129,6 @@ class ClaudeProcess(RunningCli):
 
     async def _refuse_more(self) -> None:
         """From now on whatever the CLI asks of the API besides the answer that is being written is refused there."""
-        self._extras = None
         # One that does not take this takes no next turn, either.
         with suppress(Exception):
             await self._unless_gone(self._set_refused_body())
@@ -243,6 +242,8 @@ class ClaudeProcess(RunningCli):
         if turn.is_cut or turn.is_repeated:
             self.kill("cut" if turn.is_cut else "repeated")
         elif turn.may_be_cut and self._refusing is None:
+            # At once, so that the next turn is sure to say what is merged into its requests.
+            self._extras = None
             self._refusing = asyncio.ensure_future(self._refuse_more())
 
     def _take(self, message: Any) -> None:
