@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request
 
 from app import errors
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _not_local() -> ErrorReply | None:
 
 
 def _forbidden(message: str) -> ErrorReply:
-    return ErrorReply(403, message, code="forbidden")
+    return ErrorReply(403, message, code=ErrorCode.FORBIDDEN)
 
 
 def _host_of(url: str) -> str:

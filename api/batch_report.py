@@ -24,6 +24,7 @@ from api.services import services
 from app import errors
 from app.batches import excerpts, facts, report, surroundings, window
 from app.batches.validation import read_faults
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,7 +109,7 @@ def download(batch_id: str, name: str) -> Response:
     record = services().batches.require(batch_id)
     path, size = _file(record, name) if name in _FILES else (None, 0)
     if path is None or not path.exists():
-        raise errors.not_found("There is no such file of this batch, or it was deleted.", code="file_not_found")
+        raise errors.not_found("There is no such file of this batch, or it was deleted.", code=ErrorCode.FILE_NOT_FOUND)
     response = Response(head(path, size), mimetype="application/jsonl")
     response.headers["Content-Length"] = str(size)
     response.headers["Content-Disposition"] = f'attachment; filename="{record.id}_{name}.jsonl"'

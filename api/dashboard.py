@@ -23,6 +23,7 @@ from rq.serializers import JSONSerializer
 from rq_dashboard import web
 
 from app import errors
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 
 if TYPE_CHECKING:
@@ -114,11 +115,11 @@ def _check() -> None:
         raise ErrorReply(
             403,
             "The dashboard is for looking only. POST /v1/jobs/{id}/cancel cancels a job.",
-            code="dashboard_read_only",
+            code=ErrorCode.DASHBOARD_READ_ONLY,
         )
     given: dict[str, Any] = request.view_args or {}
     if given.get("instance_number", 0) != 0:
-        raise errors.not_found("There is one instance, 0.", code="unknown_url")
+        raise errors.not_found("There is one instance, 0.", code=ErrorCode.UNKNOWN_URL)
     allowed: dict[str, Callable[[str], bool]] = {
         "per_page": lambda text: _is_between(text, 1, MAX_PER_PAGE),
         "page": lambda text: _is_between(text, 1, 10**9),
@@ -127,7 +128,7 @@ def _check() -> None:
     }
     for name, is_allowed in allowed.items():
         if name in given and not is_allowed(str(given[name])):
-            raise errors.not_found(f"There is no such page: '{name}' is not understood.", code="unknown_url")
+            raise errors.not_found(f"There is no such page: '{name}' is not understood.", code=ErrorCode.UNKNOWN_URL)
 
 
 def _is_between(text: str, low: int, high: int) -> bool:
@@ -155,4 +156,4 @@ def _protect(response: Response) -> Response:
 
 def _gone(error: NoSuchJobError) -> Any:
     del error
-    return errors.not_found("There is no such job (any more).", code="job_not_found").body(), 404
+    return errors.not_found("There is no such job (any more).", code=ErrorCode.JOB_NOT_FOUND).body(), 404

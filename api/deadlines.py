@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask import request
 
 from app import errors
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -33,7 +34,7 @@ def timeout_seconds(settings: Settings, *, is_async: bool, streams: bool = False
             raise errors.invalid_request(
                 f"{_OURS} takes seconds, more than 0 and at most {MAX_SECONDS:.0f}.",
                 param=_OURS,
-                code="invalid_value",
+                code=ErrorCode.INVALID_VALUE,
             )
         return seconds
     if is_async:

@@ -17,6 +17,7 @@ from api.pace import SlowClientError
 from app import errors
 from app.connection import AWAY, CannotSaveError, OutOfMemoryError, ReadOnlyError, TooFewReplicasError
 from app.durability import NotReplicatedError
+from app.error_codes import ErrorCode, known
 from app.errors import ErrorReply
 from app.openai.faults import from_validation
 
@@ -30,16 +31,16 @@ log = logging.getLogger(__name__)
 #: why Redis takes no writes: the error's code, its words, and the advice when to come back, seconds
 _REFUSALS = MappingProxyType(
     {
-        OutOfMemoryError: ("redis_full", "its memory is full (maxmemory)", errors.FULL_RETRY_SECONDS),
-        CannotSaveError: ("redis_cannot_save", "it can't write to its disk", errors.FULL_RETRY_SECONDS),
-        ReadOnlyError: ("redis_read_only", "it follows another server", errors.AWAY_RETRY_SECONDS),
+        OutOfMemoryError: (ErrorCode.REDIS_FULL, "its memory is full (maxmemory)", errors.FULL_RETRY_SECONDS),
+        CannotSaveError: (ErrorCode.REDIS_CANNOT_SAVE, "it can't write to its disk", errors.FULL_RETRY_SECONDS),
+        ReadOnlyError: (ErrorCode.REDIS_READ_ONLY, "it follows another server", errors.AWAY_RETRY_SECONDS),
         NotReplicatedError: (
-            "redis_not_replicated",
+            ErrorCode.REDIS_NOT_REPLICATED,
             "its replicas did not have the request in time (NIGHTSHIFT_WAIT_REPLICAS)",
             errors.AWAY_RETRY_SECONDS,
         ),
         TooFewReplicasError: (
-            "redis_not_replicated",
+            ErrorCode.REDIS_NOT_REPLICATED,
             "too few replicas follow it (min-replicas-to-write)",
             errors.AWAY_RETRY_SECONDS,
         ),
@@ -49,9 +50,11 @@ _REFUSALS = MappingProxyType(
 _CONNECTION: Mapping[type[Exception], ErrorReply] = MappingProxyType(
     {
         SlowClientError: errors.ErrorReply(
-            408, "The body came too slowly: send 16 KiB a second, after the first ten seconds.", code="request_timeout"
+            408,
+            "The body came too slowly: send 16 KiB a second, after the first ten seconds.",
+            code=ErrorCode.REQUEST_TIMEOUT,
         ),
-        ParseException: errors.invalid_request("The request is not valid HTTP/1.1.", code="invalid_http"),
+        ParseException: errors.invalid_request("The request is not valid HTTP/1.1.", code=ErrorCode.INVALID_HTTP),
         NoMoreData: errors.client_left(),
     }
 )
@@ -90,7 +93,7 @@ def _http(error: HTTPException, settings: Settings) -> Response:
             ErrorReply(
                 413,
                 f"The request's body is larger than {settings.max_body_bytes} bytes (NIGHTSHIFT_MAX_BODY_BYTES).",
-                code="request_too_large",
+                code=ErrorCode.REQUEST_TOO_LARGE,
             )
         )
     status = error.code or 500
@@ -100,15 +103,21 @@ def _http(error: HTTPException, settings: Settings) -> Response:
     if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         headers["Allow"] = allowed
-        reply = ErrorReply(405, f"{request.method} is not allowed here; allowed: {allowed}.", code="method_not_allowed")
+        reply = ErrorReply(
+            405, f"{request.method} is not allowed here; allowed: {allowed}.", code=ErrorCode.METHOD_NOT_ALLOWED
+        )
     elif status == 404:
         reply = errors.not_found(
-            f"Invalid URL ({request.method} {request.path}). GET / names what there is.", code="unknown_url"
+            f"Invalid URL ({request.method} {request.path}). GET / names what there is.", code=ErrorCode.UNKNOWN_URL
         )
     elif status >= 500:
         return _unexpected(error)
     else:
-        reply = ErrorReply(status, error.description or error.name, code=error.name.lower().replace(" ", "_"))
+        reply = ErrorReply(
+            status,
+            error.description or error.name,
+            code=known(error.name.lower().replace(" ", "_")) or ErrorCode.BAD_REQUEST,
+        )
     response = answer(reply)
     response.headers.update(headers)
     return response

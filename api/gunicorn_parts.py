@@ -21,6 +21,7 @@ from gunicorn.workers.gthread import ThreadWorker
 from api.pace import PacedSocket
 from api.services import EXTENSION
 from app import errors, ids
+from app.error_codes import ErrorCode
 from app.stack.child import watch_parent
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         """What is not even HTTP, or too long in its head, never reaches the application."""
         self.log.warning("[HTTP] refused: %s", type(exc).__name__)
         reply = _REFUSALS.get(type(exc).__name__) or errors.invalid_request(
-            "The request is not valid HTTP/1.1.", code="invalid_http"
+            "The request is not valid HTTP/1.1.", code=ErrorCode.INVALID_HTTP
         )
         body = json.dumps(reply.body()).encode()
         head = {
@@ -150,8 +151,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
 _REASONS = {414: "URI Too Long", 431: "Request Header Fields Too Large"}
 _REFUSALS = {
-    "LimitRequestLine": errors.ErrorReply(414, "The URL is too long.", code="url_too_long"),
-    "LimitRequestHeaders": errors.ErrorReply(431, "The headers are too large.", code="headers_too_large"),
+    "LimitRequestLine": errors.ErrorReply(414, "The URL is too long.", code=ErrorCode.URL_TOO_LONG),
+    "LimitRequestHeaders": errors.ErrorReply(431, "The headers are too large.", code=ErrorCode.HEADERS_TOO_LARGE),
 }
 
 

@@ -12,6 +12,7 @@ from api import job_object, paging
 from api.described import METADATA, PAGING, described
 from api.services import services
 from app import errors
+from app.error_codes import ErrorCode
 from app.jobs.record import CHOICE, JobRecord, Status
 from app.webhooks.outbox import EventStatus, Outbox, StoredEvent, UnknownEventError
 
@@ -118,8 +119,8 @@ def _event(stored: StoredEvent) -> dict[str, Any]:
 
 
 def _no_job(job_id: str) -> errors.ErrorReply:
-    return errors.not_found(f"There is no job '{job_id[:100]}' (any more).", code="job_not_found")
+    return errors.not_found(f"There is no job '{job_id[:100]}' (any more).", code=ErrorCode.JOB_NOT_FOUND)
 
 
 def _no_event(event_id: str) -> errors.ErrorReply:
-    return errors.not_found(f"There is no event '{event_id[:100]}' (any more).", code="event_not_found")
+    return errors.not_found(f"There is no event '{event_id[:100]}' (any more).", code=ErrorCode.EVENT_NOT_FOUND)

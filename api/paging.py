@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flask import request
 
 from app import errors
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ def number(name: str, default: int, least: int, most: int) -> int:
     if sent is None:
         return default
     if not (sent.isascii() and sent.isdigit() and len(sent) < 11 and least <= int(sent) <= most):
-        raise errors.invalid_request(f"'{name}' takes {least} to {most}.", param=name, code="invalid_value")
+        raise errors.invalid_request(f"'{name}' takes {least} to {most}.", param=name, code=ErrorCode.INVALID_VALUE)
     return int(sent)
 
 
@@ -38,7 +39,9 @@ def choice(name: str, allowed: tuple[str, ...]) -> str | None:
     """The query's `name` if it is one of the allowed; None when it is not there. Raises `ErrorReply` (400)."""
     sent = request.args.get(name)
     if sent is not None and sent not in allowed:
-        raise errors.invalid_request(f"'{name}' takes one of: {', '.join(allowed)}.", param=name, code="invalid_value")
+        raise errors.invalid_request(
+            f"'{name}' takes one of: {', '.join(allowed)}.", param=name, code=ErrorCode.INVALID_VALUE
+        )
     return sent
 
 
@@ -53,7 +56,7 @@ def metadata() -> dict[str, str]:
             raise errors.invalid_request(
                 f"Search metadata as '?metadata[name]=value', up to {MAX_PAIRS} pairs, names of up to 64 characters.",
                 param="metadata",
-                code="invalid_value",
+                code=ErrorCode.INVALID_VALUE,
             )
         found[pair[1]] = value
     return found

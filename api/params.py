@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app import errors
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.openai import json_text
 from app.openai.faults import from_validation
@@ -36,7 +37,7 @@ def refuse_encoding() -> None:
             415,
             "Send the body as it is, without Content-Encoding: compressed bodies are not read here.",
             param="Content-Encoding",
-            code="unsupported_content_encoding",
+            code=ErrorCode.UNSUPPORTED_CONTENT_ENCODING,
         )
 
 
@@ -47,16 +48,16 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise ErrorReply(
             415,
             "Send the body as JSON, with the header 'Content-Type: application/json'.",
-            code="unsupported_media_type",
+            code=ErrorCode.UNSUPPORTED_MEDIA_TYPE,
         )
     try:
         value = json_text.parse(body)
     except JsonError as error:
         raise errors.invalid_request(
-            f"The body is not valid JSON: {error}.", param=error.param, code="invalid_json"
+            f"The body is not valid JSON: {error}.", param=error.param, code=ErrorCode.INVALID_JSON
         ) from error
     if not isinstance(value, dict):
-        raise errors.invalid_request("The body must be a JSON object.", code="invalid_json")
+        raise errors.invalid_request("The body must be a JSON object.", code=ErrorCode.INVALID_JSON)
     return value
 
 

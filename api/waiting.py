@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from api.listener import Listener
 from app import errors
 from app.connection import AWAY
+from app.error_codes import ErrorCode
 from app.gate import Cause, Closed, Gate
 from app.jobs import transitions
 from app.outcome import Outcome
@@ -171,7 +172,7 @@ class _Places:
             raise errors.rate_limited(
                 f"{self._limit} requests wait here already (NIGHTSHIFT_MAX_WAITING)."
                 " Try again, or send 'Prefer: respond-async' and poll.",
-                "too_many_waiting",
+                ErrorCode.TOO_MANY_WAITING,
                 BUSY_RETRY_SECONDS,
             )
 
@@ -200,7 +201,7 @@ class _SharedGate:
 
 
 def _stopping() -> ErrorReply:
-    return errors.unavailable("The server is stopping. Try again.", "server_stopping", STOP_RETRY_SECONDS)
+    return errors.unavailable("The server is stopping. Try again.", ErrorCode.SERVER_STOPPING, STOP_RETRY_SECONDS)
 
 
 #: causes whose end is known in advance; a login may be mended, and an overload be over, at any moment
@@ -212,19 +213,19 @@ def _too_late(closed: Closed) -> ErrorReply:
     advice = "Send 'Prefer: respond-async' to have the request wait."
     wait = min(max(1.0, closed.until - time.time()), _LONGEST_ADVICE_SECONDS)
     if closed.cause is Cause.PAUSED:
-        return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", "paused", wait)
+        return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", ErrorCode.PAUSED, wait)
     reset = datetime.fromtimestamp(closed.until, UTC)
     if closed.cause is Cause.UTILIZATION:
         return errors.rate_limited(
             f"Nightshift leaves the rest of Claude's usage window to its owner ({closed.reason}). It goes on at"
             f" {reset:%Y-%m-%d %H:%M:%S} UTC, after this request's deadline. {advice}",
-            "utilization_reached",
+            ErrorCode.UTILIZATION_REACHED,
             wait,
         )
     return errors.rate_limited(
         f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, after this"
         f" request's deadline. {advice}",
-        "usage_limit_reached",
+        ErrorCode.USAGE_LIMIT_REACHED,
         wait,
     )
 
@@ -235,7 +236,7 @@ def _why_closed(closed: Closed | None) -> ErrorReply | None:
         return None
     if closed.cause is Cause.LOGIN:
         message = f"Claude's login does not work ({closed.reason}). The workers wait for a working one."
-        return errors.unavailable(message, "login_required", 60.0)
+        return errors.unavailable(message, ErrorCode.LOGIN_REQUIRED, 60.0)
     if closed.cause is Cause.OVERLOAD:
-        return errors.unavailable(f"Claude is overloaded ({closed.reason}).", "overloaded", 30.0)
+        return errors.unavailable(f"Claude is overloaded ({closed.reason}).", ErrorCode.OVERLOADED, 30.0)
     return _too_late(closed)

@@ -10,6 +10,9 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from app import error_codes
+from app.error_codes import Code, ErrorCode, ErrorType
+
 #: advice to a client while Redis is away, and while there is no room for what it sends, seconds
 AWAY_RETRY_SECONDS = 2.0
 FULL_RETRY_SECONDS = 30.0
@@ -24,9 +27,9 @@ class ErrorReply(Exception):
 
     status: int
     message: str
-    type: str = "invalid_request_error"
+    type: ErrorType = ErrorType.INVALID_REQUEST
     param: str | None = None
-    code: str | None = None
+    code: Code | None = None
     #: seconds the client should wait before it tries again; None: no advice
     retry_after: float | None = None
     #: whether the same request may succeed later; sent as `x-should-retry`
@@ -46,21 +49,27 @@ class ErrorReply(Exception):
             found["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
         return found
 
+    @property
+    def cause(self) -> Code:
+        """What it is counted, listed and logged as."""
+        return self.code or self.type
+
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-able data, for `from_dict`."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ErrorReply:
-        """The inverse of `to_dict`. Unknown keys are refused with `TypeError`."""
-        return cls(**data)
+        """The inverse of `to_dict`. Unknown keys are refused with `TypeError`; a code that only newer code knows stays as it is."""
+        known = {name: error_codes.known(data.get(name)) or data.get(name) for name in ("type", "code")}
+        return cls(**{**data, **known})
 
     def at(self, param: str) -> ErrorReply:
         """The same error, naming the request's field it is about."""
         return replace(self, param=param)
 
 
-def invalid_request(message: str, param: str | None = None, code: str | None = None) -> ErrorReply:
+def invalid_request(message: str, param: str | None = None, code: Code | None = None) -> ErrorReply:
     """The caller's mistake; the message says what to do."""
     return ErrorReply(400, message, param=param, code=code)
 
@@ -70,11 +79,11 @@ def unauthorized() -> ErrorReply:
     return ErrorReply(
         401,
         "Incorrect API key provided. Send one of this server's keys (NIGHTSHIFT_API_KEYS) as 'Authorization: Bearer KEY'.",
-        code="invalid_api_key",
+        code=ErrorCode.INVALID_API_KEY,
     )
 
 
-def not_found(message: str, code: str | None = None, param: str | None = None) -> ErrorReply:
+def not_found(message: str, code: Code | None = None, param: str | None = None) -> ErrorReply:
     """There is no such path, job or file."""
     return ErrorReply(404, message, code=code, param=param)
 
@@ -85,50 +94,50 @@ def model_not_found(model: str) -> ErrorReply:
         404,
         f"The model '{model}' does not exist here. GET /v1/models lists what does; NIGHTSHIFT_MODEL_MAP adds names.",
         param="model",
-        code="model_not_found",
+        code=ErrorCode.MODEL_NOT_FOUND,
     )
 
 
-def conflict(message: str, code: str) -> ErrorReply:
+def conflict(message: str, code: ErrorCode) -> ErrorReply:
     """The request contradicts an earlier one, or comes too late."""
     return ErrorReply(409, message, code=code)
 
 
-def rate_limited(message: str, code: str, retry_after: float) -> ErrorReply:
+def rate_limited(message: str, code: ErrorCode, retry_after: float) -> ErrorReply:
     """Too much at once, or Claude's usage limit: the same request will pass later."""
-    return ErrorReply(429, message, "rate_limit_error", code=code, retry_after=retry_after, should_retry=True)
+    return ErrorReply(429, message, ErrorType.RATE_LIMIT, code=code, retry_after=retry_after, should_retry=True)
 
 
-def unavailable(message: str, code: str, retry_after: float) -> ErrorReply:
+def unavailable(message: str, code: ErrorCode, retry_after: float) -> ErrorReply:
     """Something we stand on is away: Redis, every worker, the login."""
-    return ErrorReply(503, message, "server_error", code=code, retry_after=retry_after, should_retry=True)
+    return ErrorReply(503, message, ErrorType.SERVER, code=code, retry_after=retry_after, should_retry=True)
 
 
 def queue_away() -> ErrorReply:
     """Redis does not answer, or loads its data."""
-    return unavailable("The queue (Redis) is away. Try again.", "redis_unavailable", AWAY_RETRY_SECONDS)
+    return unavailable("The queue (Redis) is away. Try again.", ErrorCode.REDIS_UNAVAILABLE, AWAY_RETRY_SECONDS)
 
 
-def queue_refuses(code: str, why: str, retry_after: float) -> ErrorReply:
+def queue_refuses(code: ErrorCode, why: str, retry_after: float) -> ErrorReply:
     """Redis answers and takes nothing new: `why` ends the sentence."""
     return unavailable(f"The queue (Redis) takes nothing new: {why}. Try again later.", code, retry_after)
 
 
 def storage_full() -> ErrorReply:
     """The disk under the data dir takes no more."""
-    return unavailable("The server's disk is full. Try again later.", "storage_full", FULL_RETRY_SECONDS)
+    return unavailable("The server's disk is full. Try again later.", ErrorCode.STORAGE_FULL, FULL_RETRY_SECONDS)
 
 
-def upstream_failed(message: str, status: int = 502, code: str = "upstream_error") -> ErrorReply:
+def upstream_failed(message: str, status: int = 502, code: ErrorCode = ErrorCode.UPSTREAM_ERROR) -> ErrorReply:
     """Claude failed, and all attempts are used up. Clients are told not to start it all over again."""
-    return ErrorReply(status, message, "server_error", code=code)
+    return ErrorReply(status, message, ErrorType.SERVER, code=code)
 
 
 def result_too_large(limit: int) -> ErrorReply:
     """Claude answered more than is stored."""
     return upstream_failed(
         f"The answer is larger than {limit} bytes (NIGHTSHIFT_MAX_RESULT_BYTES). Ask for less, with 'max_tokens' or 'n'.",
-        code="result_too_large",
+        code=ErrorCode.RESULT_TOO_LARGE,
     )
 
 
@@ -137,7 +146,7 @@ def not_sent_again(reason: str) -> ErrorReply:
     return upstream_failed(
         f"No answer, and 'max_attempts' does not let the request be sent to Claude again ({reason})."
         " It may have been answered there.",
-        code="max_attempts_reached",
+        code=ErrorCode.MAX_ATTEMPTS_REACHED,
     )
 
 
@@ -146,8 +155,8 @@ def structured_output_failed(faults: str, *, is_repaired: bool = True) -> ErrorR
     return ErrorReply(
         422,
         f"The model's answer does not fit what was asked for{', nor did it after one repair' if is_repaired else ''}: {faults}.",
-        "server_error",
-        code="structured_output_failed",
+        ErrorType.SERVER,
+        code=ErrorCode.STRUCTURED_OUTPUT_FAILED,
     )
 
 
@@ -157,8 +166,8 @@ def deadline_exceeded(seconds: float) -> ErrorReply:
         504,
         f"No answer within the request's {seconds:.0f} seconds. Ask for more time with the X-Request-Timeout header,"
         " or send 'Prefer: respond-async' and poll.",
-        "server_error",
-        code="deadline_exceeded",
+        ErrorType.SERVER,
+        code=ErrorCode.DEADLINE_EXCEEDED,
     )
 
 
@@ -166,13 +175,13 @@ def stream_interrupted(reason: str) -> ErrorReply:
     """A run ended after its client had read a part of the answer: another run would begin another answer."""
     return upstream_failed(
         f"The answer broke off after its beginning had been sent ({reason}). Send the request again.",
-        code="stream_interrupted",
+        code=ErrorCode.STREAM_INTERRUPTED,
     )
 
 
 def cancelled() -> ErrorReply:
     """Somebody cancelled the job."""
-    return ErrorReply(409, "The request was cancelled.", "invalid_request_error", code="cancelled")
+    return ErrorReply(409, "The request was cancelled.", ErrorType.INVALID_REQUEST, code=ErrorCode.CANCELLED)
 
 
 def set_aside(deaths: int, reason: str) -> ErrorReply:
@@ -181,19 +190,22 @@ def set_aside(deaths: int, reason: str) -> ErrorReply:
         f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS); the last time {reason}."
         " Look at its size and at the log of these workers, then send it again; a batch's lines go again with retry_failed.",
         status=500,
-        code="worker_died",
+        code=ErrorCode.WORKER_DIED,
     )
 
 
 def client_left() -> ErrorReply:
     """The client hung up and did not come back within the grace."""
     return ErrorReply(
-        499, "The client closed the connection before the answer was there.", code="client_closed_request"
+        499, "The client closed the connection before the answer was there.", code=ErrorCode.CLIENT_CLOSED_REQUEST
     )
 
 
 def internal() -> ErrorReply:
     """A bug of ours. The log has the traceback under the request's id."""
     return ErrorReply(
-        500, "Internal error. The server's log names it by the x-request-id.", "server_error", code="internal_error"
+        500,
+        "Internal error. The server's log names it by the x-request-id.",
+        ErrorType.SERVER,
+        code=ErrorCode.INTERNAL_ERROR,
     )

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from app import errors
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Cause
 from app.jobs.leases import PutBack
@@ -82,7 +83,9 @@ def _given_up(failure: TurnFailed, attempts: int) -> ErrorReply:
     tried = f"after {attempts} attempt{'s' if attempts > 1 else ''}"
     match failure.kind:
         case FailureKind.STALLED:
-            return errors.upstream_failed(f"Claude sent nothing for too long, {tried}.", status=504, code="stalled")
+            return errors.upstream_failed(
+                f"Claude sent nothing for too long, {tried}.", status=504, code=ErrorCode.STALLED
+            )
         case _:
             return errors.upstream_failed(f"Claude failed {tried}: {failure.message}")
 
@@ -90,14 +93,14 @@ def _given_up(failure: TurnFailed, attempts: int) -> ErrorReply:
 def callers_fault(failure: TurnFailed) -> ErrorReply:
     """The Messages API's 4xx as OpenAI's: the message is the API's, since it says what is wrong with the request."""
     if failure.status == 404:
-        return ErrorReply(404, failure.message, param="model", code="model_not_found")
+        return ErrorReply(404, failure.message, param="model", code=ErrorCode.MODEL_NOT_FOUND)
     if failure.status == 413:
-        return ErrorReply(413, failure.message, code="request_too_large")
+        return ErrorReply(413, failure.message, code=ErrorCode.REQUEST_TOO_LARGE)
     if failure.status == 403:
-        return ErrorReply(403, failure.message, code="permission_denied")
+        return ErrorReply(403, failure.message, code=ErrorCode.PERMISSION_DENIED)
     # The CLI capitalizes the API's words and leaves out its figures.
     if "prompt is too long" in failure.message.lower():
-        return ErrorReply(400, failure.message, param="messages", code="context_length_exceeded")
+        return ErrorReply(400, failure.message, param="messages", code=ErrorCode.CONTEXT_LENGTH_EXCEEDED)
     return ErrorReply(failure.status or 400, failure.message, param=_param_in(failure.message))
 
 

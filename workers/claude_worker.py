@@ -255,6 +255,6 @@ def _log(run: Run, ending: Ending) -> None:
         ended = f"waits for its {ending.choices} choices"
     else:
         error = ending.outcome.error
-        ended = "completed" if error is None else f"failed: {error.code or error.type} (HTTP {error.status})"
+        ended = "completed" if error is None else f"failed: {error.cause} (HTTP {error.status})"
     seconds = round(time.time() - (run.record.started_at or time.time()), 3)
     log.info("[JOB] %s", ended, extra={"attempt": run.record.attempts, "seconds": seconds})

@@ -9,6 +9,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from app import errors
+from app.error_codes import ErrorCode
 from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, Resolver, check_url, system_resolver
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _fetch(url: str, param: str, settings: Settings, client: OutboundClient, res
             max_body_bytes=limit,
         )
     except ForbiddenTarget as error:
-        raise errors.invalid_request(str(error), param=param, code="invalid_image_url") from error
+        raise errors.invalid_request(str(error), param=param, code=ErrorCode.INVALID_IMAGE_URL) from error
     except OutboundError as error:
         raise _refused(f"the image could not be fetched: {error.kind}", param) from error
     kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -81,4 +82,4 @@ def _fetch(url: str, param: str, settings: Settings, client: OutboundClient, res
 
 
 def _refused(reason: str, param: str) -> errors.ErrorReply:
-    return errors.invalid_request(f"Invalid '{param}': {reason}.", param=param, code="invalid_image_url")
+    return errors.invalid_request(f"Invalid '{param}': {reason}.", param=param, code=ErrorCode.INVALID_IMAGE_URL)

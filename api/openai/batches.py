@@ -18,6 +18,7 @@ from app import errors
 from app.batches import retry
 from app.batches.endpoints import ENDPOINTS
 from app.batches.store import NewBatch
+from app.error_codes import ErrorCode
 from app.openai.chat_request import Metadata
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def create_batch() -> dict[str, Any]:
     wanted = params.checked(CreateBatch, body)
     if wanted.endpoint not in ENDPOINTS:
         raise errors.invalid_request(
-            f"'endpoint' takes one of: {', '.join(ENDPOINTS)}.", param="endpoint", code="invalid_value"
+            f"'endpoint' takes one of: {', '.join(ENDPOINTS)}.", param="endpoint", code=ErrorCode.INVALID_VALUE
         )
     keep = wanted.output_expires_after
     seconds = None if keep is None else keep_seconds(keep.anchor, keep.seconds, "output_expires_after")
@@ -128,7 +129,7 @@ def get_output(batch_id: str) -> Response:
     file_id, size = (record.error_file, record.error_bytes) if of_errors else (record.output_file, record.output_bytes)
     path = batches.files.path(file_id)
     if size and not path.exists():
-        raise errors.not_found("The batch's output was deleted.", code="file_not_found")
+        raise errors.not_found("The batch's output was deleted.", code=ErrorCode.FILE_NOT_FOUND)
     response = Response(head(path, size) if size else b"", mimetype="application/jsonl")
     response.headers["Content-Length"] = str(size)
     return response

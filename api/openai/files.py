@@ -12,6 +12,7 @@ from api.openai.upload import receive
 from api.services import services
 from app import errors
 from app.batches.files import BATCH, PURPOSES, UPLOAD_KEEP_SECONDS
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
@@ -92,7 +93,7 @@ def get_content(file_id: str) -> Response:
     except FileNotFoundError as error:
         raise errors.not_found(
             f"The bytes of {record.id} are not on this machine: all parts must share {store.directory()}.",
-            code="file_not_found",
+            code=ErrorCode.FILE_NOT_FOUND,
         ) from error
 
 
@@ -122,10 +123,12 @@ def file_object(record: FileRecord) -> dict[str, Any]:
 def keep_seconds(anchor: Any, seconds: Any, name: str) -> int:
     """The seconds of an `expires_after`. Raises `ErrorReply` (400) naming the field."""
     if anchor != "created_at":
-        raise errors.invalid_request(f"'{name}.anchor' takes created_at.", f"{name}.anchor", "invalid_value")
+        raise errors.invalid_request(f"'{name}.anchor' takes created_at.", f"{name}.anchor", ErrorCode.INVALID_VALUE)
     if not isinstance(seconds, int) or not MIN_KEEP_SECONDS <= seconds <= MAX_KEEP_SECONDS:
         raise errors.invalid_request(
-            f"'{name}.seconds' takes {MIN_KEEP_SECONDS} to {MAX_KEEP_SECONDS}.", f"{name}.seconds", "invalid_value"
+            f"'{name}.seconds' takes {MIN_KEEP_SECONDS} to {MAX_KEEP_SECONDS}.",
+            f"{name}.seconds",
+            ErrorCode.INVALID_VALUE,
         )
     return seconds
 
@@ -141,7 +144,7 @@ def _expires_after(fields: MultiDict[str, str]) -> int:
 def _check_purpose(purpose: str | None) -> None:
     if purpose is None:
         raise errors.invalid_request(
-            "Missing required parameter: 'purpose'.", param="purpose", code="missing_required_parameter"
+            "Missing required parameter: 'purpose'.", param="purpose", code=ErrorCode.MISSING_REQUIRED_PARAMETER
         )
     if purpose != BATCH:
-        raise errors.invalid_request(f"'purpose' takes {BATCH}.", param="purpose", code="invalid_value")
+        raise errors.invalid_request(f"'purpose' takes {BATCH}.", param="purpose", code=ErrorCode.INVALID_VALUE)

@@ -16,6 +16,7 @@ from api.openai import response_reading, submission
 from api.services import Services, services
 from api.waiting import Wait
 from app import errors, ids
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.jobs.record import JobRecord, Status
 from app.openai.responses import as_chat
@@ -88,7 +89,7 @@ def _accept(here: Services, body: bytes) -> AcceptedResponse:
         raise errors.invalid_request(
             f"With what came before, the conversation is larger than {limit} bytes (NIGHTSHIFT_MAX_BODY_BYTES).",
             param="previous_response_id",
-            code="context_length_exceeded",
+            code=ErrorCode.CONTEXT_LENGTH_EXCEEDED,
         )
     return accepted
 
@@ -117,7 +118,7 @@ def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRe
 
 def _conversation(here: Services, response_id: str) -> list[dict[str, Any]]:
     """All items up to an earlier response, its own output included. Raises `ErrorReply`: 404, or 400 if it has no answer."""
-    param, code = "previous_response_id", "previous_response_not_found"
+    param, code = "previous_response_id", ErrorCode.PREVIOUS_RESPONSE_NOT_FOUND
     try:
         record = response_reading.stored(here, response_id)
     except ErrorReply as error:

@@ -14,6 +14,7 @@ from api.deadlines import MAX_SECONDS
 from app import errors, logs, spans
 from app.connection import AWAY
 from app.durability import NotReplicatedError, confirm
+from app.error_codes import ErrorCode
 from app.jobs.record import JobRecord, Status, record_key
 from app.jobs.waiters import place_of
 from app.outbound import ForbiddenTarget, check_url
@@ -98,7 +99,7 @@ def check_callback_url(url: str | None, settings: Settings) -> None:
     try:
         check_url(url, settings.callback_allowed_hosts)
     except ForbiddenTarget as error:
-        raise errors.invalid_request(str(error), param="callback_url", code="invalid_callback_url") from error
+        raise errors.invalid_request(str(error), param="callback_url", code=ErrorCode.INVALID_CALLBACK_URL) from error
 
 
 def _idempotency_key() -> str | None:

@@ -11,6 +11,7 @@ from werkzeug.formparser import FormDataParser
 
 from api import params
 from app import errors
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
         raise ErrorReply(
             415,
             "Send the file as multipart/form-data with the fields 'purpose' and 'file'.",
-            code="unsupported_media_type",
+            code=ErrorCode.UNSUPPORTED_MEDIA_TYPE,
         )
     params.refuse_encoding()
     request.max_content_length = max_bytes + _ENVELOPE_BYTES
@@ -52,7 +53,9 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
         content_length: int | None = None,  # noqa: ARG001
     ) -> IO[bytes]:
         if parts:
-            raise errors.invalid_request("Send one file, in the field 'file'.", param="file", code="invalid_value")
+            raise errors.invalid_request(
+                "Send one file, in the field 'file'.", param="file", code=ErrorCode.INVALID_VALUE
+            )
         parts.append(store.part())
         return parts[0].file
 
@@ -65,7 +68,7 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
         raise _too_large(max_bytes) from error
     except ValueError as error:
         _discard(parts)
-        raise errors.invalid_request(f"The form is not valid: {error}.", code="invalid_multipart") from error
+        raise errors.invalid_request(f"The form is not valid: {error}.", code=ErrorCode.INVALID_MULTIPART) from error
     except BaseException:
         _discard(parts)
         raise
@@ -76,7 +79,7 @@ def _parsed(parser: FormDataParser, parts: list[Part], max_bytes: int) -> Upload
     sent = found.get("file")
     if sent is None:
         raise errors.invalid_request(
-            "Missing required parameter: 'file'.", param="file", code="missing_required_parameter"
+            "Missing required parameter: 'file'.", param="file", code=ErrorCode.MISSING_REQUIRED_PARAMETER
         )
     if parts[0].file.seek(0, 2) > max_bytes:
         raise _too_large(max_bytes)
@@ -85,7 +88,7 @@ def _parsed(parser: FormDataParser, parts: list[Part], max_bytes: int) -> Upload
 
 def _too_large(max_bytes: int) -> ErrorReply:
     return ErrorReply(
-        413, f"The file is larger than {max_bytes} bytes (NIGHTSHIFT_MAX_FILE_BYTES).", code="file_too_large"
+        413, f"The file is larger than {max_bytes} bytes (NIGHTSHIFT_MAX_FILE_BYTES).", code=ErrorCode.FILE_TOO_LARGE
     )
 
 

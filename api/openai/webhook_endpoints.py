@@ -13,6 +13,7 @@ from api import paging, params
 from api.described import PAGING, described
 from api.services import services
 from app import errors
+from app.error_codes import ErrorCode
 from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, check_url
 from app.webhooks import sending
 from app.webhooks.endpoints import EVENT_TYPES, MAX_ENDPOINTS, Endpoint, Endpoints, TooManyEndpoints
@@ -72,7 +73,7 @@ def create() -> dict[str, Any]:
         made = _endpoints().create(body.name, body.url, body.event_types)
     except TooManyEndpoints as error:
         raise errors.invalid_request(
-            f"There are {MAX_ENDPOINTS} endpoints already: delete one.", code="too_many_endpoints"
+            f"There are {MAX_ENDPOINTS} endpoints already: delete one.", code=ErrorCode.TOO_MANY_ENDPOINTS
         ) from error
     return _shown(made, with_secret=True)
 
@@ -139,9 +140,11 @@ def test(endpoint_id: str) -> dict[str, Any]:
             now=now,
         )
     except ForbiddenTarget as error:
-        raise errors.invalid_request(str(error), param="url", code="invalid_url") from error
+        raise errors.invalid_request(str(error), param="url", code=ErrorCode.INVALID_URL) from error
     except OutboundError as error:
-        raise errors.upstream_failed(f"The endpoint did not answer: {error}.", code="webhook_test_failed") from error
+        raise errors.upstream_failed(
+            f"The endpoint did not answer: {error}.", code=ErrorCode.WEBHOOK_TEST_FAILED
+        ) from error
     return {
         "object": "webhook_endpoint.test",
         "webhook_endpoint_id": endpoint_id,
@@ -165,7 +168,7 @@ def _check_url(url: str) -> None:
     try:
         check_url(url, services().settings.callback_allowed_hosts)
     except ForbiddenTarget as error:
-        raise errors.invalid_request(str(error), param="url", code="invalid_url") from error
+        raise errors.invalid_request(str(error), param="url", code=ErrorCode.INVALID_URL) from error
 
 
 def _shown(endpoint: Endpoint, *, with_secret: bool = False) -> dict[str, Any]:
@@ -190,7 +193,7 @@ def _found(endpoint_id: str, endpoint: Endpoint | None) -> Endpoint:
 
 def _not_found(endpoint_id: str) -> errors.ErrorReply:
     return errors.not_found(
-        f"There is no webhook endpoint '{endpoint_id[:100]}' (any more).", code="webhook_endpoint_not_found"
+        f"There is no webhook endpoint '{endpoint_id[:100]}' (any more).", code=ErrorCode.WEBHOOK_ENDPOINT_NOT_FOUND
     )
 
 

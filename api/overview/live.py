@@ -13,6 +13,7 @@ from api.overview import headline, past, snapshot, words
 from api.overview.chart import Chart, spark
 from app import errors
 from app.connection import AWAY
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -70,7 +71,7 @@ class Live:
         if not self._places.acquire(blocking=False):
             raise errors.rate_limited(
                 f"Only {self.most_pages} pages may be live at once (NIGHTSHIFT_API_THREADS, NIGHTSHIFT_MAX_WAITING).",
-                "too_many_pages",
+                ErrorCode.TOO_MANY_PAGES,
                 10.0,
             )
         return _Stream(self._events(is_gone, is_writable), self._places.release)

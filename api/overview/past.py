@@ -151,7 +151,7 @@ def _latest(connection: Redis, jobs: Jobs) -> dict[str, Latest]:
     for record, text in zip(records, texts, strict=True):
         error = Outcome.from_json(text).error if text else None
         if error is not None:
-            known = found.get(cause := error.code or error.type)
+            known = found.get(cause := error.cause)
             at = record.finished_at or record.created_at
             if known is None or known.at < at:
                 found[cause] = Latest(record.id, at)

@@ -14,6 +14,7 @@ from api.described import EVENTS, described
 from api.overview.live import Live
 from api.services import services
 from app import errors
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Gate
 
@@ -79,7 +80,7 @@ def pause() -> Response:
     _require_same_origin()
     wanted = request.form.get("for", "")
     if wanted not in PAUSES:
-        raise errors.invalid_request("'for' takes 1h, 3h, 8h or nothing.", param="for", code="invalid_value")
+        raise errors.invalid_request("'for' takes 1h, 3h, 8h or nothing.", param="for", code=ErrorCode.INVALID_VALUE)
     Gate(services().connection).pause(time.time() + PAUSES[wanted])
     return _back()
 
@@ -105,7 +106,9 @@ def _require_same_origin() -> None:
     is_ours = site == "same-origin" if site is not None else origin.partition("://")[2] == request.host
     if not is_ours:
         raise ErrorReply(
-            403, "This button works on Nightshift's own page only. Programs use POST /v1/gate/pause.", code="forbidden"
+            403,
+            "This button works on Nightshift's own page only. Programs use POST /v1/gate/pause.",
+            code=ErrorCode.FORBIDDEN,
         )
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.batches.files import FileStore
+    from app.error_codes import ErrorCode
     from app.jobs.store import Jobs
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Collector:
         )
 
 
-def _why(record: BatchRecord) -> str:
+def _why(record: BatchRecord) -> ErrorCode:
     return BATCH_CANCELLED if record.status is BatchStatus.CANCELLING else BATCH_EXPIRED
 
 

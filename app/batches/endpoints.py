@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import errors
 from app.batches.lines import LineError
+from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.openai.accept import accept
 from app.openai.responses.accept import accept as accept_response
@@ -61,8 +62,10 @@ def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:
     try:
         for name, why in _REFUSED.items():
             if line.body.get(name):
-                raise errors.invalid_request(f"'{name}' is not supported in a batch: {why}.", name, "unsupported_value")
+                raise errors.invalid_request(
+                    f"'{name}' is not supported in a batch: {why}.", name, ErrorCode.UNSUPPORTED_VALUE
+                )
         return ENDPOINTS[endpoint](line.body, settings)
     except ErrorReply as error:
         param = "body" if error.param is None else f"body.{error.param}"
-        raise LineError(error.code or error.type, error.message, param) from error
+        raise LineError(error.cause, error.message, param) from error

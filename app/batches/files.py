@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from app import errors
 from app.connection import RedisError, texts
 from app.durability import confirm
+from app.error_codes import ErrorCode
 from app.ids import new_id
 from app.stack.data_dir import private
 
@@ -130,7 +131,7 @@ class FileStore:
         """The file, or OpenAI's 404."""
         record = self.get(file_id)
         if record is None:
-            raise errors.not_found(f"No such File object: {file_id[:100]}", code="file_not_found", param="id")
+            raise errors.not_found(f"No such File object: {file_id[:100]}", code=ErrorCode.FILE_NOT_FOUND, param="id")
         return record
 
     def page(

@@ -7,12 +7,15 @@ import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from app.error_codes import ErrorCode
 from app.openai import json_text
 from app.openai.json_text import JsonError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from app.error_codes import Code
 
 MAX_CUSTOM_ID = 512
 _BOM = b"\xef\xbb\xbf"
@@ -33,7 +36,7 @@ class Fault:
 class LineError(ValueError):
     """The line is no request."""
 
-    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+    def __init__(self, code: Code, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.param = param
@@ -84,24 +87,24 @@ def parse(raw: bytes, endpoint: str) -> Line:
         sent = json_text.parse(raw)
     except JsonError as error:
         raise LineError(
-            "invalid_json_line", f"This line is not parseable as valid JSON: {error}.", error.param
+            ErrorCode.INVALID_JSON_LINE, f"This line is not parseable as valid JSON: {error}.", error.param
         ) from error
     if not isinstance(sent, dict):
-        raise LineError("invalid_json_line", "This line is not a JSON object.")
+        raise LineError(ErrorCode.INVALID_JSON_LINE, "This line is not a JSON object.")
     for name in ("custom_id", "method", "url", "body"):
         if sent.get(name) is None:
-            raise LineError("missing_required_parameter", f"Missing required parameter: '{name}'.", name)
+            raise LineError(ErrorCode.MISSING_REQUIRED_PARAMETER, f"Missing required parameter: '{name}'.", name)
     custom_id, method, url, body = (sent[name] for name in ("custom_id", "method", "url", "body"))
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= MAX_CUSTOM_ID:
         raise LineError(
-            "invalid_custom_id", f"'custom_id' takes a string of 1 to {MAX_CUSTOM_ID} characters.", "custom_id"
+            ErrorCode.INVALID_CUSTOM_ID, f"'custom_id' takes a string of 1 to {MAX_CUSTOM_ID} characters.", "custom_id"
         )
     if method != "POST":
-        raise LineError("invalid_method", "'method' must be POST.", "method")
+        raise LineError(ErrorCode.INVALID_METHOD, "'method' must be POST.", "method")
     if url != endpoint:
-        raise LineError("url_mismatch", f"'url' must be the batch's endpoint, {endpoint}.", "url")
+        raise LineError(ErrorCode.URL_MISMATCH, f"'url' must be the batch's endpoint, {endpoint}.", "url")
     if not isinstance(body, dict):
-        raise LineError("invalid_type", "'body' must be an object.", "body")
+        raise LineError(ErrorCode.INVALID_TYPE, "'body' must be an object.", "body")
     return Line(custom_id, body)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import errors
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,15 +18,15 @@ if TYPE_CHECKING:
 
 _ID_PREFIXES = {"chat.completion": "chatcmpl-", "response": "resp_"}
 #: why a line was never run, for its place in the error file
-BATCH_EXPIRED = "batch_expired"
-BATCH_CANCELLED = "batch_cancelled"
+BATCH_EXPIRED = ErrorCode.BATCH_EXPIRED
+BATCH_CANCELLED = ErrorCode.BATCH_CANCELLED
 _UNRUN = {
     BATCH_EXPIRED: "This request could not be executed before the completion window expired.",
     BATCH_CANCELLED: "This request was not executed, since the batch was cancelled.",
 }
 
 
-def unrun_error(code: str) -> errors.ErrorReply:
+def unrun_error(code: ErrorCode) -> errors.ErrorReply:
     """The outcome of a line's job that is ended for the batch's sake."""
     return errors.ErrorReply(409, _UNRUN[code], code=code)
 
@@ -46,12 +47,12 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
     """The line of a job that has ended."""
     error = outcome.error
     if error is not None:
-        if error.code == "deadline_exceeded":  # a line's deadline is the batch's
+        if error.code is ErrorCode.DEADLINE_EXCEEDED:  # a line's deadline is the batch's
             return never_run(line_id, custom_id, BATCH_EXPIRED)
-        if error.code in _UNRUN:
-            return never_run(line_id, custom_id, error.code or "")
+        if isinstance(error.code, ErrorCode) and error.code in _UNRUN:
+            return never_run(line_id, custom_id, error.code)
         response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
-        return Ended("failed", _line(line_id, custom_id, response, None), {}, cause=error.code or error.type)
+        return Ended("failed", _line(line_id, custom_id, response, None), {}, cause=error.cause)
     body = dict(outcome.body or {})
     # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
@@ -60,7 +61,7 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
     return Ended("completed", _line(line_id, custom_id, response, None), body.get("usage") or {}, cost)
 
 
-def never_run(line_id: str, custom_id: str, code: str) -> Ended:
+def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:
     """The line of a request that the batch's end overtook."""
     return Ended("unrun", _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {}, cause=code)
 

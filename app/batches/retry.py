@@ -10,6 +10,7 @@ from app.batches.files import BATCH
 from app.batches.lines import split
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.store import NewBatch
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from app.batches.files import FileRecord
@@ -26,10 +27,10 @@ def retry_failed(batches: Batches, settings: Settings, batch_id: str) -> BatchRe
     record = batches.require(batch_id)
     if not record.status.is_final or record.status is BatchStatus.FAILED:
         raise errors.conflict(
-            f"A batch with status '{record.status}' has no failed requests to run again.", "batch_not_retryable"
+            f"A batch with status '{record.status}' has no failed requests to run again.", ErrorCode.BATCH_NOT_RETRYABLE
         )
     if batches.files.get(record.error_file) is None:
-        raise errors.conflict("The batch has no error file (any more): nothing to run again.", "nothing_failed")
+        raise errors.conflict("The batch has no error file (any more): nothing to run again.", ErrorCode.NOTHING_FAILED)
     kept = _failed_lines(batches, settings, record)
     metadata = dict(record.metadata)
     if len(metadata) < _MAX_METADATA or RETRY_OF in metadata:

@@ -25,6 +25,7 @@ from app.batches.record import (
 )
 from app.connection import texts, transaction
 from app.durability import confirm
+from app.error_codes import ErrorCode
 from app.ids import new_id
 from app.outbound import ForbiddenTarget, check_url
 from app.stack.data_dir import private
@@ -83,13 +84,13 @@ class Batches:
         source = self.files.get(new.input_file_id)
         if source is None:
             raise errors.invalid_request(
-                f"There is no file '{new.input_file_id[:100]}'.", param="input_file_id", code="file_not_found"
+                f"There is no file '{new.input_file_id[:100]}'.", param="input_file_id", code=ErrorCode.FILE_NOT_FOUND
             )
         if source.purpose != BATCH:
             raise errors.invalid_request(
                 f"The file's purpose is '{source.purpose}'; a batch needs one of purpose '{BATCH}'.",
                 param="input_file_id",
-                code="invalid_file_purpose",
+                code=ErrorCode.INVALID_FILE_PURPOSE,
             )
         now = time.time()
         record = BatchRecord(
@@ -129,7 +130,7 @@ class Batches:
         record = self.get(batch_id)
         if record is None:
             raise errors.not_found(
-                f"No batch found with id '{batch_id[:100]}'.", code="batch_not_found", param="batch_id"
+                f"No batch found with id '{batch_id[:100]}'.", code=ErrorCode.BATCH_NOT_FOUND, param="batch_id"
             )
         return record
 
@@ -157,7 +158,9 @@ class Batches:
             if record is None or record.status in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
                 return record or self.require(batch_id)
             if record.status not in (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS):
-                raise errors.conflict(f"Cannot cancel a batch with status '{record.status}'.", "batch_not_cancellable")
+                raise errors.conflict(
+                    f"Cannot cancel a batch with status '{record.status}'.", ErrorCode.BATCH_NOT_CANCELLABLE
+                )
             after = replace(record, status=BatchStatus.CANCELLING, cancelling_at=time.time())
             pipe.hset(batch_key(batch_id), mapping={"status": after.status, "cancelling_at": str(after.cancelling_at)})
             return after
@@ -180,13 +183,17 @@ class Batches:
             try:
                 window.parse(text)
             except window.WindowError as error:
-                raise errors.invalid_request(f"'{WINDOW}' {error}.", f"metadata.{WINDOW}", "invalid_value") from error
+                raise errors.invalid_request(
+                    f"'{WINDOW}' {error}.", f"metadata.{WINDOW}", ErrorCode.INVALID_VALUE
+                ) from error
         if (url := metadata.get(CALLBACK_URL)) is None:
             return ""
         try:
             check_url(url, self._settings.callback_allowed_hosts)
         except ForbiddenTarget as error:
-            raise errors.invalid_request(str(error), f"metadata.{CALLBACK_URL}", "invalid_callback_url") from error
+            raise errors.invalid_request(
+                str(error), f"metadata.{CALLBACK_URL}", ErrorCode.INVALID_CALLBACK_URL
+            ) from error
         return url
 
     def _link_input(self, record: BatchRecord, source: FileRecord) -> None:

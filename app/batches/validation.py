@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.batches.endpoints import accept_line
 from app.batches.lines import Fault, IndexWriter, LineError, Place, parse, split
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,19 +35,25 @@ class Findings:
         self.total += 1
         if not place.is_whole:
             limit = self._settings.max_body_bytes
-            raise LineError("line_too_large", f"This line is longer than {limit} bytes (NIGHTSHIFT_MAX_BODY_BYTES).")
+            raise LineError(
+                ErrorCode.LINE_TOO_LARGE, f"This line is longer than {limit} bytes (NIGHTSHIFT_MAX_BODY_BYTES)."
+            )
         line = parse(raw, self._endpoint)
         digest = hashlib.blake2b(line.custom_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         if digest in self._seen:
             raise LineError(
-                "duplicate_custom_id", f"The custom_id '{line.custom_id}' was used on an earlier line.", "custom_id"
+                ErrorCode.DUPLICATE_CUSTOM_ID,
+                f"The custom_id '{line.custom_id}' was used on an earlier line.",
+                "custom_id",
             )
         self._seen.add(digest)
         model = accept_line(line, self._endpoint, self._settings).model
         self.model = self.model or model
         if model != self.model:
             raise LineError(
-                "model_mismatch", f"All lines must ask for one model; the first asks for '{self.model}'.", "body.model"
+                ErrorCode.MODEL_MISMATCH,
+                f"All lines must ask for one model; the first asks for '{self.model}'.",
+                "body.model",
             )
 
 
@@ -56,7 +63,7 @@ def check(file: IO[bytes], endpoint: str, settings: Settings) -> Iterator[tuple[
     for place, raw in split(file, settings.max_body_bytes):
         if findings.total >= settings.max_batch_lines:
             message = f"The file has more than {settings.max_batch_lines} requests (NIGHTSHIFT_MAX_BATCH_LINES)."
-            yield None, Fault("too_many_tasks", message), findings
+            yield None, Fault(ErrorCode.TOO_MANY_TASKS, message), findings
             return
         try:
             findings.look_at(place, raw)
@@ -65,7 +72,7 @@ def check(file: IO[bytes], endpoint: str, settings: Settings) -> Iterator[tuple[
         else:
             yield place, None, findings
     if findings.total == 0:
-        yield None, Fault("empty_file", "The file has no request."), findings
+        yield None, Fault(ErrorCode.EMPTY_FILE, "The file has no request."), findings
 
 
 class Validation:

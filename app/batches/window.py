@@ -9,6 +9,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from app import errors
+from app.error_codes import ErrorCode
 
 _FORM = re.compile(r"(\d{1,2}):(\d{2})\s*-\s*(\d{1,2}):(\d{2})(?:\s+(\S+))?")
 #: what `completion_window` takes, seconds
@@ -72,7 +73,7 @@ def completion_seconds(text: str) -> int:
         raise errors.invalid_request(
             "'completion_window' takes 24h, or other hours and days from 1h to 7d.",
             "completion_window",
-            "invalid_value",
+            ErrorCode.INVALID_VALUE,
         )
     return seconds
 

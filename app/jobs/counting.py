@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app import counters
+from app.error_codes import ErrorCode, known
 from app.jobs.record import BATCH_LINE
 from app.openai.model_names import ALIASES, CLAUDE_MODELS
 from app.openai.usage import tokens
@@ -18,33 +19,8 @@ if TYPE_CHECKING:
 
 COMPLETED = "completed"
 #: outcomes that nobody failed at: somebody did not want the answer any more
-CANCELLED = ("batch_cancelled", "cancelled", "client_closed_request")
-#: the errors that a job ends with, by their codes, or by their types where they have none
-_FAILURES = frozenset(
-    {
-        "batch_expired",
-        "context_length_exceeded",
-        "deadline_exceeded",
-        "internal_error",
-        "invalid_image_url",
-        "invalid_request_error",
-        "invalid_value",
-        "login_required",
-        "max_attempts_reached",
-        "model_not_found",
-        "overloaded",
-        "paused",
-        "permission_denied",
-        "request_too_large",
-        "server_stopping",
-        "stalled",
-        "stream_interrupted",
-        "structured_output_failed",
-        "upstream_error",
-        "usage_limit_reached",
-        "worker_died",
-    }
-)
+CANCELLED = (ErrorCode.BATCH_CANCELLED, ErrorCode.CANCELLED, ErrorCode.CLIENT_CLOSED_REQUEST)
+#: what is none of a known set: a model that we do not know, an error that only newer code knows
 OTHER = "other"
 
 _ENDPOINTS = {
@@ -79,11 +55,10 @@ def model_label(model: str) -> str:
 
 
 def outcome_label(error: ErrorReply | None) -> str:
-    """`completed`, or the error's code."""
+    """`completed`, or the error's code (its type where it has none)."""
     if error is None:
         return COMPLETED
-    code = error.code or error.type
-    return code if code in _FAILURES or code in CANCELLED else OTHER
+    return known(error.cause) or OTHER
 
 
 def _tokens(usage: dict[str, Any]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app import errors
 from app.connection import RedisError, transaction
 from app.durability import confirm
+from app.error_codes import ErrorCode
 from app.jobs import search, tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
@@ -104,7 +105,7 @@ class Jobs:
                 if known[b"fingerprint"].decode() != fingerprint:
                     raise errors.conflict(
                         "This Idempotency-Key was used for a request with another body. Send a new key.",
-                        "idempotency_key_reused",
+                        ErrorCode.IDEMPOTENCY_KEY_REUSED,
                     )
                 return Submission(earlier, is_new=False)
             self._check_room()
@@ -120,7 +121,7 @@ class Jobs:
         if self.queued() >= self._settings.max_queued:
             raise errors.rate_limited(
                 f"The queue is full: {self._settings.max_queued} requests wait (NIGHTSHIFT_MAX_QUEUED). Try again later.",
-                "queue_full",
+                ErrorCode.QUEUE_FULL,
                 retry_after=10,
             )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from app import errors
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -26,9 +27,9 @@ def from_validation(error: ValidationError, body: Any = None) -> ErrorReply:
     reason = reason.removeprefix("Value error, ")
     if kind == "missing":
         return errors.invalid_request(
-            f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter"
+            f"Missing required parameter: '{param}'.", param=param, code=ErrorCode.MISSING_REQUIRED_PARAMETER
         )
-    code = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    code = ErrorCode.INVALID_TYPE if kind.endswith("_type") else ErrorCode.INVALID_VALUE
     return errors.invalid_request(f"Invalid '{param}': {reason}"[:_MESSAGE_CHARACTERS], param=param or None, code=code)
 
 

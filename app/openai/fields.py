@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from app import errors
+from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,6 +133,6 @@ def decide(body: Mapping[str, Any], fields: Mapping[str, Field] = FIELDS) -> tup
         elif field.decision is not Decision.REFUSED:
             kept[name] = value
         elif not field.asks_for_nothing(value):
-            code = "unsupported_value" if field.harmless else "unsupported_parameter"
+            code = ErrorCode.UNSUPPORTED_VALUE if field.harmless else ErrorCode.UNSUPPORTED_PARAMETER
             raise errors.invalid_request(f"'{name}' is not supported: {field.note}.", param=name, code=code)
     return kept, ignored

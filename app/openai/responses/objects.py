@@ -83,7 +83,7 @@ def error_object(error: ErrorReply) -> dict[str, Any]:
         code = "rate_limit_exceeded"
     else:
         code = "invalid_prompt" if error.status < 500 and error.status != 422 else "server_error"
-    return {"code": code, "message": f"{error.message} ({error.code or error.type})"}
+    return {"code": code, "message": f"{error.message} ({error.cause})"}
 
 
 def output_items(response_id: str, message: Mapping[str, Any], status: str = "completed") -> list[dict[str, Any]]:

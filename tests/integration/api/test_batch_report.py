@@ -17,6 +17,7 @@ from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.record import BatchStatus
 from app.batches.store import Batches, NewBatch
+from app.error_codes import ErrorCode
 from app.gate import Cause, Gate
 from app.outcome import Outcome
 from app.settings import Settings
@@ -73,7 +74,7 @@ def ended_batch(night: Night) -> BatchRecord:
     batch = night.start([line(f"id-{n} {EVIL}") for n in range(6)])
     gate = Gate(night.connection)
     gate.pause(reason=f"lunch {EVIL}")
-    night.answer(Outcome(error=errors.invalid_request(f"too rude {EVIL}", code="rude")))
+    night.answer(Outcome(error=errors.invalid_request(f"too rude {EVIL}", code=ErrorCode.UNSUPPORTED_VALUE)))
     night.answer(Outcome(error=errors.upstream_failed("no luck")))
     gate.resume()
     gate.close(Cause.USAGE_LIMIT, time.time() + 60, "You have hit your limit", "five_hour")

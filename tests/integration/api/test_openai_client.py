@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from app import errors
+from app.error_codes import ErrorCode
 from tests.integration.api.running import api
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ def test_completion(stock: openai.OpenAI, hands: Hands) -> None:
     ("error", "raised"),
     [
         (errors.invalid_request("no", param="messages"), openai.BadRequestError),
-        (errors.conflict("no", "cancelled"), openai.ConflictError),
-        (errors.rate_limited("no", "overloaded", 1), openai.RateLimitError),
+        (errors.conflict("no", ErrorCode.CANCELLED), openai.ConflictError),
+        (errors.rate_limited("no", ErrorCode.OVERLOADED, 1), openai.RateLimitError),
         (errors.upstream_failed("no"), openai.InternalServerError),
-        (errors.unavailable("no", "login_required", 1), openai.InternalServerError),
+        (errors.unavailable("no", ErrorCode.LOGIN_REQUIRED, 1), openai.InternalServerError),
     ],
 )
 def test_outcome_errors(

@@ -13,6 +13,7 @@ import openai
 import pytest
 
 from app import errors
+from app.error_codes import ErrorCode
 from app.gate import Cause, Gate
 from app.jobs import recovery
 from app.jobs.record import Status
@@ -170,7 +171,7 @@ def test_an_early_error_is_an_http_error(server: RunningApi, hands: Hands) -> No
     """What goes wrong before the first byte has its true status and advice."""
     with closing(ask(server)) as asked:
         lease, _ = hands.take()
-        hands.fail(lease, errors.rate_limited("slow down", "overloaded", 7))
+        hands.fail(lease, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
         response = asked.getresponse()
         assert response.status == 429
         assert response.headers["retry-after"] == "7"

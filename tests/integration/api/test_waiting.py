@@ -14,6 +14,7 @@ import pytest
 
 from api.services import EXTENSION
 from app import errors
+from app.error_codes import ErrorCode
 from app.gate import Cause, Gate
 from app.jobs.record import DONE, Status
 from app.jobs.recovery import Maintenance
@@ -63,7 +64,7 @@ def test_error_outcome(server: RunningApi, hands: Hands) -> None:
     with closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body())
         lease, _ = hands.take()
-        hands.fail(lease, errors.rate_limited("slow down", "overloaded", 7))
+        hands.fail(lease, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
         answer = receive(waiting)
     assert answer.status == 429
     assert answer.error["code"] == "overloaded"

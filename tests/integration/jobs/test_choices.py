@@ -16,6 +16,7 @@ from rq.serializers import JSONSerializer
 from app import counters, errors
 from app.batches.record import line_id
 from app.connection import texts
+from app.error_codes import ErrorCode
 from app.gate import Gate
 from app.jobs import gathering, leases, recovery, removal, tickets, transitions
 from app.jobs.choices import SPARE_SECONDS
@@ -249,7 +250,7 @@ def test_one_that_fails_fails_the_job(connection: Redis, jobs: Jobs, take: Take)
     with connection.pubsub() as heard:  # type: ignore[no-untyped-call]
         heard.subscribe(interrupt_channel("w2"))
         assert heard.get_message(timeout=5) is not None
-        error = errors.invalid_request("no", code="model_not_found")
+        error = errors.invalid_request("no", code=ErrorCode.MODEL_NOT_FOUND)
         gathering.publish(connection, SETTINGS, failing, Outcome(error=error))
         message = heard.get_message(timeout=5)
     assert message is not None and message["data"] == OURS[1].encode()

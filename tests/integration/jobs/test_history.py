@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import counters, errors, history, wait_log, worker_status
+from app.error_codes import ErrorCode
 from app.gate import GATE, Cause, Gate
 from app.history import closings, replacements, sampling
 from app.history.replacements import RestartEvent
@@ -43,7 +44,7 @@ def complete(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
 def fail(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     jobs.submit(new_record(name), {})
     lease, _ = take()
-    error = errors.ErrorReply(504, "No byte.", code="stalled")
+    error = errors.ErrorReply(504, "No byte.", code=ErrorCode.STALLED)
     leases.publish(connection, lease, Outcome(error=error), ttl_seconds=60)
 
 
