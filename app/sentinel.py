@@ -7,9 +7,11 @@ password are the servers'; the Sentinels' own are `?sentinel_username=` and `?se
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
@@ -21,6 +23,13 @@ DEFAULT_PORT = 26379
 #: for one Sentinel to answer; the next one is asked after it, seconds
 ANSWER_SECONDS = 0.5
 _QUERY = ("sentinel_username", "sentinel_password")
+#: `urlsplit` knows one host a URL, and newer ones refuse an IPv6 address among several. A login may have an `@` in it.
+_URL = re.compile(
+    r"(?P<scheme>rediss?\+sentinel)://(?:(?P<user>[^/?#:]*)(?::(?P<password>[^/?#]*))?@)?(?P<hosts>[^/?#@]+)"
+    r"/(?P<service>[^/?#]+)(?:/(?P<db>[0-9]*))?/?(?:\?(?P<query>[^#]*))?"
+)
+_ADDRESS = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<name>[^\[\]:]+))(?::(?P<port>[0-9]*))?")
+_LARGEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -37,24 +46,22 @@ class SentinelUrl:
     @classmethod
     def parse(cls, url: str) -> SentinelUrl:
         """Read it."""
-        parts = urlsplit(url)
-        login, _, hosts = parts.netloc.rpartition("@")
-        user, _, password = login.partition(":")
-        service, _, db = parts.path.strip("/").partition("/")
-        query = dict(parse_qsl(parts.query))
+        parts = _URL.fullmatch(url)
+        if parts is None:
+            raise ValueError("a Sentinel URL is redis+sentinel://HOST:PORT,HOST:PORT,.../SERVICE[/DB]")
+        query = dict(parse_qsl(parts["query"] or ""))
         if unknown := sorted(set(query) - set(_QUERY)):
             raise ValueError(f"{', '.join(unknown)} is not understood; it may have {' and '.join(_QUERY)}")
-        if not hosts or not service or not (db or "0").isdigit():
-            raise ValueError("a Sentinel URL is redis+sentinel://HOST:PORT,HOST:PORT,.../SERVICE[/DB]")
-        server: dict[str, Any] = {"db": int(db or 0)}
-        if user:
-            server["username"] = unquote(user)
-        if password:
-            server["password"] = unquote(password)
-        if parts.scheme == "rediss+sentinel":
+        server: dict[str, Any] = {"db": int(parts["db"] or 0)}
+        if parts["user"]:
+            server["username"] = unquote(parts["user"])
+        if parts["password"]:
+            server["password"] = unquote(parts["password"])
+        if parts["scheme"] == "rediss+sentinel":
             server["ssl"] = True
         own = {name.removeprefix("sentinel_"): value for name, value in query.items()}
-        return cls(tuple(_address(host) for host in hosts.split(",")), unquote(service), server, own)
+        sentinels = tuple(_address(host) for host in parts["hosts"].split(","))
+        return cls(sentinels, unquote(parts["service"]), server, own)
 
 
 class _Whole:
@@ -92,7 +99,12 @@ def client(url: str, **options: Any) -> Redis:
 
 
 def _address(text: str) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname:
-        raise ValueError("a Sentinel URL has a host name between its commas")
-    return parts.hostname, parts.port or DEFAULT_PORT
+    parts = _ADDRESS.fullmatch(text)
+    if parts is None:
+        raise ValueError(f"{text!r} is no HOST:PORT of a Sentinel URL; an IPv6 address is in [brackets]")
+    if parts["ipv6"]:
+        ipaddress.IPv6Address(parts["ipv6"])
+    port = int(parts["port"] or DEFAULT_PORT)
+    if not 0 < port <= _LARGEST_PORT:
+        raise ValueError(f"{text!r} has no port of a Sentinel URL: ports are 1 to {_LARGEST_PORT}")
+    return parts["ipv6"] or parts["name"], port

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -65,7 +66,9 @@ class Part:
 
     def discard(self) -> None:
         """Nobody wants it."""
-        self.file.close()
+        # On a full disk the rest of it can't be written, which is no reason to keep it.
+        with suppress(OSError):
+            self.file.close()
         self.path.unlink(missing_ok=True)
 
 

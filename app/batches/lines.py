@@ -127,6 +127,10 @@ class IndexWriter:
         self._file.close()
         self._part.replace(self._path)
 
+    def close(self) -> None:
+        """Let go of the file, finished or not. Raises `OSError` when what was added can't be written."""
+        self._file.close()
+
 
 class LineReader:
     """Reads any line of an input file by its number among those that are not blank, from 0."""

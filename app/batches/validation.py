@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from app.batches.endpoints import accept_line
@@ -99,14 +100,15 @@ class Validation:
                 self._index.add(place)
             if time.monotonic() >= until:
                 return False
-        self.close()
         self._index.finish()
+        self.close()
         return True
 
     def close(self) -> None:
-        """Let go of the files."""
-        self._input.close()
-        self._faults.close()
+        """Let go of all files. Raises `OSError` when what was found can't be written."""
+        with ExitStack() as opened:
+            for file in (self._input, self._faults, self._index):
+                opened.callback(file.close)
 
 
 def read_faults(directory: Path, limit: int) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import psutil
 from redis import Redis
@@ -49,6 +49,10 @@ LOG_BYTES = 5 * 1024 * 1024
 SYNC_SECONDS = 1.0
 #: for a server to end in peace, seconds
 _END_SECONDS = 5.0
+REDIS_URL_FORMS = (
+    "It takes redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH?db=DB or"
+    " redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB."
+)
 _SERVER_NAME = re.compile("redis|valkey", re.IGNORECASE)
 
 
@@ -203,18 +207,27 @@ def find_binary() -> Path:
 
 def check_external(url: str) -> None:
     """That the user's own server answers and is new enough. Raises `StackError`, without the URL's password."""
-    parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    shown = _without_passwords(url)
     try:
         with connect(url) as client:
             client.ping()
             version = str(client.info("server")["redis_version"])
-    except ValueError as error:
-        raise StackError(f"REDIS_URL is not understood: {error}") from error
+    except (ValueError, TypeError) as error:
+        # Some of these quote a piece of the URL; a password with a `/` in it is taken for a port.
+        reason = "In a password, write / ? # % as %2F %3F %23 %25." if "@" in url else f"{str(error).rstrip('.')}."
+        raise StackError(f"REDIS_URL is not understood: {shown}. {reason} {REDIS_URL_FORMS}") from error
     except (RedisError, OSError) as error:
         raise StackError(f"REDIS_URL names {shown}, which does not answer: {error}") from error
     if _numbers(version) < OLDEST:
         raise StackError(f"REDIS_URL names {shown}, version {version}; Nightshift needs Redis 6.2 or newer, or Valkey.")
+
+
+def _without_passwords(url: str) -> str:
+    """A URL, parsable or not, without its login and its query, which may have passwords, too."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    return scheme + separator + rest.rpartition("@")[2].partition("?")[0]
 
 
 def _wheel_binary() -> Path | None:

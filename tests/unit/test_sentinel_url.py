@@ -18,16 +18,31 @@ def test_all_of_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("login", "password"),
+    [("me:p%40ss@", "p@ss"), ("me:p@ss@", "p@ss"), ("me:p:s@", "p:s"), (":p@", "p"), ("me@", None)],
+)
+def test_logins(login: str, password: str | None) -> None:
+    """A password may have an `@` and a `:` in it, and a login may lack either part."""
+    found = SentinelUrl.parse(f"redis+sentinel://{login}one/night")
+    assert found.sentinels == (("one", 26379),)
+    assert found.server.get("password") == password
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "redis+sentinel://one:26379",
         "redis+sentinel:///night",
         "redis+sentinel://one/night/x",
         "redis+sentinel://one,/night",
+        "redis+sentinel://one:99999/night",
+        "redis+sentinel://[::1:7/night",
+        "redis+sentinel://::1/night",
+        "redis+sentinel://[one]/night",
         "redis+sentinel://one/night?socket_timeout=1",
     ],
 )
 def test_not_understood(url: str) -> None:
     """What is not understood is refused."""
-    with pytest.raises(ValueError, match=r"Sentinel URL|not understood"):
+    with pytest.raises(ValueError, match=r"Sentinel URL|not understood|IPv6|At least 3 parts|4 octets"):
         SentinelUrl.parse(url)

@@ -50,3 +50,12 @@ def test_a_full_disk(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     batch = night.look(batch)
     assert (batch.status, batch.completed) == (BatchStatus.COMPLETED, 3)
     assert [one["custom_id"] for one in night.output(batch)] == ids
+
+
+def test_an_upload_without_room_leaves_nothing(night: Night) -> None:
+    """The part of an upload that the disk had no room for is gone once it is discarded."""
+    part = night.batches.files.part()
+    part.file.write(b"x" * 100)
+    with no_file_grows():
+        part.discard()
+    assert not list(night.batches.files.directory().iterdir())

@@ -160,6 +160,27 @@ def test_an_external_redis_that_is_away_is_named_without_its_password() -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:6379",
+        "user:hidden@localhost",
+        "redis://:hidden/half@localhost",
+        "redis://[::1",
+        "redis://localhost:x",
+        "redis://localhost/0?hidden=1",
+        "redis+sentinel://user:hidden@one,[::1/night",
+        "rediss+sentinel://one:99999/night",
+    ],
+)
+def test_a_redis_url_that_is_not_understood_is_refused_without_its_password(url: str) -> None:
+    """Whatever a URL's parser says of it, the message names its host and the forms that it may have."""
+    with pytest.raises(StackError, match=r"REDIS_URL is not understood.*It takes redis://HOST:PORT/DB") as caught:
+        redis_server.check_external(url)
+    assert "user" not in str(caught.value)
+    assert "half" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("host", "loopback"),
     [
         ("127.0.0.1", True),
