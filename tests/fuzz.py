@@ -75,9 +75,9 @@ QUERY = b"limit=3&after=a&metadata[b]=c&order=asc\n2\n00-4bf92f3577b34da6a3ce929
 def chat() -> Callable[[bytes], None]:
     """A chat request, and what Claude is asked."""
     from app.errors import ErrorReply
+    from app.messages import to_claude
     from app.openai.accept import accept
     from app.settings import Settings
-    from workers.translate import to_claude
 
     def one(data: bytes) -> None:
         with suppress(ErrorReply):
@@ -102,9 +102,9 @@ def responses() -> Callable[[bytes], None]:
 
 def schema() -> Callable[[bytes], None]:
     """A JSON schema, the tool that it becomes, and a value held against it. Tangled ones have a process of their own."""
+    from app.messages.schema import shape_of
     from app.openai.json_schema import compile_schema
     from app.openai.tangled import is_tangled
-    from workers.translate.schema import shape_of
 
     def one(data: bytes) -> None:
         found = _object(data)

@@ -7,47 +7,50 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import errors, logs
-from workers import run_spans, translate
-from workers.claude import TurnFailed, add_usage
+from app import errors, logs, messages
+from app.messages.answer import add_usage
+from workers import run_spans
+from workers.claude import TurnFailed, to_cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from workers.claude import Answer, Delta
+    from app.messages import Checked, MessagesRequest
+    from app.messages.answer import Answer, Delta
     from workers.run import Run
-    from workers.translate import Call, Checked
 
 log = logging.getLogger(__name__)
 
 
-def ask(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> tuple[Answer, Checked]:
+def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> tuple[Answer, Checked]:
     """The answer, with the usage of all that was asked for it. Raises `TurnFailed`, and `ErrorReply` after two tries."""
-    answer = _turn(run, call, on_event)
+    answer = _turn(run, request, on_event)
     try:
-        return answer, translate.check(answer, call.wanted)
-    except translate.Mismatch as mismatch:
+        return answer, messages.check(answer, request.output)
+    except messages.Mismatch as mismatch:
         if run.record.max_sends == 1:
             raise errors.structured_output_failed(mismatch.faults, is_repaired=False) from None
         log.info("[REPAIR] job=%s: the answer was not what was wanted", run.record.id)
-        second = _turn(run, call.again(translate.repair_words(mismatch)), None)
+        second = _turn(run, request.again(messages.repair_words(mismatch)), None)
     usage = add_usage(answer.usage, second.usage)
     costs = [one.cost_usd for one in (answer, second) if one.cost_usd is not None]
     answer = replace(second, usage=usage, cost_usd=sum(costs) if len(costs) == 2 else None)
     try:
-        return answer, translate.check(answer, call.wanted)
-    except translate.Mismatch as mismatch:
+        return answer, messages.check(answer, request.output)
+    except messages.Mismatch as mismatch:
         raise errors.structured_output_failed(mismatch.faults) from None
 
 
-def _turn(run: Run, call: Call, on_event: Callable[[Delta], None] | None) -> Answer:
+def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Answer:
     seconds = run.record.deadline_at - time.time()
     with run_spans.turn(run) as span:
         headers = "\n".join(f"{name}: {value}" for name, value in span.context.headers().items())
-        prompt = replace(call.prompt, headers=headers)
+        asked = to_cli(request)
+        prompt = replace(asked.prompt, headers=headers)
         logs.content("prompt", prompt.content)
+        on_piece = None if on_event is None else lambda piece: on_event(asked.delta(piece))
         try:
-            answer = run.invoker.ask(prompt, call.profile, timeout_seconds=seconds, on_event=on_event)
+            answer = asked.answer(run.invoker.ask(prompt, asked.profile, timeout_seconds=seconds, on_event=on_piece))
         except TurnFailed as failure:
             span.fail(str(failure.kind))
             raise

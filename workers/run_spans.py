@@ -9,7 +9,7 @@ from app import spans
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from workers.claude import Answer
+    from app.messages.answer import Answer
     from workers.run import Run
 
 

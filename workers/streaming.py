@@ -11,12 +11,11 @@ import json
 import logging
 import threading
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app.connection import AWAY, RedisError
 from app.jobs import deltas
-from workers.claude import CallDelta, TextDelta
+from app.messages.answer import CallDelta, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.jobs.leases import Lease
-    from workers.claude import Delta
+    from app.messages.answer import Delta
+    from app.messages.output_spec import OutputSpec
     from workers.run import Run
-    from workers.translate.wanted import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ _RETRY_SECONDS = 0.2
 
 
 @contextmanager
-def told(run: Run, wanted: Wanted) -> Iterator[Callable[[Delta], None] | None]:
+def told(run: Run, wanted: OutputSpec) -> Iterator[Callable[[Delta], None] | None]:
     """The `on_event` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
     if not run.record.streams or not wanted.is_tellable:
         yield None
@@ -55,12 +54,12 @@ def told(run: Run, wanted: Wanted) -> Iterator[Callable[[Delta], None] | None]:
         writer.stop()
 
 
-def as_told(piece: Delta, wanted: Wanted) -> Delta | None:
-    """The piece with the function's own name; None for a call whose arguments have to be taken out of something first."""
+def as_told(piece: Delta, wanted: OutputSpec) -> Delta | None:
+    """The piece; None for a call that was not offered, or whose arguments have to be taken out of something first."""
     if isinstance(piece, TextDelta):
         return piece
     offer = wanted.offers.get(piece.name)
-    return None if offer is None or offer.shape.is_wrapped else replace(piece, name=offer.name)
+    return None if offer is None or offer.shape.is_wrapped else piece
 
 
 def delta_of(pieces: list[Delta]) -> dict[str, Any]:

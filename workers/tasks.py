@@ -6,19 +6,19 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from app import durability, errors
+from app import durability, errors, messages
 from app.connection import AWAY
 from app.jobs import leases
 from app.jobs.leases import PutBack
 from app.jobs.record import CHOICE, PAYLOAD_VERSION, record_key
+from app.messages import response
 from app.outcome import Outcome
-from workers import asking, remote_images, run_spans, streaming, translate, usage_windows
+from workers import asking, remote_images, run_spans, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.claude import TurnFailed
 from workers.endings import AskApart, Ending, Publish
 from workers.run import Interruption
-from workers.translate import response
 
 if TYPE_CHECKING:
     from workers.run import Run
@@ -52,11 +52,11 @@ def run_job(job_id: str) -> Ending:
         return AskApart(count)
     try:
         chat = remote_images.inlined(chat, run.settings)
-        call = translate.to_claude(chat)
+        request = messages.to_claude(chat)
         if record.max_sends and (ending := _note_sent(run)):
             return ending
-        with streaming.told(run, call.wanted) as on_event:
-            answer, checked = asking.ask(run, call, on_event)
+        with streaming.told(run, request.output) as on_event:
+            answer, checked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:
@@ -65,7 +65,7 @@ def run_job(job_id: str) -> Ending:
     with suppress(*AWAY):
         if not usage_windows.leave_the_rest(run, answer.windows):
             run.gate.passed(run.lease.worker)
-    outcome = response.as_asked(translate.to_openai(answer, checked, record), payload, record)
+    outcome = response.as_asked(messages.to_openai(answer, checked, record), payload, record)
     if outcome.size() > (limit := run.settings.max_result_bytes):
         outcome = Outcome(error=errors.result_too_large(limit))
     return Publish(outcome)

@@ -14,7 +14,8 @@ from app.gate import Cause
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from workers.claude import TurnFailed, Window
+    from app.messages.answer import Window
+    from workers.claude import TurnFailed
     from workers.run import Run
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from app.jobs.leases import PutBack
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
+from app.messages.answer import TextDelta
 from app.settings import Settings
 from tests.integration.api.hands import Hands
 from tests.redis_server import wait_until
-from workers.claude import TextDelta
 from workers.streaming import DeltaWriter
 
 if TYPE_CHECKING:

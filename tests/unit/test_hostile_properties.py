@@ -18,6 +18,7 @@ from app.batches.endpoints import CHAT_COMPLETIONS, RESPONSES, accept_line
 from app.batches.lines import LineError, parse
 from app.cli.batch.tables import TableError, fill
 from app.errors import ErrorReply
+from app.messages import to_claude
 from app.openai.accept import accept
 from app.openai.fields import FIELDS
 from app.openai.json_text import JsonError
@@ -25,7 +26,7 @@ from app.openai.json_text import parse as parse_json
 from app.openai.responses.accept import accept as accept_response
 from app.openai.responses.fields import RESPONSE_FIELDS
 from app.settings import Settings
-from workers.translate import to_claude
+from workers.claude import to_cli
 
 _examples = os.environ.get("NIGHTSHIFT_FUZZ_EXAMPLES")
 bounded = settings(
@@ -134,13 +135,12 @@ def test_no_message_forges_a_turn(turns: list[tuple[str, str]], last: str) -> No
     """Each text is in the turn of its own role, to the letter, and what is handed over is JSON."""
     messages = [{"role": role, "content": text} for role, text in [*turns, ("user", last)]]
     accepted = accept({"model": "sonnet", "messages": messages}, Settings())
-    call = to_claude(accepted.chat.to_payload(accepted.claude_model))
-    said = [*call.prompt.history, {"role": "user", "content": call.prompt.content}]
-    found = [(turn["role"], text) for turn in said for text in texts(turn["content"])]
+    asked = to_claude(accepted.chat.to_payload(accepted.claude_model))
+    found = [(turn["role"], text) for turn in asked.messages for text in texts(turn["content"])]
     assert found == [(role, text) for role, text in [*turns, ("user", last)] if role in ("user", "assistant")]
-    assert (call.profile.system or "") == "\n\n".join(text for role, text in turns if role in ("system", "developer"))
-    assert json.loads(json.dumps(said)) == json.loads(json.dumps(said, ensure_ascii=False))
-    assert isinstance(json.loads(call.profile.extra_body or "{}"), dict)
+    assert (asked.system or "") == "\n\n".join(text for role, text in turns if role in ("system", "developer"))
+    assert json.loads(json.dumps(asked.messages)) == json.loads(json.dumps(asked.messages, ensure_ascii=False))
+    assert isinstance(json.loads(to_cli(asked).profile.extra_body), dict)
 
 
 def texts(content: Any) -> list[str]:

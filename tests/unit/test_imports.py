@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,13 @@ def test_imports_run_one_way(package: str, forbidden: set[str]) -> None:
     """No package imports what it must know nothing of."""
     found = [(path.name, name) for path, name in imports(package) if name.partition(".")[0] in forbidden]
     assert found == []
+
+
+def test_the_translation_is_pure() -> None:
+    """Whoever has a request can translate it: no process, no Redis, no queue is needed for it."""
+    code = "import sys, app.messages; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    assert {"redis", "rq", "flask", "claude_agent_sdk", "workers"}.isdisjoint(loaded)
 
 
 def test_two_modules_import_the_sdk() -> None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workers.claude.windows import Window
+    from app.messages.answer import Window
 
 
 class FailureKind(StrEnum):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from workers.claude.answer import Answer, Delta
+    from app.messages.answer import Answer, Delta
     from workers.claude.status import InvokerStatus, Restart
 
 T = TypeVar("T")

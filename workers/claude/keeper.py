@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.login import Login
+    from app.messages.answer import Answer, Delta
     from app.settings import Settings
-    from workers.claude.answer import Answer, Delta
     from workers.claude.process import ClaudeProcess
     from workers.claude.profile import Profile, Prompt
 

@@ -13,14 +13,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from workers.claude.answer import Answer, CallDelta, TextDelta, ToolCall, add_usage
+from app.messages.answer import Answer, CallDelta, TextDelta, ToolCall, add_usage
 from workers.claude.characters import Characters, whole
 from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from workers.claude.answer import Delta
+    from app.messages.answer import Delta
 
 #: Stop reasons at which the CLI would ask the model again, unasked.
 CONTINUED_REASONS = frozenset({"max_tokens", "model_context_window_exceeded", "refusal"})

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from app.messages.answer import Window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: what is paid for beyond the windows
 _OVERAGE = "overage"
-
-
-@dataclass(frozen=True)
-class Window:
-    """One of them: how much is used, 0 to 1 and beyond, and when it begins anew, epoch seconds."""
-
-    name: str
-    utilization: float
-    resets_at: float
 
 
 def windows_of(told: Mapping[str, Any]) -> tuple[Window, ...]:

@@ -19,10 +19,10 @@ from app.jobs import recovery
 from app.jobs.record import Status
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
+from app.messages.answer import TextDelta
 from app.settings import Settings
 from tests.integration.api.running import api, chat_body, send
 from tests.redis_server import wait_until
-from workers.claude import TextDelta
 from workers.streaming import DeltaWriter
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.messages.answer import CallDelta, Delta, TextDelta
 from tests.integration.claude.conftest import Make, bodies, wait_for
-from workers.claude import CallDelta, ClaudeInvoker, Delta, FailureKind, Profile, Prompt, TextDelta, TurnFailed
+from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TurnFailed
 from workers.claude.process import ClaudeProcess
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.errors import ErrorReply
+from app.messages.answer import Answer
+from app.messages.checks import Mismatch, check
+from app.messages.output_spec import output_spec
+from app.messages.schema import shape_of
 from app.openai import schema_apart
 from app.openai.accept import accept
 from app.openai.json_schema import compile_schema
 from app.openai.schema_apart import Apart, TooSlowError
 from app.openai.tangled import is_tangled
 from app.settings import Settings
-from workers.claude.answer import Answer
-from workers.translate.checks import Mismatch, check
-from workers.translate.schema import shape_of
-from workers.translate.wanted import wanted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +123,7 @@ def test_a_check_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Mismatch, match="could not be checked"):
         check(
             Answer(text="1", message_ids=("msg_1",), stop_reason="end_turn", model="m", usage={}, cost_usd=0),
-            wanted({"response_format": format_}),
+            output_spec({"messages": [], "response_format": format_}),
         )
 
 

@@ -13,9 +13,9 @@ from app.openai.schema_apart import TooSlowError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from app.messages.answer import Answer, ToolCall
+    from app.messages.output_spec import OutputSpec, ToolSpec, Value
     from app.openai.json_schema import Schema
-    from workers.claude import Answer, ToolCall
-    from workers.translate.wanted import Offer, Value, Wanted
 
 #: how many faults are named, and how long each may be, characters
 MAX_FAULTS = 5
@@ -28,7 +28,7 @@ _FENCE = re.compile(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Call:
+class FunctionCall:
     """A call as the client gets it."""
 
     id: str
@@ -42,7 +42,7 @@ class Checked:
     """An answer's parts, as they were wanted."""
 
     text: str | None = None
-    calls: tuple[Call, ...] = ()
+    calls: tuple[FunctionCall, ...] = ()
 
 
 class Mismatch(Exception):
@@ -54,7 +54,7 @@ class Mismatch(Exception):
         self.given = given
 
 
-def check(answer: Answer, wanted: Wanted) -> Checked:
+def check(answer: Answer, wanted: OutputSpec) -> Checked:
     """The answer in the client's terms. Raises `Mismatch`."""
     if answer.stop_reason in _ENDED_OTHERWISE:
         return _as_it_is(answer, wanted)
@@ -128,22 +128,22 @@ def _valued(answer: Answer, wanted: Value, value: Any) -> Checked:
     text = _dump(value)
     if wanted.function is None:
         return Checked(text)
-    return Checked(None, (Call(_id_of(answer), wanted.function, text),))
+    return Checked(None, (FunctionCall(_id_of(answer), wanted.function, text),))
 
 
-def _call(call: ToolCall, offer: Offer) -> Call:
+def _call(call: ToolCall, offer: ToolSpec) -> FunctionCall:
     if not offer.shape.is_wrapped and offer.checked_by is None:
-        return Call(call.id, offer.name, call.arguments)
+        return FunctionCall(call.id, offer.name, call.arguments)
     arguments = offer.shape.value_of(call.input)
     if offer.checked_by is not None and (faults := _faults(arguments, offer.checked_by)):
         raise Mismatch(f"the arguments of '{offer.name}': {faults}", call.arguments)
-    return Call(call.id, offer.name, _dump(arguments))
+    return FunctionCall(call.id, offer.name, _dump(arguments))
 
 
-def _as_it_is(answer: Answer, wanted: Wanted) -> Checked:
+def _as_it_is(answer: Answer, wanted: OutputSpec) -> Checked:
     """A cut answer: what there is of it, which is no JSON that anybody could read to its end."""
     calls = tuple(
-        Call(call.id, offer.name, offer.shape.text_of(call.arguments))
+        FunctionCall(call.id, offer.name, offer.shape.text_of(call.arguments))
         for call in answer.tool_calls
         if (offer := wanted.offers.get(call.name)) is not None
     )
@@ -152,7 +152,7 @@ def _as_it_is(answer: Answer, wanted: Wanted) -> Checked:
     text = wanted.value.shape.text_of(answer.structured_text)
     if wanted.value.function is None:
         return Checked(text)
-    return Checked(None, (Call(_id_of(answer), wanted.value.function, text),))
+    return Checked(None, (FunctionCall(_id_of(answer), wanted.value.function, text),))
 
 
 def _id_of(answer: Answer) -> str:

@@ -3,7 +3,7 @@
 The API wants draft 2020-12 and, at the root, an object with properties of plain names and nothing alternative. So a
 schema is rewritten into that draft's words, with every reference into `$defs`; a root that is something else is put into
 an object of one property and its value taken out again. The result only guides the model: answers are checked against
-the client's own schema (`workers.translate.checks`), so where words differ the result is looser, never stricter.
+the client's own schema (`app.messages.checks`), so where words differ the result is looser, never stricter.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from app.messages.schema_words import ANNOTATIONS, LISTS, LOOSE, MAPS, SINGLE, WORDS, legacy
 from app.openai.json_schema import Schema, draft_of
-from workers.translate.schema_words import ANNOTATIONS, LISTS, LOOSE, MAPS, SINGLE, WORDS, legacy
 
 #: the one property of the object that a root is put into
 WRAPPER = "value"

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from app import errors
-from workers.translate import functions
+from app.messages import tools
 
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]+);base64,(?P<data>.*)", re.DOTALL)
 _IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -22,7 +22,7 @@ def text_of(content: str | list[dict[str, Any]] | None) -> str:
 def blocks_of(message: dict[str, Any]) -> str | list[dict[str, Any]]:
     """A user, assistant or tool message's content: a plain string where it is one, so that it stays as it was sent."""
     if message["role"] == "tool":
-        result_of = functions.call_id(message["tool_call_id"])
+        result_of = tools.call_id(message["tool_call_id"])
         return [{"type": "tool_result", "tool_use_id": result_of, "content": text_of(message["content"])}]
     content = message.get("content")
     calls = message.get("tool_calls") or []
@@ -32,7 +32,7 @@ def blocks_of(message: dict[str, Any]) -> str | list[dict[str, Any]]:
     blocks = [{"type": "text", "text": said}] if isinstance(said, str) and said else []
     if isinstance(content, list):
         blocks = [_block(part) for part in content]
-    return blocks + [functions.tool_use(call) for call in calls]
+    return blocks + [tools.tool_use(call) for call in calls]
 
 
 def _block(part: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,19 @@
-"""What a turn ends with when it ends well."""
+"""Claude's answer to a request, and the pieces that it comes in. No field knows which way the request took."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from workers.claude.windows import Window
+
+@dataclass(frozen=True)
+class Window:
+    """One of a subscription's: how much is used, 0 to 1 and beyond, and when it begins anew, epoch seconds."""
+
+    name: str
+    utilization: float
+    resets_at: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ Delta = TextDelta | CallDelta
 
 @dataclass(frozen=True)
 class Answer:
-    """The model's answer to one prompt."""
+    """The model's answer to one request."""
 
     text: str
     #: as the API said it: `end_turn`, `max_tokens`, `stop_sequence`, `refusal`, `tool_use`, ...
@@ -56,23 +62,23 @@ class Answer:
     model: str
     #: as the API reported it; when the turn took several API calls, their token counts are added up
     usage: dict[str, Any]
-    #: cost of this turn at list prices, USD; None when the process was ended before it told (see `Turn.is_cut`)
+    #: at list prices, USD; None when nobody said
     cost_usd: float | None
     #: of the subscription's windows, what the API has told last; none with a key
     windows: tuple[Window, ...] = ()
-    #: the value that fits `Profile.schema`; None without a schema, or when the model gave none
+    #: the value that was wanted (`OutputSpec.value`); None when none was, or the model gave none
     structured: Any = None
     #: the same as JSON text, letter for letter as it came, not to its end when the answer was cut; and the call's id
     structured_text: str = ""
     structured_id: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    #: from handing over the prompt to the first text, seconds; None when there was no text
+    #: from handing over the request to the first text, seconds; None when there was no text
     first_token_seconds: float | None = None
-    #: from handing over the prompt to the end, seconds
+    #: from handing over the request to the end, seconds
     duration_seconds: float = 0.0
     #: the API's ids of the messages behind the answer
     message_ids: tuple[str, ...] = field(default=())
-    #: thinking text, where the profile asked for it
+    #: thinking text, where the request asked for it
     thinking: str = ""
     #: the stop sequence that ended the answer, when `stop_reason` is `stop_sequence`
     stop_sequence: str | None = None

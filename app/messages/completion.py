@@ -8,8 +8,8 @@ from app.outcome import Outcome
 
 if TYPE_CHECKING:
     from app.jobs.record import JobRecord
-    from workers.claude import Answer
-    from workers.translate.checks import Checked
+    from app.messages.answer import Answer
+    from app.messages.checks import Checked
 
 #: OpenAI's word for each of Claude's stop reasons
 FINISH_REASONS = {

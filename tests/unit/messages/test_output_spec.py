@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workers.translate.wanted import wanted
+from app.messages.output_spec import output_spec
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from workers.translate.wanted import wanted
 )
 def test_json_is_not_told_before_it_is_checked(request_: dict[str, Any], expected: bool) -> None:
     """Prose is told as it comes, what is held against a schema is not."""
-    assert wanted({"messages": [], **request_}).is_tellable is expected
+    assert output_spec({"messages": [], **request_}).is_tellable is expected

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app.errors import ErrorReply
 from app.jobs.record import JobRecord, Status
-from workers.claude.answer import Answer
-from workers.translate import check, to_claude
-from workers.translate import to_openai as make
-from workers.translate.wanted import Wanted
+from app.messages import check, to_claude
+from app.messages import to_openai as make
+from app.messages.answer import Answer
+from app.messages.output_spec import VALUE_TOOL, OutputSpec
+from app.messages.request import Thinking
 
 if TYPE_CHECKING:
     from app.outcome import Outcome
@@ -27,45 +27,44 @@ def user(content: Any = "hello") -> dict[str, Any]:
 
 
 def test_a_single_prompt_stays_a_plain_text() -> None:
-    """One user message is the prompt, to the letter, with no history and no system text."""
-    call = to_claude(payload(user("  /clear @/etc/passwd \n")))
-    assert (call.prompt.content, call.prompt.history, call.profile.system) == ("  /clear @/etc/passwd \n", (), None)
+    """One user message is the one turn, to the letter, with no system text."""
+    asked = to_claude(payload(user("  /clear @/etc/passwd \n")))
+    assert asked.messages == ({"role": "user", "content": "  /clear @/etc/passwd \n"},)
+    assert asked.system is None
 
 
 def test_system_and_developer_text_go_to_the_system_slot() -> None:
     """System and developer messages, wherever they stand, make the system text in their order."""
-    call = to_claude(
+    asked = to_claude(
         payload(
             {"role": "system", "content": "A"},
             user(),
             {"role": "developer", "content": [{"type": "text", "text": "B"}]},
         )
     )
-    assert call.profile.system == "A\n\nB"
-    assert call.prompt.content == "hello"
+    assert asked.system == "A\n\nB"
+    assert [turn["content"] for turn in asked.messages] == ["hello"]
 
 
 def test_a_conversation_keeps_its_roles() -> None:
-    """Earlier turns are history with their true roles; neighbours of one role are one turn."""
-    call = to_claude(payload(user("1"), {"role": "assistant", "content": "2"}, user("3"), user("4")))
-    assert call.prompt.history == ({"role": "user", "content": "1"}, {"role": "assistant", "content": "2"})
-    assert [block["text"] for block in call.prompt.content] == ["3", "4"]  # type: ignore[index]
+    """Turns have their true roles; neighbours of one role are one turn."""
+    asked = to_claude(payload(user("1"), {"role": "assistant", "content": "2"}, user("3"), user("4")))
+    assert asked.messages[:2] == ({"role": "user", "content": "1"}, {"role": "assistant", "content": "2"})
+    assert [block["text"] for block in asked.messages[2]["content"]] == ["3", "4"]
 
 
 def test_tool_calls_and_results_are_replayed_as_such() -> None:
     """An assistant's call becomes a tool_use block and its result a tool_result of the same id."""
     called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
-    call = to_claude(
+    asked = to_claude(
         payload(
             user(),
             {"role": "assistant", "content": None, "tool_calls": [called]},
             {"role": "tool", "tool_call_id": "c1", "content": "42"},
         )
     )
-    assert call.prompt.history[1]["content"] == [
-        {"type": "tool_use", "id": "c1", "name": "mcp__client__f", "input": {"x": 1}}
-    ]
-    assert call.prompt.content == ({"type": "tool_result", "tool_use_id": "c1", "content": "42"},)
+    assert asked.messages[1]["content"] == [{"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}]
+    assert asked.messages[2]["content"] == [{"type": "tool_result", "tool_use_id": "c1", "content": "42"}]
 
 
 @pytest.mark.parametrize(
@@ -78,17 +77,16 @@ def test_tool_calls_and_results_are_replayed_as_such() -> None:
 )
 def test_what_the_model_said_is_never_empty(message: dict[str, Any], replayed: list[dict[str, Any]] | None) -> None:
     """A refusal is replayed as the text that it was; an answer without any text, which Claude would refuse, is left out."""
-    call = to_claude(payload(user("1"), {"role": "assistant", **message}, user("2")))
+    asked = to_claude(payload(user("1"), {"role": "assistant", **message}, user("2")))
     if replayed:
-        assert call.prompt.history[1] == {"role": "assistant", "content": replayed}
+        assert asked.messages[1] == {"role": "assistant", "content": replayed}
     else:
-        assert call.prompt.history == ()
-        assert [block["text"] for block in call.prompt.content] == ["1", "2"]  # type: ignore[index]
+        assert [block["text"] for turn in asked.messages for block in turn["content"]] == ["1", "2"]
 
 
 @pytest.mark.parametrize("mode", ["auto", "required"])
 def test_only_the_allowed_tools_are_offered(mode: str) -> None:
-    """An earlier call of another one is replayed all the same; the process is the one that has them all."""
+    """An earlier call of another one is replayed all the same; all of them are known."""
     called = {"id": "c1", "type": "function", "function": {"name": "h", "arguments": "{}"}}
     talk = [
         user(),
@@ -101,12 +99,10 @@ def test_only_the_allowed_tools_are_offered(mode: str) -> None:
     some = to_claude(
         payload(*talk, tools=tools, tool_choice={"type": "allowed_tools", "allowed_tools": allowed}),
     )
-    body = json.loads(some.profile.extra_body)
-    assert [tool["name"] for tool in body["tools"]] == ["mcp__client__f", "mcp__client__g"]
-    assert body["tool_choice"] == {"type": "any" if mode == "required" else "auto"}
-    assert some.prompt == every.prompt
-    assert some.profile.at_launch(is_bare=True) == every.profile.at_launch(is_bare=True)
-    assert [tool["name"] for tool in json.loads(some.profile.tools or "[]")] == ["f", "g", "h"]
+    assert [tool["name"] for tool in some.tools] == ["f", "g"]
+    assert some.tool_choice == {"type": "any" if mode == "required" else "auto"}
+    assert some.messages == every.messages
+    assert some.output.known == every.output.known == ("f", "g", "h")
 
 
 def test_one_allowed_tool_that_is_required_is_forced() -> None:
@@ -130,7 +126,7 @@ def test_arguments_that_are_no_object_are_the_callers_fault(arguments: str) -> N
 
 def test_images_and_documents_are_passed_on() -> None:
     """A data URL becomes an image or document block with the same bytes."""
-    call = to_claude(
+    asked = to_claude(
         payload(
             user(
                 [
@@ -141,19 +137,15 @@ def test_images_and_documents_are_passed_on() -> None:
             )
         )
     )
-    kinds = [block["type"] for block in call.prompt.wire_content()]  # type: ignore[index]
+    kinds = [block["type"] for block in asked.messages[0]["content"]]
     assert kinds == ["text", "image", "document"]
 
 
-def test_sampling_goes_into_the_request_body() -> None:
-    """temperature, top_p, stop and the smaller of the two caps are given to the API as its own parameters."""
-    call = to_claude(payload(user(), temperature=0, top_p=0.5, stop="END", max_tokens=100, max_completion_tokens=50))
-    assert json.loads(call.profile.extra_body) == {
-        "max_tokens": 50,
-        "stop_sequences": ["END"],
-        "temperature": 0,
-        "top_p": 0.5,
-    }
+def test_sampling_is_carried_over() -> None:
+    """temperature, top_p, stop and the smaller of the two caps are the API's own parameters."""
+    asked = to_claude(payload(user(), temperature=0, top_p=0.5, stop="END", max_tokens=100, max_completion_tokens=50))
+    assert (asked.max_tokens, asked.stop_sequences) == (50, ("END",))
+    assert asked.sampling == {"temperature": 0, "top_p": 0.5}
 
 
 def test_a_conversation_that_ends_with_the_assistant_is_refused() -> None:
@@ -164,38 +156,51 @@ def test_a_conversation_that_ends_with_the_assistant_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("effort", "expected"),
-    [(None, (None, None)), ("none", (None, None)), ("minimal", (None, None)), ("high", ("high", 16384))],
+    [(None, None), ("none", None), ("minimal", None), ("high", Thinking("high", 16384))],
 )
-def test_reasoning_effort_is_thinking(effort: str | None, expected: tuple[str | None, int | None]) -> None:
+def test_reasoning_effort_is_thinking(effort: str | None, expected: Thinking | None) -> None:
     """An effort turns thinking on, for models that think by effort and for those that think by budget."""
-    profile = to_claude(payload(user(), **({"reasoning_effort": effort} if effort else {}))).profile
-    assert (profile.effort, profile.thinking_tokens) == expected
+    assert to_claude(payload(user(), **({"reasoning_effort": effort} if effort else {}))).thinking == expected
 
 
 def test_no_thinking_where_a_tool_is_forced() -> None:
     """The API takes one or the other."""
-    profile = to_claude(payload(user(), reasoning_effort="high", response_format={"type": "json_object"})).profile
-    assert (profile.effort, profile.thinking_tokens) == (None, None)
+    asked = to_claude(payload(user(), reasoning_effort="high", response_format={"type": "json_object"}))
+    assert asked.thinking is None
+
+
+def test_the_tool_of_the_answer_has_a_name_of_its_own() -> None:
+    """A client's function that is called like the tool by which JSON comes, now or earlier, is another."""
+    called = {"id": "c1", "type": "function", "function": {"name": f"{VALUE_TOOL}_", "arguments": "{}"}}
+    asked = to_claude(
+        payload(
+            user(),
+            {"role": "assistant", "content": None, "tool_calls": [called]},
+            {"role": "tool", "tool_call_id": "c1", "content": "42"},
+            tools=[{"type": "function", "function": {"name": VALUE_TOOL}}],
+            response_format={"type": "json_object"},
+        )
+    )
+    assert [tool["name"] for tool in asked.tools] == [VALUE_TOOL, f"{VALUE_TOOL}__"]
 
 
 def test_ids_of_other_models_are_made_claudes() -> None:
     """A call's id may have characters that Claude refuses; call and result still belong together."""
     called = {"id": "functions.f:0", "type": "function", "function": {"name": "f", "arguments": ""}}
-    call = to_claude(
+    asked = to_claude(
         payload(
             user(),
             {"role": "assistant", "tool_calls": [called]},
             {"role": "tool", "tool_call_id": "functions.f:0", "content": ""},
         )
     )
-    used = call.prompt.history[1]["content"][0]["id"]
+    used = asked.messages[1]["content"][0]["id"]
     assert used.startswith("toolu_")
-    assert call.prompt.wire_content() != call.prompt.content
-    assert call.prompt.content[0]["tool_use_id"] == used  # type: ignore[index]
+    assert asked.messages[2]["content"][0]["tool_use_id"] == used
 
 
 def to_openai(answer: Answer, record_: JobRecord) -> Outcome:
-    return make(answer, check(answer, Wanted()), record_)
+    return make(answer, check(answer, OutputSpec()), record_)
 
 
 def record() -> JobRecord:

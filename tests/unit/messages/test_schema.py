@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.messages.schema import shape_of
 from app.openai.json_schema import SchemaError, compile_in_place, compile_schema
-from workers.translate.schema import shape_of
 
 OBJECT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 

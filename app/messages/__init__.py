@@ -1,0 +1,12 @@
+"""The Messages API's request as a value, made of OpenAI's; its answer, checked, and made OpenAI's again.
+
+Pure: no process, no SDK, no Redis. What becomes of a request on one way to Claude is that way's (`workers/claude/dialect.py`
+for the CLI). Source of the formats: Anthropic's Messages API reference, OpenAI's API reference.
+"""
+
+from app.messages.checks import Checked, Mismatch, check, repair_words
+from app.messages.completion import to_openai
+from app.messages.request import MessagesRequest
+from app.messages.translation import to_claude
+
+__all__ = ["Checked", "MessagesRequest", "Mismatch", "check", "repair_words", "to_claude", "to_openai"]

@@ -1,0 +1,80 @@
+"""An OpenAI chat completion request as one of the Messages API.
+
+Roles stay roles: system and developer text goes to the system slot, all else are turns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from app import errors
+from app.messages.content import blocks_of, text_of
+from app.messages.output_spec import output_spec
+from app.messages.request import MessagesRequest, Thinking, as_blocks
+
+#: the least that the API takes as a budget, tokens
+MIN_THINKING = 1024
+#: for OpenAI's `reasoning_effort`; the others, and none at all, mean no thinking
+THINKING = {
+    "low": Thinking("low", 2048),
+    "medium": Thinking("medium", 8192),
+    "high": Thinking("high", 16384),
+    "xhigh": Thinking("xhigh", 24576),
+    "max": Thinking("max", 31999),
+}
+
+
+def to_claude(payload: dict[str, Any]) -> MessagesRequest:
+    """Translate a job's payload (`ChatRequest.to_payload`). Raises `ErrorReply` (400) for what Claude has no form for."""
+    request = payload["request"]
+    system, turns = _split(request["messages"])
+    if not turns or turns[-1]["role"] != "user":
+        raise errors.invalid_request(
+            "The last message must be from the user or a tool: Claude answers it.", param="messages"
+        )
+    caps = [request[name] for name in ("max_completion_tokens", "max_tokens") if name in request]
+    max_tokens = min(caps) if caps else None
+    output = output_spec(request)
+    stop = request.get("stop") or ()
+    return MessagesRequest(
+        model=payload["claude_model"],
+        messages=tuple(turns),
+        system=system,
+        tools=output.tools,
+        tool_choice=output.tool_choice,
+        max_tokens=max_tokens,
+        stop_sequences=(stop,) if isinstance(stop, str) else tuple(stop),
+        sampling={name: request[name] for name in ("temperature", "top_p") if name in request},
+        thinking=None if output.is_forced else _thinking(request, max_tokens),
+        output=output,
+    )
+
+
+def _thinking(request: dict[str, Any], cap: int | None) -> Thinking | None:
+    """What was asked for; at most half of the output is for thinking, and less than `MIN_THINKING` is none."""
+    found = THINKING.get(request.get("reasoning_effort", "none"))
+    if found is None or cap is None:
+        return found
+    tokens = min(found.tokens, cap // 2)
+    return replace(found, tokens=tokens) if tokens >= MIN_THINKING else None
+
+
+def _split(messages: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
+    """The system text, and the turns with neighbours of one role joined, as the Messages API wants them."""
+    system: list[str] = []
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] in ("system", "developer"):
+            system.append(text_of(message["content"]))
+            continue
+        role = "assistant" if message["role"] == "assistant" else "user"
+        content = blocks_of(message)
+        if role == "assistant" and not content:
+            # It said nothing: Claude takes no empty messages.
+            continue
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] = as_blocks(turns[-1]["content"]) + as_blocks(content)
+        else:
+            turns.append({"role": role, "content": content})
+    return "\n\n".join(system) or None, turns
