@@ -34,7 +34,6 @@ _EMPTY = (
 #: keys that go by themselves: each must have an end
 _PASSING = (
     "nightshift:waiters:",
-    "nightshift:waiting:",
     "nightshift:stream:",
     "nightshift:idempotency:",
     "nightshift:history:samples:",

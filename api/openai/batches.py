@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
-from api import auth, paging, params
+from api import idempotency, paging, params
 from api.described import PAGING, described
-from api.openai import submission
 from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
 from api.services import services
@@ -50,7 +48,7 @@ class CreateBatch(BaseModel):
 
 
 @blueprint.post("/v1/batches")
-@described(body=CreateBatch, headers={"Idempotency-Key": submission.HEADERS["Idempotency-Key"]}, errors=(404, 429))
+@described(body=CreateBatch, headers=idempotency.HEADER, errors=(404, 409, 429))
 def create_batch() -> dict[str, Any]:
     """The batch object, in validation. 400 for a file that is none, another endpoint, bad metadata."""
     body = params.read_body()
@@ -61,10 +59,7 @@ def create_batch() -> dict[str, Any]:
         )
     keep = wanted.output_expires_after
     seconds = None if keep is None else keep_seconds(keep.anchor, keep.seconds, "output_expires_after")
-    batches = services().batches
-    tries = _what_tries_share(body)
-    record = batches.made_by(tries) if _is_retry() else None
-    record = record or batches.create(
+    record = services().batches.create(
         NewBatch(
             input_file_id=wanted.input_file_id,
             endpoint=wanted.endpoint,
@@ -72,21 +67,9 @@ def create_batch() -> dict[str, Any]:
             metadata=wanted.metadata or {},
             output_keep_seconds=seconds,
         ),
-        made_by=tries,
+        fence=idempotency.fence(body),
     )
     return batch_object(record, services())
-
-
-def _what_tries_share(body: bytes) -> str:
-    """Of a request and its repetitions: the idempotency key where there is one, else the body."""
-    key = request.headers.get("Idempotency-Key")
-    shared = body if key is None else b"\0" + key.encode()
-    return hashlib.sha256(auth.caller().encode() + b"\n" + shared).hexdigest()
-
-
-def _is_retry() -> bool:
-    """Whether an earlier try may have made the batch already: a night must not be paid twice for a lost answer."""
-    return "Idempotency-Key" in request.headers or request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
 
 
 @blueprint.get("/v1/batches")
@@ -112,11 +95,12 @@ def cancel_batch(batch_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/v1/batches/<batch_id>/retry_failed")
-@described(errors=(409, 429))
+@described(headers=idempotency.HEADER, errors=(409, 429))
 def retry_failed(batch_id: str) -> dict[str, Any]:
     """A new batch of what is in the error file; `metadata.retry_of` names the old one. 409 when nothing failed."""
     here = services()
-    return batch_object(retry.retry_failed(here.batches, here.settings, batch_id), here)
+    fence = idempotency.fence(params.read_body())
+    return batch_object(retry.retry_failed(here.batches, here.settings, batch_id, fence=fence), here)
 
 
 @blueprint.get("/v1/batches/<batch_id>/output")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from api import client_socket, deadlines, job_object, params, tracing
+from api import client_socket, deadlines, idempotency, job_object, params, tracing
 from api.described import EVENTS, JSON, described
 from api.errors import answer
 from api.openai import stream, submission
@@ -106,7 +106,7 @@ def _accepted(here: Services, accepted: _Accepted) -> Response:
 
 
 def _accept(here: Services) -> _Accepted:
-    """Check the request and put its job into the queue, or find the job that an earlier try of it has made."""
+    """Check the request and put its job into the queue, or find the job that an earlier try of it made."""
     body = params.read_body()
     chat, claude_model = _parse(body, here.settings)
     is_async = _prefers_async() or chat.callback_url is not None
@@ -116,12 +116,10 @@ def _accept(here: Services) -> _Accepted:
             "'stream' and 'Prefer: respond-async' exclude each other: send one of them.", param="stream"
         )
     seconds = deadlines.timeout_seconds(here.settings, is_async=is_async, streams=streams)
-    place = submission.place(body)
+    fence = idempotency.fence(body)
     del body
-    record = submission.join_earlier_try(here, place, seconds)
-    if record is None:
-        made = _record(here, chat, claude_model, seconds, is_async=is_async)
-        record = submission.submit(here, made, chat.to_payload(claude_model), place, seconds)
+    made = _record(here, chat, claude_model, seconds, is_async=is_async)
+    record = submission.submit(here, made, chat.to_payload(claude_model), fence, seconds)
     return _Accepted(record, seconds, is_async, streams, chat.include_usage)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request, send_file
 
-from api import paging
+from api import idempotency, paging
 from api.described import AFTER, described
 from api.openai.upload import receive
 from api.services import services
@@ -17,6 +17,7 @@ from app.error_codes import ErrorCode
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
+    from api.openai.upload import Upload
     from app.batches.files import FileRecord
 
 blueprint = Blueprint("files", __name__)
@@ -38,7 +39,7 @@ _FORM = {
 
 
 @blueprint.post("/v1/files")
-@described(form=_FORM)
+@described(form=_FORM, headers=idempotency.HEADER, errors=(409,))
 def upload_file() -> dict[str, Any]:
     """The file object. 400 for a purpose other than `batch`, 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
     here = services()
@@ -47,7 +48,11 @@ def upload_file() -> dict[str, Any]:
     try:
         _check_purpose(sent.fields.get("purpose"))
         record = store.keep(
-            sent.part, filename=sent.filename, purpose=BATCH, expires_after_seconds=_expires_after(sent.fields)
+            sent.part,
+            filename=sent.filename,
+            purpose=BATCH,
+            expires_after_seconds=_expires_after(sent.fields),
+            fence=idempotency.fence_of(_fingerprint(sent)),
         )
     except BaseException:
         sent.part.discard()
@@ -131,6 +136,12 @@ def keep_seconds(anchor: Any, seconds: Any, name: str) -> int:
             ErrorCode.INVALID_VALUE,
         )
     return seconds
+
+
+def _fingerprint(sent: Upload) -> str:
+    """Of the form as it was meant: its boundary is another each time."""
+    told = [sent.filename, *sorted(f"{name}={value}" for name, value in sent.fields.items(multi=True))]
+    return idempotency.fingerprint_of(sent.part.digest(), *told)
 
 
 def _expires_after(fields: MultiDict[str, str]) -> int:

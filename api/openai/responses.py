@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, g, jsonify
 
-from api import client_socket, deadlines, params, tracing
+from api import client_socket, deadlines, idempotency, params, tracing
 from api.described import EVENTS, JSON, described
 from api.errors import answer
 from api.openai import response_reading, submission
@@ -47,21 +47,18 @@ def create() -> Response:
     asked = accepted.request
     background, streams = bool(asked.background), bool(asked.stream)
     seconds = deadlines.timeout_seconds(here.settings, is_async=background, streams=streams)
-    place = submission.place(body)
+    fence = idempotency.fence(body)
     del body
     with ExitStack() as until_answered:
         if streams or not background:
             until_answered.enter_context(here.waiting.place)
-        record = submission.join_earlier_try(here, place, seconds)
-        if record is None:
-            made = _record(here, accepted, seconds)
-            record = submission.submit(here, made, accepted.payload, place, seconds)
+        record = submission.submit(here, _record(here, accepted, seconds), accepted.payload, fence, seconds)
         del accepted
         if background and not streams:
             return jsonify(response_reading.object_of(here, here.jobs.get(record.id) or record))
         if background:
             # The job itself has a waiter that never leaves; this one may.
-            here.waiters.arrive(place, record.id, max(1.0, record.deadline_at - time.time()))
+            here.waiters.arrive(record.id, max(1.0, record.deadline_at - time.time()))
         try:
             if streams:
                 return response_reading.stream_of(here, record, seconds, until_answered)

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from api import paging
 from api.described import EVENTS, JSON, PAGING, described
-from api.openai import response_reading, submission
+from api.openai import response_reading
 from api.services import Services, services
 from app import errors
 
@@ -36,7 +36,7 @@ def retrieve(response_id: str) -> Response:
         until_answered.enter_context(here.waiting.place)
         # What is read once the job has ended takes no time; while it runs, as long as it does.
         seconds = max(60.0, record.deadline_at - time.time())
-        here.waiters.arrive(submission.place(response_id.encode()), response_id, seconds)
+        here.waiters.arrive(response_id, seconds)
         return response_reading.stream_of(here, record, seconds, until_answered, after=after)
 
 

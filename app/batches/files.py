@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from app import errors
-from app.connection import RedisError, texts
+from app.connection import RedisError, texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
+from app.errors import ErrorReply
 from app.ids import new_id
 from app.stack.data_dir import private
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
+    from app.idempotency import Fence
     from app.settings import Settings
 
 #: what a file may be for
@@ -30,6 +33,8 @@ BATCH_OUTPUT = "batch_output"
 PURPOSES = (BATCH, BATCH_OUTPUT)
 #: uploads are removed after so long when nobody says otherwise, as OpenAI does, seconds
 UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
+#: how long a repeated upload finds the file that its first try made, seconds
+_TRIES_SECONDS = 24 * 3600
 #: an upload that was not written to for so long was broken off by a crash, seconds
 STRAY_SECONDS = 24 * 3600
 
@@ -64,6 +69,11 @@ class Part:
         self.path = Path(name)
         self.file: IO[bytes] = os.fdopen(descriptor, "w+b")
 
+    def digest(self) -> str:
+        """Of all that was written."""
+        self.file.seek(0)
+        return hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]
+
     def discard(self) -> None:
         """Nobody wants it."""
         # On a full disk the rest of it can't be written, which is no reason to keep it.
@@ -96,9 +106,18 @@ class FileStore:
         return Part(self.directory())
 
     def keep(
-        self, part: Part, *, filename: str, purpose: str, expires_after_seconds: int | None = UPLOAD_KEEP_SECONDS
+        self,
+        part: Part,
+        *,
+        filename: str,
+        purpose: str,
+        expires_after_seconds: int | None = UPLOAD_KEEP_SECONDS,
+        fence: Fence | None = None,
     ) -> FileRecord:
-        """The part becomes a file: on the disk first, then known."""
+        """The part becomes a file: on the disk first, then known. Or the file that an earlier try of the request made.
+
+        Raises `ErrorReply` (409) for a key that was used for another file.
+        """
         now = time.time()
         part.file.flush()
         os.fsync(part.file.fileno())
@@ -113,15 +132,34 @@ class FileStore:
             expires_at=None if expires_after_seconds is None else now + expires_after_seconds,
         )
         path = part.path.replace(self.path(record.id))
-        pipe = self._connection.pipeline()
-        put(pipe, record)
         try:
-            pipe.execute()
-        except RedisError:
+            made = self._make(record, fence)
+        except (RedisError, ErrorReply):
             path.unlink(missing_ok=True)
             raise
-        confirm(self._connection, _key(record.id), self._replicas)
-        return record
+        if made.id != record.id:
+            path.unlink(missing_ok=True)
+        confirm(self._connection, _key(made.id), self._replicas)
+        return made
+
+    def _make(self, record: FileRecord, fence: Fence | None) -> FileRecord:
+        """Make it known, unless another try of its upload was quicker. The file of both."""
+
+        def change(pipe: Any) -> FileRecord:
+            if fence is not None:
+                pipe.watch(fence.name)
+                made = fence.earlier(pipe)
+                earlier = None if made is None else _from_hash(pipe.hgetall(_key(made)))
+                if earlier is not None and not _is_over(earlier):
+                    pipe.multi()
+                    return earlier
+            pipe.multi()
+            put(pipe, record)
+            if fence is not None:
+                fence.note(pipe, record.id, _TRIES_SECONDS)
+            return record
+
+        return transaction(self._connection, _key(record.id), change)
 
     def get(self, file_id: str) -> FileRecord | None:
         """The file, None when there is none or it has expired."""

@@ -15,6 +15,7 @@ from app.error_codes import ErrorCode
 if TYPE_CHECKING:
     from app.batches.files import FileRecord
     from app.batches.store import Batches
+    from app.idempotency import Fence
     from app.settings import Settings
 
 #: in the new batch's metadata, where there is room: the old one's id
@@ -22,9 +23,14 @@ RETRY_OF = "retry_of"
 _MAX_METADATA = 16
 
 
-def retry_failed(batches: Batches, settings: Settings, batch_id: str) -> BatchRecord:
-    """The new batch. 409 when nothing failed, or the old one has not ended."""
+def retry_failed(batches: Batches, settings: Settings, batch_id: str, *, fence: Fence | None = None) -> BatchRecord:
+    """The new batch, or the one that an earlier try of the request made.
+
+    409 when nothing failed, the old one has not ended, or the key was used for another request.
+    """
     record = batches.require(batch_id)
+    if (earlier := batches.made_by(fence)) is not None:
+        return earlier
     if not record.status.is_final or record.status is BatchStatus.FAILED:
         raise errors.conflict(
             f"A batch with status '{record.status}' has no failed requests to run again.", ErrorCode.BATCH_NOT_RETRYABLE
@@ -42,7 +48,8 @@ def retry_failed(batches: Batches, settings: Settings, batch_id: str) -> BatchRe
             completion_window=record.completion_window,
             metadata=metadata,
             output_keep_seconds=record.output_keep_seconds,
-        )
+        ),
+        fence=fence,
     )
 
 

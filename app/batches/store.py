@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from app.idempotency import Fence
     from app.settings import Settings
 
-#: how long a repeated request finds the batch it has made, seconds
-_MADE_SECONDS = 3600
+#: how long a client's own retry finds the batch that its earlier try made, seconds
+_TRIES_SECONDS = 3600
 _ID = re.compile(r"batch_[0-9a-f]{32}")
 #: names in a batch's metadata that mean something here
 CALLBACK_URL, WINDOW = "callback_url", "batch_window"
@@ -69,16 +70,18 @@ class Batches:
         """Where its input, the index of its lines and its faults are."""
         return self._root / batch_id
 
-    def made_by(self, request: str) -> BatchRecord | None:
-        """The batch that an earlier try of this request has made."""
-        found = cast("bytes | None", self._connection.get(_made_key(request)))
-        return None if found is None else self.get(found.decode())
+    def made_by(self, fence: Fence | None) -> BatchRecord | None:
+        """The batch that an earlier try of the request made. Raises `ErrorReply` (409) for a key of another request."""
+        made = None if fence is None else fence.earlier(self._connection)
+        return None if made is None else self.get(made)
 
-    def create(self, new: NewBatch, *, made_by: str | None = None) -> BatchRecord:
-        """A batch that waits for its validation; `made_by` finds it again for an hour.
+    def create(self, new: NewBatch, *, fence: Fence | None = None) -> BatchRecord:
+        """A batch that waits for its validation, or the one that an earlier try of the request made.
 
-        400 for a file that is none or has another purpose, and for bad metadata.
+        400 for a file that is none or has another purpose, and for bad metadata; 409 for a key of another request.
         """
+        if (earlier := self.made_by(fence)) is not None:
+            return earlier
         seconds = window.completion_seconds(new.completion_window)
         callback_url = self._checked_metadata(new.metadata)
         source = self.files.get(new.input_file_id)
@@ -109,15 +112,37 @@ class Batches:
             metadata=new.metadata,
         )
         self._link_input(record, source)
-        pipe = self._connection.pipeline()
-        pipe.hset(batch_key(record.id), mapping=cast("Any", record.to_hash()))
-        pipe.zadd(BATCHES, {record.id: now})
-        pipe.zadd(ACTIVE, {record.id: now})
-        if made_by is not None:
-            pipe.set(_made_key(made_by), record.id, ex=_MADE_SECONDS)
-        pipe.execute()
-        confirm(self._connection, batch_key(record.id), self._settings.wait_replicas)
-        return record
+        made = self._make(record, fence)
+        if made.id != record.id:
+            shutil.rmtree(self.directory(record.id), ignore_errors=True)
+        confirm(self._connection, batch_key(made.id), self._settings.wait_replicas)
+        return made
+
+    def _make(self, record: BatchRecord, fence: Fence | None) -> BatchRecord:
+        """Put it into Redis, unless another try of its request was quicker. The batch of both."""
+
+        def change(pipe: Any) -> BatchRecord:
+            if fence is not None:
+                pipe.watch(fence.name)
+                made = fence.earlier(pipe)
+                earlier = None if made is None else BatchRecord.from_hash(pipe.hgetall(batch_key(made)))
+                if earlier is not None:
+                    pipe.multi()
+                    return earlier
+            # The reply to this step may be lost: when it is decided again, the batch may be there, and further on.
+            mine = BatchRecord.from_hash(pipe.hgetall(batch_key(record.id)))
+            pipe.multi()
+            if mine is not None:
+                return mine
+            pipe.hset(batch_key(record.id), mapping=record.to_hash())
+            pipe.zadd(BATCHES, {record.id: record.created_at})
+            pipe.zadd(ACTIVE, {record.id: record.created_at})
+            if fence is not None:
+                known_until = record.expires_at + self._settings.result_ttl_seconds
+                fence.note(pipe, record.id, known_until - time.time() if fence.has_key else _TRIES_SECONDS)
+            return record
+
+        return transaction(self._connection, batch_key(record.id), change)
 
     def get(self, batch_id: str) -> BatchRecord | None:
         """The batch's state, None when there is none (any more)."""
@@ -210,7 +235,3 @@ class Batches:
         for batch_id in ids:
             pipe.hgetall(batch_key(batch_id))
         return [record for data in pipe.execute() if (record := BatchRecord.from_hash(data)) is not None]
-
-
-def _made_key(request: str) -> str:
-    return f"{BATCHES}:made:{request}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from contextlib import suppress
@@ -35,10 +34,13 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
     from app.errors import ErrorReply
+    from app.idempotency import Fence
     from app.settings import Settings
 
 #: how long the outcome of a deleted job is left to those who wait for it, seconds
 _NOTICE_SECONDS = 60.0
+#: how long after its deadline a request without a key finds the job of its client's earlier try, seconds
+_TRIES_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -61,61 +63,43 @@ class Jobs:
         record: JobRecord,
         request: dict[str, Any],
         *,
-        idempotency_key: str | None = None,
-        beside: Callable[[Pipeline], None] | None = None,
+        fence: Fence | None = None,
+        beside: Callable[[Pipeline, JobRecord], None] | None = None,
     ) -> Submission:
-        """Enqueue a job. Raises `ErrorReply`: 429 when the queue is full, 409 for a key that was used for another body.
+        """Enqueue a job, or find the one that an earlier try of the request made.
 
-        `beside` puts further commands into the same step, when the job is a new one. Raises `NotReplicatedError` when it is
-        enqueued, though not on as many replicas as it should be.
+        `beside` puts further commands into the same step, whichever job it is. Raises `ErrorReply`: 429 when the queue is
+        full, 409 for a key that was used for another body. Raises `NotReplicatedError` when the job is enqueued, though
+        not on as many replicas as it should be.
         """
         payload = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
-        if idempotency_key is None:
-            self._check_room()
-            pipe = self._connection.pipeline()
-            self._enqueue(pipe, record, payload, beside)
-            pipe.execute()
-            submission = Submission(record, is_new=True)
-        else:
-            submission = self._submit_once(record, payload, idempotency_key, beside)
-        confirm(self._connection, record_key(submission.record.id), self._settings.wait_replicas)
-        return submission
-
-    def _enqueue(
-        self, pipe: Pipeline, record: JobRecord, payload: str, beside: Callable[[Pipeline], None] | None
-    ) -> None:
-        ttl = self._settings.result_ttl_seconds
-        transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
-        if beside is not None:
-            beside(pipe)
-
-    def _submit_once(
-        self, record: JobRecord, payload: str, idempotency_key: str, beside: Callable[[Pipeline], None] | None
-    ) -> Submission:
-        name = f"nightshift:idempotency:{hashlib.sha256(idempotency_key.encode()).hexdigest()}"
-        fingerprint = hashlib.sha256(payload.encode()).hexdigest()
         ttl = self._settings.result_ttl_seconds
 
         def change(pipe: Any) -> Submission:
-            known = pipe.hgetall(name)
-            earlier = self.get(known[b"job"].decode()) if known else None
-            pipe.multi()
-            # A cancelled job has nothing to repeat: its client had hung up, say, and is back after the grace.
-            if known and earlier is not None and (earlier.status is not Status.CANCELLED or earlier.is_spent):
-                if known[b"fingerprint"].decode() != fingerprint:
-                    raise errors.conflict(
-                        "This Idempotency-Key was used for a request with another body. Send a new key.",
-                        ErrorCode.IDEMPOTENCY_KEY_REUSED,
-                    )
+            # The reply to this step may be lost: when it is decided again, the job may be there.
+            mine = JobRecord.from_hash(pipe.hgetall(record_key(record.id)))
+            if mine is not None:
+                pipe.multi()
+                return Submission(mine, is_new=True)
+            if fence is not None and (earlier := _earlier(pipe, fence)) is not None:
+                pipe.multi()
+                if beside is not None:
+                    beside(pipe, earlier)
                 return Submission(earlier, is_new=False)
             self._check_room()
-            pipe.hset(name, mapping={"job": record.id, "fingerprint": fingerprint})
-            # The key must not end before its job can: a job that still waits would be run twice.
-            pipe.expire(name, int(ttl + max(0.0, record.deadline_at - time.time())))
-            self._enqueue(pipe, record, payload, beside)
+            pipe.multi()
+            if fence is not None:
+                left = max(0.0, record.deadline_at - time.time())
+                # A key must not end before its job can: a job that still waits would be run twice.
+                fence.note(pipe, record.id, left + (ttl if fence.has_key else _TRIES_SECONDS))
+            transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
+            if beside is not None:
+                beside(pipe, record)
             return Submission(record, is_new=True)
 
-        return transaction(self._connection, name, change)
+        submission = transaction(self._connection, record_key(record.id), change)
+        confirm(self._connection, record_key(submission.record.id), self._settings.wait_replicas)
+        return submission
 
     def _check_room(self) -> None:
         if self.queued() >= self._settings.max_queued:
@@ -226,3 +210,17 @@ class Jobs:
             with suppress(RedisError):
                 self._connection.publish(interrupt_channel(before.worker), job_id)
         return self.get(job_id) if before is not None else None
+
+
+def _earlier(pipe: Any, fence: Fence) -> JobRecord | None:
+    """The job that an earlier try made, if it is to be joined; watched from now on."""
+    pipe.watch(fence.name)
+    made = fence.earlier(pipe)
+    if made is None:
+        return None
+    pipe.watch(record_key(made))
+    job = JobRecord.from_hash(pipe.hgetall(record_key(made)))
+    # A cancelled job has nothing to repeat: its client had hung up, say, and is back after the grace. Without a key an
+    # error is no reason not to try again, either. What must not be sent again is neither.
+    over = (Status.CANCELLED,) if fence.has_key else (Status.CANCELLED, Status.FAILED)
+    return None if job is None or (job.status in over and not job.is_spent) else job

@@ -1,13 +1,8 @@
-"""Who waits for a job, so that one that nobody waits for any more can be given up, and a client's own retry finds it.
-
-OpenAI's clients send no idempotency key; a retry shows as `x-stainless-retry-count` with the same key and body. The
-place below (made of those) leads it to the job that its first try started.
-"""
+"""Who waits for a job, so that one that nobody waits for any more can be given up."""
 
 from __future__ import annotations
 
-import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.jobs.record import ABANDONED
 
@@ -16,27 +11,15 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 
-def place_of(api_key: str, body: bytes) -> str:
-    """What the tries of one request have in common, as a Redis key."""
-    digest = hashlib.sha256(api_key.encode() + b"\0" + body).hexdigest()
-    return f"nightshift:waiting:{digest}"
-
-
 class Waiters:
     """Counts, for each job, the requests that wait for it over all API processes."""
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
 
-    def find(self, place: str) -> str | None:
-        """The job that an earlier try of this request started, if it may still be joined."""
-        found: Any = self._connection.get(place)
-        return None if found is None else found.decode()
-
-    def arrive(self, place: str, job_id: str, ttl_seconds: float, *, pipeline: Pipeline | None = None) -> None:
+    def arrive(self, job_id: str, ttl_seconds: float, *, pipeline: Pipeline | None = None) -> None:
         """One more waits; the job is not abandoned (any more). With a pipeline, the commands are only put there."""
         pipe = self._connection.pipeline() if pipeline is None else pipeline
-        pipe.set(place, job_id, ex=max(1, int(ttl_seconds)))
         pipe.incr(self._count(job_id))
         pipe.expire(self._count(job_id), max(1, int(ttl_seconds)) + 60)
         pipe.zrem(ABANDONED, job_id)

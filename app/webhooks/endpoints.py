@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
+    from app.idempotency import Fence
+
 KEY = "nightshift:webhook_endpoints"
 MAX_ENDPOINTS = 50
 #: how long a secret that was replaced still signs beside the new one, when that was asked for, seconds
 OVERLAP_SECONDS = 24 * 3600.0
+#: how long a repeated request finds what its first try made, seconds
+TRIES_SECONDS = 24 * 3600.0
 
 #: what can be subscribed to: OpenAI's events of work that is done here, and ours of chat completions nobody waits for and of
 #: the workers
@@ -79,24 +83,31 @@ class Endpoints:
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
 
-    def create(self, name: str, url: str, event_types: Iterable[str]) -> Endpoint:
-        """A new one with a secret of its own. Raises `TooManyEndpoints`."""
+    def create(self, name: str, url: str, event_types: Iterable[str], *, fence: Fence | None = None) -> Endpoint:
+        """A new one with a secret of its own, or the one that an earlier try of the request made.
+
+        Raises `TooManyEndpoints`, and `ErrorReply` (409) for a key of another request.
+        """
         now = time.time()
         made = Endpoint(new_id("we_"), name, url, tuple(dict.fromkeys(event_types)), now, now, make_secret())
 
         def change(pipe: Any) -> Endpoint:
-            if pipe.hlen(KEY) >= MAX_ENDPOINTS:
+            earlier = _made_by(pipe, fence) or _read(pipe, made.id)
+            if earlier is None and pipe.hlen(KEY) >= MAX_ENDPOINTS:
                 raise TooManyEndpoints
             pipe.multi()
+            if earlier is not None:
+                return earlier
             pipe.hset(KEY, made.id, json.dumps(asdict(made)))
+            if fence is not None:
+                fence.note(pipe, made.id, TRIES_SECONDS)
             return made
 
         return transaction(self._connection, KEY, change)
 
     def get(self, endpoint_id: str) -> Endpoint | None:
         """One, None when there is no such."""
-        found: Any = self._connection.hget(KEY, endpoint_id)
-        return None if found is None else Endpoint.from_json(found)
+        return _read(self._connection, endpoint_id)
 
     def newest(self) -> list[Endpoint]:
         """All, newest first."""
@@ -111,28 +122,38 @@ class Endpoints:
 
         return self._change(endpoint_id, changed)
 
-    def rotate(self, endpoint_id: str, *, keep_old: bool) -> Endpoint | None:
-        """With a new secret; the old one signs beside it for a day if it is kept. None when there is no such."""
-        now = time.time()
+    def rotate(self, endpoint_id: str, *, keep_old: bool, fence: Fence | None = None) -> Endpoint | None:
+        """With a new secret; the old one signs beside it for a day if it is kept. None when there is no such.
+
+        A repeated request changes nothing: a second rotation would end the secret that its receiver still has.
+        """
+        now, secret = time.time(), make_secret()
 
         def changed(endpoint: Endpoint) -> Endpoint:
+            if endpoint.secret == secret:
+                return endpoint  # The reply to this step was lost, and it is decided again.
             old, until = (endpoint.secret, now + OVERLAP_SECONDS) if keep_old else ("", 0.0)
-            return replace(endpoint, secret=make_secret(), old_secret=old, old_until=until, updated_at=now)
+            return replace(endpoint, secret=secret, old_secret=old, old_until=until, updated_at=now)
 
-        return self._change(endpoint_id, changed)
+        return self._change(endpoint_id, changed, fence)
 
     def delete(self, endpoint_id: str) -> bool:
         """Whether there was one. What still waits to be delivered to it is given up."""
         return bool(self._connection.hdel(KEY, endpoint_id))
 
-    def _change(self, endpoint_id: str, changed: Callable[[Endpoint], Endpoint]) -> Endpoint | None:
+    def _change(
+        self, endpoint_id: str, changed: Callable[[Endpoint], Endpoint], fence: Fence | None = None
+    ) -> Endpoint | None:
         def change(pipe: Any) -> Endpoint | None:
-            found = pipe.hget(KEY, endpoint_id)
+            is_done = _made_by(pipe, fence) is not None
+            found = _read(pipe, endpoint_id)
             pipe.multi()
-            if found is None:
-                return None
-            after = changed(Endpoint.from_json(found))
+            if found is None or is_done:
+                return found
+            after = changed(found)
             pipe.hset(KEY, endpoint_id, json.dumps(asdict(after)))
+            if fence is not None:
+                fence.note(pipe, endpoint_id, TRIES_SECONDS)
             return after
 
         return transaction(self._connection, KEY, change)
@@ -141,6 +162,20 @@ class Endpoints:
 def subscribed(reader: Redis | Pipeline, event_type: str) -> list[Endpoint]:
     """The endpoints that want such events. `reader`: a connection, or a pipeline that has not begun its MULTI."""
     return [endpoint for endpoint in _all(reader) if event_type in endpoint.event_types]
+
+
+def _read(reader: Redis | Pipeline, endpoint_id: str) -> Endpoint | None:
+    found: Any = reader.hget(KEY, endpoint_id)
+    return None if found is None else Endpoint.from_json(found)
+
+
+def _made_by(pipe: Any, fence: Fence | None) -> Endpoint | None:
+    """What an earlier try of the request made or changed; the fence is watched from now on."""
+    if fence is None:
+        return None
+    pipe.watch(fence.name)
+    made = fence.earlier(pipe)
+    return None if made is None else _read(pipe, made)
 
 
 def _all(reader: Redis | Pipeline) -> list[Endpoint]:

@@ -13,7 +13,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from app import counters, errors
+from app import counters, errors, idempotency
 from app.batches.record import line_id
 from app.connection import texts
 from app.error_codes import ErrorCode
@@ -319,13 +319,14 @@ def test_a_choice_that_kills_its_workers_fails_the_job(connection: Redis, jobs: 
 def test_one_that_may_be_sent_once(connection: Redis, jobs: Jobs, take: Take) -> None:
     """Each choice has its own runs; a repetition of the cancelled request joins it, since it was sent."""
     once = replace(new_record(PARENT), max_sends=1)
-    jobs.submit(once, {"a": 1}, idempotency_key="k")
+    fence = idempotency.by_key("chat", "k", "body")
+    jobs.submit(once, {"a": 1}, fence=fence)
     gathering.ask(connection, SETTINGS, take()[0], 3)
     lease, choice = take()
     assert choice.max_sends == 1
     leases.note_sent(connection, lease)
     jobs.cancel(PARENT)
-    assert not jobs.submit(replace(once, id="chatcmpl-2"), {"a": 1}, idempotency_key="k").is_new
+    assert not jobs.submit(replace(once, id="chatcmpl-2"), {"a": 1}, fence=fence).is_new
 
 
 def test_a_lines_choices_let_others_pass(connection: Redis, jobs: Jobs, take: Take) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
@@ -12,7 +14,7 @@ from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from app import counters, errors
+from app import counters, errors, idempotency
 from app.batches.record import line_id
 from app.jobs import leases, removal, tickets, transitions
 from app.jobs.leases import Lease, LeaseLost, PutBack
@@ -21,6 +23,9 @@ from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.settings import Settings
 from tests.integration.jobs.conftest import Take, new_record
+
+if TYPE_CHECKING:
+    from app.idempotency import Fence
 
 TTL = 3600
 
@@ -181,14 +186,44 @@ def test_the_event_is_stored_with_the_outcome(connection: Redis, jobs: Jobs, tak
 
 def test_the_same_idempotency_key_makes_one_job(connection: Redis, jobs: Jobs) -> None:
     """The same key and body give the first job; another body under the same key is a conflict."""
-    first = jobs.submit(new_record("chatcmpl-1"), {"a": 1}, idempotency_key="k")
-    second = jobs.submit(new_record("chatcmpl-2"), {"a": 1}, idempotency_key="k")
+    fence = idempotency.by_key("chat", "k", "body")
+    first = jobs.submit(new_record("chatcmpl-1"), {"a": 1}, fence=fence)
+    second = jobs.submit(new_record("chatcmpl-2"), {"a": 1}, fence=fence)
     assert (first.is_new, second.is_new) == (True, False)
     assert second.record.id == "chatcmpl-1"
     with pytest.raises(errors.ErrorReply) as refused:
-        jobs.submit(new_record("chatcmpl-3"), {"a": 2}, idempotency_key="k")
+        jobs.submit(new_record("chatcmpl-3"), {"a": 2}, fence=replace(fence, fingerprint="another"))
     assert refused.value.status == 409
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
+
+
+def test_tries_of_one_request_that_come_together_make_one_job(redis_url: str, connection: Redis) -> None:
+    """Of eight retries in the same moment one makes the job, and all get it: with a key, and as a client's own retries."""
+    for number, fence in enumerate(
+        (idempotency.by_key("chat", "k", "body"), idempotency.by_content("chat", "body", is_retry=True))
+    ):
+        start = threading.Barrier(8)
+
+        def submit(name: str, fence: Fence = fence, start: threading.Barrier = start) -> str:
+            with Redis.from_url(redis_url) as mine:
+                start.wait()
+                return Jobs(mine, Settings()).submit(new_record(name), {}, fence=fence).record.id
+
+        with ThreadPoolExecutor(8) as pool:
+            made = set(pool.map(submit, [f"chatcmpl-{number}-{one}" for one in range(8)]))
+        assert len(made) == 1
+        assert len(tickets.queue(connection).get_job_ids()) == number + 1
+
+
+def test_equal_requests_are_two_jobs_unless_one_is_a_retry(connection: Redis, jobs: Jobs) -> None:
+    """Without a key, what was asked for twice runs twice; what a client says it repeats is joined, unless that has failed."""
+    again = idempotency.by_content("chat", "body", is_retry=True)
+    for name in ("chatcmpl-1", "chatcmpl-2"):
+        assert jobs.submit(new_record(name), {}, fence=replace(again, is_repeatable=False)).is_new
+    assert jobs.submit(new_record("chatcmpl-3"), {}, fence=again).record.id == "chatcmpl-2"
+    jobs.fail("chatcmpl-2", errors.internal())
+    assert jobs.submit(new_record("chatcmpl-4"), {}, fence=again).record.id == "chatcmpl-4"
+    assert 0 < connection.ttl(again.name) <= 120
 
 
 def test_a_full_queue_refuses(connection: Redis) -> None:
