@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from app.errors import ErrorReply
 
-KEEP_ALIVE = b": keep-alive\n\n"
+#: a comment, which belongs to the event that follows
+KEEP_ALIVE = b": keep-alive\n"
 DONE = b"data: [DONE]\n\n"
 
 
@@ -31,9 +32,8 @@ def error_event(error: ErrorReply) -> bytes:
 
 
 def trailers(headers: Mapping[str, str]) -> bytes:
-    """What is known of an answer at its end, and is a header of one that is not streamed: comments, which clients skip."""
-    lines = "".join(f": {name}: {value}\n" for name, value in headers.items())
-    return f"{lines}\n".encode() if lines else b""
+    """Comments that precede the last event: what is known of an answer at its end, and is a header of one that is not streamed."""
+    return "".join(f": {name}: {value}\n" for name, value in headers.items()).encode()
 
 
 class Chunks:

@@ -1,7 +1,10 @@
 """One streamed answer: server-sent events while the job waits and runs, made of its pieces and, at the end, its outcome.
 
-Until the first piece is there, or the client has been silent towards for `silence_seconds`, nothing is sent: an error that
-comes so soon is a plain HTTP answer with its true status, which clients know how to retry. After that it is an event.
+Nothing is sent until the first piece arrives or `BEGIN_SECONDS` pass: an error that comes so soon is a plain HTTP answer with
+its true status, which clients know how to retry. After that it is an event.
+
+A comment never is a frame of its own: no blank line follows it, so that it belongs to the next event. Clients exist that take
+any blank line for the end of an event, and fail on one without data (openai-go before 3.43.0).
 """
 
 from __future__ import annotations
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: the longest silence: a comment is sent then. At most half of what the client bears, if it has told
-SILENCE_SECONDS = 3.0
+#: how long an error is still answered with its own HTTP status, seconds
+BEGIN_SECONDS = 3.0
+#: the longest silence, seconds: a comment is sent then, or after half of the client's read timeout if that is less. Not oftener,
+#: for clients exist that give up after so many lines that are no data (go-openai: 300 between two chunks)
+SILENCE_SECONDS = 15.0
 _LEAST_SILENCE_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
 #: what nginx and the like need to be told so that they pass on each piece as it comes
@@ -86,7 +92,7 @@ class Stream:
 
     def begin(self) -> None:
         """Wait a little for the first piece. Raises the `ErrorReply` that comes instead."""
-        end = time.monotonic() + self._silence_seconds
+        end = time.monotonic() + min(BEGIN_SECONDS, self._silence_seconds)
         try:
             while not self._pieces and self._outcome is None and (left := end - time.monotonic()) > 0:
                 self._step(left)
@@ -127,8 +133,10 @@ class Stream:
         yield self._shape.error(reply, has_ended=has_ended)
 
     def _answer(self) -> Iterator[bytes]:
-        yield from self._shape.opening()
-        if not self._pieces and self._outcome is None:
+        opening = list(self._shape.opening())
+        yield from opening
+        if not opening and not self._pieces and self._outcome is None:
+            # The response's headers go out with the first bytes of its body.
             yield chunks.KEEP_ALIVE
         quiet_since = time.monotonic()
         while True:

@@ -90,7 +90,7 @@ class Live:
                 sent |= changed
                 last = time.monotonic()
             elif time.monotonic() - last >= _SILENCE_SECONDS:
-                yield b": nothing new\n\n"
+                yield b": nothing new\n"
                 last = time.monotonic()
             time.sleep(SNAPSHOT_SECONDS)
 

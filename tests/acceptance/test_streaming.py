@@ -92,7 +92,7 @@ def test_the_cost_is_told(stack: Stack, path: str, body: dict[str, Any], last: s
     assert "x-nightshift-cost-usd" not in streamed.headers
     lines = streamed.body.splitlines()
     comments = [": x-nightshift-attempts: 1", f": x-nightshift-cost-usd: {cost}"]
-    assert lines[lines.index(last) - 3 : lines.index(last)] == [*comments, ""]
+    assert lines[lines.index(last) - 3 : lines.index(last)] == ["", *comments]
 
 
 def test_the_cap_is_told(stack: Stack) -> None:

@@ -77,7 +77,7 @@ class Reader:
     def next(self, *, keep_alives: bool = False) -> str:
         """The next event or comment; empty at the body's end."""
         line = self.response.readline().decode().rstrip("\n")
-        if line:
+        if line and not line.startswith(":"):
             assert self.response.readline() == b"\n"
         if line == KEEP_ALIVE and not keep_alives:
             return self.next()

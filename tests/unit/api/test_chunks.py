@@ -80,8 +80,8 @@ def test_usage() -> None:
 
 
 def test_trailers() -> None:
-    """One block of comments, which is no event; nothing where there is nothing to tell."""
-    assert trailers({"x-a": "1", "x-b": "2"}) == b": x-a: 1\n: x-b: 2\n\n"
+    """Comments that belong to the event after them; nothing where there is nothing to tell."""
+    assert trailers({"x-a": "1", "x-b": "2"}) == b": x-a: 1\n: x-b: 2\n"
     assert trailers({}) == b""
 
 
