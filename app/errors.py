@@ -92,7 +92,8 @@ def model_not_found(model: str) -> ErrorReply:
     """OpenAI's own code for an unknown model."""
     return ErrorReply(
         404,
-        f"The model '{model}' does not exist here. GET /v1/models lists what does; NIGHTSHIFT_MODEL_MAP adds names.",
+        f"The model '{model}' does not exist here. GET /v1/models lists what does; NIGHTSHIFT_MODEL_MAP adds names,"
+        " NIGHTSHIFT_DEFAULT_MODEL answers for all others.",
         param="model",
         code=ErrorCode.MODEL_NOT_FOUND,
     )

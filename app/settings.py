@@ -44,12 +44,11 @@ class Settings:
     webhook_secret: str | None = field(default=None, repr=False)
     #: comma-separated host names that callbacks may go to although they are not public addresses
     callback_allowed_hosts: tuple[str, ...] = ()
-    #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "sonnet"}
-    model_map: Mapping[str, str] = field(
-        default_factory=lambda: MappingProxyType(
-            {"gpt-4o": "sonnet", "gpt-4o-mini": "haiku", "gpt-4.1": "sonnet", "gpt-4.1-mini": "haiku", "gpt-5": "opus"}
-        )
-    )
+    #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "opus", "gpt-*": "sonnet"}: adds to
+    #: [those that are known](#models), and goes before them
+    model_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    #: the Claude model that answers for every name that is not known; empty: those are a 404
+    default_model: str = ""
     #: further Claude model ids for `GET /v1/models`; any `claude-…` id is passed on, listed or not
     models: tuple[str, ...] = ()
 

@@ -50,7 +50,7 @@ def table(decision: Decision, **notes: str) -> dict[str, Field]:
 SHARED = (
     table(
         Decision.HONOURED,
-        model="a Claude id, haiku, sonnet, opus, or a name of NIGHTSHIFT_MODEL_MAP",
+        model="a Claude id, haiku, sonnet, opus, or another name that GET /v1/models lists",
         temperature="0 to 1; above that, beside thinking, and where a model takes none, the answer is Claude's own 400",
         top_p="a model that takes none answers with its own 400",
         tool_choice="none, auto, required, one function, or allowed_tools: the others are kept from Claude",

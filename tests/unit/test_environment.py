@@ -36,7 +36,8 @@ def test_a_child_reads_what_its_parent_has() -> None:
         offline=True,
         isolation="process",
         api_keys=("one", "two"),
-        model_map={"gpt-4o": "opus"},
+        model_map={"gpt-4o": "opus", "gpt-*": "sonnet", "gpt-5": ""},
+        default_model="haiku",
         otlp_endpoint="http://127.0.0.1:4318",
     )
     assert Settings.from_environment(settings.to_environment()) == settings

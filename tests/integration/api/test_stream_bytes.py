@@ -16,6 +16,7 @@ import pytest
 
 from api.openai.stream import BEGIN_SECONDS, SILENCE_SECONDS, silence_seconds
 from app import errors
+from app.error_codes import ErrorCode
 from app.jobs import leases
 from app.openai.responses.objects import KIND, finished
 from app.outcome import Outcome
@@ -115,7 +116,7 @@ def test_the_comments_of_a_response(server: RunningApi, hands: Hands) -> None:
 @pytest.mark.parametrize("path", list(BODIES))
 def test_an_error_after_comments(server: RunningApi, hands: Hands, path: str) -> None:
     """An error that comes after comments is an event that a strict parser reads."""
-    found = streamed(server, hands, path, errors.rate_limited("slow down", "overloaded", 7))
+    found = streamed(server, hands, path, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
     last = list(as_openai_go(found))[-1]
     error = last["error"] if path.endswith("completions") else last["response"]["error"]
     assert "slow down" in error["message"]
