@@ -23,6 +23,7 @@ CAUSES = {
     "utilization": "share of the limit used",
     "login": "login",
     "overload": "overload",
+    "rate_limit": "too much at once",
     "paused": "pause",
     "batch_window": "batch window closed",
 }

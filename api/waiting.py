@@ -239,4 +239,7 @@ def _why_closed(closed: Closed | None) -> ErrorReply | None:
         return errors.unavailable(message, ErrorCode.LOGIN_REQUIRED, 60.0)
     if closed.cause is Cause.OVERLOAD:
         return errors.unavailable(f"Claude is overloaded ({closed.reason}).", ErrorCode.OVERLOADED, 30.0)
+    if closed.cause is Cause.RATE_LIMIT:
+        message = f"Claude takes no more requests from this login for now ({closed.reason})."
+        return errors.rate_limited(message, ErrorCode.RATE_LIMIT_EXCEEDED, 30.0)
     return _too_late(closed)

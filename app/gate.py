@@ -1,7 +1,7 @@
 """The gate: one state in Redis that all workers look at before they take a job. Closed, everything waits and nothing fails.
 
-It closes for a cause that is no request's fault: Claude's usage limit, or the share of it that is ours, a login that does not work, a wall of overloads, or
-somebody's wish. Past `probe_at` one worker at a time may try a job, the probe: when that passes the gate opens, else it
+It closes for a cause that is no request's fault: Claude's usage limit, or the share of it that is ours, a login that does not work, a wall of refusals
+(overloads, or too much at once), or somebody's wish. Past `probe_at` one worker at a time may try a job, the probe: when that passes the gate opens, else it
 closes again. A pause has no probe; it ends at its time, or by hand. It stands beside the other causes and before them.
 """
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 GATE = "nightshift:gate"
 PAUSE = "nightshift:gate:pause"
 _PROBE = "nightshift:gate:probe"
-#: overloads since the last answer; an answer's publication deletes it
+#: how often Claude has put a request off (529, 429) since the last answer; an answer's publication deletes it
 OVERLOADS = "nightshift:gate:overloads"
 #: a probe that has not reported for so long has died with its worker, seconds
 PROBE_SECONDS = 120
-#: so many overloads with no answer in between make a wall
+#: so many with no answer in between make a wall
 OVERLOADS_FOR_A_WALL = 3
-#: overloads that lie further apart than this have nothing to do with each other, seconds
+#: those that lie further apart than this have nothing to do with each other, seconds
 OVERLOAD_MEMORY_SECONDS = 300
-#: the first pause at a wall, doubled at each probe that fails, and the longest, seconds
+#: the first pause at a wall, doubled at each probe that fails, and the longest, seconds: a probe costs one small request, a pause everybody's time
 WALL_SECONDS = 15.0
-WALL_CAP_SECONDS = 120.0
+WALL_CAP_SECONDS = 30.0
 #: the reason of a pause when none was given
 BY_HAND = "paused by hand"
 
@@ -46,6 +46,8 @@ class Cause(StrEnum):
     USAGE_LIMIT = "usage_limit"
     LOGIN = "login"
     OVERLOAD = "overload"
+    #: Claude takes no more requests for now: too much at once for the login's own limits, whose end it does not tell
+    RATE_LIMIT = "rate_limit"
     #: as much of a usage window is used as NIGHTSHIFT_STOP_AT_UTILIZATION allows
     UTILIZATION = "utilization"
     PAUSED = "paused"
@@ -120,8 +122,8 @@ class Gate:
         closed = Closed(Cause.UTILIZATION, time.time(), until, probe_at, reason[:500], window)
         return self._shut(GATE, closed, yields=not is_probe)
 
-    def note_overload(self, reason: str) -> bool:
-        """Claude was overloaded; after some in a row the gate closes for a while. Whether it is closed now."""
+    def note_overload(self, reason: str, cause: Cause = Cause.OVERLOAD) -> bool:
+        """Claude put a request off; after some in a row the gate closes for a while, for this cause. Whether it is closed now."""
         pipe = self._connection.pipeline()
         pipe.incr(OVERLOADS)
         pipe.expire(OVERLOADS, OVERLOAD_MEMORY_SECONDS)
@@ -129,7 +131,7 @@ class Gate:
         if count < OVERLOADS_FOR_A_WALL:
             return False
         wait = min(WALL_SECONDS * 2 ** min(count - OVERLOADS_FOR_A_WALL, 10), WALL_CAP_SECONDS)
-        self.close(Cause.OVERLOAD, time.time() + wait, reason)
+        self.close(cause, time.time() + wait, reason)
         return True
 
     def passed(self, worker: str) -> None:

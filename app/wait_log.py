@@ -20,7 +20,7 @@ KEY = "nightshift:history:waits"
 class Closing:
     """A time in which no job was taken. Seconds since the epoch."""
 
-    #: `usage_limit`, `utilization`, `login`, `overload` or `paused`
+    #: a `Cause` of `app.gate`
     cause: str
     #: what Claude, or whoever paused it, said
     reason: str

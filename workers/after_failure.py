@@ -23,6 +23,7 @@ from workers.claude import FailureKind, TurnFailed
 from workers.endings import Ending, Publish
 
 if TYPE_CHECKING:
+    from app.jobs.record import JobRecord
     from workers.run import Run
 
 log = logging.getLogger(__name__)
@@ -49,12 +50,8 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             return PutBack("its worker was stopped", counts=False)
         case FailureKind.DEADLINE:
             return Publish(Outcome(error=errors.deadline_exceeded(run.record.deadline_at - run.record.created_at)))
-        case FailureKind.OVERLOADED if run.gate.note_overload(failure.message):
-            log.warning("[LIMIT] cause=overload job=%s: a wall of overloads", run.record.id)
-            return PutBack(Cause.OVERLOAD, counts=False)
         case FailureKind.OVERLOADED | FailureKind.RATE_LIMITED:
-            # Nobody's fault, and bounded by the deadline: a night's work must not fail for its own speed.
-            return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record.attempts))
+            return _put_off(failure, run)
         case FailureKind.DIED:
             return PutBack("its Claude process died", counts=True, died=True)
         case FailureKind.MEMORY:
@@ -67,15 +64,29 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             return _again_or_give_up(failure, run)
 
 
+def _put_off(failure: TurnFailed, run: Run) -> Ending:
+    """Overload, or too much at once: nobody's fault, and bounded by the deadline. A night's work must not fail for its own speed.
+
+    Several without an answer in between, of whichever jobs, are a wall that all wait at. Until then this one waits by itself.
+    """
+    cause = Cause.OVERLOAD if failure.kind is FailureKind.OVERLOADED else Cause.RATE_LIMIT
+    if run.gate.note_overload(failure.message, cause):
+        log.warning("[LIMIT] cause=%s job=%s: Claude puts off one request after the other", cause, run.record.id)
+        return PutBack(cause, counts=False)
+    return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record))
+
+
 def _again_or_give_up(failure: TurnFailed, run: Run) -> Ending:
-    """Overload, a server error, a broken connection, silence: later again, while attempts are left."""
+    """A server error, a broken connection, silence: later again, while attempts are left."""
     if run.record.attempts >= run.record.max_attempts:
         return Publish(Outcome(error=_given_up(failure, run.record.attempts)))
-    return PutBack(failure.kind, counts=True, delay_seconds=_delay(failure, run.record.attempts))
+    return PutBack(failure.kind, counts=True, delay_seconds=_delay(failure, run.record))
 
 
-def _delay(failure: TurnFailed, attempts: int) -> float:
-    backoff = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** (attempts - 1)) * random.uniform(0.5, 1.5)
+def _delay(failure: TurnFailed, record: JobRecord) -> float:
+    """Doubled each time that the job has waited so, whether the run counted or not."""
+    before = max(0, record.attempts - 1 + record.delays)
+    backoff = min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2 ** min(before, 10)) * random.uniform(0.5, 1.5)
     return float(max(backoff, failure.retry_after or 0.0))
 
 

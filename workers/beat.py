@@ -128,6 +128,7 @@ _WAITING_STATES: dict[str, WorkerState] = {
     Cause.USAGE_LIMIT: WorkerState.LIMITED,
     Cause.UTILIZATION: WorkerState.LIMITED,
     Cause.OVERLOAD: WorkerState.LIMITED,
+    Cause.RATE_LIMIT: WorkerState.LIMITED,
     Cause.LOGIN: WorkerState.WAITING_FOR_LOGIN,
     Cause.PAUSED: WorkerState.PAUSED,
 }

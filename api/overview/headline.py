@@ -147,6 +147,13 @@ def _closed(now: Snapshot, closed: Closed) -> Headline:
                 ("Claude is overloaded; tries again ", Moment(closed.until, "countdown"), *waits, "."),
                 reason,
             )
+        case Cause.RATE_LIMIT:
+            return Headline(
+                "waiting",
+                "Claude takes no more requests for now",
+                ("Claude takes no more requests for now; tries again ", Moment(closed.until, "countdown"), *waits, "."),
+                reason,
+            )
 
 
 def _nobody_serves(now: Snapshot, alive: Sequence[Worker]) -> Headline:

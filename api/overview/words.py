@@ -13,6 +13,7 @@ WAITS = MappingProxyType(
         "utilization": "leaves the rest of Claude's window to you",
         "login": "waits for a login",
         "overload": "waits: Claude is overloaded",
+        "rate_limit": "waits: Claude takes no more requests for now",
         "paused": "paused",
         "batch_window": "waits for its window",
         "reserve": "waits for a worker beyond the reserve",

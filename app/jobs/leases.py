@@ -164,6 +164,7 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
             execution="",
             waiting_for=how.reason,
             attempts=held.attempts if how.counts else held.attempts - 1,
+            delays=held.delays + (how.delay_seconds > 0 and not how.counts),
             deaths=held.deaths + how.died,
             sends=held.sends - takes_back,
         )
@@ -175,6 +176,7 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
             execution="",
             waiting_for=how.reason,
             attempts=after.attempts,
+            delays=after.delays,
             deaths=after.deaths,
             sends=after.sends,
             sent_by="",

@@ -103,6 +103,8 @@ class JobRecord:
     finished_at: float | None = None
     #: runs that counted; a run that a usage limit or a restart of ours ended did not
     attempts: int = 0
+    #: how often it was put off for a while by a run that did not count: an overload, too much at once
+    delays: int = 0
     max_attempts: int = 1
     #: how often its client lets it be sent to Claude, whatever becomes of it; 0: as often as it takes
     max_sends: int = 0

@@ -90,19 +90,24 @@ def test_the_next_may_probe_when_the_first_died(gate: Gate) -> None:
     assert gate.may_pass("b")
 
 
-def test_some_overloads_in_a_row_make_a_wall(gate: Gate) -> None:
-    """Single overloads are the job's own retries; several with no answer in between close the gate for all."""
+@pytest.mark.parametrize("cause", [Cause.OVERLOAD, Cause.RATE_LIMIT])
+def test_some_refusals_in_a_row_make_a_wall(gate: Gate, cause: Cause) -> None:
+    """Single ones are the job's own retries; several with no answer in between close the gate for all, half a minute at most."""
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
-        assert not gate.note_overload("529")
+        assert not gate.note_overload("no", cause)
     connection = gate._connection
     connection.delete(OVERLOADS)  # as the publication of an answer does
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
-        assert not gate.note_overload("529")
-    assert gate.note_overload("529")
-    closed = gate.read()
-    assert closed is not None
-    assert closed.cause is Cause.OVERLOAD
+        assert not gate.note_overload("no", cause)
+    waits = []
+    for _ in range(6):
+        assert gate.note_overload("no", cause)
+        closed = gate.read()
+        assert closed is not None
+        assert closed.cause is cause
+        waits.append(round(closed.probe_at - time.time()))
     assert not gate.may_pass("a")
+    assert waits == [15, 30, 30, 30, 30, 30]
 
 
 def test_a_pause_stands_before_everything(gate: Gate) -> None:

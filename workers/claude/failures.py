@@ -25,7 +25,7 @@ class FailureKind(StrEnum):
     OVERLOADED = "overloaded"
     #: 429 that is not a subscription's limit: too much at once
     RATE_LIMITED = "rate_limited"
-    #: 5xx, a broken connection, or an answer with nothing in it
+    #: 5xx, a broken connection, or an answer without an end
     SERVER = "server"
     #: a subscription's window is used up; nothing passes until it resets
     USAGE_LIMIT = "usage_limit"
@@ -45,6 +45,11 @@ class FailureKind(StrEnum):
     GARBLED = "garbled"
     #: no Claude process could be started
     UNAVAILABLE = "unavailable"
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether Claude or its process failed. The request's own fault, and its end from outside, are none."""
+        return self not in (FailureKind.CALLER, FailureKind.DEADLINE, FailureKind.INTERRUPTED)
 
 
 class TurnFailed(Exception):

@@ -84,8 +84,8 @@ class Keeper:
             finally:
                 self._pool.busy = None
                 self._wiping = self._tasks.spawn(self._after_turn(process))
-        except TurnFailed:
-            self._errors += 1
+        except TurnFailed as failure:
+            self._errors += failure.kind.is_fault
             raise
         finally:
             self._settle()

@@ -208,8 +208,6 @@ class Turn:
         if message.stop_reason is None:
             raise self.failed(FailureKind.SERVER, "Claude's answer ended before its end.")
         structured = self.result.structured if self.result else None
-        if message.stop_reason == "end_turn" and self._is_empty and structured is None:
-            raise self.failed(FailureKind.SERVER, "Claude's answer is empty.")
         calls = _tool_calls(message)
         value = self._value_block()
         reason = message.stop_reason

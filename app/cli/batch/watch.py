@@ -22,6 +22,7 @@ _REASONS = {
     "utilization": "leaves the rest of Claude's window to you",
     "login": "waits for a login that works",
     "overload": "waits, since Claude is overloaded",
+    "rate_limit": "waits, since Claude takes no more requests for now",
     "paused": "is paused by hand",
     "batch_window": "waits for its window",
     "reserve": "waits for a worker beyond the reserve",

@@ -52,12 +52,17 @@ def test_an_api_error_is_never_an_answer(
     kind: FailureKind,
     status: int | None,
 ) -> None:
-    """Each class has its kind and status; the next request is served by the same process, if not for a new login."""
+    """Each class has its kind and status; the next request is served by the same process, if not for a new login.
+
+    What is the request's own fault is not counted as one of Claude's.
+    """
     shared.wait_until_idle(10)
     pid = shared.status().pid
     simulator.control.add_rule(respond, match={"contains": "please"})
+    errors = shared.status().errors
     failure = failure_of(shared)
     assert failure.kind is kind
+    assert shared.status().errors - errors == (kind is not FailureKind.CALLER)
     if status is not None or "break_after_deltas" in respond:
         assert failure.status == status
     assert not failure.message.startswith("API Error")

@@ -186,11 +186,13 @@ def test_a_result_without_an_end_is_no_answer() -> None:
         turn.answer(None)
 
 
-def test_an_empty_text_before_a_stop_sequence_is_an_answer() -> None:
-    """The client's own stop came first."""
+@pytest.mark.parametrize("text", ["", " \n"])
+@pytest.mark.parametrize("reason", ["stop_sequence", "end_turn"])
+def test_an_empty_text_is_an_answer(text: str, reason: str) -> None:
+    """The client's own stop came first, or the model had nothing to say."""
     turn = new_turn()
-    feed(turn, "", "stop_sequence")
-    assert turn.answer(None).text == ""
+    feed(turn, text, reason)
+    assert turn.answer(None).text == text
 
 
 def test_tool_calls_are_the_callers() -> None:

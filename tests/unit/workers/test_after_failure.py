@@ -12,6 +12,31 @@ from workers.after_failure import ending_of
 from workers.claude import FailureKind, TurnFailed
 
 
+class OpenGate:
+    """A gate that single refusals do not close."""
+
+    def note_overload(self, *_: Any) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("kind", [FailureKind.OVERLOADED, FailureKind.RATE_LIMITED, FailureKind.SERVER])
+def test_each_put_back_waits_longer(kind: FailureKind) -> None:
+    """Twice as long each time, a minute at most, also where the run uses up no attempt."""
+    means = []
+    for times in range(8):
+        counted = kind is FailureKind.SERVER
+        record = SimpleNamespace(
+            id="job", attempts=times + 1 if counted else 1, max_attempts=99, delays=0 if counted else times
+        )
+        run = cast("Any", SimpleNamespace(record=record, gate=OpenGate()))
+        endings = [ending_of(TurnFailed(kind, "no"), run) for _ in range(200)]
+        delays = [ending.delay_seconds for ending in endings if isinstance(ending, PutBack)]
+        assert len(delays) == len(endings)
+        means.append(sum(delays) / len(delays))
+    assert [round(mean / 2**times, 0) for times, mean in enumerate(means[:6])] == [1.0] * 6
+    assert max(means) < 70
+
+
 @pytest.mark.parametrize("kind", [FailureKind.DIED, FailureKind.MEMORY, FailureKind.GARBLED])
 def test_the_death_of_a_process_is_counted_as_one(kind: FailureKind) -> None:
     """The job goes back, and a job that ends one process after the other is set aside in the end."""

@@ -1,0 +1,84 @@
+"""What is final is not tried again, and what is not is tried with patience: on the whole product, with an API key's login."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.acceptance.stack import Stack, stack_fixture
+from tests.acceptance.test_batches import line, read, start, wait
+from tests.acceptance.test_limits import closed_by
+from tests.redis_server import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+keyed_stack = stack_fixture("module")
+
+
+@pytest.fixture
+def stack(keyed_stack: Stack) -> Iterator[Stack]:
+    """A stack whose simulator knows no rules."""
+    keyed_stack.simulator.clear()
+    yield keyed_stack
+    keyed_stack.simulator.clear_rules()
+    keyed_stack.http("POST", "/v1/gate/resume")
+
+
+def errors_of_workers(stack: Stack) -> int:
+    return sum(worker["errors"] for worker in stack.http("GET", "/health").body["workers"])
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_the_models_empty_answer_is_the_answer(stack: Stack, text: str) -> None:
+    """It comes as it is, for a client that waits, one that reads along, and in a batch; none of them pays for attempts."""
+    stack.simulator.add_rule({"text": text}, match={"contains": "say nothing"})
+    client = stack.client()
+    asked: Any = {"model": "haiku", "messages": [{"role": "user", "content": "say nothing"}]}
+    raw = client.chat.completions.with_raw_response.create(**asked)
+    choice = raw.parse().choices[0]
+    assert (choice.message.content, choice.finish_reason) == (text, "stop")
+    assert raw.headers["x-nightshift-attempts"] == "1"
+    chunks = list(client.chat.completions.create(**asked, stream=True))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    response = client.responses.create(model="haiku", input="say nothing")
+    assert (response.status, response.output_text) == ("completed", text)
+    batch = wait(stack, start(stack, [line("quiet", "say nothing"), line("loud")]).id)
+    assert (batch.status, batch.error_file_id) == ("completed", None)
+    answers = {one["custom_id"]: one["response"]["body"]["choices"][0] for one in read(stack, batch.output_file_id)}
+    assert answers["quiet"]["message"]["content"] == text
+    assert answers["loud"]["message"]["content"]
+    # Four answers; on a busy machine the CLI is now and then quicker than its end (docs/guarantees.md).
+    assert 4 <= len(stack.asked("say nothing")) < 8
+
+
+def test_a_key_with_too_much_at_once_is_asked_seldom(stack: Stack) -> None:
+    """After a few 429s in a row all workers wait at one gate, nothing fails, and it goes on when a probe gets an answer."""
+    rule = stack.simulator.add_rule({"error": {"status": 429, "headers": {"retry-after": "3600"}}})
+    began = time.monotonic()
+    jobs = [stack.submit(f"too much {number}") for number in range(3)]
+    wait_until(lambda: closed_by(stack) == "rate_limit", "the gate", 20)
+    asked = len(stack.asked("too much"))
+    # Three that make the wall, and what the other worker had begun.
+    assert asked <= 5
+    time.sleep(max(0.0, began + 12 - time.monotonic()))
+    assert len(stack.asked("too much")) == asked
+    assert {stack.job(job_id)["status"] for job_id in jobs} <= {"queued", "in_progress"}
+    stack.simulator.remove_rule(rule)
+    finished = [stack.wait_for(job_id, timeout=60) for job_id in jobs]
+    assert {(job["status"], job["attempts"]) for job in finished} == {("completed", 1)}
+    assert closed_by(stack) is None
+
+
+def test_what_a_request_does_wrong_is_no_error_of_claudes(stack: Stack) -> None:
+    """The API's 400 is the client's after one request, and no worker counts it."""
+    before = errors_of_workers(stack)
+    stack.simulator.add_rule({"error": {"status": 400, "message": "temperature: no"}}, match={"contains": "wrong"})
+    job = stack.wait_for(stack.submit("wrong"))
+    assert (job["status"], job["attempts"], job["error"]["param"]) == ("failed", 1, "temperature")
+    assert len(stack.asked("wrong")) == 1
+    time.sleep(2.5)  # a beat
+    assert errors_of_workers(stack) == before
