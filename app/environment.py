@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -73,9 +74,7 @@ def parse(text: str, annotation: str) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if annotation.startswith("Mapping"):
         return _string_map(text)
-    if annotation.startswith("Literal") and f"'{text}'" not in annotation and f'"{text}"' not in annotation:
-        raise ValueError(f"takes one of {annotation.removeprefix('Literal')}")
-    return text
+    return _one_of(annotation, text) if annotation.startswith("Literal") else text
 
 
 def spell(value: Any) -> str:
@@ -87,6 +86,14 @@ def spell(value: Any) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
     return str(value)
+
+
+def _one_of(annotation: str, text: str) -> str:
+    """In either case: `DEBUG` is what logging calls its levels."""
+    choices = re.findall(r"[\w-]+", annotation.removeprefix("Literal"))
+    if text.lower() not in choices:
+        raise ValueError(f"takes one of {', '.join(choices)}")
+    return text.lower()
 
 
 def _matches(name: str, allowed: str) -> bool:

@@ -30,6 +30,8 @@ MAX_MESSAGE = 8000
 _MIN_SECRET = 8
 #: exceptions whose texts are of this program and its machine; those of others may quote what they could not read
 _TELLING = (OSError, RuntimeError, AttributeError, ImportError, NameError)
+#: our own packages: only theirs are the lines that `NIGHTSHIFT_LOG_LEVEL=debug` adds, for others may quote a prompt in theirs
+_OURS = ("api", "app", "simulator", "workers")
 #: libraries that say too much at INFO, RQ with a job's description among it
 _QUIET = ("httpx", "httpcore", "rq", "rq.worker", "asyncio", "werkzeug", "urllib3")
 
@@ -41,7 +43,7 @@ _logs_content = False
 log = logging.getLogger(__name__)
 
 
-def configure(settings: Settings, process_name: str, level: int = logging.INFO, **ids: str) -> None:
+def configure(settings: Settings, process_name: str, **ids: str) -> None:
     """Log to stderr as the settings say, under this process's name. Calling it again replaces what was there.
 
     `ids`: what all lines of this process are about, whichever its thread.
@@ -53,10 +55,13 @@ def configure(settings: Settings, process_name: str, level: int = logging.INFO, 
     handler.setFormatter(
         JsonLines(process_name, secrets) if settings.log_format == "json" else ForPeople(process_name, secrets)
     )
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
     logging.captureWarnings(True)
+    for name in _OURS:
+        logging.getLogger(name).setLevel(level)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
 @contextmanager

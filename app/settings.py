@@ -133,6 +133,8 @@ class Settings:
     otlp_endpoint: str | None = field(default=None, metadata={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})
     #: log lines for people (`human`) or for programs (`json`)
     log_format: Literal["human", "json"] = "human"
+    #: the least that is logged: `warning` and `error` leave out requests, `debug` adds each batch line that completed
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     #: log the beginnings of prompts and answers, too
     log_content: bool = False
     #: pid of the supervisor whose tree `/health` measures; set by `nightshift` for its children
@@ -196,6 +198,11 @@ class Settings:
         """The variables that make a child process read the same settings (the login's are inherited as they are)."""
         values = {_variable(f): getattr(self, f.name) for f in fields(self)}
         return {n: environment.spell(value) for n, value in values.items() if n is not None and value is not None}
+
+
+def variables() -> set[str]:
+    """The names of all variables that settings are read from."""
+    return {name for f in fields(Settings) if (name := _variable(f)) is not None}
 
 
 def _variable(f: Field[Any]) -> str | None:

@@ -246,7 +246,8 @@ class ClaudeWorker(PatientWorker):
 
 
 def _log(run: Run, ending: Ending) -> None:
-    """One line a run: how it ended, never what was asked or answered."""
+    """One line a run: how it ended, never what was asked or answered. Nights are long: a batch line that went well is quiet."""
+    level = logging.INFO
     if run.interruption is not None:
         ended = str(run.interruption)
     elif isinstance(ending, PutBack):
@@ -256,5 +257,7 @@ def _log(run: Run, ending: Ending) -> None:
     else:
         error = ending.outcome.error
         ended = "completed" if error is None else f"failed: {error.cause} (HTTP {error.status})"
+        if error is None and "batch_id" in run.record.ids:
+            level = logging.DEBUG
     seconds = round(time.time() - (run.record.started_at or time.time()), 3)
-    log.info("[JOB] %s", ended, extra={"attempt": run.record.attempts, "seconds": seconds})
+    log.log(level, "[JOB] %s", ended, extra={"attempt": run.record.attempts, "seconds": seconds})

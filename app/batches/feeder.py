@@ -20,6 +20,7 @@ from app.batches.collector import Collector, Look
 from app.batches.files import FileStore
 from app.batches.leadership import Leadership, NotLeader
 from app.batches.output import cut
+from app.batches.progress import Progress
 from app.batches.queueing import Queueing, shares
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.steps import Steps
@@ -59,6 +60,7 @@ class Feeder:
         self._queueing = Queueing(self._steps, self._collector, settings)
         self._validations: dict[str, Validation] = {}
         self._capacities = Capacities(connection, settings)
+        self._progress = Progress()
         self._next_tidy = 0.0
         #: batches whose files can't be used, by the reason that was logged
         self._stuck: dict[str, str] = {}
@@ -97,6 +99,7 @@ class Feeder:
                 self._complain(record, error)
             else:
                 self._stuck.pop(record.id, None)
+                self._progress.note(found.record)
                 looks[record.id] = found
                 moved = moved or found.moved
             # A slice of validation and the writing of a long chunk take their time.

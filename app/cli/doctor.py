@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from app import environment
+from app import environment, misspelled
 from app.cli import options
 from app.settings import Settings, SettingsError
 
@@ -58,7 +58,13 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     except SettingsError as error:
         yield finding.fail("Settings", str(error), "Correct or unset it; the rest is looked at then.")
         return
-    yield finding.ok("Settings", "understood")
+    complaints = list(misspelled.complaints(environment.variables()))
+    for complaint in complaints:
+        yield finding.warn(
+            "Settings", complaint, "Correct its name, or unset it. The README has a table of all settings."
+        )
+    if not complaints:
+        yield finding.ok("Settings", "understood")
     yield from chain(
         machine.look(settings),
         redis.look(settings),

@@ -8,6 +8,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol, cast
 
+from app import environment, misspelled
 from app.settings import SettingsError
 from app.stack.errors import StackError
 
@@ -15,7 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: each is a module of this package; they import what is heavy only in `run`
-SUBCOMMANDS = ("up", "worker", "api", "callbacks", "restart", "batch", "status", "pause", "resume", "doctor", "version")
+SUBCOMMANDS = (
+    "up",
+    "worker",
+    "api",
+    "callbacks",
+    "stop",
+    "restart",
+    "batch",
+    "status",
+    "pause",
+    "resume",
+    "doctor",
+    "version",
+)
 
 
 class Subcommand(Protocol):
@@ -36,6 +50,9 @@ class Subcommand(Protocol):
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point of `nightshift`."""
     args = _parser().parse_args(argv)
+    if args.command != "doctor":  # where they are findings
+        for complaint in misspelled.complaints(environment.variables()):
+            print(f"nightshift: warning: {complaint}", file=sys.stderr)
     try:
         return cast("Subcommand", args.subcommand).run(args)
     except SettingsError as error:
@@ -53,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="nightshift", description="An OpenAI-compatible gateway to Claude with a queue."
     )
     parser.add_argument("--version", action="version", version=version("claude-nightshift"))
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for name in SUBCOMMANDS:
         subcommand = cast("Subcommand", import_module(f"app.cli.{name}"))
         subparser = subparsers.add_parser(name, help=subcommand.HELP, description=subcommand.HELP)

@@ -27,7 +27,9 @@ def run(args: argparse.Namespace) -> int:
     settings = options.settings(args)
     pid = DataDirLock.holder(settings.data_dir)
     if pid is None:
-        raise StackError(f"No Nightshift runs on {settings.data_dir}. Name its --data-dir.")
+        raise StackError(
+            f"No Nightshift runs on {settings.data_dir}. If it has another data dir, name it with --data-dir."
+        )
     os.kill(pid, RESTART)
     print(f"Asked process {pid}; its own output says when all are new.", file=sys.stderr)
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import shlex
+import socket
 from typing import TYPE_CHECKING
 
 from app.stack import probe
@@ -19,10 +21,13 @@ def url(settings: Settings) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
-def text(settings: Settings, login: str | None, new_secret: str | None, *, embedded: bool) -> str:
-    """What runs where, and how to try it. `new_secret`: made at this start, shown this once."""
+def text(
+    settings: Settings, address: tuple[str, int], login: str | None, new_secret: str | None, *, embedded: bool
+) -> str:
+    """What runs where, and how to try it. `address`: the socket's own; `new_secret`: made at this start, shown this once."""
     base = url(settings)
     rows = [
+        ("Listens on", _listens_on(*address)),
         ("API", f"{base}/v1"),
         ("Page", f"{base}/"),
         ("Health", f"{base}/health"),
@@ -35,8 +40,18 @@ def text(settings: Settings, login: str | None, new_secret: str | None, *, embed
         rows.append(("", f"made just now, kept in {settings.data_dir / 'webhook-secret'}, not shown again"))
     lines = ["", "Nightshift is up." + (f"  {OFFLINE}" if settings.offline else ""), ""]
     lines += [f"  {name:<10} {value}" for name, value in rows]
-    lines += ["", "Try it:", "", *_curl(settings, base), "", "Ctrl-C ends it.", ""]
+    lines += ["", "Try it:", "", *_curl(settings, base), "", "Ctrl-C or `nightshift stop` ends it.", ""]
     return "\n".join(lines)
+
+
+def _listens_on(host: str, port: int) -> str:
+    """Who can reach it, which the address to try it by does not say."""
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if probe.is_loopback(host):
+        return f"{place}, for this machine only"
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        return f"{place}, every address of this machine ({socket.gethostname()})"
+    return place
 
 
 def _curl(settings: Settings, base: str) -> list[str]:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.stack.redis_server import RedisServer
 
-HELP = "Start everything in the foreground: Redis, the API, the workers, callbacks. Ctrl-C ends it."
+HELP = (
+    "Start everything in the foreground: Redis, the API, the workers, callbacks. Ctrl-C or `nightshift stop` ends it."
+)
 
 #: a worker that takes longer to be ready goes on by itself; the screen is shown without it, seconds
 _WORKER_READY_SECONDS = 15.0
@@ -65,7 +67,11 @@ def run(args: argparse.Namespace) -> int:
         else:
             settings = replace(settings, redis_url=server.url)
         shown = screen.text(
-            settings, login.description if login else None, secret if is_new else None, embedded=server is not None
+            settings,
+            listener.getsockname()[:2],
+            login.description if login else None,
+            secret if is_new else None,
+            embedded=server is not None,
         )
         try:
             _keep_up(settings, server, listener, shown)

@@ -70,4 +70,4 @@ class DataDirLock:
             who = f"Nightshift already runs on {self._data_dir}: process {holder['pid']}, {holder['address']}."
         except (ValueError, KeyError, TypeError):
             who = f"Nightshift is just being started on {self._data_dir} by another process."
-        return f"{who} Stop it first, or start this one with another --data-dir."
+        return f"{who} Stop it first (nightshift stop), or start this one with another --data-dir and --port."

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-#: not SIGHUP, which a terminal that is closed sends
+#: not SIGHUP, which a terminal sends when it is closed
 RESTART = signal.SIGUSR2
 
 
@@ -34,6 +34,9 @@ class Signals:
             end.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in STOP:
+            # `nohup` starts us with SIGHUP ignored, which asks us to outlive the terminal.
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._before[number] = signal.signal(number, self._stop)
         self._before[RESTART] = signal.signal(RESTART, self._ask_restart)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)

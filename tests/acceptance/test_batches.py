@@ -92,6 +92,23 @@ def test_a_night_by_openais_client(stack: Stack) -> None:
     assert batch.id in [one.id for one in stack.client().batches.list(limit=5)]
 
 
+def test_the_log_of_a_batch_is_short(stack: Stack) -> None:
+    """It has a line for the batch's start and end and for each request that failed, none for those that went well."""
+    good = start(stack, [line("a"), line("b")])
+    wait(stack, good.id)
+    stack.simulator.set_rules([{"respond": {"error": {"status": 400, "message": "too long"}}}])
+    bad = start(stack, [line("c")])
+    wait(stack, bad.id)
+
+    def lines(batch_id: str, mark: str) -> list[str]:
+        return [one for one in stack.log.read_text().splitlines() if batch_id in one and mark in one]
+
+    wait_until(lambda: len(lines(bad.id, "[BATCH]")) == 2, "the line of the batch's end")
+    assert "status=completed completed=2 failed=0 unrun=0 of 2" in lines(good.id, "[BATCH]")[1]
+    assert "status=completed completed=0 failed=1 unrun=0 of 1" in lines(bad.id, "[BATCH]")[1]
+    assert [len(lines(one.id, "[JOB]")) for one in (good, bad)] == [0, 1]
+
+
 def test_every_bad_line_is_named(stack: Stack) -> None:
     """A batch with bad lines fails before anything runs, and its errors name code, line and param of each."""
     stack.simulator.clear()

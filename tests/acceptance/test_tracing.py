@@ -34,6 +34,7 @@ def stack(collector: OtlpReceiver) -> Iterator[Stack]:
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
         "NIGHTSHIFT_LOG_FORMAT": "json",
+        "NIGHTSHIFT_LOG_LEVEL": "debug",
     }
     yield from running(Stack(settings=settings, workers=1))
 

@@ -56,6 +56,15 @@ def test_all_is_well_offline(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_misspelled_setting(tmp_path: Path) -> None:
+    """It is a warning with the name that was meant, and the rest is looked at all the same."""
+    status, found = doctor(tmp_path, "--offline", "--no-request", NIGHTSHIFT_WORKER="3")
+    assert status == 0
+    assert found["Settings"]["level"] == "warn"
+    assert "Did you mean NIGHTSHIFT_WORKERS?" in found["Settings"]["text"]
+    assert "Redis" in found
+
+
 def test_a_login_that_does_not_work(tmp_path: Path) -> None:
     """One real request tells: the CLI starts, its login is refused; the key is not shown."""
     with running_simulator() as simulator:

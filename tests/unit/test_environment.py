@@ -26,6 +26,11 @@ def test_what_is_not_understood_is_refused(name: str, text: str, takes: str) -> 
         Settings.from_environment({name: text})
 
 
+def test_a_level_is_read_in_either_case() -> None:
+    """`NIGHTSHIFT_LOG_LEVEL=WARNING`, as logging spells it."""
+    assert Settings.from_environment({"NIGHTSHIFT_LOG_LEVEL": "WARNING"}).log_level == "warning"
+
+
 def test_a_child_reads_what_its_parent_has() -> None:
     """Each type of field survives the way through the variables."""
     settings = Settings(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 ROOT = Path(__file__).parents[3]
@@ -33,13 +35,19 @@ def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 
 class Up:
-    """A `nightshift up` in the foreground of a session of its own."""
+    """A `nightshift up` in the foreground of a session of its own.
 
-    def __init__(self, data_dir: Path, *options: str, **environ: str) -> None:
+    `by`: what it is started by, e.g. `nohup`; `terminal`: the end of one, which becomes the session's own.
+    """
+
+    def __init__(
+        self, data_dir: Path, *options: str, by: Sequence[str] = (), terminal: int | None = None, **environ: str
+    ) -> None:
         self.data_dir = data_dir
         env = {k: v for k, v in os.environ.items() if k in _KEPT} | {"HOME": str(data_dir.parent)}
         env |= {"PYTHONPATH": os.pathsep.join([str(STAND_INS), str(ROOT)]), "ANTHROPIC_API_KEY": "a-key"} | environ
         command = [
+            *by,
             sys.executable,
             "-P",
             "-m",
@@ -57,10 +65,11 @@ class Up:
                 command,
                 env=env,
                 cwd=data_dir.parent,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=_take_terminal if terminal is not None else None,  # noqa: PLW1509 - it takes no lock
             )
         self.seen: set[psutil.Process] = set()
 
@@ -71,8 +80,8 @@ class Up:
 
     def started(self) -> Up:
         """Wait for its screen."""
-        wait_for(lambda: "Ctrl-C ends it." in self.output or self.process.poll() is not None, 20)
-        assert "Ctrl-C ends it." in self.output, (self.process.returncode, self.output)
+        wait_for(lambda: "ends it." in self.output or self.process.poll() is not None, 20)
+        assert "ends it." in self.output, (self.process.returncode, self.output)
         self.look()
         return self
 
@@ -116,13 +125,20 @@ class Up:
         return str(json.loads((self.data_dir / "api.json").read_text())["REDIS_URL"])
 
 
+def _take_terminal() -> None:
+    """In the new process, whose input is a terminal: it is the one that sends SIGHUP when it is closed."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Callable[..., Up]]:
     """Starts `nightshift up` on a data dir of the test's (`name`); all of it is gone afterwards."""
     begun: list[Up] = []
 
-    def start(*options: str, name: str = "data", **environ: str) -> Up:
-        begun.append(Up(tmp_path / name, *options, **environ))
+    def start(
+        *options: str, name: str = "data", by: Sequence[str] = (), terminal: int | None = None, **environ: str
+    ) -> Up:
+        begun.append(Up(tmp_path / name, *options, by=by, terminal=terminal, **environ))
         return begun[-1]
 
     yield start

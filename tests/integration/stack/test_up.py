@@ -40,6 +40,32 @@ def test_a_signal_ends_everything(up: Start, number: int) -> None:
     assert "Stopped." in one.output
 
 
+@pytest.mark.parametrize("by", [(), ("nohup",)])
+def test_a_terminal_that_is_closed(up: Start, by: tuple[str, ...]) -> None:
+    """Its end stops everything, unless `nohup` has started it: then nothing ends until `nightshift stop`."""
+    ours, terminal = os.openpty()
+    one = up(by=by, terminal=terminal).started()
+    os.close(terminal)
+    before = one.look()
+    os.close(ours)  # the kernel sends SIGHUP
+    if by:
+        time.sleep(1)
+        assert one.process.poll() is None
+        assert one.look() == before
+        argv = [sys.executable, "-m", "app.cli.main", "stop", "--data-dir", str(one.data_dir)]
+        assert subprocess.run(argv, cwd=ROOT, check=False, timeout=30).returncode == 0
+        assert one.process.wait(1) == 0
+    assert one.ended() == 0
+    assert one.nothing_left()
+
+
+def test_stop_without_one_that_runs(tmp_path: Path) -> None:
+    """`nightshift stop` says that there is nothing to stop, which is what was wanted."""
+    argv = [sys.executable, "-m", "app.cli.main", "stop", "--data-dir", str(tmp_path)]
+    done = subprocess.run(argv, cwd=ROOT, check=False, timeout=30, capture_output=True, text=True)
+    assert (done.returncode, f"No Nightshift runs on {tmp_path}" in done.stderr) == (0, True)
+
+
 def test_a_restart_whose_new_process_fails(up: Start) -> None:
     """The new API ends before it begins: the old one goes on, and so do all others."""
     one = up().started()

@@ -67,7 +67,7 @@ def test_version_names_what_it_stands_on(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_screen_has_addresses_login_and_a_curl(tmp_path: Path) -> None:
     """Everything a newcomer needs is on one screen of 24 lines; a new secret is on it once."""
-    shown = screen.text(Settings(data_dir=tmp_path), "an API key", "whsec_x", embedded=True)
+    shown = screen.text(Settings(data_dir=tmp_path), ("127.0.0.1", 8204), "an API key", "whsec_x", embedded=True)
     for part in (
         "http://127.0.0.1:8204/v1",
         "http://127.0.0.1:8204/\n",
@@ -84,13 +84,27 @@ def test_the_screen_has_addresses_login_and_a_curl(tmp_path: Path) -> None:
 
 def test_the_screen_says_that_answers_are_simulated(tmp_path: Path) -> None:
     """Offline it says so, and asks for keys where there are some."""
-    shown = screen.text(
-        Settings(data_dir=tmp_path, offline=True, host="::", api_keys=("k",)), None, None, embedded=True
-    )
+    settings = Settings(data_dir=tmp_path, offline=True, host="::", api_keys=("k",))
+    shown = screen.text(settings, ("::", 8204), None, None, embedded=True)
     assert "OFFLINE: answers are simulated" in shown
     assert "http://[::1]:8204" in shown
     assert "Authorization: Bearer" in shown
     assert "Bearer k" not in shown
+
+
+@pytest.mark.parametrize(
+    ("host", "bound", "listens_on"),
+    [
+        ("localhost", "127.0.0.1", "127.0.0.1:8204, for this machine only"),
+        ("0.0.0.0", "0.0.0.0", "0.0.0.0:8204, every address of this machine"),
+        ("::", "::", "[::]:8204, every address of this machine"),
+        ("myself", "192.0.2.7", "192.0.2.7:8204\n"),
+    ],
+)
+def test_the_screen_says_who_can_reach_it(tmp_path: Path, host: str, bound: str, listens_on: str) -> None:
+    """The address that the socket has, which need not be the one to try it by."""
+    shown = screen.text(Settings(data_dir=tmp_path, host=host), (bound, 8204), "an API key", None, embedded=True)
+    assert f"Listens on {listens_on}" in shown
 
 
 @pytest.mark.parametrize("formatter", [logs.ForPeople("w"), logs.JsonLines("w")])
