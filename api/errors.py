@@ -58,6 +58,14 @@ _CONNECTION: Mapping[type[Exception], ErrorReply] = MappingProxyType(
         NoMoreData: errors.client_left(),
     }
 )
+#: paths of OpenAI's that are not served, and why. Without these, some would be taken for an id of what is
+_NOT_SERVED: Mapping[str, str] = MappingProxyType(
+    {
+        "/v1/responses/input_tokens": "Tokens are not counted here before Claude reads them: 'usage' of the answer has their number.",
+        "/v1/responses/compact": "Conversations are not compacted here: send a shorter one, or a summary that you have asked for.",
+        "/v1/embeddings": "Claude makes no embeddings.",
+    }
+)
 #: the disk, the quota, the largest file
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -100,7 +108,9 @@ def _http(error: HTTPException, settings: Settings) -> Response:
     if 300 <= status < 400:
         return Response(status=status, headers=dict(error.get_headers()))
     headers: dict[str, Any] = {}
-    if isinstance(error, MethodNotAllowed):
+    if why := _NOT_SERVED.get(request.path):
+        reply = errors.not_found(why, code=ErrorCode.UNKNOWN_URL)
+    elif isinstance(error, MethodNotAllowed):
         allowed = ", ".join(sorted(error.valid_methods or ()))
         headers["Allow"] = allowed
         reply = ErrorReply(

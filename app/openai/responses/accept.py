@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Items = list[dict[str, Any]]
 
+#: fields without an effect that the response repeats
+_REPEATED = ("safety_identifier", "prompt_cache_key")
 #: what is not part of the request as it is kept: it is told in the record, or has no meaning later
 _NOT_KEPT = {"stream", "callback_url", "max_attempts", "include", "truncation", "service_tier", "input"}
 
@@ -56,6 +58,7 @@ def accept(sent: dict[str, Any], settings: Settings, previous: Callable[[str], I
     ignored += ["include"] if request.include else []
     claude_model = model_names.resolve(request.model, settings)
     asked = request.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=_NOT_KEPT)
+    asked |= {name: sent[name] for name in _REPEATED if isinstance(sent.get(name), str)}
     asked["input"] = _own_items(request)
     if request.previous_response_id is not None:
         asked["input"] = previous(request.previous_response_id) + asked["input"]

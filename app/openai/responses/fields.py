@@ -48,5 +48,7 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
         conversation="none are kept here: send previous_response_id",
         prompt="no templates are kept here: send instructions and input",
         context_management="conversations are not compacted here",
+        presence_penalty="Claude takes none",
+        frequency_penalty="Claude takes none",
     )
 )

@@ -1,6 +1,7 @@
 """The response object, whatever its state: made of the request as it is kept and, when there is one, the completion.
 
-Source: OpenAI's API reference, "The response object". All fields that it requires are there, null where there is nothing; only a `usage` that is not known yet is left out.
+Source: OpenAI's API reference, "The response object", and the Open Responses specification (2026-04-24). All fields that these require are
+there, null where there is nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 #: the kind of these jobs, and the first part of their events' types
 KIND = "response"
 
+#: what the Messages API takes for `temperature` and `top_p` where a request has none: all of the distribution as it is
+UNCHANGED = 1.0
+
 
 def response_object(record: JobRecord, asked: Mapping[str, Any], **known: Any) -> dict[str, Any]:
     """The response as far as it is `known`: status, model, output, usage, error, incomplete_details, completed_at."""
@@ -27,6 +31,7 @@ def response_object(record: JobRecord, asked: Mapping[str, Any], **known: Any) -
         "background": record.background,
         "completed_at": None,
         "error": None,
+        "frequency_penalty": 0.0,
         "incomplete_details": None,
         "instructions": asked.get("instructions"),
         "max_output_tokens": asked.get("max_output_tokens"),
@@ -34,22 +39,30 @@ def response_object(record: JobRecord, asked: Mapping[str, Any], **known: Any) -
         "model": record.model,
         "output": [],
         "parallel_tool_calls": asked.get("parallel_tool_calls", True),
+        "presence_penalty": 0.0,
         "previous_response_id": asked.get("previous_response_id"),
+        "prompt_cache_key": asked.get("prompt_cache_key"),
         "reasoning": {"effort": (asked.get("reasoning") or {}).get("effort"), "summary": None},
+        "safety_identifier": asked.get("safety_identifier"),
         "service_tier": "flex" if record.yields else "default",
         "store": record.is_stored,
-        "temperature": asked.get("temperature"),
+        "temperature": _number(asked.get("temperature")),
         "text": {"format": (asked.get("text") or {}).get("format") or {"type": "text"}},
         "tool_choice": asked.get("tool_choice") or "auto",
         "tools": [
             {"description": None, "parameters": None, "strict": None, **tool} for tool in asked.get("tools") or ()
         ],
         "top_logprobs": 0,
-        "top_p": asked.get("top_p"),
+        "top_p": _number(asked.get("top_p")),
         "truncation": "disabled",
+        "usage": None,
         "metadata": dict(record.metadata),
         **known,
     }
+
+
+def _number(asked: float | None) -> float:
+    return UNCHANGED if asked is None else asked
 
 
 def finished(record: JobRecord, asked: Mapping[str, Any], completion: Mapping[str, Any], now: float) -> dict[str, Any]:
