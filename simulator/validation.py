@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from simulator.conversation import check_messages, check_system
 from simulator.errors import ApiError
-
-#: Short model names that the CLI knows beside the full ones.
-MODEL_ALIASES = frozenset({"default", "best", "opus", "sonnet", "haiku", "opusplan"})
+from simulator.model_names import check_model, takes_both, takes_sampling
 
 
 def check_request(body: Any, beta: str = "") -> dict[str, Any]:
@@ -37,42 +36,10 @@ def check_prompt(body: Any) -> dict[str, Any]:
     if not isinstance(model, str) or not model:
         raise ApiError(400, "model: Field required")
     check_model(model)
-    _check_messages(body.get("messages"))
+    check_system(body.get("system"))
+    check_messages(body.get("messages"), model)
     _check_tools(body)
     return body
-
-
-def check_model(model: str) -> None:
-    """Raise a 404 :class:`ApiError` unless ``model`` begins like a Claude model or is one of the aliases."""
-    name = model.removesuffix("[1m]")
-    if not name.startswith(("claude", "simulated")) and name not in MODEL_ALIASES:
-        raise ApiError(404, f"model: {model}")
-
-
-def _check_messages(messages: Any) -> None:
-    if messages is None:
-        raise ApiError(400, "messages: Field required")
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise ApiError(400, "messages: Input should be a valid list")
-    if not messages:
-        raise ApiError(400, "messages: at least one message is required")
-    for index, message in enumerate(messages):
-        content = message.get("content")
-        if not isinstance(content, str | list):
-            raise ApiError(400, f"messages.{index}.content: Field required")
-        is_last_of_assistant = index == len(messages) - 1 and message.get("role") == "assistant"
-        if not content and not is_last_of_assistant:
-            raise ApiError(400, f"messages.{index}: all messages must have non-empty content")
-        if isinstance(content, list):
-            _check_blocks(index, content)
-
-
-def _check_blocks(index: int, content: list[Any]) -> None:
-    for position, block in enumerate(content):
-        if not isinstance(block, dict) or "type" not in block:
-            raise ApiError(400, f"messages.{index}.content.{position}.type: Field required")
-        if block["type"] == "text" and not block.get("text"):
-            raise ApiError(400, "messages: text content blocks must be non-empty")
 
 
 def _check_tools(body: dict[str, Any]) -> None:
@@ -93,6 +60,10 @@ def _check_sampling(body: dict[str, Any]) -> None:
             continue
         if not isinstance(value, int | float) or not 0 <= value <= 1:
             raise ApiError(400, f"{name}: range: 0..1")
+        if (value != 1 or name == "top_p") and not takes_sampling(body["model"]):
+            raise ApiError(400, f"`{name}` is deprecated for this model.")
+    if None not in (body.get("temperature"), body.get("top_p")) and not takes_both(body["model"]):
+        raise ApiError(400, "`temperature` and `top_p` cannot both be specified for this model. Please use only one.")
     for position, sequence in enumerate(body.get("stop_sequences") or []):
         if not isinstance(sequence, str) or not sequence.strip():
             raise ApiError(400, f"stop_sequences.{position}: each stop sequence must contain non-whitespace")
