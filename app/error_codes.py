@@ -67,6 +67,7 @@ class ErrorCode(StrEnum):
     FILE_NOT_FOUND = "file_not_found", "there is no such file (any more)"
     BATCH_NOT_FOUND = "batch_not_found", "there is no such batch (any more)"
     PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found", "the response to go on from is not stored (any more)"
+    ITEM_NOT_FOUND = "item_not_found", "the item that is referred to is not stored (any more)"
     WEBHOOK_ENDPOINT_NOT_FOUND = "webhook_endpoint_not_found", "there is no such webhook endpoint (any more)"
 
     # It contradicts what is there.

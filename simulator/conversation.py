@@ -20,8 +20,9 @@ def check_messages(messages: Any, model: str) -> None:
         raise ApiError(400, "messages: at least one message is required")
     for index, message in enumerate(messages):
         _check_message(index, message, is_last=index == len(messages) - 1)
-    _check_prefill(messages[-1], model)
-    _check_calls(messages)
+    turns = [message for message in messages if message["role"] != "system"]
+    _check_prefill(turns[-1], model)
+    _check_calls(turns)
 
 
 def check_system(system: Any) -> None:
@@ -33,7 +34,8 @@ def check_system(system: Any) -> None:
 
 def _check_message(index: int, message: dict[str, Any], *, is_last: bool) -> None:
     role, content = message.get("role"), message.get("content")
-    if role not in ("user", "assistant"):
+    # The CLI puts a system message of its own behind the user's, for models that take one there.
+    if role not in ("user", "assistant") and (role != "system" or index == 0):
         raise ApiError(400, f"messages.{index}.role: Input should be 'user' or 'assistant'")
     if not isinstance(content, str | list):
         raise ApiError(400, f"messages.{index}.content: Field required")

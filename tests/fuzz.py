@@ -89,13 +89,14 @@ def chat() -> Callable[[bytes], None]:
 
 def responses() -> Callable[[bytes], None]:
     """A request of the Responses API."""
+    from app.batches.endpoints import NOTHING
     from app.errors import ErrorReply
     from app.openai.responses.accept import accept
     from app.settings import Settings
 
     def one(data: bytes) -> None:
         with suppress(ErrorReply):
-            accept(_object(data), Settings(), lambda _: [])
+            accept(_object(data), Settings(), NOTHING)
 
     return one
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import errors
 from app.error_codes import ErrorCode
+from app.messages.media import IMAGE_TYPES, image_type, is_remote
 from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, Resolver, check_url, system_resolver
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 #: the whole of one image: looking the name up, connecting, receiving, seconds
 FETCH_SECONDS = 15.0
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 def inlined(
@@ -52,7 +52,7 @@ def _remote(messages: Any) -> Any:
     for at, message in enumerate(messages):
         content = message.get("content")
         for part_at, part in enumerate(content if isinstance(content, list) else ()):
-            if part["type"] == "image_url" and part["image_url"]["url"].startswith("https://"):
+            if part["type"] == "image_url" and is_remote(part["image_url"]["url"]):
                 yield at, part_at, part["image_url"]["url"]
 
 
@@ -71,13 +71,13 @@ def _fetch(url: str, param: str, settings: Settings, client: OutboundClient, res
         raise errors.invalid_request(str(error), param=param, code=ErrorCode.INVALID_IMAGE_URL) from error
     except OutboundError as error:
         raise _refused(f"the image could not be fetched: {error.kind}", param) from error
-    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
     if reply.status != 200:
         raise _refused(f"its server answered {reply.status} (redirects are not followed)", param)
     if not reply.complete:
         raise _refused(f"the image has more than {limit} bytes (NIGHTSHIFT_MAX_IMAGE_BYTES)", param)
-    if kind not in IMAGE_TYPES:
-        raise _refused(f"its server sent '{kind[:80]}', which is none of {', '.join(IMAGE_TYPES)}", param)
+    if (kind := image_type(reply.body)) is None:
+        label = reply.headers.get("content-type", "")[:80]
+        raise _refused(f"its server sent no PNG, JPEG, GIF or WebP image (it is labelled '{label}')", param)
     return f"data:{kind};base64,{base64.b64encode(reply.body).decode()}"
 
 

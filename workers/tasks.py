@@ -58,7 +58,7 @@ def run_job(job_id: str) -> Ending:
         with streaming.told(run, request.output) as on_event:
             answer, checked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:
-        return Publish(Outcome(error=error))
+        return Publish(Outcome(error=response.in_its_words(error, payload)))
     except TurnFailed as failure:
         return ending_of(failure, run)
     # With Redis away the next probe opens the gate; the answer is kept all the same.

@@ -23,6 +23,7 @@ from app.openai.chat_request import ChatRequest
 from app.openai.fields import FIELDS
 
 if TYPE_CHECKING:
+    from app.openai.accept import Accepted
     from app.outcome import Outcome
     from app.settings import Settings
 
@@ -108,7 +109,8 @@ def _accepted(here: Services, accepted: _Accepted) -> Response:
 def _accept(here: Services) -> _Accepted:
     """Check the request and put its job into the queue, or find the job that an earlier try of it made."""
     body = params.read_body()
-    chat, claude_model = _parse(body, here.settings)
+    accepted = _parse(body, here.settings)
+    chat = accepted.chat
     is_async = _prefers_async() or chat.callback_url is not None
     streams = bool(chat.stream)
     if streams and is_async:
@@ -118,18 +120,17 @@ def _accept(here: Services) -> _Accepted:
     seconds = deadlines.timeout_seconds(here.settings, is_async=is_async, streams=streams)
     fence = idempotency.fence(body)
     del body
-    made = _record(here, chat, claude_model, seconds, is_async=is_async)
-    record = submission.submit(here, made, chat.to_payload(claude_model), fence, seconds)
+    made = _record(here, chat, accepted.claude_model, seconds, is_async=is_async)
+    record = submission.submit(here, made, accepted.payload, fence, seconds)
     return _Accepted(record, seconds, is_async, streams, chat.include_usage)
 
 
-def _parse(body: bytes, settings: Settings) -> tuple[ChatRequest, str]:
-    """The request and the Claude model it asks for. Raises `ErrorReply` (400, 404, 415)."""
+def _parse(body: bytes, settings: Settings) -> Accepted:
+    """The request, accepted. Raises `ErrorReply` (400, 404, 415)."""
     accepted = accept(params.json_object(body), settings)
     tracing.name_ignored(accepted.ignored)
-    chat, claude_model = accepted.chat, accepted.claude_model
-    submission.check_callback_url(chat.callback_url, settings)
-    return chat, claude_model
+    submission.check_callback_url(accepted.chat.callback_url, settings)
+    return accepted
 
 
 def _record(here: Services, chat: ChatRequest, claude_model: str, seconds: float, *, is_async: bool) -> JobRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, jsonify
 
@@ -13,9 +13,10 @@ from api import client_socket, deadlines, idempotency, params, tracing
 from api.described import EVENTS, JSON, described
 from api.errors import answer
 from api.openai import response_reading, submission
+from api.openai.stored_items import StoredItems
 from api.services import Services, services
 from api.waiting import Wait
-from app import errors, ids
+from app import errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.jobs.record import JobRecord, Status
@@ -78,7 +79,7 @@ def _answer(here: Services, record: JobRecord, seconds: float) -> Response:
 
 def _accept(here: Services, body: bytes) -> AcceptedResponse:
     """Raises `ErrorReply` (400, 404, 415)."""
-    accepted = accept(params.json_object(body), here.settings, lambda earlier: _conversation(here, earlier))
+    accepted = accept(params.json_object(body), here.settings, StoredItems(here))
     tracing.name_ignored(accepted.ignored)
     submission.check_callback_url(accepted.request.callback_url, here.settings)
     limit = here.settings.max_body_bytes
@@ -95,7 +96,7 @@ def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRe
     now = time.time()
     asked = accepted.request
     return JobRecord(
-        id=ids.new_response_id(),
+        id=accepted.id,
         kind=KIND,
         status=Status.QUEUED,
         model=accepted.claude_model,
@@ -111,21 +112,3 @@ def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRe
         request_id=g.request_id,
         metadata=asked.metadata or {},
     )
-
-
-def _conversation(here: Services, response_id: str) -> list[dict[str, Any]]:
-    """All items up to an earlier response, its own output included. Raises `ErrorReply`: 404, or 400 if it has no answer."""
-    param, code = "previous_response_id", ErrorCode.PREVIOUS_RESPONSE_NOT_FOUND
-    try:
-        record = response_reading.stored(here, response_id)
-    except ErrorReply as error:
-        message = f"Previous response with id '{response_id[:100]}' not found."
-        raise errors.not_found(message, code=code, param=param) from error
-    outcome = here.jobs.outcome(response_id)
-    if outcome is None or outcome.body is None:
-        raise errors.invalid_request(
-            f"Previous response '{response_id[:100]}' is {record.status}: there is no answer to go on from.",
-            param=param,
-        )
-    items: list[dict[str, Any]] = response_reading.asked_for(here, record)["input"]
-    return items + list(outcome.body["output"])

@@ -40,14 +40,29 @@ class LineRequest:
     max_attempts: int = 0
 
 
+class _Nothing:
+    """What a line may build upon: it has to be valid whatever is stored, and also where there is no server."""
+
+    def conversation(self, response_id: str) -> list[dict[str, Any]]:
+        raise errors.invalid_request(f"'{response_id[:100]}' can't be built upon in a batch.", "previous_response_id")
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        raise errors.invalid_request(
+            f"The item '{item_id[:100]}' is only referred to. {_REFUSED['previous_response_id'].capitalize()}.",
+            code=ErrorCode.UNSUPPORTED_VALUE,
+        )
+
+
+NOTHING = _Nothing()
+
+
 def _chat(body: dict[str, Any], settings: Settings) -> LineRequest:
     accepted = accept(body, settings)
-    payload = accepted.chat.to_payload(accepted.claude_model)
-    return LineRequest(accepted.chat.model, accepted.claude_model, payload, accepted.chat.max_attempts or 0)
+    return LineRequest(accepted.chat.model, accepted.claude_model, accepted.payload, accepted.chat.max_attempts or 0)
 
 
 def _response(body: dict[str, Any], settings: Settings) -> LineRequest:
-    accepted = accept_response(body, settings, lambda _: [])
+    accepted = accept_response(body, settings, NOTHING)
     asked = accepted.request
     return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0)
 

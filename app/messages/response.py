@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app.openai.responses import as_chat, objects
+from app.openai.responses.places import Places
 
 if TYPE_CHECKING:
+    from app.errors import ErrorReply
     from app.jobs.record import JobRecord
     from app.outcome import Outcome
 
@@ -21,6 +23,14 @@ def as_chat_payload(payload: dict[str, Any]) -> dict[str, Any]:
     if RESPONSE not in payload:
         return payload
     return {"claude_model": payload["claude_model"], "request": as_chat.chat_request(payload[RESPONSE])}
+
+
+def in_its_words(error: ErrorReply, payload: dict[str, Any]) -> ErrorReply:
+    """An error about the chat request, in the words of the request that the client sent."""
+    if RESPONSE not in payload:
+        return error
+    # Older jobs have no places.
+    return as_chat.in_its_words(error, Places(payload[RESPONSE], payload.get("places", ())))
 
 
 def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord) -> Outcome:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from app import errors
-from app.messages.content import blocks_of, text_of
+from app.messages.conversation import conversation
 from app.messages.output_spec import output_spec
-from app.messages.request import MessagesRequest, Thinking, as_blocks
+from app.messages.request import MessagesRequest, Thinking
 
 #: the least that the API takes as a budget, tokens
 MIN_THINKING = 1024
@@ -28,19 +27,15 @@ THINKING = {
 def to_claude(payload: dict[str, Any]) -> MessagesRequest:
     """Translate a job's payload (`ChatRequest.to_payload`). Raises `ErrorReply` (400) for what Claude has no form for."""
     request = payload["request"]
-    system, turns = _split(request["messages"])
-    if not turns or turns[-1]["role"] != "user":
-        raise errors.invalid_request(
-            "The last message must be from the user or a tool: Claude answers it.", param="messages"
-        )
+    said = conversation(request["messages"])
     caps = [request[name] for name in ("max_completion_tokens", "max_tokens") if name in request]
     max_tokens = min(caps) if caps else None
     output = output_spec(request)
     stop = request.get("stop") or ()
     return MessagesRequest(
         model=payload["claude_model"],
-        messages=tuple(turns),
-        system=system,
+        messages=tuple(said.turns),
+        system=said.system,
         tools=output.tools,
         tool_choice=output.tool_choice,
         max_tokens=max_tokens,
@@ -58,23 +53,3 @@ def _thinking(request: dict[str, Any], cap: int | None) -> Thinking | None:
         return found
     tokens = min(found.tokens, cap // 2)
     return replace(found, tokens=tokens) if tokens >= MIN_THINKING else None
-
-
-def _split(messages: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
-    """The system text, and the turns with neighbours of one role joined, as the Messages API wants them."""
-    system: list[str] = []
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message["role"] in ("system", "developer"):
-            system.append(text_of(message["content"]))
-            continue
-        role = "assistant" if message["role"] == "assistant" else "user"
-        content = blocks_of(message)
-        if role == "assistant" and not content:
-            # It said nothing: Claude takes no empty messages.
-            continue
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] = as_blocks(turns[-1]["content"]) + as_blocks(content)
-        else:
-            turns.append({"role": role, "content": content})
-    return "\n\n".join(system) or None, turns

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from app.messages.conversation import conversation
 from app.openai import fields, model_names
 from app.openai.chat_request import ChatRequest
 from app.openai.extras import take_extras
@@ -22,6 +23,8 @@ class Accepted:
 
     chat: ChatRequest
     claude_model: str
+    #: the job's: see `ChatRequest.to_payload`
+    payload: dict[str, Any]
     #: paths of the fields that had no effect
     ignored: list[str]
 
@@ -29,11 +32,28 @@ class Accepted:
 def accept(sent: dict[str, Any], settings: Settings) -> Accepted:
     """Decide on every field, check it, resolve the model. Raises `ErrorReply` (400, 404)."""
     kept, ignored = fields.decide(sent)
-    try:
-        chat = ChatRequest.model_validate(kept)
-    except ValidationError as error:
-        raise from_validation(error, kept) from error
+    chat = read(kept)
     ignored += take_extras(chat)
+    claude_model = model_names.resolve(chat.model, settings)
+    payload = chat.to_payload(claude_model)
+    ignored += check(chat, payload["request"])
+    return Accepted(chat, claude_model, payload, ignored)
+
+
+def read(sent: dict[str, Any]) -> ChatRequest:
+    """The chat request that the decided fields are. Raises `ErrorReply` (400)."""
+    try:
+        return ChatRequest.model_validate(sent)
+    except ValidationError as error:
+        raise from_validation(error, sent) from error
+
+
+def check(chat: ChatRequest, request: dict[str, Any]) -> list[str]:
+    """What the worker will make of it that can be known without Claude: `request` is the chat request as JSON.
+
+    The names of fields that will have no effect. Raises `ErrorReply` (400).
+    """
+    conversation(request["messages"])
     if chat.forces_answer and chat.reasoning_effort not in (None, "none", "minimal"):
-        ignored.append("reasoning_effort")
-    return Accepted(chat, model_names.resolve(chat.model, settings), ignored)
+        return ["reasoning_effort"]
+    return []

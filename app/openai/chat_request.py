@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, field_validat
 from pydantic_core import PydanticCustomError
 
 from app.openai.json_schema import SchemaError, compile_schema
-from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, ToolMessage, Wire, text_or_parts
+from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, Wire, text_or_parts
 from app.openai.tool_choice import ToolChoice, forces_call, named
 
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
@@ -170,18 +170,12 @@ class ChatRequest(Wire):
         return self
 
     @model_validator(mode="after")
-    def _results_have_calls(self) -> ChatRequest:
-        called: set[str] = set()
+    def _assistants_say_something(self) -> ChatRequest:
         for index, message in enumerate(self.messages):
-            if isinstance(message, AssistantMessage):
-                called.update(call.id for call in message.tool_calls or ())
-                if message.content is None and not message.tool_calls and message.refusal is None:
-                    raise _wrong(f"messages[{index}].content", "an assistant message needs content or tool_calls")
-            elif isinstance(message, ToolMessage) and message.tool_call_id not in called:
-                raise _wrong(
-                    f"messages[{index}].tool_call_id",
-                    "answers no tool call of an assistant message before it",
-                )
+            if not isinstance(message, AssistantMessage):
+                continue
+            if message.content is None and not message.tool_calls and message.refusal is None:
+                raise _wrong(f"messages[{index}].content", "an assistant message needs content or tool_calls")
         return self
 
     def to_payload(self, claude_model: str) -> dict[str, Any]:

@@ -77,8 +77,8 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
     SHARED
     | table(
         Decision.HONOURED,
-        messages="text, images as data or https URLs, PDFs as data; roles system, developer, user, assistant, tool;"
-        " a `name` and an image's `detail` have no effect and are named as ignored",
+        messages="text, images as data or https URLs, PDFs and text files as data, in tools' results, too; roles system,"
+        " developer, user, assistant, tool, see below; a `name` and an image's `detail` have no effect and are named as ignored",
         max_tokens="the smaller of the two caps counts",
         max_completion_tokens="the smaller of the two caps counts",
         stop="a string or up to 16",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 #: names of functions and schemas
 NAME_PATTERN = r"^[a-zA-Z0-9_-]{1,64}$"
@@ -43,14 +43,6 @@ class ImageUrl(Wire):
 
     url: str
     detail: Literal["auto", "low", "high", "original"] | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _is_fetchable(cls, url: str) -> str:
-        is_data = url.startswith("data:image/") and ";base64," in url[:100]
-        if not is_data and not url.startswith("https://"):
-            raise ValueError("must be an https URL, or a data URL such as 'data:image/png;base64,...'")
-        return url
 
 
 class ImagePart(Wire):
@@ -153,10 +145,10 @@ class AssistantMessage(_Named):
 
 
 class ToolMessage(Wire):
-    """The result of a call."""
+    """The result of a call: text, or parts as a user's message has them."""
 
     role: Literal["tool"]
-    content: TextContent
+    content: UserContent
     tool_call_id: str
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tests.acceptance.stack import Stack
 
+PIXEL = "data:image/PNG;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 WORDS = " ".join(f"word{number}" for number in range(20))
 WEATHER: dict[str, Any] = {
     "type": "function",
@@ -135,6 +136,46 @@ def test_a_conversation(stack: Stack) -> None:
     assert caught.value.code == "previous_response_not_found"
     with pytest.raises(openai.NotFoundError):
         ask_again(stack, third.id)
+
+
+def test_items_are_referred_to(stack: Stack) -> None:
+    """Answers, calls and inputs of stored responses, by their ids alone: as the AI SDK sends the second turn of a chat."""
+    stack.simulator.add_rule({"text": "I'll remember 43."}, times=1)
+    first = ask(stack, "remember 43")
+    items: Any = [
+        {"role": "user", "content": "remember 43"},
+        {"type": "item_reference", "id": first.output[0].id},
+        {"role": "user", "content": "what was 43 again?"},
+    ]
+    second = ask(stack, items)
+    (sent,) = stack.asked("what was 43 again?")
+    assert [turn["role"] for turn in sent["messages"]] == ["user", "assistant", "user"]
+    assert "I'll remember 43." in json.dumps(sent["messages"][1])
+    listed = list(stack.client().responses.input_items.list(second.id, order="asc"))
+    ask(stack, [{"type": "item_reference", "id": item.id} for item in listed])
+    assert len(stack.asked("what was 43 again?")) == 2
+    for unknown in ("msg_none", first.output[0].id.replace(first.output[0].id[-4:], "0000"), f"fc_{first.id[5:]}_0"):
+        with pytest.raises(openai.NotFoundError) as caught:
+            ask(stack, [{"role": "user", "content": "hi"}, {"type": "item_reference", "id": unknown}])
+        assert (caught.value.code, caught.value.param) == ("item_not_found", "input[1]")
+
+
+def test_a_function_gives_an_image_and_a_file(stack: Stack) -> None:
+    """`output` is a list of parts, as the clients type it, and reaches the model as such."""
+    call = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
+    output = [
+        {"type": "input_text", "text": "seen"},
+        {"type": "input_image", "image_url": PIXEL, "detail": "auto"},
+        {"type": "input_file", "file_data": "data:text/plain,hello", "filename": "a.txt"},
+    ]
+    ask(
+        stack,
+        [{"role": "user", "content": "look about"}, call, {**call, "type": "function_call_output", "output": output}],
+    )
+    (sent,) = stack.asked("look about")
+    (result,) = sent["messages"][-1]["content"]
+    assert [part["type"] for part in result["content"]] == ["text", "image", "document"]
+    assert result["content"][1]["source"]["media_type"] == "image/png"
 
 
 def test_a_function_and_its_result(stack: Stack) -> None:

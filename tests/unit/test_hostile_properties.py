@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.batches import window
-from app.batches.endpoints import CHAT_COMPLETIONS, RESPONSES, accept_line
+from app.batches.endpoints import CHAT_COMPLETIONS, NOTHING, RESPONSES, accept_line
 from app.batches.lines import LineError, parse
 from app.cli.batch.tables import TableError, fill
 from app.errors import ErrorReply
@@ -89,7 +89,7 @@ def test_a_chat_request(sent: dict[str, Any]) -> None:
 def test_a_response_request(sent: dict[str, Any]) -> None:
     """Anything is accepted, or refused with an error reply."""
     with suppress(ErrorReply):
-        accept_response(sent, Settings(), lambda _: [])
+        accept_response(sent, Settings(), NOTHING)
 
 
 @bounded

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
+from app import ids
+from app.errors import ErrorReply
+from app.openai import accept as chat_accept
 from app.openai import fields, model_names
-from app.openai.chat_request import ChatRequest
 from app.openai.extras import take_extras
 from app.openai.faults import from_validation
-from app.openai.responses import as_chat
+from app.openai.responses import as_chat, item_ids
 from app.openai.responses.fields import RESPONSE_FIELDS
-from app.openai.responses.items import LEFT_OUT, user_text
+from app.openai.responses.items import LEFT_OUT, ItemReference, user_text
+from app.openai.responses.places import Places, as_sent
 from app.openai.responses.request import ResponseRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from app.settings import Settings
 
@@ -29,29 +32,44 @@ _REPEATED = ("safety_identifier", "prompt_cache_key")
 _NOT_KEPT = {"stream", "callback_url", "max_attempts", "include", "truncation", "service_tier", "input"}
 
 
+class Stored(Protocol):
+    """What earlier responses have left to build upon. Both raise `ErrorReply` (400, 404) for what there is not."""
+
+    def conversation(self, response_id: str) -> Items:
+        """All items up to that response, its output included."""
+        ...
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        """An item of a response's input or output."""
+        ...
+
+
 @dataclass(frozen=True)
 class AcceptedResponse:
     """A response request that may run."""
 
+    #: the id that its response will have: those of its items are made of it
+    id: str
     request: ResponseRequest
     claude_model: str
-    #: `{claude_model, response: {...}}`; its `input` is the whole conversation, as items with ids
+    #: `{claude_model, response: {...}, places: [...]}`. The response's `input` is the whole conversation, as items with ids;
+    #: for each of them `places` has its index in the request's own input, or None (`Places.items`)
     payload: dict[str, Any]
     #: paths of the fields that had no effect
     ignored: list[str]
 
 
-def accept(sent: dict[str, Any], settings: Settings, previous: Callable[[str], Items]) -> AcceptedResponse:
-    """Decide on every field, check it, resolve the model. `previous` gives the conversation up to an earlier response.
-
-    Raises `ErrorReply` (400, 404).
-    """
+def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> AcceptedResponse:
+    """Decide on every field, check it, resolve the model. Raises `ErrorReply` (400, 404)."""
+    response_id = ids.new_response_id()
     kept, ignored = fields.decide(sent, RESPONSE_FIELDS)
-    ignored += _leave_out(kept)
+    own_places, left_out = _leave_out(kept)
+    ignored += left_out
     try:
         request = ResponseRequest.model_validate(kept)
     except ValidationError as error:
-        raise from_validation(error, kept) from error
+        found = from_validation(error, kept)
+        raise as_chat.renamed(found, as_sent(found.param or "", own_places)) from error
     ignored += take_extras(request)
     if request.truncation == "auto":
         ignored.append("truncation")
@@ -59,31 +77,44 @@ def accept(sent: dict[str, Any], settings: Settings, previous: Callable[[str], I
     claude_model = model_names.resolve(request.model, settings)
     asked = request.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=_NOT_KEPT)
     asked |= {name: sent[name] for name in _REPEATED if isinstance(sent.get(name), str)}
-    asked["input"] = _own_items(request)
-    if request.previous_response_id is not None:
-        asked["input"] = previous(request.previous_response_id) + asked["input"]
+    own = _own_items(request, stored, own_places)
+    item_ids.name_inputs(own, response_id)
+    inherited = stored.conversation(request.previous_response_id) if request.previous_response_id is not None else []
+    asked["input"] = inherited + own
+    places: list[int | None] = [*[None] * len(inherited), *own_places]
     chat = as_chat.chat_request(asked)
     try:
-        checked = ChatRequest.model_validate(chat)
-    except ValidationError as error:
-        raise as_chat.in_its_words(from_validation(error, chat)) from error
-    if checked.forces_answer and checked.reasoning_effort not in (None, "none", "minimal"):
-        ignored.append("reasoning.effort")
-    return AcceptedResponse(request, claude_model, {"claude_model": claude_model, "response": asked}, ignored)
+        checked = chat_accept.read(chat)
+        no_effect = chat_accept.check(checked, chat)
+    except ErrorReply as error:
+        raise as_chat.in_its_words(error, Places(asked, places)) from error
+    ignored += [as_chat.spell(name) for name in no_effect]
+    payload = {"claude_model": claude_model, "response": asked, "places": places}
+    return AcceptedResponse(response_id, request, claude_model, payload, ignored)
 
 
-def _own_items(request: ResponseRequest) -> Items:
+def _own_items(request: ResponseRequest, stored: Stored, places: Sequence[int]) -> Items:
     if isinstance(request.input, str):
         return [user_text(request.input)]
-    return [item.plain() for item in request.input]
+    found: Items = []
+    for place, item in zip(places, request.input, strict=True):
+        if isinstance(item, ItemReference):
+            try:
+                found.append(stored.item(item.id))
+            except ErrorReply as error:
+                raise error.at(f"input[{place}]") from error
+        else:
+            found.append(item.plain())
+    return found
 
 
-def _leave_out(kept: dict[str, Any]) -> list[str]:
-    """Take out the items that only OpenAI's own models understand, and name them."""
+def _leave_out(kept: dict[str, Any]) -> tuple[list[int], list[str]]:
+    """Take out the items that only OpenAI's own models understand: the indexes of the others, and the names of these."""
     items = kept.get("input")
     if not isinstance(items, list):
-        return []
+        return [0], []
     # As text, whatever it is: what is not hashable can't be looked up.
     kinds = [str(item.get("type")) if isinstance(item, dict) else "" for item in items]
-    kept["input"] = [item for item, kind in zip(items, kinds, strict=True) if kind not in LEFT_OUT]
-    return sorted({f"input[].{kind}" for kind in kinds if kind in LEFT_OUT})
+    places = [index for index, kind in enumerate(kinds) if kind not in LEFT_OUT]
+    kept["input"] = [items[index] for index in places]
+    return places, sorted({f"input[].{kind}" for kind in kinds if kind in LEFT_OUT})

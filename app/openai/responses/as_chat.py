@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.errors import ErrorReply
+    from app.openai.responses.places import Places
 
 
 def chat_request(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,10 +96,15 @@ _PARAMS = (
 )
 
 
-def in_its_words(error: ErrorReply) -> ErrorReply:
-    """An error about the chat request as one about the response request."""
-    param = spell(error.param or "")
-    if not param or param == error.param:
+def in_its_words(error: ErrorReply, places: Places | None = None) -> ErrorReply:
+    """An error about the chat request as one about the response request; with `places` items are named by their index."""
+    param = spell(places.spell(error.param or "") if places is not None else error.param or "")
+    return renamed(error, param) if param else error
+
+
+def renamed(error: ErrorReply, param: str) -> ErrorReply:
+    """The same error, of a parameter that is called so."""
+    if param == error.param:
         return error
     return replace(error, param=param, message=error.message.replace(f"'{error.param}'", f"'{param}'"))
 

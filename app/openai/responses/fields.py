@@ -16,8 +16,9 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
     SHARED
     | table(
         Decision.HONOURED,
-        input="text, or items: messages with text, images as data or https URLs, PDF data; function calls and their"
-        " outputs; a `detail` has no effect and is named as ignored",
+        input="text, or items: messages with text, images as data or https URLs, PDFs and text files as data; function calls"
+        " and their outputs, of the same parts; references to items of stored responses; a `detail` has no effect and is named"
+        " as ignored",
         instructions="the system slot; not carried over to the next response",
         text="format: text, json_object, json_schema; verbosity has no effect",
         tools="functions; nothing is executed here, and others are a 400",

@@ -1,6 +1,7 @@
 """The items of a response's input. Source: OpenAI's API reference, "Create a model response".
 
-`plain` gives an item as it is kept, listed and replayed: each with an id, each content a list of parts.
+`plain` gives an item as it is kept, listed and replayed: each content a list of parts, and the id that the client gave it,
+or "" (`app.openai.responses.item_ids` fills it in).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from app.ids import new_id
 from app.openai.messages import DETAIL, Wire, text_or_parts
 
 #: items that are left out: what they hold is of use to OpenAI's own models only
@@ -136,7 +136,7 @@ class AssistantMessage(_Message):
         said = [OutputText(type="output_text", text=self.content)] if isinstance(self.content, str) else self.content
         parts = [OutputText(type="output_text", text=one.text) if isinstance(one, InputText) else one for one in said]
         return {
-            "id": self.id or new_id("msg_"),
+            "id": self.id or "",
             "type": "message",
             "role": "assistant",
             "status": self.status or "completed",
@@ -155,7 +155,7 @@ class FunctionCall(_Item):
     def plain(self) -> dict[str, Any]:
         """The item as it is kept."""
         return {
-            "id": self.id or new_id("fc_"),
+            "id": self.id or "",
             "type": "function_call",
             "status": "completed",
             "call_id": self.call_id,
@@ -165,17 +165,17 @@ class FunctionCall(_Item):
 
 
 class FunctionCallOutput(_Item):
-    """The result of a call."""
+    """The result of a call: text, or parts as a user's message has them."""
 
     type: Literal["function_call_output"]
     call_id: str
-    output: _SystemContent
+    output: _InputContent
 
     def plain(self) -> dict[str, Any]:
         """The item as it is kept."""
         output = self.output if isinstance(self.output, str) else [part.plain() for part in self.output]
         return {
-            "id": self.id or new_id("fco_"),
+            "id": self.id or "",
             "type": "function_call_output",
             "status": "completed",
             "call_id": self.call_id,
@@ -183,10 +183,17 @@ class FunctionCallOutput(_Item):
         }
 
 
+class ItemReference(Wire):
+    """An item that is stored here, by its id; its type may be missing."""
+
+    type: Literal["item_reference"] | None = None
+    id: str
+
+
 def _input_message(item_id: str | None, role: str, content: Any) -> dict[str, Any]:
     parts = [InputText(type="input_text", text=content)] if isinstance(content, str) else content
     return {
-        "id": item_id or new_id("msg_"),
+        "id": item_id or "",
         "type": "message",
         "role": role,
         "status": "completed",
@@ -203,10 +210,12 @@ def _which(value: Any) -> str | None:
     """The item's kind: a message may lack its type."""
     found: Any = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     kind = found.get("type")
+    if kind is None and "role" not in found and "id" in found:
+        return "item_reference"
     if kind in (None, "message"):
         kind = "system" if found.get("role") == "developer" else found.get("role")
         return kind if kind in ("user", "system", "assistant") else None
-    return str(kind) if kind in ("function_call", "function_call_output") else None
+    return str(kind) if kind in ("function_call", "function_call_output", "item_reference") else None
 
 
 Item = Annotated[
@@ -214,10 +223,12 @@ Item = Annotated[
     | Annotated[SystemMessage, Tag("system")]
     | Annotated[AssistantMessage, Tag("assistant")]
     | Annotated[FunctionCall, Tag("function_call")]
-    | Annotated[FunctionCallOutput, Tag("function_call_output")],
+    | Annotated[FunctionCallOutput, Tag("function_call_output")]
+    | Annotated[ItemReference, Tag("item_reference")],
     Discriminator(
         _which,
         custom_error_type="item_type",
-        custom_error_message="must be a message of a user, system, developer or assistant, a function_call or a function_call_output",
+        custom_error_message="must be a message of a user, system, developer or assistant, a function_call,"
+        " a function_call_output or an item_reference",
     ),
 ]

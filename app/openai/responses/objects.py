@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.openai.responses.item_ids import own
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -114,7 +116,7 @@ def output_items(response_id: str, message: Mapping[str, Any], status: str = "co
 
 def message_item(response_id: str, status: str, *content: dict[str, Any]) -> dict[str, Any]:
     """An assistant's message."""
-    item_id = f"msg_{_own(response_id)}"
+    item_id = f"msg_{own(response_id)}"
     return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": list(content)}
 
 
@@ -126,17 +128,13 @@ def text_part(text: str) -> dict[str, Any]:
 def call_item(response_id: str, index: int, call: Mapping[str, Any], status: str) -> dict[str, Any]:
     """The call of a function, made of a chat completion's."""
     return {
-        "id": f"fc_{_own(response_id)}_{index}",
+        "id": f"fc_{own(response_id)}_{index}",
         "type": "function_call",
         "status": status,
         "call_id": call["id"],
         "name": call["function"]["name"],
         "arguments": call["function"]["arguments"],
     }
-
-
-def _own(response_id: str) -> str:
-    return response_id.removeprefix("resp_")
 
 
 def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,18 +121,6 @@ class ResponseRequest(Wire):
                 )
         return tools
 
-    @field_validator("input", mode="before")
-    @classmethod
-    def _has_no_references(cls, given: Any) -> Any:
-        for index, item in enumerate(given if isinstance(given, list) else ()):
-            kind = item.get("type") if isinstance(item, dict) else None
-            if kind == "item_reference":
-                raise wrong(
-                    f"input[{index}]",
-                    "item references are not followed here: send the item itself, or previous_response_id",
-                )
-        return given
-
     @model_validator(mode="after")
     def _agrees(self) -> ResponseRequest:
         if self.background and not self.is_stored:

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from app import errors
 from app.errors import ErrorReply
 from app.openai.fields import Decision
+from app.openai.responses import item_ids
 from app.openai.responses.accept import AcceptedResponse, accept
-from app.openai.responses.as_chat import chat_request
+from app.openai.responses.as_chat import chat_request, in_its_words
 from app.openai.responses.fields import RESPONSE_FIELDS
+from app.openai.responses.places import Places
 from app.openai.responses.request import ResponseRequest
 from app.settings import Settings
 from tests.openai_schema import described, openai_schema
@@ -19,13 +22,26 @@ PIXEL = "data:image/png;base64,iVBORw0KGgo="
 PDF = "data:application/pdf;base64,JVBERi0="
 
 
-def earlier(_: str) -> list[dict[str, Any]]:
-    """The conversation before."""
-    return [{"id": "msg_0", "type": "message", "role": "user", "content": [{"type": "input_text", "text": "before"}]}]
+def said(item_id: str, text: str, role: str = "user") -> dict[str, Any]:
+    """An item as it is stored."""
+    kind = "input_text" if role == "user" else "output_text"
+    return {"id": item_id, "type": "message", "role": role, "content": [{"type": kind, "text": text}]}
+
+
+class Earlier:
+    """What is stored: one response, `resp_1`, and one answer, `msg_1`."""
+
+    def conversation(self, _: str) -> list[dict[str, Any]]:
+        return [said("msg_0", "before"), said("msg_1", "answered", "assistant")]
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        if item_id != "msg_1":
+            raise errors.not_found("there is none")
+        return said("msg_1", "answered", "assistant")
 
 
 def read(given: Any = "hi", **fields: Any) -> AcceptedResponse:
-    return accept({"model": "sonnet", "input": given, **fields}, Settings(), earlier)
+    return accept({"model": "sonnet", "input": given, **fields}, Settings(), Earlier())
 
 
 def chat(given: Any = "hi", **fields: Any) -> dict[str, Any]:
@@ -150,7 +166,7 @@ def test_a_conversation_goes_on() -> None:
     """What came before stands before the new items; the whole is kept."""
     accepted = read("and now?", previous_response_id="resp_1")
     texts = [item["content"][0]["text"] for item in accepted.payload["response"]["input"]]
-    assert texts == ["before", "and now?"]
+    assert texts == ["before", "answered", "and now?"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +174,6 @@ def test_a_conversation_goes_on() -> None:
     [
         ([], {}, "input"),
         (7, {}, "input"),
-        ([{"type": "item_reference", "id": "msg_1"}], {}, "input[0]"),
         ([{"type": "computer_call", "id": "x"}], {}, "input[0]"),
         (
             [{"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}],
@@ -166,8 +181,12 @@ def test_a_conversation_goes_on() -> None:
             "input[0].content[0].image_url",
         ),
         ([{"role": "user", "content": [{"type": "input_audio"}]}], {}, "input[0].content[0]"),
-        ([{"role": "user", "content": [{"type": "input_image", "image_url": "http://x/"}]}], {}, "input"),
-        ([{"type": "function_call_output", "call_id": "none", "output": "x"}], {}, "input"),
+        (
+            [{"role": "user", "content": [{"type": "input_image", "image_url": "http://x/"}]}],
+            {},
+            "input[0].content[0].image_url",
+        ),
+        ([{"type": "function_call_output", "call_id": "none", "output": "x"}], {}, "input[0].call_id"),
         ("hi", {"tools": [{"type": "web_search"}]}, "tools[0]"),
         ("hi", {"tools": [{"type": "function", "name": "f", "parameters": {"type": 7}}]}, "tools[0].parameters"),
         ("hi", {"tools": [{"type": "function", "name": "no spaces"}]}, "tools[0].name"),
@@ -236,3 +255,95 @@ def test_what_is_no_item(item: Any) -> None:
     with pytest.raises(ErrorReply) as caught:
         read([item])
     assert (caught.value.status, caught.value.param) == (400, "input[0]")
+
+
+def test_references_are_the_items_they_name() -> None:
+    """A stored item stands where it is referred to, with or without its type; its place in the conversation is kept."""
+    given = [
+        {"role": "user", "content": "before"},
+        {"type": "item_reference", "id": "msg_1"},
+        {"id": "msg_1"},
+        {"role": "user", "content": "and now?"},
+    ]
+    accepted = read(given)
+    assert [message["content"] for message in chat(given)["messages"]] == ["before", "answered", "answered", "and now?"]
+    assert [item["id"] for item in accepted.payload["response"]["input"]][1:3] == ["msg_1", "msg_1"]
+
+
+def test_a_reference_to_nothing_is_named() -> None:
+    """A 404 that names the item's place in the request, also behind one that is left out."""
+    error = refused([{"type": "reasoning", "summary": []}, {"type": "item_reference", "id": "msg_9"}])
+    assert (error.status, error.param) == (404, "input[1]")
+
+
+def test_results_may_have_images_and_files() -> None:
+    """The output of a call is a text or parts, as a user's message has them."""
+    parts = [
+        {"type": "input_text", "text": "seen"},
+        {"type": "input_image", "image_url": PIXEL},
+        {"type": "input_file", "file_data": PDF, "filename": "a.pdf"},
+    ]
+    given = [
+        {"role": "user", "content": "look"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": parts},
+    ]
+    assert chat(given)["messages"][2] == {
+        "role": "tool",
+        "tool_call_id": "c1",
+        "content": [
+            {"type": "text", "text": "seen"},
+            {"type": "image_url", "image_url": {"url": PIXEL, "detail": "auto"}},
+            {"type": "file", "file": {"file_data": PDF, "filename": "a.pdf"}},
+        ],
+    }
+    validate = openai_schema("ItemResource")
+    for item in read(given).payload["response"]["input"]:
+        validate(item)
+
+
+@pytest.mark.parametrize(
+    ("param", "named"),
+    [
+        ("messages[0].content", "instructions"),
+        ("messages[1].content[0]", "previous_response_id"),
+        ("messages[3].content[1].image_url.url", "input[1].content[1].image_url"),
+        ("messages[3].content[1].file.file_data", "input[1].content[1].file_data"),
+        ("messages[4].tool_calls[0].function.arguments", "input[2].arguments"),
+        ("messages[4].tool_calls[0].id", "input[2].call_id"),
+        ("messages[5].tool_call_id", "input[4].call_id"),
+        ("messages[5].content[0].image_url", "input[4].output[0].image_url"),
+        ("messages[9].content", "input"),
+        ("messages", "input"),
+        ("max_completion_tokens", "max_output_tokens"),
+    ],
+)
+def test_a_message_is_named_as_the_item_that_it_was(param: str, named: str) -> None:
+    """Instructions, items of earlier responses and items that are left out do not count."""
+    given = [
+        {"type": "reasoning", "summary": []},
+        {"role": "user", "content": "look"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "reasoning", "summary": []},
+        {"type": "function_call_output", "call_id": "c1", "output": "x"},
+    ]
+    payload = read(given, instructions="be brief", previous_response_id="resp_1").payload
+    places = Places(payload["response"], payload["places"])
+    assert in_its_words(errors.invalid_request(f"'{param}' it is", param), places).param == named
+
+
+def test_items_without_ids_get_the_responses_own() -> None:
+    """So that each can be found again by its id, and no two have the same."""
+    accepted = read(
+        [
+            {"role": "user", "content": "a"},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": ""},
+            {"id": "mine", "role": "user", "content": "b"},
+        ]
+    )
+    found = [item["id"] for item in accepted.payload["response"]["input"]]
+    assert found.pop() == "mine"
+    assert len({*found, *(item_ids.own(accepted.id) in one for one in found)}) == 4
+    assert [item_ids.origin_of(one) for one in found] == [(accepted.id, True)] * 3
+    assert item_ids.origin_of(f"msg_{item_ids.own(accepted.id)}") == (accepted.id, False)
