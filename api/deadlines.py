@@ -1,8 +1,13 @@
-"""How long a client is prepared to wait: one deadline over queue and run."""
+"""How long a request may take: one deadline over queue and run. And how long its client says that it waits, which is another thing.
+
+`X-Request-Timeout` is a deadline: the client wants a 504 then, and nothing to run on. The timeout that OpenAI's clients tell of themselves is
+the moment at which they hang up, and they come back at once, with the same request: so its end is for them to see, and the job lives on.
+"""
 
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 from flask import request
@@ -22,11 +27,10 @@ _OURS = "X-Request-Timeout"
 _STAINLESS = ("x-stainless-read-timeout", "x-stainless-timeout")
 
 
-def timeout_seconds(settings: Settings, *, is_async: bool, streams: bool = False) -> float:
+def timeout_seconds(settings: Settings, *, is_async: bool) -> float:
     """The request's time in seconds. Raises `ErrorReply` (400) when `X-Request-Timeout` is not one.
 
-    The read timeout that OpenAI's clients tell is the silence that they bear: without a stream it is their whole patience,
-    with one each piece begins it anew.
+    A client that says that it waits longer than is usual here gets what it waits for.
     """
     if (sent := request.headers.get(_OURS)) is not None:
         seconds = _seconds(sent)
@@ -39,10 +43,16 @@ def timeout_seconds(settings: Settings, *, is_async: bool, streams: bool = False
         return seconds
     if is_async:
         return ASYNC_SECONDS
-    told = read_timeout_seconds()
-    if told is None:
-        return settings.request_timeout_seconds
-    return max(told, settings.request_timeout_seconds) if streams else told
+    return max(read_timeout_seconds() or 0.0, settings.request_timeout_seconds)
+
+
+def hangs_up_at(*, streams: bool) -> float:
+    """When the client will have hung up by its own word, seconds since the epoch; `inf` when it has said nothing of the kind.
+
+    In a stream each piece begins its timeout anew.
+    """
+    told = None if streams else read_timeout_seconds()
+    return math.inf if told is None else time.time() + told
 
 
 def read_timeout_seconds() -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from contextlib import suppress
@@ -57,11 +58,18 @@ class Wait:
     is_gone: Callable[[], bool]
     #: it only looks on at a job that has its own time
     only_reads: bool = False
+    #: when the client will have hung up, by its own word; what is sure to take longer is said at once
+    hangs_up_at: float = math.inf
 
     @property
     def owns_job(self) -> bool:
         """Whether the job's time ends with this wait. A job that was joined may have longer, and others who wait."""
         return not self.only_reads and self.record.deadline_at <= self.deadline_at + _SAME_SECONDS
+
+    @property
+    def waits_until(self) -> float:
+        """Nobody is there to be told anything later."""
+        return min(self.deadline_at, self.hangs_up_at)
 
     def slice_seconds(self) -> float:
         """How long to sleep at most before `Waiting.look_around`."""
@@ -124,7 +132,7 @@ class Waiting:
             return self._give_up(wait, _why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds))
         if is_answering or closed is None:
             return None
-        if closed.cause in _TIMED and closed.until > wait.deadline_at:
+        if closed.cause in _TIMED and closed.until > wait.waits_until:
             return self._refuse_waiting(wait, _too_late(closed))
         return None
 
@@ -218,13 +226,13 @@ def _too_late(closed: Closed) -> ErrorReply:
     if closed.cause is Cause.UTILIZATION:
         return errors.rate_limited(
             f"Nightshift leaves the rest of Claude's usage window to its owner ({closed.reason}). It goes on at"
-            f" {reset:%Y-%m-%d %H:%M:%S} UTC, after this request's deadline. {advice}",
+            f" {reset:%Y-%m-%d %H:%M:%S} UTC, later than this request waits. {advice}",
             ErrorCode.UTILIZATION_REACHED,
             wait,
         )
     return errors.rate_limited(
-        f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, after this"
-        f" request's deadline. {advice}",
+        f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, later"
+        f" than this request waits. {advice}",
         ErrorCode.USAGE_LIMIT_REACHED,
         wait,
     )

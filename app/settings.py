@@ -95,7 +95,7 @@ class Settings:
     #: what Claude answers to a request, as JSON, bytes
     max_result_bytes: int = 32 * 1024 * 1024
     #: how long a client's place is kept after it hung up, for its own retry to join, seconds
-    abandon_grace_seconds: float = 5.0
+    abandon_grace_seconds: float = 10.0
     #: how long outcomes are kept, seconds
     result_ttl_seconds: int = 24 * 3600
 

@@ -67,6 +67,7 @@ def create() -> Response:
             deadline_at=time.time() + accepted.timeout_seconds,
             timeout_seconds=accepted.timeout_seconds,
             is_gone=client_socket.is_gone(),
+            hangs_up_at=deadlines.hangs_up_at(streams=accepted.streams),
         )
         if accepted.streams:
             return _stream(here, wait, until_answered, include_usage=accepted.include_usage)
@@ -117,7 +118,7 @@ def _accept(here: Services) -> _Accepted:
         raise errors.invalid_request(
             "'stream' and 'Prefer: respond-async' exclude each other: send one of them.", param="stream"
         )
-    seconds = deadlines.timeout_seconds(here.settings, is_async=is_async, streams=streams)
+    seconds = deadlines.timeout_seconds(here.settings, is_async=is_async)
     fence = idempotency.fence(body)
     del body
     made = _record(here, chat, accepted.claude_model, seconds, is_async=is_async)

@@ -47,7 +47,7 @@ def create() -> Response:
     accepted = _accept(here, body)
     asked = accepted.request
     background, streams = bool(asked.background), bool(asked.stream)
-    seconds = deadlines.timeout_seconds(here.settings, is_async=background, streams=streams)
+    seconds = deadlines.timeout_seconds(here.settings, is_async=background)
     fence = idempotency.fence(body)
     del body
     with ExitStack() as until_answered:
@@ -69,8 +69,14 @@ def create() -> Response:
 
 
 def _answer(here: Services, record: JobRecord, seconds: float) -> Response:
-    deadline_at = time.time() + seconds
-    outcome = here.waiting.wait(Wait(record, deadline_at, seconds, client_socket.is_gone()))
+    wait = Wait(
+        record=record,
+        deadline_at=time.time() + seconds,
+        timeout_seconds=seconds,
+        is_gone=client_socket.is_gone(),
+        hangs_up_at=deadlines.hangs_up_at(streams=False),
+    )
+    outcome = here.waiting.wait(wait)
     error = outcome.error
     response = jsonify(outcome.body) if error is None else answer(as_chat.in_its_words(error))
     response.headers.update(outcome.headers)

@@ -190,7 +190,7 @@ def test_cancel_before_and_during_the_run(stack: Stack) -> None:
     assert stack.asked("never asked") == []
 
 
-def test_the_clients_patience_is_the_deadline(stack: Stack) -> None:
+def test_a_deadline_that_the_client_sets_ends_the_turn(stack: Stack) -> None:
     """A request whose time is up gets a 504 in OpenAI's shape, and its turn is ended."""
     stack.simulator.add_rule({"hang_seconds": 60}, match={"contains": "slow"})
     reply = stack.http(
@@ -207,7 +207,7 @@ def test_a_client_that_leaves_cancels_its_job(stack: Stack) -> None:
     stack.simulator.add_rule({"hang_seconds": 60}, match={"contains": "leave"})
     with pytest.raises(openai.APITimeoutError):
         stack.client(timeout=1.0).chat.completions.create(
-            model="sonnet", messages=[{"role": "user", "content": "leave"}], extra_headers={"X-Request-Timeout": "60"}
+            model="sonnet", messages=[{"role": "user", "content": "leave"}]
         )
 
     def causes() -> list[str]:
@@ -217,15 +217,20 @@ def test_a_client_that_leaves_cancels_its_job(stack: Stack) -> None:
     wait_until(lambda: "client_closed_request" in causes(), "the cancelled job", 15)
 
 
-def test_a_clients_own_retry_joins_its_job(stack: Stack) -> None:
-    """The stock client times out, tries again, and gets the answer of the job that its first try started: run once."""
-    stack.simulator.add_rule({"text": "worth the wait"}, match={"contains": "patience"}, latency_ms=2500)
-    client = stack.client(timeout=1.5, max_retries=2)
-    answer = client.chat.completions.create(
-        model="sonnet", messages=[{"role": "user", "content": "patience"}], extra_headers={"X-Request-Timeout": "60"}
-    )
-    assert answer.choices[0].message.content == "worth the wait"
-    assert len(stack.asked("patience")) == 1
+@pytest.mark.parametrize("timeout", [1.0, 3.0])
+@pytest.mark.parametrize("kind", ["chat", "response"])
+def test_a_clients_own_retry_joins_its_job(stack: Stack, kind: str, timeout: float) -> None:
+    """The stock client times out, tries again, and gets the answer of the job that its first try started: one run that is paid."""
+    prompt = f"patience of {timeout} for a {kind}"
+    stack.simulator.add_rule({"text": "worth the wait"}, match={"contains": prompt}, latency_ms=int(timeout * 1500))
+    client = stack.client(timeout=timeout, max_retries=4)
+    if kind == "chat":
+        asked = client.chat.completions.create(model="sonnet", messages=[{"role": "user", "content": prompt}])
+        text = asked.choices[0].message.content
+    else:
+        text = client.responses.create(model="sonnet", input=prompt).output_text
+    assert text == "worth the wait"
+    assert len(stack.asked(prompt)) == 1
 
 
 def test_an_idempotency_key_runs_once(stack: Stack) -> None:

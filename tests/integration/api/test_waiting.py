@@ -151,12 +151,13 @@ def test_deadline(server: RunningApi, connection: Redis) -> None:
     assert record.status is Status.FAILED
 
 
-def test_clients_patience_is_the_deadline(server: RunningApi, hands: Hands) -> None:
-    """What OpenAI's client says of its read timeout is the job's deadline."""
+@pytest.mark.parametrize(("told", "given"), [("3", 600), ("1234", 1234)])
+def test_a_clients_own_timeout_is_no_deadline(server: RunningApi, hands: Hands, told: str, given: float) -> None:
+    """What OpenAI's client says of its timeout is when it hangs up: no job has less time for it, and one may have more."""
     with closing(server.connect()) as waiting:
-        send(waiting, "POST", PATH, chat_body(), {"x-stainless-read-timeout": "123"})
+        send(waiting, "POST", PATH, chat_body(), {"x-stainless-read-timeout": told})
         lease, record = hands.take()
-        assert 122 < record.deadline_at - record.created_at < 124
+        assert record.deadline_at - record.created_at == pytest.approx(given, abs=1)
         hands.answer(lease)
         receive(waiting)
 
@@ -172,6 +173,13 @@ def test_usage_limit_beyond_the_deadline(server: RunningApi, connection: Redis, 
     assert time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(until)) in answer.error["message"]
     (record,) = Jobs(connection, Settings()).newest()
     assert record.status is Status.FAILED
+
+
+def test_what_takes_longer_than_the_client_stays_is_said_at_once(server: RunningApi, connection: Redis) -> None:
+    """A limit that ends after the client's own timeout is told while it is there to hear of it."""
+    Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 60, "five hour limit", "five_hour")
+    answer = server.chat("limited", {"x-stainless-read-timeout": "5"})
+    assert (answer.status, answer.error["code"]) == (429, "usage_limit_reached")
 
 
 def test_usage_limit_before_the_deadline(server: RunningApi, connection: Redis, hands: Hands) -> None:
