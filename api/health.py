@@ -12,7 +12,7 @@ from api import auth, gate_object, memory
 from api.services import Services, services
 from app import disk, vitals
 from app.connection import RedisError
-from app.readiness import unready
+from app.readiness import unready, warnings
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
@@ -58,10 +58,12 @@ def health() -> dict[str, Any]:
 def ready() -> Response:
     """200 when a worker can serve; else 503 with the reason as the error's code."""
     here = services()
-    error = unready(vitals.look(here.connection), here.settings.lease_seconds)
+    now = vitals.look(here.connection)
+    error = unready(now, here.settings.lease_seconds)
     if error is not None:
         raise error
-    return jsonify({"status": "ready"})
+    told = warnings(now) if auth.is_trusted() else []
+    return jsonify({"status": "ready", **({"warnings": told} if told else {})})
 
 
 def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
         "status": "ok" if is_sound else "degraded",
         "ready": error is None,
         "reason": None if error is None else error.message,
+        "warnings": warnings(now),
         "queue": {
             "queued": now.queued,
             "in_progress": now.in_progress,

@@ -30,5 +30,12 @@ def unready(vitals: Vitals, lease_seconds: float) -> ErrorReply | None:
     return _not_ready(f"No worker can serve: {states}.", ErrorCode.NO_WORKER_READY)
 
 
+def warnings(vitals: Vitals) -> list[str]:
+    """What will not be done though requests are answered, for people."""
+    if vitals.feeder is None:
+        return ["Nobody does the batches' work: start `nightshift up`, or `nightshift worker` in containers."]
+    return []
+
+
 def _not_ready(message: str, code: ErrorCode) -> ErrorReply:
     return errors.unavailable(message, code, READY_RETRY_SECONDS)

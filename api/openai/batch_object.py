@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from app import history
 from app.batches import eta, window
-from app.batches.capacity import beyond_reserve
+from app.batches.capacity import beyond_reserve, living
+from app.batches.leadership import LEASE
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.validation import read_faults
 from app.gate import Gate
@@ -74,10 +75,15 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
         "cost_usd": round(record.cost_usd, 6),
         "unrun": record.unrun,
         "faults": record.faults,
+        "refused": record.refused,
+        "input_name": record.input_name or None,
+        "offline": record.offline,
         "waiting_for": None,
         "waiting_until": None,
         "done_at": None,
     }
+    if not record.status.is_final and not here.connection.exists(LEASE):
+        return found | {"waiting_for": "no_feeder"}
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
     when = record.window or here.settings.batch_window
@@ -91,4 +97,6 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
         found["waiting_until"] = int(window.parse(when).next_change(time.time()))
     elif here.settings.reserve and not beyond_reserve(here.connection, here.settings):
         found["waiting_for"] = "reserve"
+    elif not living(here.connection, here.settings):
+        found["waiting_for"] = "no_workers"
     return found

@@ -47,6 +47,11 @@ def beyond_reserve(connection: Redis, settings: Settings) -> int:
     return max(0, able - settings.reserve)
 
 
+def living(connection: Redis, settings: Settings) -> int:
+    """How many workers there are."""
+    return sum(row.is_alive(settings.lease_seconds) for row in worker_status.read_all(connection))
+
+
 class Capacities:
     """Counts the workers now and then."""
 
@@ -65,9 +70,7 @@ class Capacities:
         return self._found
 
     def _without(self) -> Capacity:
-        rows = worker_status.read_all(self._connection)
-        alive = sum(row.is_alive(self._settings.lease_seconds) for row in rows)
-        near = self._settings.batch_in_queue or LINES_PER_WORKER * max(1, alive)
+        near = self._settings.batch_in_queue or LINES_PER_WORKER * max(1, living(self._connection, self._settings))
         return Capacity(near, near * (1 + DELAYED_FACTOR))
 
     def _with_reserve(self) -> Capacity:

@@ -16,7 +16,7 @@ import pydantic_core
 
 from app import errors
 from app.batches import facts
-from app.batches.lines import LineError, LineReader
+from app.batches.lines import BodyError, LineError, LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, append, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
 from app.batches.steps import LineRuns, Steps
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from app.batches.files import FileStore
     from app.error_codes import ErrorCode
+    from app.errors import ErrorReply
     from app.jobs.store import Jobs
 
 log = logging.getLogger(__name__)
@@ -53,15 +54,34 @@ class Look:
     moved: bool = False
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A line that can't become a job."""
+
+    number: int
+    custom_id: str
+    error: ErrorReply
+
+    @classmethod
+    def of(cls, number: int, raw: bytes, error: LineError) -> Refused:
+        """The line, and why."""
+        if isinstance(error, BodyError):
+            return cls(number, _custom_id(raw), error.reply)
+        return cls(number, _custom_id(raw), errors.invalid_request(str(error), error.param, error.code))
+
+
 class Collector:
     """Used by the process that does the batches' work."""
 
-    def __init__(self, connection: Redis, steps: Steps, store: FileStore, jobs: Jobs, root: Path) -> None:
+    def __init__(
+        self, connection: Redis, steps: Steps, store: FileStore, jobs: Jobs, root: Path, *, offline: bool = False
+    ) -> None:
         self._connection = connection
         self._steps = steps
         self._files = store
         self._jobs = jobs
         self._root = root
+        self._offline = offline
 
     def collect(self, record: BatchRecord) -> Look:
         """Take in what has ended, and see what has not."""
@@ -109,12 +129,16 @@ class Collector:
         ]
         return self._write(record, lines, fed=fed)
 
-    def refuse(self, record: BatchRecord, number: int, raw: bytes, error: LineError, *, again: bool) -> int:
-        """A line that can't become a job: its error is its outcome. How many lines that were."""
-        outcome = Outcome(error=errors.invalid_request(str(error), error.param, error.code))
-        line = ended(line_id(record.id, number), _custom_id(raw), new_request_id(), outcome)
-        self._write(record, [(number, line)], fed=record.fed if again else number + 1)
-        return 1
+    def refuse(self, record: BatchRecord, refused: Sequence[Refused]) -> BatchRecord:
+        """Lines that can't become jobs: the error of each is its outcome."""
+        lines = [
+            (
+                one.number,
+                ended(line_id(record.id, one.number), one.custom_id, new_request_id(), Outcome(error=one.error)),
+            )
+            for one in refused
+        ]
+        return self._write(record, lines, fed=record.fed)
 
     def again(self, record: BatchRecord) -> list[int]:
         """The lines that left the queue without an outcome."""
@@ -152,6 +176,7 @@ class Collector:
             error_bytes=append(self._files.path(record.error_file), record.error_bytes, bad),
             facts_bytes=append(self._root / record.id / facts.FILE, record.facts_bytes, known),
             fed=fed,
+            offline=self._offline,
         )
 
 

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from app import errors
-from app.batches.lines import LineError
+from app.batches.lines import BodyError
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.openai.accept import accept
@@ -73,7 +73,7 @@ ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], LineRequest]] = Map
 
 
 def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:
-    """The line's body, checked as a request by itself is. Raises `LineError`, its param beginning with `body.`."""
+    """The line's body, checked as a request by itself is. Raises `BodyError`."""
     try:
         for name, why in _REFUSED.items():
             if line.body.get(name):
@@ -82,5 +82,4 @@ def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:
                 )
         return ENDPOINTS[endpoint](line.body, settings)
     except ErrorReply as error:
-        param = "body" if error.param is None else f"body.{error.param}"
-        raise LineError(error.cause, error.message, param) from error
+        raise BodyError(error) from error

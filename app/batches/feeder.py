@@ -24,7 +24,7 @@ from app.batches.progress import Progress
 from app.batches.queueing import Queueing, shares
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.steps import Steps
-from app.batches.store import Batches
+from app.batches.store import FAIL, ON_BAD_LINE, Batches
 from app.batches.validation import Validation
 from app.connection import AWAY
 from app.jobs.store import Jobs
@@ -56,7 +56,9 @@ class Feeder:
         self._steps = Steps(connection, self._leadership)
         self._files = FileStore(connection, settings)
         self._batches = Batches(connection, settings)
-        self._collector = Collector(connection, self._steps, self._files, Jobs(connection, settings), self._root)
+        self._collector = Collector(
+            connection, self._steps, self._files, Jobs(connection, settings), self._root, offline=settings.offline
+        )
         self._queueing = Queueing(self._steps, self._collector, settings)
         self._validations: dict[str, Validation] = {}
         self._capacities = Capacities(connection, settings)
@@ -117,9 +119,9 @@ class Feeder:
     def _advance(self, record: BatchRecord) -> Look:
         if record.status is BatchStatus.VALIDATING:
             return self._validate(record)
-        if record.status is BatchStatus.CANCELLING and not record.in_progress_at:
-            self._drop_validation(record.id)
-            return Look(self._steps.end(record.id, BatchStatus.CANCELLED), moved=True)
+        if record.status is BatchStatus.CANCELLING and not record.in_progress_at and not record.total:
+            # Its lines are to be named, too: they have to be found first.
+            return self._validate(record)
         if record.status is BatchStatus.FINALIZING:
             self._cut(record)
             return Look(self._steps.end(record.id, BatchStatus.COMPLETED), moved=True)
@@ -137,7 +139,9 @@ class Feeder:
         running = self._validations.get(record.id)
         if running is None:
             directory = self._batches.directory(record.id)
-            running = self._validations[record.id] = Validation(directory, record.endpoint, self._settings)
+            is_strict = record.metadata.get(ON_BAD_LINE) == FAIL
+            running = Validation(directory, record.endpoint, self._settings, is_strict=is_strict)
+            self._validations[record.id] = running
         try:
             done = running.step(SLICE_SECONDS)
         except OSError:
@@ -146,12 +150,24 @@ class Feeder:
         if not done:
             return Look(record, moved=True)
         del self._validations[record.id]
-        if running.faults:
-            after = self._steps.refuse(record.id, faults=running.faults, total=running.total, model=running.model)
+        found = running.check
+        if record.status is BatchStatus.CANCELLING:
+            after = (
+                self._steps.end(record.id, BatchStatus.CANCELLED)
+                if running.faults
+                else self._steps.count(record.id, total=found.total, model=found.model)
+            )
+        elif running.faults:
+            after = self._steps.refuse(record.id, faults=running.faults, total=found.total, model=found.model)
         else:
-            after = self._steps.begin(record.id, total=running.total, model=running.model)
+            after = self._steps.begin(record.id, total=found.total, refused=running.refused, model=found.model)
         log.info(
-            "[BATCH] batch=%s status=%s lines=%d faults=%d", record.id, after.status, running.total, running.faults
+            "[BATCH] batch=%s status=%s lines=%d faults=%d refused=%d",
+            record.id,
+            after.status,
+            found.total,
+            running.faults,
+            running.refused,
         )
         return Look(after, moved=True)
 

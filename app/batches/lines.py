@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.error_codes import Code
+    from app.errors import ErrorReply
 
 MAX_CUSTOM_ID = 512
 _BOM = b"\xef\xbb\xbf"
@@ -44,6 +45,14 @@ class LineError(ValueError):
     def at(self, line: int | None) -> Fault:
         """The fault, with its place."""
         return Fault(self.code, str(self), self.param, line)
+
+
+class BodyError(LineError):
+    """The line's envelope is right, and its body is refused with `reply`, as the same request by itself would be."""
+
+    def __init__(self, reply: ErrorReply) -> None:
+        super().__init__(reply.cause, reply.message, "body" if reply.param is None else f"body.{reply.param}")
+        self.reply = reply
 
 
 @dataclass(frozen=True)
@@ -81,13 +90,26 @@ def split(file: IO[bytes], max_bytes: int) -> Iterator[tuple[Place, bytes]]:
         offset += length
 
 
+def why_not_lines(first: bytes) -> str | None:
+    """What is wrong with a whole file, judging by its first line: JSON that is spread over lines. Else None."""
+    text = first.strip()
+    if text.startswith(b"["):
+        found, command = "one JSON array", "jq -c '.[]'"
+    elif text == b"{":
+        found, command = "JSON that is spread over several lines", "jq -c ."
+    else:
+        return None
+    return f"The file is {found}. A batch takes one request a line: `{command} FILE > LINES.jsonl` makes it so."
+
+
 def parse(raw: bytes, endpoint: str) -> Line:
     """The line's request. Raises `LineError` for the first thing that is wrong with it."""
     try:
         sent = json_text.parse(raw)
     except JsonError as error:
+        comma = " Lines of JSONL end without a comma." if raw.rstrip().endswith(b",") else ""
         raise LineError(
-            ErrorCode.INVALID_JSON_LINE, f"This line is not parseable as valid JSON: {error}.", error.param
+            ErrorCode.INVALID_JSON_LINE, f"This line is not parseable as valid JSON: {error}.{comma}", error.param
         ) from error
     if not isinstance(sent, dict):
         raise LineError(ErrorCode.INVALID_JSON_LINE, "This line is not a JSON object.")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import errors
+from app import errors, json_lines
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -114,9 +113,4 @@ def cut(path: Path, length: int) -> None:
 
 
 def _line(line_id: str, custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
-    found = {"id": line_id, "custom_id": custom_id, "response": response, "error": error}
-    # A lone surrogate in a string can't be UTF-8; escaped it can.
-    try:
-        return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-    except UnicodeEncodeError:
-        return json.dumps(found, separators=(",", ":")).encode() + b"\n"
+    return json_lines.line({"id": line_id, "custom_id": custom_id, "response": response, "error": error})

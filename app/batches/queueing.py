@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import spans
+from app.batches.collector import Refused
 from app.batches.endpoints import accept_line
 from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
@@ -18,7 +19,7 @@ from app.jobs.record import BATCH_LINE, JobRecord, Status
 from app.trace_context import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from app.batches.capacity import Capacity
     from app.batches.collector import Collector, Look
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: a line is tried again after so many server errors at most; overloads and limits have no number
 MAX_ATTEMPTS = 100
+#: lines that are refused are put into the error file together, up to so many
+_REFUSED_AT_ONCE = 500
 
 
 def shares(looks: Mapping[str, Look], capacity: Capacity) -> dict[str, int]:
@@ -65,26 +68,33 @@ class Queueing:
         return is_open(record.window or self._settings.batch_window, time.time())
 
     def feed(self, record: BatchRecord, count: int) -> int:
-        """Up to `count` more lines; how many it were. None outside the batch's window."""
+        """Up to `count` more lines, and those that are refused among them; how many it were. None outside the window."""
         if not self.may_start(record):
             return 0
-        numbers = self._collector.again(record)[:count]
+        numbers: Sequence[int] = self._collector.again(record)
         again = bool(numbers)
         if not again:
-            numbers = list(range(record.fed, min(record.total, record.fed + count)))
+            numbers = range(record.fed, record.total)
+        numbers = list(numbers[: count + _REFUSED_AT_ONCE])
         if not numbers:
             return 0
         runs = self._collector.runs(record, numbers) if again else {}
         lines: list[LineJob] = []
+        refused: list[Refused] = []
         for number, raw in self._collector.reader(record).read(numbers):
             try:
                 lines.append(self._job(record, number, raw, runs.get(number, LineRuns())))
             except LineError as error:
-                # It passed the validation: a setting has changed since, a model's name say.
-                if not lines:
-                    return self._collector.refuse(record, number, raw, error, again=again)
+                refused.append(Refused.of(number, raw, error))
+            if len(lines) >= count or len(refused) >= _REFUSED_AT_ONCE:
                 break
-        return len(lines) if self._steps.feed(record.id, lines, fed=record.fed, again=again) else 0
+        if not self._steps.feed(record.id, lines, fed=record.fed, again=again, refused=[one.number for one in refused]):
+            return 0
+        if refused:
+            # Those are noted as lines of which there is no outcome: whoever dies here leaves them to the next.
+            fed = record.fed if again else record.fed + len(lines) + len(refused)
+            self._collector.refuse(replace(record, fed=fed), refused)
+        return len(lines) + len(refused)
 
     def _job(self, record: BatchRecord, number: int, raw: bytes, runs: LineRuns) -> LineJob:
         line = parse(raw, record.endpoint)

@@ -79,14 +79,19 @@ class BatchRecord:
     #: the same of the facts about each line (`app.batches.facts`)
     facts_bytes: int = 0
     output_keep_seconds: int | None = None
-    #: faults found by the validation
+    #: faults found by the validation; and of a file that may run, lines whose bodies are refused
     faults: int = 0
+    refused: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: float = 0.0
     callback_url: str = ""
+    #: the name under which its input was uploaded
+    input_name: str = ""
+    #: whether answers of it are simulated ones
+    offline: bool = False
     #: when its lines may run, see `app.batches.window`; empty: as the settings say
     window: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)

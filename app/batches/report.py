@@ -89,6 +89,10 @@ class Report:
     endpoint: str
     model: str
     metadata: Mapping[str, str]
+    #: the name under which its input was uploaded
+    input_name: str
+    #: whether answers of it are simulated ones
+    offline: bool
     made_at: float
     created_at: float
     started_at: float | None
@@ -158,6 +162,8 @@ def build(
         endpoint=record.endpoint,
         model=record.model,
         metadata=record.metadata,
+        input_name=record.input_name,
+        offline=record.offline,
         made_at=now,
         created_at=record.created_at,
         started_at=record.in_progress_at,

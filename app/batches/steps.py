@@ -60,14 +60,27 @@ class Steps:
         self._connection = connection
         self._leadership = leadership
 
-    def begin(self, batch_id: str, *, total: int, model: str) -> BatchRecord:
-        """Validating to in_progress."""
+    def begin(self, batch_id: str, *, total: int, refused: int, model: str) -> BatchRecord:
+        """Validating to in_progress. `refused`: lines that will fail, since their bodies are refused."""
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
             pipe.multi()
             if record.status is not BatchStatus.VALIDATING:
                 return record
-            return _moved(pipe, record, BatchStatus.IN_PROGRESS, "in_progress_at", total=total, model=model)
+            return _moved(
+                pipe, record, BatchStatus.IN_PROGRESS, "in_progress_at", total=total, refused=refused, model=model
+            )
+
+        return self._leadership.change(batch_id, change)
+
+    def count(self, batch_id: str, *, total: int, model: str) -> BatchRecord:
+        """How many lines there are in a batch that was cancelled before that was known."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            after = replace(record, total=total, model=model)
+            pipe.hset(batch_key(batch_id), mapping={"total": str(total), "model": model})
+            return after
 
         return self._leadership.change(batch_id, change)
 
@@ -83,8 +96,13 @@ class Steps:
 
         return self._leadership.change(batch_id, change)
 
-    def feed(self, batch_id: str, lines: Sequence[LineJob], *, fed: int, again: bool) -> bool:
-        """Lines into the queue. Whether it was done: not when the batch has ended, or they were given to it before."""
+    def feed(
+        self, batch_id: str, lines: Sequence[LineJob], *, fed: int, again: bool, refused: Sequence[int] = ()
+    ) -> bool:
+        """Lines into the queue. Whether it was done: not when the batch has ended, or they were given to it before.
+
+        `refused`: numbers among theirs that are to be put into the error file next.
+        """
 
         def change(pipe: Any, record: BatchRecord) -> bool:
             pipe.multi()
@@ -94,11 +112,14 @@ class Steps:
                 ttl = max(3600, int(record.expires_at - time.time()) + 3600)
                 transitions.submit(self._connection, line.record, line.payload, ttl_seconds=ttl, pipeline=pipe)
             numbers = [line.number for line in lines]
-            pipe.sadd(lines_key(batch_id), *numbers)
-            if again:
+            if numbers:
+                pipe.sadd(lines_key(batch_id), *numbers)
+            if not again:
+                pipe.hset(batch_key(batch_id), "fed", fed + len(numbers) + len(refused))
+            elif numbers:
                 pipe.srem(again_key(batch_id), *numbers)
-            else:
-                pipe.hset(batch_key(batch_id), "fed", fed + len(numbers))
+            if refused:
+                pipe.sadd(again_key(batch_id), *refused)
             return True
 
         return self._leadership.change(batch_id, change)
@@ -136,6 +157,7 @@ class Steps:
         error_bytes: int,
         facts_bytes: int,
         fed: int,
+        offline: bool,
     ) -> BatchRecord:
         """These lines are in the files, which are so long now: count them, and forget their jobs."""
 
@@ -144,7 +166,12 @@ class Steps:
             if (record.output_bytes, record.error_bytes) != (before.output_bytes, before.error_bytes):
                 return record
             grown = replace(
-                record, output_bytes=output_bytes, error_bytes=error_bytes, facts_bytes=facts_bytes, fed=fed
+                record,
+                output_bytes=output_bytes,
+                error_bytes=error_bytes,
+                facts_bytes=facts_bytes,
+                fed=fed,
+                offline=record.offline or offline,
             )
             after = _counted(grown, lines)
             pipe.hset(batch_key(record.id), mapping=after.to_hash())

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 _TRIES_SECONDS = 3600
 _ID = re.compile(r"batch_[0-9a-f]{32}")
 #: names in a batch's metadata that mean something here
-CALLBACK_URL, WINDOW = "callback_url", "batch_window"
+CALLBACK_URL, WINDOW, ON_BAD_LINE = "callback_url", "batch_window", "on_bad_line"
+#: what `on_bad_line` may be: a line whose body is refused fails the batch, or goes to the error file, as without it
+FAIL, REFUSE = "fail", "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,7 @@ class Batches:
             id=new_id("batch_"),
             endpoint=new.endpoint,
             input_file_id=source.id,
+            input_name=source.filename,
             completion_window=new.completion_window,
             status=BatchStatus.VALIDATING,
             created_at=now,
@@ -211,6 +214,10 @@ class Batches:
                 raise errors.invalid_request(
                     f"'{WINDOW}' {error}.", f"metadata.{WINDOW}", ErrorCode.INVALID_VALUE
                 ) from error
+        if metadata.get(ON_BAD_LINE, FAIL) not in (FAIL, REFUSE):
+            raise errors.invalid_request(
+                f"'{ON_BAD_LINE}' takes {FAIL} or {REFUSE}.", f"metadata.{ON_BAD_LINE}", ErrorCode.INVALID_VALUE
+            )
         if (url := metadata.get(CALLBACK_URL)) is None:
             return ""
         try:

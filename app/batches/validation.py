@@ -1,4 +1,8 @@
-"""The first look at a batch's file: every bad line is named before anything runs. In slices, for others wait meanwhile."""
+"""The first look at a batch's file, before anything runs. In slices, for others wait meanwhile.
+
+As at OpenAI, a line whose envelope is wrong (its JSON, `custom_id`, `url`, `method`, another model) is a fault of the whole
+file. A line whose body is refused is that line's error, and the rest runs, unless the batch is strict.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import hashlib
 import json
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.batches.endpoints import accept_line
-from app.batches.lines import Fault, IndexWriter, LineError, Place, parse, split
+from app.batches.lines import BodyError, Fault, IndexWriter, LineError, Place, parse, split, why_not_lines
 from app.error_codes import ErrorCode
+from app.errors import ErrorReply
+from app.openai import model_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +25,15 @@ if TYPE_CHECKING:
     from typing import IO
 
     from app.settings import Settings
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """On a line, or on the whole file: then there is no place. `is_refused`: the fault is that line's own."""
+
+    place: Place | None
+    fault: Fault | None = None
+    is_refused: bool = False
 
 
 class Findings:
@@ -32,7 +48,7 @@ class Findings:
         self._seen: set[bytes] = set()
 
     def look_at(self, place: Place, raw: bytes) -> None:
-        """The next line. Raises `LineError`."""
+        """The next line. Raises `LineError` for its envelope, `BodyError` for its body."""
         self.total += 1
         if not place.is_whole:
             limit = self._settings.max_body_bytes
@@ -48,56 +64,97 @@ class Findings:
                 "custom_id",
             )
         self._seen.add(digest)
-        model = accept_line(line, self._endpoint, self._settings).model
+        if isinstance(model := line.body.get("model"), str):
+            self._look_at_model(model)
+        try:
+            accept_line(line, self._endpoint, self._settings)
+        except BodyError as error:
+            # One that nobody knows was the fault of the first line that named it, and is not that of each.
+            if error.reply.code is not ErrorCode.MODEL_NOT_FOUND:
+                raise
+
+    def _look_at_model(self, model: str) -> None:
+        is_first = not self.model
         self.model = self.model or model
         if model != self.model:
             raise LineError(
                 ErrorCode.MODEL_MISMATCH,
-                f"All lines must ask for one model; the first asks for '{self.model}'.",
+                f"All lines must ask for one model; the first asks for '{self.model[:200]}'.",
                 "body.model",
             )
+        if is_first:
+            try:
+                model_names.resolve(model, self._settings)
+            except ErrorReply as error:
+                raise LineError(error.cause, error.message, "body.model") from error
 
 
-def check(file: IO[bytes], endpoint: str, settings: Settings) -> Iterator[tuple[Place | None, Fault | None, Findings]]:
-    """Each line with its place and its fault, if any; at last, faults of the whole file, if any, without a place."""
-    findings = Findings(endpoint, settings)
-    for place, raw in split(file, settings.max_body_bytes):
-        if findings.total >= settings.max_batch_lines:
-            message = f"The file has more than {settings.max_batch_lines} requests (NIGHTSHIFT_MAX_BATCH_LINES)."
-            yield None, Fault(ErrorCode.TOO_MANY_TASKS, message), findings
-            return
+class Check:
+    """All lines of a file, one after the other. `is_strict`: what would be refused is a fault of the file, too."""
+
+    def __init__(self, endpoint: str, settings: Settings, *, is_strict: bool = False) -> None:
+        self._settings = settings
+        self._findings = Findings(endpoint, settings)
+        self._is_strict = is_strict
+
+    @property
+    def total(self) -> int:
+        """How many lines there were so far, blank ones not counted."""
+        return self._findings.total
+
+    @property
+    def model(self) -> str:
+        """The one that they ask for; empty when none of them does."""
+        return self._findings.model
+
+    def verdicts(self, file: IO[bytes]) -> Iterator[Verdict]:
+        """On each line; at last, on the whole file if there is a fault of it."""
+        for place, raw in split(file, self._settings.max_body_bytes):
+            if self.total == 0 and (why := why_not_lines(raw)) is not None:
+                yield Verdict(None, Fault(ErrorCode.INVALID_JSON_LINE, why, line=place.number))
+                return
+            if self.total >= self._settings.max_batch_lines:
+                most = self._settings.max_batch_lines
+                message = f"The file has more than {most} requests (NIGHTSHIFT_MAX_BATCH_LINES)."
+                yield Verdict(None, Fault(ErrorCode.TOO_MANY_TASKS, message))
+                return
+            yield self._verdict(place, raw)
+        if self.total == 0:
+            yield Verdict(None, Fault(ErrorCode.EMPTY_FILE, "The file has no request."))
+
+    def _verdict(self, place: Place, raw: bytes) -> Verdict:
         try:
-            findings.look_at(place, raw)
+            self._findings.look_at(place, raw)
+        except BodyError as error:
+            return Verdict(place, error.at(place.number), is_refused=not self._is_strict)
         except LineError as error:
-            yield place, error.at(place.number), findings
-        else:
-            yield place, None, findings
-    if findings.total == 0:
-        yield None, Fault(ErrorCode.EMPTY_FILE, "The file has no request."), findings
+            return Verdict(place, error.at(place.number))
+        return Verdict(place)
 
 
 class Validation:
     """One validation under way; after a crash it begins anew. Writes the index of the lines, and the faults found."""
 
-    def __init__(self, directory: Path, endpoint: str, settings: Settings) -> None:
-        self.total = 0
-        self.model = ""
+    def __init__(self, directory: Path, endpoint: str, settings: Settings, *, is_strict: bool = False) -> None:
+        self.check = Check(endpoint, settings, is_strict=is_strict)
         self.faults = 0
+        #: lines whose bodies are refused, of a file that may run
+        self.refused = 0
         self._index = IndexWriter(directory / "lines")
         self._faults = (directory / "faults.jsonl").open("w", encoding="utf-8")
         self._input = (directory / "input").open("rb")
-        self._checked = check(self._input, endpoint, settings)
+        self._verdicts = self.check.verdicts(self._input)
 
     def step(self, seconds: float) -> bool:
         """Go on for so long. Whether all is done."""
         until = time.monotonic() + seconds
-        for place, fault, findings in self._checked:
-            self.total, self.model = findings.total, findings.model
-            if fault is not None:
+        for verdict in self._verdicts:
+            self.refused += verdict.is_refused
+            if verdict.fault is not None and not verdict.is_refused:
                 self.faults += 1
-                self._faults.write(json.dumps(vars(fault)) + "\n")
-            elif place is not None:
-                self._index.add(place)
+                self._faults.write(json.dumps(vars(verdict.fault)) + "\n")
+            elif verdict.place is not None:
+                self._index.add(verdict.place)
             if time.monotonic() >= until:
                 return False
         self._index.finish()

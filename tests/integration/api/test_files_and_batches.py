@@ -12,6 +12,7 @@ import pytest
 from openai import OpenAI
 
 from app import worker_status
+from app.batches.leadership import Leadership
 from app.batches.record import batch_key
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import RunningApi, api
@@ -220,6 +221,8 @@ def test_a_batch_says_that_it_waits_for_a_worker_beyond_the_reserve(
         found: str | None = client.get(f"/v1/batches/{made['id']}").get_json()["nightshift"]["waiting_for"]
         return found
 
+    assert waits_for() == "no_feeder"
+    assert Leadership(connection, tmp_path / "batches").hold()
     worker_status.write(connection, WorkerStatus(name="w1", state=WorkerState.BUSY))
     worker_status.write(connection, WorkerStatus(name="w2", state=WorkerState.UNAVAILABLE))
     assert waits_for() == "reserve"

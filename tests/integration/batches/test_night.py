@@ -18,6 +18,7 @@ from app.batches.feeder import Feeder
 from app.batches.leadership import LEASE, NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.store import NewBatch
+from app.batches.validation import read_faults
 from app.connection import texts
 from app.jobs import gathering, leases, recovery, tickets, transitions
 from app.jobs.leases import PutBack
@@ -76,6 +77,74 @@ def test_a_bounded_number_is_in_the_queue(night: Night) -> None:
         night.answer()
     batch = night.look(batch)
     assert (len(night.queued()), batch.fed, batch.completed) == (LINES_PER_WORKER, 7, 3)
+
+
+def test_bodies_that_are_refused_are_400s_in_the_error_file(night: Night) -> None:
+    """They cost nobody else a run: each is in the error file as the request by itself would be answered, and counted once."""
+    sent = [line(str(n), **({"logprobs": True} if n % 3 == 0 else {})) for n in range(30)]
+    batch = night.start(sent)
+    assert (batch.status, batch.refused, batch.failed) == (BatchStatus.IN_PROGRESS, 10, 2)
+    while batch.status is not BatchStatus.COMPLETED:
+        night.answer()
+        batch = night.look(batch)
+    assert (batch.completed, batch.failed) == (20, 10)
+    named = night.output(batch, errors=True)
+    assert [one["custom_id"] for one in named] == [str(n) for n in range(0, 30, 3)]
+    for one in named:
+        assert (one["error"], one["response"]["status_code"]) == (None, 400)
+        error = one["response"]["body"]["error"]
+        assert (error["code"], error["param"]) == ("unsupported_parameter", "logprobs")
+    assert sorted(fact.number for fact in night.facts(batch)) == list(range(30))
+
+
+def test_thousands_of_refused_bodies_take_no_worker_and_little_time(night: Night) -> None:
+    """They are written together, not one a look."""
+    began = time.monotonic()
+    batch = night.start([line(str(n), logprobs=True) for n in range(3000)])
+    while batch.status is not BatchStatus.COMPLETED:
+        batch = night.look(batch)
+    assert (batch.failed, batch.completed, night.queued()) == (3000, 0, [])
+    assert time.monotonic() - began < 20
+
+
+def test_a_feeder_that_dies_among_refused_bodies_loses_none(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not in the error file yet is noted as without an outcome, and the next feeder writes it."""
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(collecting.Collector, "refuse", die)
+        with pytest.raises(KeyboardInterrupt):
+            night.start([line("bad", logprobs=True), line("good")])
+    (batch,) = night.batches.active()
+    night.look(batch)
+    assert night.answer() == "good"
+    batch = night.look(batch)
+    assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 1, 1)
+    assert [one["custom_id"] for one in night.output(batch, errors=True)] == ["bad"]
+
+
+def test_a_strict_batch_fails_for_one_refused_body(night: Night) -> None:
+    """With `on_bad_line: fail` in its metadata nothing runs, and the fault is named with its line."""
+    batch = night.start([line("a"), line("b", logprobs=True)], metadata={"on_bad_line": "fail"})
+    assert (batch.status, batch.faults, night.queued()) == (BatchStatus.FAILED, 1, [])
+    (fault,) = read_faults(night.batches.directory(batch.id), 9)
+    assert (fault["line"], fault["param"]) == (2, "body.logprobs")
+
+
+def test_no_answer_breaks_its_line(night: Night) -> None:
+    """What Python and OpenAI's own client take for the end of a line is escaped in both files; all else is as it came."""
+    text = "a\x85b\u2028c\u2029d\x0b\x1c ü \U0001f600"
+    batch = night.start([line("a"), line("b")])
+    night.answer(Outcome(body=completion("any", text)))
+    night.answer(Outcome(error=errors.invalid_request(text)))
+    batch = night.look(batch)
+    for path in (night.batches.files.path(batch.output_file), night.batches.files.path(batch.error_file)):
+        (only,) = path.read_text().splitlines()
+        body = json.loads(only)["response"]["body"]
+        assert text == (body["choices"][0]["message"]["content"] if "choices" in body else body["error"]["message"])
+        assert "ü" in only
 
 
 def a_worker(night: Night, name: str, state: WorkerState = WorkerState.IDLE) -> None:
@@ -242,12 +311,14 @@ def test_a_cancel_names_what_never_ran(night: Night, monkeypatch: pytest.MonkeyP
 
 
 def test_a_cancel_before_the_validation(night: Night) -> None:
-    """A batch that is cancelled while it is validated runs nothing."""
+    """A batch that is cancelled while it is validated runs nothing; its lines are counted and named all the same."""
     made = night.batches.create(
         NewBatch(input_file_id=night.upload(json.dumps(line("a")).encode()), endpoint="/v1/chat/completions")
     )
     night.batches.cancel(made.id)
-    assert night.look(made).status is BatchStatus.CANCELLED
+    batch = night.look(made)
+    assert (batch.status, batch.total, batch.unrun) == (BatchStatus.CANCELLED, 1, 1)
+    assert [one["custom_id"] for one in night.output(batch, errors=True)] == ["a"]
     assert night.queued() == []
 
 
@@ -276,7 +347,7 @@ def test_the_event_is_stored_with_the_last_status(night: Night) -> None:
 def test_bad_metadata_is_refused(night: Night) -> None:
     """A callback to a private address, and a window that is none, are refused at the creation."""
     file_id = night.upload(b"x")
-    for metadata in ({"callback_url": "http://10.0.0.1/"}, {"batch_window": "at night"}):
+    for metadata in ({"callback_url": "http://10.0.0.1/"}, {"batch_window": "at night"}, {"on_bad_line": "cry"}):
         with pytest.raises(errors.ErrorReply) as refused:
             night.batches.create(NewBatch(input_file_id=file_id, endpoint="/v1/chat/completions", metadata=metadata))
         assert refused.value.param == f"metadata.{next(iter(metadata))}"

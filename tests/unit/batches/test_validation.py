@@ -10,7 +10,7 @@ import pytest
 
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.lines import LineReader, parse, split
-from app.batches.validation import Validation, check, read_faults
+from app.batches.validation import Check, Validation, read_faults
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,9 +26,16 @@ def body(**fields: Any) -> dict[str, Any]:
     return {"model": "haiku", "messages": [{"role": "user", "content": "hi"}], **fields}
 
 
-def faults(data: bytes, **settings: Any) -> list[tuple[Any, ...]]:
-    found = check(io.BytesIO(data), CHAT_COMPLETIONS, Settings(**settings))
-    return [(fault.line, fault.code, fault.param) for _, fault, _ in found if fault is not None]
+def faults(data: bytes, *, is_strict: bool = True, **settings: Any) -> list[tuple[Any, ...]]:
+    """Those of the file; if it is not strict, what is wrong with bodies only is none."""
+    found = Check(CHAT_COMPLETIONS, Settings(**settings), is_strict=is_strict).verdicts(io.BytesIO(data))
+    return [(one.fault.line, one.fault.code, one.fault.param) for one in found if one.fault and not one.is_refused]
+
+
+def refused(data: bytes) -> list[tuple[Any, ...]]:
+    """Those of bodies, in a file that may run."""
+    found = Check(CHAT_COMPLETIONS, Settings()).verdicts(io.BytesIO(data))
+    return [(one.fault.line, one.fault.code, one.fault.param) for one in found if one.fault and one.is_refused]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,6 @@ def faults(data: bytes, **settings: Any) -> list[tuple[Any, ...]]:
         (line(body=body(stream=True)), "unsupported_value", "body.stream"),
         (line(body=body(callback_url="https://x.org")), "unsupported_value", "body.callback_url"),
         (line(body=body(logprobs=True)), "unsupported_parameter", "body.logprobs"),
-        (line(body=body(model="gpt-none")), "model_not_found", "body.model"),
     ],
 )
 def test_a_bad_line_is_named(sent: Any, code: str, param: str | None) -> None:
@@ -62,6 +68,57 @@ def test_a_bad_line_is_named(sent: Any, code: str, param: str | None) -> None:
     raw = sent if isinstance(sent, bytes) else json.dumps(sent).encode()
     good = json.dumps(line("good")).encode()
     assert faults(good + b"\n\n" + raw + b"\n") == [(3, code, param)]
+
+
+def test_a_refused_body_is_its_lines_own_error() -> None:
+    """What is wrong with a body alone is no fault of the file, unless it is to be; an envelope always is, as at OpenAI."""
+    good, other = json.dumps(line("good")).encode(), json.dumps(line("other", method="GET")).encode()
+    sent = [line("a", body=body(logprobs=True)), line("b", body={"messages": []}), line("c", body=body(stream=True))]
+    data = b"\n".join([good, *(json.dumps(one).encode() for one in sent)])
+    named = [
+        (2, "unsupported_parameter", "body.logprobs"),
+        (3, "missing_required_parameter", "body.model"),
+        (4, "unsupported_value", "body.stream"),
+    ]
+    assert (faults(data, is_strict=False), refused(data), faults(data)) == ([], named, named)
+    assert faults(data + b"\n" + other, is_strict=False) == [(5, "invalid_method", "method")]
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (json.dumps([line("a"), line("b")]), "one JSON array"),
+        (json.dumps([line("a"), line("b")], indent=2), "one JSON array"),
+        (json.dumps(line("a"), indent=2), "spread over several lines"),
+    ],
+)
+def test_json_that_is_not_lines_is_one_fault_with_the_way_out(data: str, says: str) -> None:
+    """An array and pretty-printed JSON are not named line by line; the fault has a command that mends the file."""
+    (found,) = Check(CHAT_COMPLETIONS, Settings()).verdicts(io.BytesIO(data.encode()))
+    assert found.fault is not None
+    assert (found.fault.code, found.fault.line) == ("invalid_json_line", 1)
+    assert says in found.fault.message and "jq -c" in found.fault.message
+
+
+def test_a_comma_at_a_lines_end_is_named() -> None:
+    """The most common mistake in JSONL that was made by hand."""
+    (found,) = Check(CHAT_COMPLETIONS, Settings()).verdicts(io.BytesIO(json.dumps(line()).encode() + b",\n"))
+    assert found.fault is not None
+    assert "end without a comma" in found.fault.message
+
+
+def test_a_model_that_nobody_knows_is_one_fault(tmp_path: Path) -> None:
+    """However many lines ask for it, since a batch asks for one model; another model in a refused body is a fault, too."""
+    sent = [line(str(n), body=body(model="haikku", logprobs=n == 7)) for n in range(50)]
+    data = b"\n".join(json.dumps(one).encode() for one in sent)
+    assert faults(data, is_strict=False) == [(1, "model_not_found", "body.model")]
+    assert refused(data) == [(8, "unsupported_parameter", "body.logprobs")]
+    mixed = [line("a"), line("b", body=body(model="opus", logprobs=True))]
+    (tmp_path / "input").write_bytes(b"\n".join(json.dumps(one).encode() for one in mixed))
+    validation = Validation(tmp_path, CHAT_COMPLETIONS, Settings())
+    assert validation.step(60)
+    assert (validation.faults, validation.refused) == (1, 0)
+    assert read_faults(tmp_path, 5)[0]["code"] == "model_mismatch"
 
 
 def test_faults_of_the_whole_file() -> None:
@@ -98,7 +155,7 @@ def test_the_index_finds_each_line_again(tmp_path: Path) -> None:
     slices = 1
     while not validation.step(0.0):
         slices += 1
-    assert (validation.total, validation.faults, validation.model) == (300, 0, "haiku")
+    assert (validation.check.total, validation.faults, validation.check.model) == (300, 0, "haiku")
     assert slices > 100
     reader = LineReader(tmp_path / "input", tmp_path / "lines")
     assert [json.loads(raw) for _, raw in reader.read([299, 0, 7])] == [sent[299], sent[0], sent[7]]
