@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,17 +180,20 @@ def window() -> Callable[[bytes], None]:
 
 def table() -> Callable[[bytes], None]:
     """A table and a template, parted by the first NUL."""
-    from app.cli.batch.tables import FORMATS, Recipe, TableError, is_requests, request, rows
+    from app.cli.batch import json_file
+    from app.cli.batch.tables import FORMATS, Rows, TableError
+    from app.cli.batch.template import Recipe, request
 
     path = Path(tempfile.mkdtemp(prefix="fuzz-")) / "table"
 
     def one(data: bytes) -> None:
         template, _, found = data.partition(b"\0")
         path.write_bytes(found)
-        is_requests(path)
+        with suppress(json_file.JsonFileError, UnicodeDecodeError):
+            deque(json_file.look(path).values(), maxlen=0)
         for kind in FORMATS:
             with suppress(TableError):
-                for number, row in enumerate(rows(path, kind), 1):
+                for number, row in enumerate(Rows(path, kind), 1):
                     request(row, number, Recipe(template.decode("utf-8", "replace"), id_column="id"))
 
     return one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -32,6 +33,10 @@ SUBCOMMANDS = (
 )
 
 
+#: the exit status of a program whose reader has left, as shells know it
+SIGPIPE_STATUS = 141
+
+
 class Subcommand(Protocol):
     """What a subcommand's module has."""
 
@@ -54,7 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for complaint in misspelled.complaints(environment.variables()):
             print(f"nightshift: warning: {complaint}", file=sys.stderr)
     try:
-        return cast("Subcommand", args.subcommand).run(args)
+        status = cast("Subcommand", args.subcommand).run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read what we print has enough. Python would complain at its end of what is left: it goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SIGPIPE_STATUS
     except SettingsError as error:
         print(f"nightshift: {error}", file=sys.stderr)
         return 2
@@ -63,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,7 +20,9 @@ def lines(found: dict[str, Any], now: float, width: int) -> list[str]:
     """All of it, no line longer than `width`. `found`: as `status.read` gives it."""
     health = found["health"]
     mode = "  OFFLINE: answers are simulated" if health.get("offline") else ""
-    shown = [f"{found['url']}  {_clock(now)}{mode}", _headline(health), ""]
+    shown = [f"{found['url']}  {_clock(now)}{mode}", _headline(health)]
+    shown += [f"WARNING      {warning}" for warning in health.get("warnings", ())]
+    shown.append("")
     if "queue" in health:
         shown += [*_rest(health, now), ""]
     shown += _section("Workers", [_worker(row) for row in health.get("workers", ())], "none")

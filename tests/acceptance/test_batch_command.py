@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 def nightshift(stack: Stack, *args: object) -> subprocess.CompletedProcess[str]:
+    """Run where no terminal is."""
     argv = [sys.executable, "-m", "app.cli.main", "batch", *map(str, args)]
     environ = {**stack._environment(), "NIGHTSHIFT_URL": stack.url}
     return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90, check=False)
@@ -48,6 +50,10 @@ class Terminal:
             assert ready, f"no {pattern!r} in {self.text!r}"
             self.text += os.read(self._ours, 4096).decode()
         return self.text
+
+    def write(self, text: str) -> None:
+        """What somebody types."""
+        os.write(self._ours, text.encode())
 
     def close(self) -> None:
         os.close(self._ours)
@@ -131,8 +137,11 @@ def test_openais_lines(stack: Stack, tmp_path: Path) -> None:
     path = tmp_path / "night.jsonl"
     path.write_text(json.dumps(line) + "\n")
     refused = nightshift(stack, "submit", path)
-    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.returncode == 1
     assert f"{path}:1: model_not_found" in refused.stderr
+    mistyped = nightshift(stack, "submit", path, "--model", "haikku")
+    assert (mistyped.returncode, mistyped.stdout, len(mistyped.stderr.splitlines())) == (1, "", 1)
+    assert "The model 'haikku' does not exist" in mistyped.stderr
     watched = nightshift(stack, "submit", path, "--model", "haiku", "--watch")
     assert watched.returncode == 0, watched.stderr
     results = nightshift(stack, "results", watched.stdout.strip())
@@ -148,3 +157,115 @@ def test_cancel(stack: Stack, tmp_path: Path) -> None:
     assert nightshift(stack, "cancel", batch_id).returncode == 0
     watched = nightshift(stack, "watch", batch_id, "--json")
     assert (watched.returncode, json.loads(watched.stdout)["status"]) == (1, "cancelled")
+
+
+def lines_of(path: Path, *texts: str) -> Path:
+    path.write_text("".join(f"{text}\n" for text in texts))
+    return path
+
+
+def test_results_before_the_end_are_asked_for(stack: Stack, tmp_path: Path) -> None:
+    """Before the end nothing is written unless `--partial` asks for it, and no file is overwritten unasked."""
+    stack.simulator.add_rule({}, match={"contains": "slow"}, latency_ms=60_000)
+    path = lines_of(tmp_path / "lines.txt", "quick", "slow")
+    batch_id = nightshift(stack, "submit", path, "--template", "{text}").stdout.strip()
+    wait_until(lambda: done(stack, batch_id) == 1, "the quick one", 30)
+    output = tmp_path / "out.csv"
+    early = nightshift(stack, "results", batch_id, "-o", output)
+    assert (early.returncode, output.exists()) == (1, False)
+    assert "1 of 2 requests have a result. --partial writes those" in early.stderr
+    assert nightshift(stack, "results", batch_id, "-o", output, "--partial").returncode == 0
+    assert [row["answer"] != "" for row in csv.DictReader(output.open())] == [True, False]
+    stack.client().batches.cancel(batch_id)
+    nightshift(stack, "watch", batch_id)
+    before = output.read_text()
+    refused = nightshift(stack, "results", batch_id, "-o", output)
+    assert (refused.returncode, output.read_text()) == (1, before)
+    assert "--force" in refused.stderr
+    assert nightshift(stack, "results", batch_id, "-o", output, "--force").returncode == 1
+    assert "batch_cancelled" in output.read_text()
+    assert f"{batch_id}  " in nightshift(stack, "list").stdout
+    assert "1/2, 1 not run" in nightshift(stack, "list").stdout
+
+
+def test_a_folder_that_is_missing_and_a_reader_that_leaves(stack: Stack, tmp_path: Path) -> None:
+    """Both are told in a line or not at all, and never by a traceback."""
+    path = lines_of(tmp_path / "lines.txt", *["one"] * 50)
+    watched = nightshift(stack, "submit", path, "--template", "{text}", "--watch")
+    batch_id = watched.stdout.strip()
+    for command in ("results", "report"):
+        missing = nightshift(stack, command, batch_id, "-o", tmp_path / "nowhere" / "out.csv")
+        assert (missing.returncode, len(missing.stderr.splitlines())) == (1, 1)
+        assert "There is no folder" in missing.stderr
+    argv = [sys.executable, "-m", "app.cli.main", "batch", "results", batch_id, "--raw", "--url", stack.url]
+    process = subprocess.Popen(
+        argv, cwd=ROOT, env=stack._environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(30) == 141
+
+
+def test_a_file_that_was_submitted_today_is_asked_about(stack: Stack, tmp_path: Path) -> None:
+    """On a terminal the second time is asked about; a script is told beside the id, unless it says `--again`."""
+    path = lines_of(tmp_path / "lines.txt", "today")
+    first = nightshift(stack, "submit", path, "--template", "{text}")
+    assert "was submitted" not in first.stderr
+    second = nightshift(stack, "submit", path, "--template", "{text}")
+    assert second.stdout.strip() not in ("", first.stdout.strip())
+    assert "was submitted in the same way at " in second.stderr and first.stdout.strip() in second.stderr
+    assert "was submitted" not in nightshift(stack, "submit", path, "--template", "{text}", "--again").stderr
+    assert "was submitted" not in nightshift(stack, "submit", path, "--template", "Other: {text}").stderr
+    terminal = Terminal()
+    argv = [
+        sys.executable,
+        "-m",
+        "app.cli.main",
+        "batch",
+        "submit",
+        str(path),
+        "--template",
+        "{text}",
+        "--url",
+        stack.url,
+    ]
+    process = subprocess.Popen(
+        argv, cwd=ROOT, env=stack._environment(), stdin=terminal.theirs, stdout=subprocess.PIPE, stderr=terminal.theirs
+    )
+    try:
+        terminal.wait_for(r"Submit it again\? \[y/N\]")
+        terminal.write("n\n")
+        assert process.communicate(timeout=30)[0] == b""
+        assert process.returncode == 1
+    finally:
+        process.kill()
+        process.wait()
+        terminal.close()
+
+
+def test_ctrl_c_says_that_the_batch_goes_on(stack: Stack, tmp_path: Path) -> None:
+    """Whoever stops watching learns that the batch runs on, and how to see it again."""
+    stack.simulator.add_rule({}, latency_ms=60_000)
+    path = lines_of(tmp_path / "lines.txt", "slow")
+    batch_id = nightshift(stack, "submit", path, "--template", "{text}", "--again").stdout.strip()
+    with watching(stack, batch_id) as (terminal, process):
+        terminal.wait_for(r"0/1")
+        process.send_signal(signal.SIGINT)
+        terminal.wait_for(rf"{batch_id} goes on without you")
+        assert process.wait(20) == 130
+    assert stack.client().batches.retrieve(batch_id).status == "in_progress"
+    nightshift(stack, "cancel", batch_id)
+
+
+def test_the_report_names_its_file_and_that_it_was_offline(stack: Stack, tmp_path: Path) -> None:
+    """The page can be told from that of another file, and from a night with Claude."""
+    path = lines_of(tmp_path / "reviews.txt", "one")
+    batch_id = nightshift(stack, "submit", path, "--template", "{text}", "--watch", "--again").stdout.strip()
+    assert nightshift(stack, "report", batch_id, "-o", tmp_path / "night.html").returncode == 0
+    page = (tmp_path / "night.html").read_text()
+    assert "reviews.txt" in page and "OFFLINE: answers are simulated" in page
+    assert "nightshift_digest" not in page
+    numbers = json.loads(nightshift(stack, "report", batch_id, "--json").stdout)
+    assert (numbers["input_name"], numbers["offline"]) == ("reviews.txt", True)

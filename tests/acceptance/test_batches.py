@@ -110,10 +110,17 @@ def test_the_log_of_a_batch_is_short(stack: Stack) -> None:
 
 
 def test_every_bad_line_is_named(stack: Stack) -> None:
-    """A batch with bad lines fails before anything runs, and its errors name code, line and param of each."""
+    """A batch with bad lines fails before anything runs, and its errors name code, line and param of each.
+
+    Of a strict one that includes requests that would be refused.
+    """
     stack.simulator.clear()
     lines = [line("a"), {**line("b"), "url": "/v1/embeddings"}, line("a"), line("c", temperature=9)]
-    batch = wait(stack, start(stack, lines).id)
+    assert bad_lines(stack, start(stack, lines)) == [
+        (2, "url_mismatch", "url"),
+        (3, "duplicate_custom_id", "custom_id"),
+    ]
+    batch = wait(stack, start(stack, lines, metadata={"on_bad_line": "fail"}).id)
     assert batch.status == "failed"
     assert batch.errors is not None and batch.errors.data is not None
     assert [(one.line, one.code, one.param) for one in batch.errors.data] == [
@@ -122,6 +129,25 @@ def test_every_bad_line_is_named(stack: Stack) -> None:
         (4, "invalid_value", "body.temperature"),
     ]
     assert stack.asked() == []
+
+
+def bad_lines(stack: Stack, made: Batch) -> list[tuple[int | None, str | None, str | None]]:
+    batch = wait(stack, made.id)
+    assert batch.status == "failed"
+    assert batch.errors is not None and batch.errors.data is not None
+    return [(one.line, one.code, one.param) for one in batch.errors.data]
+
+
+def test_a_refused_request_is_its_own_400(stack: Stack) -> None:
+    """As at OpenAI, a body that is refused is that line's error in the error file, and the rest runs."""
+    batch = wait(stack, start(stack, [line("good"), line("bad", logprobs=True), line("fine")]).id)
+    assert batch.status == "completed"
+    assert {one["custom_id"] for one in read(stack, batch.output_file_id)} == {"good", "fine"}
+    (bad,) = read(stack, batch.error_file_id)
+    assert (bad["custom_id"], bad["error"], bad["response"]["status_code"]) == ("bad", None, 400)
+    assert bad["response"]["body"]["error"]["param"] == "logprobs"
+    assert batch.request_counts is not None
+    assert batch.request_counts.to_dict() == {"total": 3, "completed": 2, "failed": 1}
 
 
 def test_failures_are_in_the_error_file_and_run_again(stack: Stack) -> None:
@@ -265,7 +291,6 @@ def test_lines_of_the_responses_endpoint(stack: Stack) -> None:
     assert batch.usage.output_tokens > 0
     later = {**lines[0], "body": {"model": "haiku", "input": "x", "previous_response_id": "resp_1"}}
     refused = wait(stack, create([later]).id)
-    assert refused.status == "failed"
-    assert refused.errors is not None
-    assert refused.errors.data is not None
-    assert refused.errors.data[0].param == "body.previous_response_id"
+    assert refused.status == "completed"
+    (only,) = read(stack, refused.error_file_id)
+    assert only["response"]["body"]["error"]["param"] == "previous_response_id"

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from app.batches import window
 from app.batches.endpoints import CHAT_COMPLETIONS, NOTHING, RESPONSES, accept_line
 from app.batches.lines import LineError, parse
-from app.cli.batch.tables import TableError, fill
+from app.cli.batch.tables import TableError
+from app.cli.batch.template import fill
 from app.errors import ErrorReply
 from app.messages import to_claude
 from app.openai.accept import accept

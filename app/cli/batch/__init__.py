@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from app.stack.errors import StackError
+
 if TYPE_CHECKING:
     import argparse
 
@@ -28,4 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0: all is well. 1: it could not be done, or the batch did not complete. 3: it did, and some requests failed."""
-    return cast("Subcommand", args.action).run(args)
+    try:
+        return cast("Subcommand", args.action).run(args)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StackError(f"{error.filename or 'a file'}: {error.strerror or error}.") from error

@@ -6,7 +6,8 @@ import csv
 import json
 from typing import IO, TYPE_CHECKING, Any
 
-from app.cli.batch.tables import row_id, rows
+from app import json_lines
+from app.cli.batch.tables import Rows, is_blank, row_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,16 +42,16 @@ def write(
 
     def joined() -> Iterable[tuple[dict[str, Any], str, str]]:
         nonlocal missing, columns
-        for number, row in enumerate(rows(source, source_kind), 1):
+        for number, row in enumerate(Rows(source, source_kind), 1):
             answer, error = answers.get(row_id(row, number, id_column), (None, None))
-            missing += answer is None
+            missing += answer is None and not is_blank(row)
             columns = columns or [free(row, "answer"), free(row, "error")]
             yield row, answer or "", error or ""
 
     if kind == "jsonl":
         for row, answer, error in joined():
             value = {**row, columns[0]: _parsed(answer), columns[1]: error or None}
-            target.write(json.dumps(value, ensure_ascii=False) + "\n")
+            target.write(json_lines.line(value).decode())
         return missing
     writer = csv.writer(target, delimiter="\t" if kind == "tsv" else ",", lineterminator="\n")
     is_first = True

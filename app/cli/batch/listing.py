@@ -30,5 +30,6 @@ def run(args: argparse.Namespace) -> int:
         counts = batch["request_counts"]
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(batch["created_at"]))
         failed = f", {counts['failed']} failed" if counts["failed"] else ""
-        print(f"{batch['id']}  {made}  {batch['status']:<11}  {counts['completed']}/{counts['total']}{failed}")
+        unrun = f", {batch['nightshift']['unrun']} not run" if batch["nightshift"]["unrun"] else ""
+        print(f"{batch['id']}  {made}  {batch['status']:<11}  {counts['completed']}/{counts['total']}{failed}{unrun}")
     return 0

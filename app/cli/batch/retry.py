@@ -22,4 +22,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make it."""
     with server.Server(args.url) as api:
-        return watch.begun(args, api, api.retry(args.batch))
+        batch = api.retry(args.batch)
+        watch.name(args, api, batch)
+        return watch.begun(args, api, batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _TIMEOUT_SECONDS = 600.0
 _CONNECT_SECONDS = 5.0
 FINAL = ("completed", "failed", "expired", "cancelled")
+#: in a batch's metadata: which requests were submitted, see `source.Source.digest`
+DIGEST = "nightshift_digest"
 
 
 class ServerError(StackError):
@@ -70,6 +73,24 @@ class Server:
             "metadata": metadata,
         }
         return self._ask("POST", "/v1/batches", json=body)
+
+    def check_model(self, name: str) -> None:
+        """Raises `ServerError` for a model that the server does not know, before thousands of requests name it."""
+        self._ask("GET", f"/v1/models/{quote(name, safe='')}")
+
+    def submitted_since(self, second: float, digest: str) -> dict[str, Any] | None:
+        """The newest batch since then whose metadata has that digest, if it ran or may yet run."""
+        after = ""
+        while True:
+            found = self._ask("GET", f"/v1/batches?limit=100{after}")
+            for batch in found["data"]:
+                if batch["created_at"] < second:
+                    return None
+                if (batch["metadata"] or {}).get(DIGEST) == digest and batch["status"] != "failed":
+                    return dict(batch)
+            if not found["has_more"]:
+                return None
+            after = f"&after={found['last_id']}"
 
     def batch(self, batch_id: str) -> dict[str, Any]:
         """The batch."""
@@ -188,18 +209,6 @@ def status_of(batch: dict[str, Any]) -> int:
     if batch["status"] != "completed":
         return 1
     return 3 if batch["request_counts"]["failed"] else 0
-
-
-def fault_text(file: Path, fault: dict[str, Any], *, is_table: bool) -> str:
-    """A fault of a file, with its place: a line, or of a table a row."""
-    place = (
-        f"{file}: "
-        if not fault["line"]
-        else f"{file}: row {fault['line']}: "
-        if is_table
-        else f"{file}:{fault['line']}: "
-    )
-    return f"{place}{fault['code']}: {fault['message']}" + (f" ({fault['param']})" if fault["param"] else "")
 
 
 def say(line: str) -> None:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from app.batches import window
 from app.cli import options
-from app.cli.batch import server, source, watch
+from app.cli.batch import faults, server, source, watch
 
 if TYPE_CHECKING:
     import argparse
 
+    from app.cli.batch.server import Server
+    from app.cli.batch.source import Source
+
 HELP = "Hand in a file of requests, or a table with a template; prints the batch's id."
 #: what a batch of ours has in its metadata, for `results` to give the table back
 TABLE_FILE, TABLE_FORMAT, TABLE_ID = "nightshift_table", "nightshift_format", "nightshift_id_column"
+#: requests that were submitted within this time are asked about before they are submitted again, seconds
+AGAIN_SECONDS = 24 * 3600
 _POLL_SECONDS = 0.2
+#: a batch that does not move is explained after this time, seconds
+EXPLAIN_SECONDS = 5.0
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,29 +34,81 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--completion-window", default="24h", metavar="TIME", help="the batch expires then (24h; 1h to 7d)"
     )
     parser.add_argument("--callback-url", metavar="URL", help="gets a signed webhook when the batch has ended")
+    parser.add_argument("--again", action="store_true", help="don't ask although it was submitted within a day")
     parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
     server.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Upload, create, and wait until the server has validated every line."""
+    """Upload, create, and wait until the server has validated every line, or say why it can't."""
     metadata = _metadata(args)
     with server.Server(args.url) as api:
+        if model := args.model or (args.template and "sonnet"):
+            api.check_model(model)
         with source.opened(args) as found:
+            metadata[server.DIGEST] = found.digest()
+            earlier = None if args.again else _earlier(api, metadata[server.DIGEST])
+            if earlier is not None and not _is_wanted(args, earlier):
+                server.say(
+                    f"nightshift: nothing was submitted. `nightshift batch watch {earlier['id']}` shows the other."
+                )
+                return 1
             file_id = api.upload(found.file, args.file.name)
-        if found.table is not None:
-            with args.file.open("rb") as table:
-                metadata[TABLE_FILE] = api.upload(table, args.file.name)
-            metadata[TABLE_FORMAT] = found.table
-            if args.id_column:
-                metadata[TABLE_ID] = args.id_column
+        _add_table(args, api, found, metadata)
         batch = api.create(file_id, metadata, args.completion_window)
-        while batch["status"] == "validating":
-            time.sleep(_POLL_SECONDS)
-            batch = api.batch(batch["id"])
+        watch.name(args, api, batch)
+        if earlier is not None:
+            server.say(f"nightshift: {_submitted(args, earlier)} (--again: don't say so)")
+        with watch.goes_on(batch["id"]):
+            batch = _validated(api, batch)
         if batch["status"] == "failed":
-            return _refused(args, batch)
+            return _refused(args, batch, found.unit)
+        if refused := batch["nightshift"].get("refused"):
+            _say_refused(args, batch, refused)
         return watch.begun(args, api, batch)
+
+
+def _add_table(args: argparse.Namespace, api: Server, found: Source, metadata: dict[str, str]) -> None:
+    """The table itself, for `results` to give back."""
+    if found.table is None:
+        return
+    with args.file.open("rb") as table:
+        metadata[TABLE_FILE] = api.upload(table, args.file.name)
+    metadata[TABLE_FORMAT] = found.table
+    if args.id_column:
+        metadata[TABLE_ID] = args.id_column
+
+
+def _earlier(api: Server, digest: str) -> dict[str, Any] | None:
+    return api.submitted_since(time.time() - AGAIN_SECONDS, digest)
+
+
+def _is_wanted(args: argparse.Namespace, earlier: dict[str, Any]) -> bool:
+    """Ask whoever sits at a terminal; a script goes on."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    print(f"{_submitted(args, earlier)} Submit it again? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _submitted(args: argparse.Namespace, earlier: dict[str, Any]) -> str:
+    at = time.strftime("%a %H:%M", time.localtime(earlier["created_at"]))
+    counts = earlier["request_counts"]
+    return (
+        f"{args.file} was submitted in the same way at {at}, as {earlier['id']}"
+        f" ({earlier['status']}, {counts['completed']:,} of {counts['total']:,} answered)."
+    )
+
+
+def _validated(api: Server, batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch once its file was looked at; still `validating` when nobody will."""
+    explain_at = time.monotonic() + EXPLAIN_SECONDS
+    while batch["status"] == "validating":
+        time.sleep(_POLL_SECONDS)
+        batch = api.batch(batch["id"])
+        if time.monotonic() >= explain_at and watch.why(batch):
+            break
+    return batch
 
 
 def _metadata(args: argparse.Namespace) -> dict[str, str]:
@@ -61,13 +121,25 @@ def _metadata(args: argparse.Namespace) -> dict[str, str]:
         found["batch_window"] = args.window
     if args.callback_url:
         found["callback_url"] = args.callback_url
+    if args.strict:
+        found["on_bad_line"] = "fail"
     return found
 
 
-def _refused(args: argparse.Namespace, batch: dict[str, Any]) -> int:
+def _refused(args: argparse.Namespace, batch: dict[str, Any], unit: str) -> int:
     if args.json:
         server.show_json(batch)
-    for fault in batch["errors"]["data"]:
-        server.say(server.fault_text(args.file, fault, is_table=args.template is not None))
-    server.say(f"nightshift: {batch['id']} failed: {len(batch['errors']['data'])} faults; nothing was run.")
+    found = batch["errors"]["data"]
+    faults.say(args.file, found, unit)
+    number = f"{len(found):,} fault{'' if len(found) == 1 else 's'}"
+    server.say(f"nightshift: {batch['id']} failed: {number} of the file; nothing was run.")
     return 1
+
+
+def _say_refused(args: argparse.Namespace, batch: dict[str, Any], refused: int) -> None:
+    """Of a batch that runs: how many of its requests don't."""
+    total = batch["request_counts"]["total"]
+    server.say(
+        f"nightshift: {refused:,} of {total:,} requests are refused, and are 400s in the error file; the others run."
+        f" `nightshift batch validate {args.file}` names them; --strict refuses the whole file."
+    )

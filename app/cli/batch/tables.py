@@ -1,13 +1,13 @@
-"""What people have, as requests and back: CSV, TSV, JSONL or lines of text, with a template that is filled from each row."""
+"""What people have, as rows: CSV, TSV, JSON or lines of text. Every cell is read as it stands, whatever it looks like."""
 
 from __future__ import annotations
 
 import csv
-import json
-import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.cli.batch import json_file
 from app.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -17,25 +17,73 @@ if TYPE_CHECKING:
 FORMATS = ("csv", "tsv", "jsonl", "text")
 #: the column of a text file
 TEXT = "text"
-_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
-_NAME = re.compile(r"\{\{|\}\}|\{([^{}\n]+)\}")
 
 
 class TableError(StackError):
     """The table can't be used. The message names the file, the row and what to do."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a row becomes a request."""
+@dataclass
+class Rows:
+    """The rows of a table. `blank` counts lines without any cell before the last row; they are no rows."""
 
-    template: str
-    model: str = "sonnet"
-    system: str | None = None
-    #: a JSON schema that the answers satisfy, and its name
-    schema: tuple[str, dict[str, Any]] | None = None
-    id_column: str | None = None
+    path: Path
+    kind: str
+    blank: int = 0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """The rows, with the columns in their order. Raises `TableError`."""
+        self.blank = 0
+        try:
+            yield from self._csv() if self.kind in _DELIMITERS else self._lines()
+        except UnicodeDecodeError as error:
+            raise TableError(f"{self.path}: not UTF-8: {error}. Save it as UTF-8.") from error
+        except csv.Error as error:
+            raise TableError(f"{self.path}: not a table: {error}.") from error
+        except json_file.JsonFileError as error:
+            raise TableError(str(error)) from error
+
+    def _csv(self) -> Iterator[dict[str, Any]]:
+        # The module's own bound, 131,072 characters, is below what a request may have.
+        csv.field_size_limit(sys.maxsize)
+        waiting = 0
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=_DELIMITERS[self.kind])
+            columns: list[str] = []
+            for cells in reader:
+                if not columns:
+                    columns = _columns(self.path, cells)
+                    continue
+                if not cells:
+                    waiting += 1
+                    continue
+                self.blank, waiting = self.blank + waiting, 0
+                if len(cells) > len(columns):
+                    raise TableError(f"{self.path}:{reader.line_num}: more fields than the header has columns.")
+                yield dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=True))
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        waiting = 0
+        if self.kind == "jsonl":
+            found = json_file.look(self.path)
+            last = 0
+            for number, value in found.values():
+                if not isinstance(value, dict):
+                    raise TableError(f"{self.path}:{number}: not a JSON object.")
+                if found.instead is None:
+                    self.blank += number - last - 1
+                last = number
+                yield value
+            return
+        with json_file.open_text(self.path) as lines:
+            for line in lines:
+                if line.strip():
+                    self.blank, waiting = self.blank + waiting, 0
+                    yield {TEXT: line.rstrip("\r\n")}
+                else:
+                    waiting += 1
 
 
 def format_of(path: Path) -> str:
@@ -43,41 +91,9 @@ def format_of(path: Path) -> str:
     return _SUFFIXES.get(path.suffix.lower(), "text")
 
 
-def is_requests(path: Path) -> bool:
-    """Whether the file is OpenAI's own: its first line is an object with `custom_id` and `body`."""
-    with path.open("rb") as file:
-        first = next((line for line in file if line.strip()), b"")
-    try:
-        found = json.loads(first)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "custom_id" in found and "body" in found
-
-
-def rows(path: Path, kind: str) -> Iterator[dict[str, Any]]:
-    """The rows, with the columns in their order. Lines that are blank are no rows. Raises `TableError`."""
-    try:
-        yield from _rows(path, kind)
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not UTF-8: {error}. Save it as UTF-8.") from error
-    except csv.Error as error:
-        raise TableError(f"{path}: not a table: {error}.") from error
-
-
-def _rows(path: Path, kind: str) -> Iterator[dict[str, Any]]:
-    if kind in _DELIMITERS:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=_DELIMITERS[kind], restkey="", restval="")
-            for row in reader:
-                if "" in row and isinstance(row[""], list):
-                    raise TableError(f"{path}:{reader.line_num}: more fields than the header has columns.")
-                yield dict(row)
-        return
-    with path.open(encoding="utf-8-sig", newline="\n") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            yield _object(path, number, line) if kind == "jsonl" else {TEXT: line.rstrip("\r\n")}
+def is_blank(row: dict[str, Any]) -> bool:
+    """Whether nothing is in its cells."""
+    return all(isinstance(value, str) and not value.strip() for value in row.values())
 
 
 def row_id(row: dict[str, Any], number: int, id_column: str | None) -> str:
@@ -89,40 +105,14 @@ def row_id(row: dict[str, Any], number: int, id_column: str | None) -> str:
     return str(row[id_column])
 
 
-def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
-    """The line of a batch's input file. Raises `TableError`."""
-    messages = [{"role": "system", "content": recipe.system}] if recipe.system else []
-    messages.append({"role": "user", "content": fill(recipe.template, row, number)})
-    body: dict[str, Any] = {"model": recipe.model, "messages": messages}
-    if recipe.schema is not None:
-        name, schema = recipe.schema
-        body["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {"name": name, "schema": schema, "strict": True},
-        }
-    custom_id = row_id(row, number, recipe.id_column)
-    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
-
-
-def fill(template: str, row: dict[str, Any], number: int) -> str:
-    """`{column}` becomes the row's value, `{{` and `}}` braces. Nothing else in a template means anything."""
-
-    def value(found: re.Match[str]) -> str:
-        if found[0] in ("{{", "}}"):
-            return found[0][0]
-        name = found[1]
-        if name not in row:
-            raise TableError(f"row {number}: the template names '{name}'; there are: {', '.join(row)}.")
-        return row[name] if isinstance(row[name], str) else json.dumps(row[name], ensure_ascii=False)
-
-    return _NAME.sub(value, template)
-
-
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise TableError(f"{path}:{number}: not valid JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise TableError(f"{path}:{number}: not a JSON object.")
-    return found
+def _columns(path: Path, names: list[str]) -> list[str]:
+    """The header. Of two columns of one name, one would be lost."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names, 1):
+        places.setdefault(name, []).append(place)
+    for name, found in places.items():
+        if len(found) > 1:
+            which = " and ".join(map(str, found))
+            called = f"are called '{name}'" if name else "have no name"
+            raise TableError(f"{path}: columns {which} {called}. Give each column a name of its own.")
+    return names

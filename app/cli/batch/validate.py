@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.cli.batch import server, source
+from app.cli.batch import faults, server, source
 
 if TYPE_CHECKING:
     import argparse
@@ -19,22 +19,36 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """0 when it may be submitted, 1 when not. The settings are this shell's: the server's may name other models."""
+    """0: all would run. 3: some would be refused, and the rest run. 1: the file would be refused.
+
+    The settings are this shell's: the server's may name other models.
+    """
     from app.batches.endpoints import CHAT_COMPLETIONS  # noqa: PLC0415 - pydantic is slow to import
-    from app.batches.validation import check  # noqa: PLC0415
+    from app.batches.validation import Check  # noqa: PLC0415
     from app.settings import Settings  # noqa: PLC0415
 
-    faults: list[dict[str, Any]] = []
-    total = 0
-    with source.opened(args) as found:
-        for _, fault, findings in check(found.file, CHAT_COMPLETIONS, Settings.from_environment()):
-            total = findings.total
-            if fault is not None:
-                faults.append(vars(fault))
-                if not args.json:
-                    server.say(server.fault_text(args.file, vars(fault), is_table=found.table is not None))
+    found: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    check = Check(CHAT_COMPLETIONS, Settings.from_environment(), is_strict=args.strict)
+    with source.opened(args) as requests:
+        for verdict in check.verdicts(requests.file):
+            if verdict.fault is not None:
+                (refused if verdict.is_refused else found).append(vars(verdict.fault))
     if args.json:
-        server.show_json({"requests": total, "errors": faults})
-    elif not faults:
-        print(f"{args.file}: {total} requests, no fault.")
-    return 1 if faults else 0
+        server.show_json({"requests": check.total, "errors": found, "refused": refused})
+    else:
+        faults.say(args.file, found, requests.unit)
+        faults.say(args.file, refused, requests.unit, prefix="refused: ")
+        print(f"{args.file}: {_summary(check.total, len(found), len(refused))}")
+    return 1 if found else 3 if refused else 0
+
+
+def _summary(total: int, found: int, refused: int) -> str:
+    if found:
+        return f"{total:,} requests, {found:,} fault{'s' if found > 1 else ''} of the file: nothing would run."
+    if refused:
+        return (
+            f"{total:,} requests, {refused:,} would be refused: each is a 400 in the error file, and the rest runs."
+            " --strict would refuse the file instead."
+        )
+    return f"{total:,} requests, no fault."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from app.cli.batch import server
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from app.cli.batch.server import Server
 
@@ -26,6 +28,8 @@ _REASONS = {
     "paused": "is paused by hand",
     "batch_window": "waits for its window",
     "reserve": "waits for a worker beyond the reserve",
+    "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift worker` in containers",
+    "no_workers": "waits: no worker is running. Start `nightshift up`, or `nightshift worker` in containers",
 }
 
 
@@ -39,21 +43,55 @@ def run(args: argparse.Namespace) -> int:
     """Until it has ended."""
     with server.Server(args.url) as api:
         api.batch(args.batch)
-        batch = until_ended(api, args.batch)
+        with goes_on(args.batch):
+            batch = until_ended(api, args.batch)
     if args.json:
         server.show_json(batch)
     return server.status_of(batch)
 
 
 def begun(args: argparse.Namespace, api: Server, batch: dict[str, Any]) -> int:
-    """Tell of a batch that has been made, with `--watch` until it has ended. The exit status."""
-    if not args.json:
-        print(batch["id"], flush=True)
+    """Tell of a batch that was named, with `--watch` until it has ended. The exit status."""
     if args.watch:
-        batch = until_ended(api, batch["id"])
+        with goes_on(batch["id"]):
+            batch = until_ended(api, batch["id"])
+    elif batch["status"] not in server.FINAL and (reason := why(batch)):
+        server.say(f"nightshift: {batch['id']} {reason}")
     if args.json:
         server.show_json(batch)
     return server.status_of(batch) if args.watch else 0
+
+
+def name(args: argparse.Namespace, api: Server, batch: dict[str, Any]) -> None:
+    """Say at once which batch was made, whatever becomes of it: its id on stdout, its page beside it."""
+    if not args.json:
+        print(batch["id"], flush=True)
+    server.say(f"nightshift: {batch['id'] if args.json else 'its page'}: {api.url}/batches/{batch['id']}")
+
+
+@contextlib.contextmanager
+def goes_on(batch_id: str) -> Iterator[None]:
+    """Whoever presses Ctrl-C is told that the batch goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        server.say(
+            f"\nnightshift: {batch_id} goes on without you. `nightshift batch watch {batch_id}` shows it again,"
+            f" `nightshift batch cancel {batch_id}` ends it."
+        )
+        raise
+
+
+def why(batch: dict[str, Any]) -> str:
+    """Why nothing moves, and until when; empty when nothing is known against it."""
+    ours = batch["nightshift"]
+    if not ours["waiting_for"]:
+        return ""
+    until = (
+        f" until {time.strftime('%a %H:%M', time.localtime(ours['waiting_until']))}" if ours["waiting_until"] else ""
+    )
+    known = _REASONS.get(ours["waiting_for"])
+    return (known or f"waits: {ours.get('waiting_reason') or ours['waiting_for']}") + until
 
 
 def until_ended(api: Server, batch_id: str) -> dict[str, Any]:
@@ -100,13 +138,8 @@ def details(batch: dict[str, Any]) -> str:
         parts.append(f"{batch['request_counts']['failed']} failed")
     if ours["unrun"]:
         parts.append(f"{ours['unrun']} not run")
-    if ours["waiting_for"]:
-        until = (
-            f" until {time.strftime('%a %H:%M', time.localtime(ours['waiting_until']))}"
-            if ours["waiting_until"]
-            else ""
-        )
-        parts.append(_REASONS.get(ours["waiting_for"], f"waits: {ours['waiting_for']}") + until)
+    if reason := why(batch):
+        parts.append(reason)
     return ", ".join(parts)
 
 

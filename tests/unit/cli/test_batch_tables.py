@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -9,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.cli import main
-from app.cli.batch import answers, tables
+from app.cli.batch import answers, source, tables, template
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def requests(path: Path, template: str, kind: str | None = None, **recipe: Any) -> list[dict[str, Any]]:
-    found = tables.Recipe(template, **recipe)
-    rows = tables.rows(path, kind or tables.format_of(path))
-    return [tables.request(row, number, found) for number, row in enumerate(rows, 1)]
+def requests(path: Path, text: str, kind: str | None = None, **recipe: Any) -> list[dict[str, Any]]:
+    found = template.Recipe(text, **recipe)
+    rows = tables.Rows(path, kind or tables.format_of(path))
+    return [template.request(row, number, found) for number, row in enumerate(rows, 1)]
 
 
 def test_a_csv_with_everything(tmp_path: Path) -> None:
@@ -46,7 +47,9 @@ def test_text_and_jsonl(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The template's and the id's names are checked against the columns there are."""
     (tmp_path / "a.csv").write_text("text\nhi\n")
-    with pytest.raises(tables.TableError, match="row 1: the template names 'txet'; there are: text"):
+    with pytest.raises(
+        tables.TableError, match=r"row 1: the template names 'txet', which is no column\. There are: text"
+    ):
         requests(tmp_path / "a.csv", "{txet}")
     with pytest.raises(tables.TableError, match="no column 'id'"):
         requests(tmp_path / "a.csv", "{text}", id_column="id")
@@ -57,15 +60,23 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     [
         ("a.csv", "text\nMühe\n".encode("latin-1"), "not UTF-8"),
         ("a.txt", b"a\xff\n", "not UTF-8"),
-        ("a.csv", b'text\n"' + b"x" * 200_000 + b'"\n', "field larger"),
+        ("a.csv", b"text,id,text\nx,y,z\n", "columns 1 and 3 are called 'text'"),
+        ("a.csv", b"id,,\nx,y,z\n", "columns 2 and 3 have no name"),
+        ("a.jsonl", b'{"text": "a", "text": "b"}', "a.jsonl:1: not valid JSON: two fields are called 'text'"),
+        ("a.jsonl", b'[{"text": "a"}, {"text": "b"}', "its array has no end: is the file whole"),
+        ("a.jsonl", b'[{"text": "a"}] {"text": "b"}', "there is more after the end of the array"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": "b"},\n',
+            "a.jsonl:2: not valid JSON: .* Lines of JSONL end without a comma",
+        ),
         ("a.jsonl", b"[" * 100_000, "a.jsonl:1: not valid JSON"),
-        ("a.jsonl", b"[]", "a.jsonl:1: not a JSON object"),
+        ("a.jsonl", b"[1]", "a.jsonl:1: not a JSON object"),
     ],
 )
 def test_what_is_no_table(tmp_path: Path, name: str, data: bytes, says: str) -> None:
     """Old encodings, cells without end, depths: told with the file's name."""
     (tmp_path / name).write_bytes(data)
-    assert not tables.is_requests(tmp_path / name)
     with pytest.raises(tables.TableError, match=says):
         requests(tmp_path / name, "{text}")
 
@@ -120,17 +131,139 @@ def test_structured_answers_are_objects_in_jsonl(tmp_path: Path) -> None:
 
 
 def test_validate_needs_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every fault is named with its line, and the exit status says whether there was one."""
+    """Every fault of the file and every request that would be refused is named with its line; the exit status says which."""
     path = tmp_path / "night.jsonl"
-    good = tables.request({"text": "hi"}, 1, tables.Recipe("{text}"))
-    path.write_text(json.dumps(good) + "\n" + json.dumps({**good, "url": "/v1/x"}) + "\nx\n")
+    good = template.request({"text": "hi"}, 1, template.Recipe("{text}"))
+    refused = {**good, "custom_id": "r", "body": {**good["body"], "logprobs": True}}
+    path.write_text("\n".join([json.dumps(good), json.dumps({**good, "url": "/v1/x"}), "x", json.dumps(refused)]))
     assert main.main(["batch", "validate", str(path)]) == 1
-    told = capsys.readouterr().err.splitlines()
-    assert told[0].startswith(f"{path}:2: url_mismatch: ")
-    assert told[1].startswith(f"{path}:3: invalid_json_line: ")
+    shown = capsys.readouterr()
+    assert [one.partition(": ")[2].partition(" ")[0] for one in shown.err.splitlines()] == [
+        "url_mismatch:",
+        "invalid_json_line:",
+        "refused:",
+    ]
+    assert [one.partition(": ")[0] for one in shown.err.splitlines()] == [f"{path}:2", f"{path}:3", f"{path}:4"]
+    path.write_text("\n".join([json.dumps(good), json.dumps(refused)]))
+    assert main.main(["batch", "validate", str(path), "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert (found["requests"], found["errors"], [one["param"] for one in found["refused"]]) == (
+        2,
+        [],
+        ["body.logprobs"],
+    )
+    assert main.main(["batch", "validate", str(path), "--strict"]) == 1
     path.write_text(json.dumps(good))
-    assert main.main(["batch", "validate", str(path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"requests": 1, "errors": []}
+    assert main.main(["batch", "validate", str(path)]) == 0
+    assert "1 requests, no fault" in capsys.readouterr().out
+
+
+def test_one_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistyped model, and a field that every request has, are not told once a row."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text\n" + "hi\n" * 500)
+    argv = ["batch", "validate", str(path), "--template", "{text}"]
+    assert main.main([*argv, "--model", "haikku"]) == 1
+    (only,) = capsys.readouterr().err.splitlines()
+    assert "row 1: model_not_found" in only and "haikku" in only
+    path = tmp_path / "night.jsonl"
+    sent = [template.request({"text": "hi"}, n, template.Recipe("{text}")) for n in range(1, 501)]
+    for one in sent:
+        one["body"]["logprobs"] = True
+    path.write_text("\n".join(map(json.dumps, sent)))
+    assert main.main(["batch", "validate", str(path)]) == 3
+    (only,) = capsys.readouterr().err.splitlines()
+    assert only.startswith(f"{path}:1: refused: ")
+    assert only.endswith("[also lines 2, 3, 4, 5, 6 and 494 more]")
+
+
+def made(path: Path, *options: str) -> list[dict[str, Any]]:
+    """The requests that a file becomes, blank lines left out."""
+    parser = argparse.ArgumentParser()
+    source.arguments(parser)
+    with source.opened(parser.parse_args([str(path), *options])) as found:
+        return [json.loads(one) for one in found.file if one.strip()]
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ("array", "one JSON array"),
+        ("pretty array", "one JSON array"),
+        ("pretty", "JSON spread over several lines"),
+        ("commas", "JSON with commas between its lines"),
+    ],
+)
+def test_json_that_is_nearly_jsonl_is_read_as_it_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: str, says: str
+) -> None:
+    """Requests in an array, pretty-printed, or with commas between them are taken, and it is said; with a model, too."""
+    sent = [template.request({"text": f"hi {n}"}, n, template.Recipe("{text}")) for n in range(3)]
+    text = {
+        "array": json.dumps(sent),
+        "pretty array": json.dumps(sent, indent=2),
+        "pretty": "\n".join(json.dumps(one, indent=2) for one in sent),
+        "commas": "".join(json.dumps(one) + ",\n" for one in sent),
+    }[shape]
+    path = tmp_path / "night.jsonl"
+    path.write_text(text, encoding="utf-8-sig")
+    assert made(path) == sent
+    assert says in capsys.readouterr().err
+    assert {one["body"]["model"] for one in made(path, "--model", "opus")} == {"opus"}
+    path.write_text("\n".join(map(json.dumps, sent)))
+    assert (made(path), capsys.readouterr().err.count("JSON")) == (sent, 2)
+
+
+def test_a_table_in_json_is_rows(tmp_path: Path) -> None:
+    """An array of objects is a table, and not lines of text that happen to be brackets; nothing of a row is lost."""
+    rows = [{"id": "a", "text": "x"}, {"id": "b", "text": "y"}]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows, indent=1))
+    assert [one["custom_id"] for one in made(path, "--template", "{text}", "--id-column", "id")] == ["a", "b"]
+    target = io.StringIO()
+    found = {"a": ("A", ""), "b": ("B", "")}
+    assert answers.write(target, "jsonl", found, source=path, source_kind="jsonl", id_column="id") == 0
+    assert [json.loads(one)["answer"] for one in target.getvalue().splitlines()] == ["A", "B"]
+
+
+def test_blank_rows_are_no_requests_and_keep_their_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are skipped and counted; the others keep their numbers, and the table comes back with all its rows."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,n\na,1\n\n, \nb,2\n")
+    assert [one["custom_id"] for one in made(path, "--template", "{text}")] == ["row-1", "row-3"]
+    assert "2 blank rows are skipped" in capsys.readouterr().err
+    target = io.StringIO()
+    found = {"row-1": ("A", ""), "row-3": ("B", "")}
+    assert answers.write(target, "csv", found, source=path, source_kind="csv", id_column=None) == 0
+    assert target.getvalue().splitlines() == ["text,n,answer,error", "a,1,A,", ", ,,", "b,2,B,"]
+
+
+def test_a_cell_may_be_as_large_as_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits into a request is taken, and comes back; of what does not, row and column are named."""
+    path = tmp_path / "a.csv"
+    path.write_text('id,text\n1,short\n2,"' + "x" * 3_000_000 + '"\n')
+    assert len(made(path, "--template", "{text}")[1]["body"]["messages"][0]["content"]) == 3_000_000
+    target = io.StringIO()
+    answers.write(target, "csv", {}, source=path, source_kind="csv", id_column=None)
+    assert len(target.getvalue()) > 3_000_000
+    monkeypatch.setenv("NIGHTSHIFT_MAX_BODY_BYTES", "1000000")
+    with pytest.raises(tables.TableError, match=r"row 2: .* column 'text' has 3,000,000 characters"):
+        made(path, "--template", "{text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("Is this kind?", "names no column, so that every row would ask the same. .*--template 'Summarise: {text}'"),
+        ('Answer {"kind": 1}. {text}', r"which is no column.*written twice: '\{\{\"kind\": 1\}\}'"),
+    ],
+)
+def test_a_template_that_can_not_be_meant(tmp_path: Path, text: str, says: str) -> None:
+    """One without a column, and one with a brace that is text: told with the way out."""
+    path = tmp_path / "a.csv"
+    path.write_text("text\nhi\n")
+    with pytest.raises(tables.TableError, match=says):
+        made(path, "--template", text)
 
 
 def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
