@@ -6,17 +6,19 @@ import math
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.listener import Listener
-from app import errors
+from app import errors, worker_status
 from app.connection import AWAY
 from app.error_codes import ErrorCode
 from app.gate import Cause, Closed, Gate
 from app.jobs import transitions
 from app.outcome import Outcome
+from app.readiness import nobody_serves
+from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,8 @@ class Wait:
     only_reads: bool = False
     #: when the client will have hung up, by its own word; what is sure to take longer is said at once
     hangs_up_at: float = math.inf
+    #: `time.monotonic()`: nobody is refused for what was found before
+    began_at: float = field(default_factory=time.monotonic)
 
     @property
     def owns_job(self) -> bool:
@@ -85,6 +89,7 @@ class Waiting:
         self._jobs = jobs
         self._waiters = waiters
         self._gate = _SharedGate(connection)
+        self._workers = _SharedWorkers(connection, settings)
         self._is_stopped = False
         #: whoever only looks on is to come back, and finds another process
         self.is_leaving = False
@@ -103,7 +108,7 @@ class Waiting:
         event = self.listener.register(job_id)
         try:
             # The job may have ended before we registered: nobody would wake us for it.
-            outcome = self._jobs.outcome(job_id)
+            outcome = self._jobs.outcome(job_id) or self.look_around(wait)
             while outcome is None:
                 outcome = self._look_after_slice(wait, event)
             return outcome
@@ -127,14 +132,24 @@ class Waiting:
         if wait.is_gone():
             self.leave(wait)
             raise errors.client_left()
-        closed = self._gate.read()
+        closed = self._gate.read(wait.began_at)
         if time.time() >= wait.deadline_at:
             return self._give_up(wait, _why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds))
-        if is_answering or closed is None:
+        if is_answering:
             return None
-        if closed.cause in _TIMED and closed.until > wait.waits_until:
-            return self._refuse_waiting(wait, _too_late(closed))
-        return None
+        hopeless = self._hopeless(wait, closed)
+        return None if hopeless is None else self._refuse_waiting(wait, hopeless)
+
+    def _hopeless(self, wait: Wait, closed: Closed | None) -> ErrorReply | None:
+        """Why this client would wait in vain, for all that is known now."""
+        if closed is not None and closed.cause in _TIMED:
+            return _too_late(closed) if closed.until > wait.waits_until else None
+        if wait.only_reads:
+            return None
+        nobody_serves = self._workers.nobody_serves(wait.began_at)
+        if closed is not None and closed.cause is Cause.LOGIN and not self._workers.are_starting:
+            return errors.login_required(closed.reason)
+        return nobody_serves
 
     def _give_up(self, wait: Wait, error: ErrorReply) -> Outcome:
         """The deadline has passed: the job ends with `error`, unless its outcome came in the same moment."""
@@ -198,14 +213,50 @@ class _SharedGate:
         self._read_at = 0.0
         self._closed: Closed | None = None
 
-    def read(self) -> Closed | None:
+    def read(self, began_at: float) -> Closed | None:
+        """For a wait that began then (`time.monotonic()`): what has closed it was looked for since."""
         with self._lock:
-            if time.monotonic() - self._read_at >= GATE_SECONDS:
+            is_old = self._closed is not None and self._read_at < began_at
+            if is_old or time.monotonic() - self._read_at >= GATE_SECONDS:
                 self._read_at = time.monotonic()
                 # With Redis away the last view has to do: whoever waits goes on waiting.
                 with suppress(*AWAY):
                     self._closed = self._gate.read()
             return self._closed
+
+
+class _SharedWorkers:
+    """The workers as they were at most a second ago, and since when none of them serves."""
+
+    def __init__(self, connection: Redis, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._read_at = 0.0
+        self._error: ErrorReply | None = None
+        #: all of them: the login may be another one than before
+        self.are_starting = False
+        #: `time.monotonic()`; none is known before the first look, and workers may be starting as this process is
+        self._since: float | None = time.monotonic()
+
+    def nobody_serves(self, began_at: float) -> ErrorReply | None:
+        """The error for a wait that began then, when it has been so for `no_worker_grace_seconds`: workers are restarted, too."""
+        with self._lock:
+            now = time.monotonic()
+            is_old = self._error is not None and self._read_at < began_at
+            if is_old or now - self._read_at >= GATE_SECONDS:
+                self._read_at = now
+                with suppress(*AWAY):
+                    self._look(now)
+            has_lasted = self._since is not None and now - self._since >= self._settings.no_worker_grace_seconds
+            return self._error if has_lasted else None
+
+    def _look(self, now: float) -> None:
+        rows = worker_status.read_all(self._connection)
+        alive = [row for row in rows if row.is_alive(self._settings.lease_seconds)]
+        self.are_starting = bool(alive) and all(row.state is WorkerState.STARTING for row in alive)
+        self._error = nobody_serves(alive)
+        self._since = None if self._error is None else now if self._since is None else self._since
 
 
 def _stopping() -> ErrorReply:
@@ -243,8 +294,7 @@ def _why_closed(closed: Closed | None) -> ErrorReply | None:
     if closed is None:
         return None
     if closed.cause is Cause.LOGIN:
-        message = f"Claude's login does not work ({closed.reason}). The workers wait for a working one."
-        return errors.unavailable(message, ErrorCode.LOGIN_REQUIRED, 60.0)
+        return errors.login_required(closed.reason)
     if closed.cause is Cause.OVERLOAD:
         return errors.unavailable(f"Claude is overloaded ({closed.reason}).", ErrorCode.OVERLOADED, 30.0)
     if closed.cause is Cause.RATE_LIMIT:

@@ -16,6 +16,8 @@ from app.error_codes import Code, ErrorCode, ErrorType
 #: advice to a client while Redis is away, and while there is no room for what it sends, seconds
 AWAY_RETRY_SECONDS = 2.0
 FULL_RETRY_SECONDS = 30.0
+#: the same while a login does not work, seconds
+LOGIN_RETRY_SECONDS = 60.0
 
 
 @dataclass(eq=True, unsafe_hash=True)
@@ -112,6 +114,17 @@ def rate_limited(message: str, code: ErrorCode, retry_after: float) -> ErrorRepl
 def unavailable(message: str, code: ErrorCode, retry_after: float) -> ErrorReply:
     """Something we stand on is away: Redis, every worker, the login."""
     return ErrorReply(503, message, ErrorType.SERVER, code=code, retry_after=retry_after, should_retry=True)
+
+
+def login_required(reason: str) -> ErrorReply:
+    """Claude's login does not work. Somebody has to mend it: no client is told to try again at once."""
+    return ErrorReply(
+        503,
+        f"Claude's login does not work ({reason}). What waits goes on by itself when it does; 'nightshift doctor' says what to do.",
+        ErrorType.SERVER,
+        code=ErrorCode.LOGIN_REQUIRED,
+        retry_after=LOGIN_RETRY_SECONDS,
+    )
 
 
 def queue_away() -> ErrorReply:

@@ -86,6 +86,11 @@ class Gate:
         #: whether this worker passed a closed gate: most pass an open one, and need not ask whether they were the probe
         self._is_probing = False
 
+    def is_probed_for(self, cause: Cause) -> bool:
+        """Whether this worker, which may pass, does so as the one that tries whether this cause is over."""
+        closed = self.read() if self._is_probing else None
+        return closed is not None and closed.cause is cause
+
     def read(self) -> Closed | None:
         """The closed gate, or None when it is open. A pause is told before any other cause."""
         pipe = self._connection.pipeline(transaction=False)

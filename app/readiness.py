@@ -7,27 +7,50 @@ from typing import TYPE_CHECKING
 from app import errors
 from app.error_codes import ErrorCode
 from app.gate import Cause
+from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.errors import ErrorReply
     from app.vitals import Vitals
+    from app.worker_status import WorkerStatus
 
 #: advice to whoever asks for readiness, seconds
 READY_RETRY_SECONDS = 2.0
+#: what a worker will not get out of by itself, or nobody knows when
+_STUCK = frozenset({WorkerState.UNAVAILABLE, WorkerState.WAITING_FOR_LOGIN})
 
 
 def unready(vitals: Vitals, lease_seconds: float) -> ErrorReply | None:
     """None while a worker can serve, else the error that says why none can."""
     alive = [row for row in vitals.workers if row.is_alive(lease_seconds)]
-    # Past its time the next request is the probe that tells whether the login works again.
-    if any(closed.cause is Cause.LOGIN and not closed.may_be_probed for closed in vitals.closed):
-        return _not_ready("Claude's login does not work: the workers wait for a working one.", ErrorCode.LOGIN_REQUIRED)
+    are_starting = all(row.state is WorkerState.STARTING for row in alive)
+    for closed in vitals.closed:
+        # Workers that start may have another login.
+        if closed.cause is Cause.LOGIN and not are_starting:
+            return errors.login_required(closed.reason)
     if any(row.state.is_serving for row in alive):
         return None
+    return nobody_serves(alive) or _not_ready(f"No worker can serve: {_states(alive)}.", ErrorCode.NO_WORKER_READY)
+
+
+def nobody_serves(alive: Sequence[WorkerStatus]) -> ErrorReply | None:
+    """Why no request will be served for all that is known, whatever the gate says; None while a worker serves or may do so soon."""
     if not alive:
-        return _not_ready("No worker is running.", ErrorCode.NO_WORKER)
-    states = ", ".join(sorted({str(row.state) for row in alive}))
-    return _not_ready(f"No worker can serve: {states}.", ErrorCode.NO_WORKER_READY)
+        said = "No worker is running. Start one: 'nightshift up', or 'nightshift worker' beside this API."
+        return _not_ready(said, ErrorCode.NO_WORKER)
+    if any(row.state not in _STUCK for row in alive):
+        return None
+    if all(row.state is WorkerState.WAITING_FOR_LOGIN for row in alive):
+        return errors.login_required("no worker's is taken")
+    reasons = "; ".join(sorted({row.reason for row in alive if row.state is WorkerState.UNAVAILABLE and row.reason}))
+    said = f"No worker can serve: {_states(alive)}{f' ({reasons})' if reasons else ''}."
+    return _not_ready(said, ErrorCode.NO_WORKER_READY)
+
+
+def _states(rows: Sequence[WorkerStatus]) -> str:
+    return ", ".join(sorted({str(row.state) for row in rows}))
 
 
 def warnings(vitals: Vitals) -> list[str]:

@@ -66,7 +66,7 @@ class Settings:
     max_idle_seconds: float = 3600.0
     #: no byte from Claude for so long ends the attempt, seconds
     stall_seconds: float = 300.0
-    #: how often a job is run at most when Claude answers overload or a server error
+    #: how often a job is run at most when Claude answers with a server error
     max_attempts: int = 5
     #: how often a job may take its worker down with it before it is set aside
     max_worker_deaths: int = 3
@@ -77,8 +77,10 @@ class Settings:
     stop_at_utilization: float = 0.0
     #: whether work goes on by itself after a usage limit (`auto`), or waits for `nightshift resume` (`manual`)
     resume: Literal["auto", "manual"] = "auto"
-    #: how often a job is tried while Claude's login does not work, seconds
+    #: how often it is tried whether Claude's login works again, seconds
     login_probe_seconds: float = 30.0
+    #: how long clients wait for a worker that can serve while there is none, since workers are restarted; then 503, seconds
+    no_worker_grace_seconds: float = 10.0
 
     #: how long a request waits and runs when the client does not say, seconds
     request_timeout_seconds: float = 600.0

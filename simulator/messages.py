@@ -40,7 +40,8 @@ class MessagesApi:
             request = MessageRequest(body, headers)
             self._check_length(request)
         except ApiError as error:
-            return error_script(error, request_id, entry, at=self.settings.latency_ms / 1000)
+            refused = self._refused_login(headers, entry)
+            return error_script(refused or error, request_id, entry, at=self.settings.latency_ms / 1000)
         taken = self.rules.take(request)
         entry.rule = taken.id if taken else None
         return self._by_rule(request, taken, request_id, entry)
@@ -72,6 +73,14 @@ class MessagesApi:
         if limit is not None:
             out_headers |= usage_limits.headers(limit, time.time())
         return _answer_script(request, respond, pace, out_headers | respond.headers, entry)
+
+    def _refused_login(self, headers: dict[str, str], entry: Entry) -> ApiError | None:
+        """The API looks at who asks before it looks at what is asked."""
+        taken = self.rules.take_refused_login(headers)
+        if taken is None or taken.rule.respond.error is None:
+            return None
+        entry.rule = taken.id
+        return _given_error(taken.rule.respond.error, taken.rule.respond.headers)
 
     def _pace(self, rule: Rule) -> Pace:
         settings = self.settings

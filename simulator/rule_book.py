@@ -33,6 +33,12 @@ class RuleInForce:
         self.used += 1
         return True
 
+    @property
+    def refuses_logins(self) -> bool:
+        """Whether it answers that the caller may not ask at all."""
+        error = self.rule.respond.error
+        return error is not None and error.status in (401, 403)
+
     def describe(self) -> dict[str, Any]:
         """Return ``{"id", "matched", "used", "rule"}`` for the control API."""
         rule = self.rule.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -68,6 +74,11 @@ class RuleBook:
         found = len(kept) < len(self._rules)
         self._rules = kept
         return found
+
+    def take_refused_login(self, headers: dict[str, str]) -> RuleInForce | None:
+        """Return the rule that refuses the login of a request with these headers, whatever is in it, and count it as used."""
+        unread = MessageRequest({"model": "", "messages": []}, headers)
+        return next((rule for rule in self._rules if rule.refuses_logins and rule.take(unread)), None)
 
     def take(self, request: MessageRequest) -> RuleInForce | None:
         """Return the rule that answers ``request`` and count it as used; None when none fits."""

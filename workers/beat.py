@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: why a worker takes no job while it has no Claude that can serve
+FOR_CLAUDE = "claude"
 #: RQ takes a worker for gone when its key has expired, seconds
 _RQ_KEY_SECONDS = 60
 
@@ -38,7 +40,8 @@ class Beat:
     """One thread. The worker sets the attributes; they are read at each beat."""
 
     def __init__(self, connection: Redis, settings: Settings, name: str, invoker: ClaudeInvoker) -> None:
-        self.waiting_for = ""
+        #: why the worker takes no job; it has not looked around yet
+        self.waiting_for = FOR_CLAUDE
         self.rq_state = "starting"
         self._connection = connection
         self._settings = settings
@@ -99,11 +102,16 @@ class Beat:
     def _status(self, run: Run | None) -> WorkerStatus:
         found = self._invoker.status()
         waiting_for = self.waiting_for or ("" if run else self._closed_by())
-        waiting = _WAITING_STATES.get(waiting_for)
+        state = _WAITING_STATES.get(waiting_for)
+        if state is None:
+            state = WorkerState.BUSY if run else _STATES.get(found.state, WorkerState.UNAVAILABLE)
+            if waiting_for == FOR_CLAUDE and state.is_serving:
+                # Its Claude is there, and whether its login works is not known yet.
+                state = WorkerState.STARTING
         return WorkerStatus(
             name=self._name,
-            state=waiting or (WorkerState.BUSY if run else _STATES.get(found.state, WorkerState.UNAVAILABLE)),
-            reason=waiting_for or found.reason,
+            state=state,
+            reason=found.reason if waiting_for == FOR_CLAUDE else waiting_for or found.reason,
             job=run.record.known_as if run else "",
             job_started_at=(run.record.started_at or 0.0) if run else 0.0,
             turns=found.turns,

@@ -27,8 +27,9 @@ from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
-from workers.beat import Beat
+from workers.beat import FOR_CLAUDE, Beat
 from workers.endings import AskApart, Ending, Publish
+from workers.login_check import LoginCheck
 from workers.patient import PatientWorker
 from workers.run import Interruption, Run
 
@@ -72,6 +73,7 @@ class ClaudeWorker(PatientWorker):
         self._invoker = invoker
         self._jobs = Jobs(connection, settings)
         self._gate = Gate(connection)
+        self._login = LoginCheck(name, connection, settings, invoker, self._gate)
         self._leaves = False
         self.beat = Beat(connection, settings, name, invoker)
 
@@ -93,7 +95,17 @@ class ClaudeWorker(PatientWorker):
 
     def _reason_to_wait(self) -> str:
         if not self._invoker.is_ready():
-            return "claude"
+            return FOR_CLAUDE
+        try:
+            if not self._login.may_be_used():
+                return Cause.LOGIN
+            if reason := self._closed_by():
+                return reason
+            return "" if self._login.passes_gate() else Cause.LOGIN
+        except AWAY:
+            return "redis"
+
+    def _closed_by(self) -> str:
         try:
             if not self._gate.may_pass(self.name):
                 closed = self._gate.read()
@@ -104,7 +116,7 @@ class ClaudeWorker(PatientWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Claim, run, settle. Nothing in here raises for what a job or Redis does."""
-        if self._reason_to_wait() in set(Cause):
+        if self._closed_by() in set(Cause):
             # The gate closed while this worker blocked on the queue.
             self._patiently(lambda: tickets.return_from_gap(self.connection, queue.name, job.id))
             return

@@ -94,6 +94,7 @@ class Stream:
         """Wait a little for the first piece. Raises the `ErrorReply` that comes instead."""
         end = time.monotonic() + min(BEGIN_SECONDS, self._silence_seconds)
         try:
+            self._outcome = self._waiting.look_around(self._wait)
             while not self._pieces and self._outcome is None and (left := end - time.monotonic()) > 0:
                 self._step(left)
         except ErrorReply:

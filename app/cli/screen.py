@@ -22,9 +22,18 @@ def url(settings: Settings) -> str:
 
 
 def text(
-    settings: Settings, address: tuple[str, int], login: str | None, new_secret: str | None, *, embedded: bool
+    settings: Settings,
+    address: tuple[str, int],
+    login: str | None,
+    new_secret: str | None,
+    *,
+    embedded: bool,
+    trouble: str = "",
 ) -> str:
-    """What runs where, and how to try it. `address`: the socket's own; `new_secret`: made at this start, shown this once."""
+    """What runs where, and how to try it.
+
+    `address`: the socket's own; `new_secret`: made at this start, shown this once; `trouble`: why nothing is served yet.
+    """
     base = url(settings)
     rows = [
         ("Listens on", _listens_on(*address)),
@@ -38,7 +47,8 @@ def text(
     if new_secret:
         rows.append(("Webhooks", f"signed with {new_secret}"))
         rows.append(("", f"made just now, kept in {settings.data_dir / 'webhook-secret'}, not shown again"))
-    lines = ["", "Nightshift is up." + (f"  {OFFLINE}" if settings.offline else ""), ""]
+    title = f"Nightshift runs, and can't answer yet. {trouble}" if trouble else "Nightshift is up."
+    lines = ["", title + (f"  {OFFLINE}" if settings.offline else ""), ""]
     lines += [f"  {name:<10} {value}" for name, value in rows]
     lines += ["", "Try it:", "", *_curl(settings, base), "", "Ctrl-C or `nightshift stop` ends it.", ""]
     return "\n".join(lines)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from app import environment, logs, spans
 from app.cli import options, screen
+from app.error_codes import ErrorCode
 from app.stack import data_dir, hooks, plan, probe, redis_server, secrets
 from app.stack.errors import StackError, Stopped
 from app.stack.leftovers import Record
@@ -18,6 +20,7 @@ from app.stack.supervisor import Supervisor
 if TYPE_CHECKING:
     import argparse
     import socket
+    from collections.abc import Callable
 
     from app.settings import Settings
     from app.stack.redis_server import RedisServer
@@ -66,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
             redis_server.check_external(settings.redis_url or "")
         else:
             settings = replace(settings, redis_url=server.url)
-        shown = screen.text(
+        shown = partial(
+            screen.text,
             settings,
             listener.getsockname()[:2],
             login.description if login else None,
@@ -82,13 +86,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _keep_up(settings: Settings, server: RedisServer | None, listener: socket.socket, shown: str) -> None:
-    """Start in order, show the screen, stay. Everything has ended when this returns or raises."""
+def _keep_up(
+    settings: Settings, server: RedisServer | None, listener: socket.socket, shown: Callable[..., str]
+) -> None:
+    """Start in order, show the screen (`shown`, of what is wrong), stay. Everything has ended when this returns or raises."""
     record = Record(settings.data_dir / "processes.json")
     with Supervisor(say, record) as supervisor, contextlib.suppress(Stopped):
         try:
-            _start(supervisor, settings, server, listener)
-            show(shown)
+            trouble = _start(supervisor, settings, server, listener)
+            show(shown(trouble=trouble))
             supervisor.wait()
         except StackError as error:
             say(f"nightshift: {error}")
@@ -101,7 +107,8 @@ def _keep_up(settings: Settings, server: RedisServer | None, listener: socket.so
                 say("Stopping: what runs is finished or goes back to the queue (Ctrl-C again: at once) ...")
 
 
-def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | None, listener: socket.socket) -> None:
+def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | None, listener: socket.socket) -> str:
+    """Start everything. Why no request is served yet; empty when one is."""
     if server:
         say("Starting Redis ...")
         server.end_leftover()
@@ -120,12 +127,17 @@ def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | Non
     supervisor.start([plan.api(settings, env, listener), *workers, *callbacks])
     for name, seconds, work in hooks.maintenance(settings):
         supervisor.every(seconds, work, name)
-    if not supervisor.wait(
-        lambda: probe.status(settings.host, settings.port, "/health/ready") == 200, _WORKER_READY_SECONDS
-    ):
-        if supervisor.stopping:
-            raise Stopped
-        say("No worker is ready yet; they keep trying, and the lines above or /health say why.")
+    found: tuple[str, str] | None = None
+
+    def is_clear() -> bool:
+        nonlocal found
+        found = probe.readiness(settings.host, settings.port)
+        # Nothing that waiting would change.
+        return found is None or found[0] == ErrorCode.LOGIN_REQUIRED
+
+    if not supervisor.wait(is_clear, _WORKER_READY_SECONDS) and supervisor.stopping:
+        raise Stopped
+    return "" if found is None else found[1] or "The API does not answer yet."
 
 
 def say(line: str) -> None:

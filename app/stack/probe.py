@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import ipaddress
+import json
 import socket
 
 from app.stack.errors import StackError
@@ -27,6 +28,20 @@ def status(host: str, port: int, path: str) -> int | None:
         return client.getresponse().status
     except (OSError, http.client.HTTPException):
         return None
+    finally:
+        client.close()
+
+
+def readiness(host: str, port: int) -> tuple[str, str] | None:
+    """Why the API says that no request would be served: the error's code and message, both empty when it does not answer. None: it would."""
+    client = http.client.HTTPConnection(reachable(host), port, timeout=_SECONDS)
+    try:
+        client.request("GET", "/health/ready")
+        answer = client.getresponse()
+        error = {} if answer.status == 200 else json.loads(answer.read())["error"]
+        return (str(error["code"]), str(error["message"])) if error else None
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return "", ""
     finally:
         client.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import psutil
 import pytest
@@ -57,7 +57,10 @@ class Stack(Started):
         ]
 
 
-def running(stack: Stack) -> Iterator[Stack]:
+_S = TypeVar("_S", bound=Stack)
+
+
+def running(stack: _S) -> Iterator[_S]:
     """Start it, hand it out, and end it; afterwards none of its processes may be left."""
     stack.start()
     try:

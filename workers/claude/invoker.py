@@ -109,6 +109,18 @@ class ClaudeInvoker:
         until = time.monotonic() + (NO_LIMIT_SECONDS if timeout_seconds is None else timeout_seconds)
         return self._run(self._keeper.ask(prompt, profile or self._profile, until, on_event)).result()
 
+    def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
+        """Why a request would not reach a model, or None when it would: asked by one that the API refuses, and that costs nothing.
+
+        For one thread at a time, as `ask`. `kind` is `login` when the login is refused; any other says nothing about it.
+        """
+        self.start()
+        try:
+            self._run(self._keeper.check_login(time.monotonic() + timeout_seconds)).result()
+        except TurnFailed as failure:
+            return None if failure.kind is FailureKind.CALLER else failure
+        return None
+
     def interrupt(self) -> None:
         """End the running `ask`, which raises `interrupted` within two seconds; nothing happens when none runs."""
         if self._is_started and not self._is_closed:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from app.login import login_in_use
 from workers.claude.failures import FailureKind, TurnFailed
 from workers.claude.pool import Pool
+from workers.claude.process import REFUSED_BODY
+from workers.claude.profile import Prompt
 from workers.claude.status import InvokerStatus, Restart, State
 from workers.claude.tasks import Tasks
 from workers.claude.watch import Watch
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from app.messages.answer import Answer, Delta
     from app.settings import Settings
     from workers.claude.process import ClaudeProcess
-    from workers.claude.profile import Profile, Prompt
+    from workers.claude.profile import Profile
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -65,9 +67,15 @@ class Keeper:
         self._pool.prepare(self._pool.latest)
 
     async def ask(
-        self, prompt: Prompt, profile: Profile, deadline: float, on_delta: Callable[[Delta], None] | None
+        self,
+        prompt: Prompt,
+        profile: Profile,
+        deadline: float,
+        on_delta: Callable[[Delta], None] | None,
+        *,
+        body: str | None = None,
     ) -> Answer:
-        """Run one turn until `deadline` (`time.monotonic()`). Raises `TurnFailed`."""
+        """Run one turn until `deadline` (`time.monotonic()`), with `body` in place of the profile's. Raises `TurnFailed`."""
         self._interrupted.clear()
         login = login_in_use(self._settings)
         is_bare = _is_bare(login)
@@ -79,7 +87,8 @@ class Keeper:
             try:
                 if self._interrupted.is_set():
                     raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
-                body = prompt.in_body(profile.body(is_bare=is_bare))
+                if body is None:
+                    body = prompt.in_body(profile.body(is_bare=is_bare))
                 return await process.ask(prompt, body, deadline, on_delta, max_tokens=profile.max_tokens)
             finally:
                 self._pool.busy = None
@@ -89,6 +98,14 @@ class Keeper:
             raise
         finally:
             self._settle()
+
+    async def check_login(self, deadline: float) -> None:
+        """A turn whose request the API refuses, with a 400 where the login works. Raises `TurnFailed`, and is not counted."""
+        counts = self._turns, self._errors
+        try:
+            await self.ask(Prompt("Are you there?"), self._pool.latest, deadline, None, body=REFUSED_BODY)
+        finally:
+            self._turns, self._errors = counts
 
     def interrupt(self) -> None:
         """End the running turn, or the wait for a process to run it."""

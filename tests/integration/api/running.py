@@ -119,7 +119,14 @@ def api(redis_url: str, **environment: str) -> Iterator[RunningApi]:
     process = subprocess.Popen(
         [os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable), "-m", "api.server"],
         cwd=ROOT,
-        env={**scrubbed, "REDIS_URL": redis_url, "NIGHTSHIFT_PORT": str(port), **environment},
+        env={
+            **scrubbed,
+            "REDIS_URL": redis_url,
+            "NIGHTSHIFT_PORT": str(port),
+            # The tests' own hands are no workers that anybody sees.
+            "NIGHTSHIFT_NO_WORKER_GRACE_SECONDS": "3600",
+            **environment,
+        },
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from api.services import EXTENSION
-from app import errors
+from app import errors, worker_status
 from app.error_codes import ErrorCode
 from app.gate import Cause, Gate
 from app.jobs.record import DONE, Status
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs, Submission
 from app.settings import Settings
+from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import api, chat_body, receive, send
 from tests.redis_server import wait_until
 
@@ -193,11 +195,61 @@ def test_usage_limit_before_the_deadline(server: RunningApi, connection: Redis, 
         assert receive(waiting).status == 200
 
 
-def test_login_that_does_not_work(server: RunningApi, connection: Redis) -> None:
-    """Without a login a client waits until its deadline, and then hears why."""
-    Gate(connection).close(Cause.LOGIN, time.time() + 3600, "invalid key")
-    answer = server.chat("no login", {"X-Request-Timeout": "1.5"})
+@pytest.mark.parametrize("probe_in", [3600, -1])
+@pytest.mark.parametrize("stream", [False, True])
+def test_login_that_does_not_work(server: RunningApi, connection: Redis, probe_in: float, *, stream: bool) -> None:
+    """Without a login a client hears at once why, and that trying again is of no use; what is asynchronous waits."""
+    Gate(connection).close(Cause.LOGIN, math.inf, "invalid x-api-key", probe_at=time.time() + probe_in)
+    time.sleep(1.1)  # what the server knows of the gate may be a second old
+    began = time.monotonic()
+    answer = server.chat("no login", stream=stream)
+    assert time.monotonic() - began < 1
     assert (answer.status, answer.error["code"]) == (503, "login_required")
+    assert "(invalid x-api-key)" in answer.error["message"]
+    assert answer.headers["x-should-retry"] == "false"
+    later = server.chat("later", {"Prefer": "respond-async"}).json["id"]
+    assert status_of(connection, later) is Status.QUEUED
+
+
+def test_a_login_that_may_be_another_by_now(server: RunningApi, connection: Redis, hands: Hands) -> None:
+    """While all workers start, their login may work: a client waits for what they find."""
+    worker_status.write(connection, WorkerStatus(name="w", state=WorkerState.STARTING))
+    Gate(connection).close(Cause.LOGIN, math.inf, "invalid x-api-key", probe_at=time.time() + 3600)
+    time.sleep(1.1)
+    with closing(server.connect()) as waiting:
+        send(waiting, "POST", PATH, chat_body())
+        lease, _ = hands.take()
+        hands.answer(lease)
+        assert receive(waiting).status == 200
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "said"),
+    [
+        (None, "no_worker", "No worker is running."),
+        (WorkerState.UNAVAILABLE, "no_worker_ready", "Claude could not be started: no such file"),
+        (WorkerState.WAITING_FOR_LOGIN, "login_required", "login"),
+    ],
+)
+def test_nobody_serves(redis_url: str, connection: Redis, state: WorkerState | None, code: str, said: str) -> None:
+    """When that has lasted, a client hears at once why; it waits for workers that start, and what is asynchronous waits too."""
+    with api(redis_url, NIGHTSHIFT_NO_WORKER_GRACE_SECONDS="1") as server:
+        worker_status.write(connection, WorkerStatus(name="w", state=WorkerState.STARTING))
+        answer = server.chat("starting", {"X-Request-Timeout": "2.5"})
+        assert (answer.status, answer.error["code"]) == (504, "deadline_exceeded")
+        worker_status.remove(connection, "w")
+        if state is not None:
+            reason = "Claude could not be started: no such file"
+            worker_status.write(connection, WorkerStatus(name="w", state=state, reason=reason))
+        answer = server.chat("a while", {"X-Request-Timeout": "20"})
+        assert (answer.status, answer.error["code"]) == (503, code)
+        assert said in answer.error["message"]
+        began = time.monotonic()
+        assert server.chat("at once").error["code"] == code
+        assert time.monotonic() - began < 1.5
+        assert server.chat("a stream", stream=True).error["code"] == code
+        later = server.chat("later", {"Prefer": "respond-async"}).json["id"]
+        assert status_of(connection, later) is Status.QUEUED
 
 
 def test_lost_subscription(own_redis: RedisForTests) -> None:

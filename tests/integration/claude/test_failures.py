@@ -250,3 +250,20 @@ def test_a_schema_that_the_cli_refuses_is_the_callers_fault(make: Make, simulato
     failure = failure_of(make(), profile=Profile(schema='{"type": "object", "x-unknown": 1}'))
     assert (failure.kind, failure.status) == (FailureKind.CALLER, 400)
     assert bodies(simulator) == []
+
+
+def test_a_login_is_checked_by_a_request_that_no_model_sees(make: Make, simulator: RunningSimulator) -> None:
+    """It is refused either way, counts nowhere, and leaves the process as it was; with a bad login it says why."""
+    invoker = make()
+    assert invoker.check_login(timeout_seconds=20) is None
+    pid = invoker.status().pid
+    assert invoker.ask("hello").text == "Simulated answer to: hello"
+    assert invoker.status().pid == pid
+    assert bodies(simulator)[0]["messages"] == []
+    rule = simulator.control.add_rule({"error": {"status": 401, "message": "invalid x-api-key"}})
+    failure = invoker.check_login(timeout_seconds=20)
+    assert failure is not None
+    assert (failure.kind, failure.message) == (FailureKind.LOGIN, "Invalid API key")
+    simulator.control.remove_rule(rule)
+    assert invoker.check_login(timeout_seconds=20) is None
+    assert (invoker.status().turns_total, invoker.status().errors) == (1, 0)

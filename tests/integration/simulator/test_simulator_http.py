@@ -61,6 +61,15 @@ def test_streamed_answer(http: httpx.Client) -> None:
     assert found[-1] == {"type": "message_stop"}
 
 
+def test_who_asks_is_looked_at_before_what_is_asked(http: httpx.Client, simulator: RunningSimulator) -> None:
+    """A rule that refuses logins refuses requests that are none, too; one about some prompt does not."""
+    simulator.control.add_rule({"error": {"status": 401}}, match={"contains": "hello"})
+    assert http.post("/v1/messages", json={"model": "claude-x", "messages": []}).status_code == 400
+    simulator.control.add_rule({"error": {"status": 401}}, times=1)
+    assert http.post("/v1/messages", json={"model": "claude-x", "messages": []}).status_code == 401
+    assert http.post("/v1/messages", json={"model": "claude-x", "messages": []}).status_code == 400
+
+
 @pytest.mark.parametrize("status", sorted(TYPE_OF_STATUS))
 def test_errors(http: httpx.Client, simulator: RunningSimulator, status: int) -> None:
     """Each documented status comes with its type, in Anthropic's error body."""

@@ -80,3 +80,10 @@ def test_a_usage_limit(limit: UsageLimit, is_new: bool, status: int, kind: Failu
 def test_messages_are_the_apis_own_words(text: str, message: str) -> None:
     """What the CLI puts before them is left out."""
     assert classify(ApiError(400, None, text)).message == message
+
+
+@pytest.mark.parametrize("text", ["Invalid API key · Fix external API key", "Not logged in · Please run /login"])
+def test_a_login_that_fails_has_no_advice_for_a_terminal(text: str) -> None:
+    """Nobody is there to run `/login`; Nightshift says itself what to do."""
+    failure = classify(ApiError(401, "authentication_failed", text))
+    assert (failure.kind, failure.message) == (FailureKind.LOGIN, text.split(" · ", maxsplit=1)[0])
