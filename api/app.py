@@ -11,6 +11,7 @@ from api import auth, batch_report, dashboard, errors, gate, health, home, jobs,
 from api.openai import (
     batches,
     chat,
+    completions,
     files,
     models,
     responses,
@@ -63,7 +64,17 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     tracing.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
-    openai = (chat, stored_completions, responses, stored_responses, models, files, batches, webhook_endpoints)
+    openai = (
+        chat,
+        completions,
+        stored_completions,
+        responses,
+        stored_responses,
+        models,
+        files,
+        batches,
+        webhook_endpoints,
+    )
     for module in (home, openapi, gate, health, metrics, jobs, batch_report, *openai):
         app.register_blueprint(module.blueprint)
     overview.register(app)

@@ -18,6 +18,7 @@ WHAT = "A queue-backed, OpenAI-compatible gateway to Claude."
 SIMULATED = "Offline mode: answers are simulated, no Claude is asked."
 ENDPOINTS = {
     "POST /v1/chat/completions": "OpenAI's chat completions; waits, or answers 202 with 'Prefer: respond-async'",
+    "POST /v1/completions": "OpenAI's text completions; waits, or answers 202 with 'Prefer: respond-async'",
     "POST /v1/files": "OpenAI's files, for batches; GET /v1/files, /v1/files/{id}, /v1/files/{id}/content, DELETE",
     "POST /v1/batches": "OpenAI's batches; GET, /v1/batches/{id}, /output, /report, POST /cancel, /retry_failed",
     "POST /v1/responses": "OpenAI's responses; 'background': true to poll; GET, DELETE /v1/responses/{id}, /input_items, POST /cancel",

@@ -175,7 +175,7 @@ def _body(reference: dict[str, Any], what: Described, schemas: dict[str, Any]) -
         note = f"{row.decision.capitalize()}: {row.note}."
         if row.decision is Decision.REFUSED:
             # Written as what asks for nothing; anything else is a 400.
-            harmless = [None, False, 0, "", [], {}, *row.harmless]
+            harmless = [one for one in (None, False, 0, "", [], {}, *row.harmless) if row.asks_for_nothing(one)]
             properties[field] = {"enum": harmless, "description": note}
         else:
             properties[field] = {**properties.get(field, {}), "description": note}

@@ -15,6 +15,11 @@ def new_completion_id() -> str:
     return new_id("chatcmpl-")
 
 
+def new_text_completion_id() -> str:
+    """The id of a text completion, which is the id of its job too."""
+    return new_id("cmpl-")
+
+
 def new_response_id() -> str:
     """The id of a response, which is the id of its job too."""
     return new_id("resp_")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app import durability, errors, messages
 from app.connection import AWAY
-from app.jobs import leases
+from app.jobs import choices, leases
 from app.jobs.leases import PutBack
 from app.jobs.record import CHOICE, PAYLOAD_VERSION, record_key
-from app.messages import response
+from app.messages.payload import answers, as_asked, as_chat_payload
 from app.outcome import Outcome
 from workers import asking, remote_images, run_spans, streaming, usage_windows
 from workers import run as runs
@@ -47,28 +47,36 @@ def run_job(job_id: str) -> Ending:
     payload = run.jobs.request(record.parent or job_id)
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
-    chat = response.as_chat_payload(payload)
-    if record.kind != CHOICE and (count := chat["request"].get("n", 1)) > 1:
+    if record.kind != CHOICE and (count := answers(payload)) > 1:
         return AskApart(count)
+    number = choices.number_of(record)
+    ending = _asked(run, as_chat_payload(payload, number))
+    if not isinstance(ending, Publish):
+        return ending
+    outcome = as_asked(ending.outcome, payload, record, number)
+    if outcome.size() > (limit := run.settings.max_result_bytes):
+        outcome = Outcome(error=errors.result_too_large(limit))
+    return Publish(outcome)
+
+
+def _asked(run: Run, chat: dict[str, Any]) -> Ending:
+    """One chat completion, asked for and answered."""
     try:
         chat = remote_images.inlined(chat, run.settings)
         request = messages.to_claude(chat)
-        if record.max_sends and (ending := _note_sent(run)):
+        if run.record.max_sends and (ending := _note_sent(run)):
             return ending
         with streaming.told(run, request.output) as on_event:
             answer, checked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:
-        return Publish(Outcome(error=response.in_its_words(error, payload)))
+        return Publish(Outcome(error=error))
     except TurnFailed as failure:
         return ending_of(failure, run)
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
         if not usage_windows.leave_the_rest(run, answer.windows):
             run.gate.passed(run.lease.worker)
-    outcome = response.as_asked(messages.to_openai(answer, checked, record), payload, record)
-    if outcome.size() > (limit := run.settings.max_result_bytes):
-        outcome = Outcome(error=errors.result_too_large(limit))
-    return Publish(outcome)
+    return Publish(messages.to_openai(answer, checked, run.record))
 
 
 def _note_sent(run: Run) -> Ending | None:

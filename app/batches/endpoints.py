@@ -10,7 +10,9 @@ from app import errors
 from app.batches.lines import BodyError
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
+from app.jobs.record import COMPLETION_VERSION
 from app.openai.accept import accept
+from app.openai.completions.accept import accept as accept_completion
 from app.openai.responses.accept import accept as accept_response
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
+COMPLETIONS = "/v1/completions"
 _REFUSED = {
     "stream": "nobody reads while a batch runs",
     "callback_url": "it belongs into the batch's metadata",
@@ -38,6 +41,8 @@ class LineRequest:
     payload: dict[str, Any]
     #: its own `max_attempts`; 0: it has none
     max_attempts: int = 0
+    #: `JobRecord.version`
+    version: int = 1
 
 
 class _Nothing:
@@ -67,8 +72,16 @@ def _response(body: dict[str, Any], settings: Settings) -> LineRequest:
     return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0)
 
 
+def _completion(body: dict[str, Any], settings: Settings) -> LineRequest:
+    accepted = accept_completion(body, settings)
+    asked = accepted.request
+    return LineRequest(
+        asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0, version=COMPLETION_VERSION
+    )
+
+
 ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], LineRequest]] = MappingProxyType(
-    {CHAT_COMPLETIONS: _chat, RESPONSES: _response}
+    {CHAT_COMPLETIONS: _chat, RESPONSES: _response, COMPLETIONS: _completion}
 )
 
 

@@ -74,12 +74,15 @@ def shortened(text: str, most: int) -> str:
 
 
 def _text(body: dict[str, Any]) -> str:
-    """Of a chat completion or a response: what it says, else the functions that it calls."""
+    """Of a completion or a response: what it says, else the functions that it calls."""
     if body.get("object") == "response":
         parts = [part for item in body.get("output", ()) for part in item.get("content") or () if "text" in part]
         calls = [item for item in body.get("output", ()) if item.get("type") == "function_call"]
         return "\n".join(str(part["text"]) for part in parts) or _calls(calls)
-    message = (body.get("choices") or [{}])[0].get("message") or {}
+    choice = (body.get("choices") or [{}])[0]
+    if "text" in choice:
+        return str(choice["text"])
+    message = choice.get("message") or {}
     return str(message.get("content") or message.get("refusal") or _calls(message.get("tool_calls") or []))
 
 
@@ -93,9 +96,10 @@ def _question(directory: Path, number: int) -> str | None:
     except OSError:
         return None
     body: dict[str, Any] = json.loads(raw)["body"]
-    asked: Any = body.get("messages") or body.get("input") or ""
+    asked: Any = body.get("messages") or body.get("input") or body.get("prompt") or ""
     if isinstance(asked, list):
-        asked = (asked[-1] or {}).get("content") or ""
+        last = asked[-1] or {}
+        asked = last if isinstance(last, str) else last.get("content") or ""
     if isinstance(asked, list):
         asked = "\n".join(str(part["text"]) for part in asked if isinstance(part, dict) and "text" in part)
     return shortened(str(asked), MAX_TEXT)

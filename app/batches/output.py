@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from app.outcome import Outcome
 
-_ID_PREFIXES = {"chat.completion": "chatcmpl-", "response": "resp_"}
+_ID_PREFIXES = {"chat.completion": "chatcmpl-", "response": "resp_", "text_completion": "cmpl-"}
 #: why a line was never run, for its place in the error file
 BATCH_EXPIRED = ErrorCode.BATCH_EXPIRED
 BATCH_CANCELLED = ErrorCode.BATCH_CANCELLED

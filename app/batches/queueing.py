@@ -110,6 +110,7 @@ class Queueing:
             max_sends=accepted.max_attempts,
             **runs._asdict(),
             request_id=new_request_id(),
+            version=accepted.version,
             metadata={"batch_id": record.id, "custom_id": line.custom_id},
         )
         with spans.span("accept", NONE, spans.of_job(job, batch_id=record.id)) as span:

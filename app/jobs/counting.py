@@ -26,6 +26,7 @@ OTHER = "other"
 _ENDPOINTS = {
     "chat.completion": "/v1/chat/completions",
     "response": "/v1/responses",
+    "text_completion": "/v1/completions",
     BATCH_LINE: "/v1/batches",
 }
 ENDPOINTS = (*_ENDPOINTS.values(), OTHER)

@@ -35,10 +35,16 @@ class Field:
     note: str
     #: values of a refused field that ask for nothing, beside null, false, 0 and what is empty
     harmless: tuple[Any, ...] = ()
+    #: values of a refused field that do ask for something, although they are 0 or empty
+    meaningful: tuple[Any, ...] = ()
 
     def asks_for_nothing(self, value: Any) -> bool:
         """Whether a refused field may stand there with this value."""
-        return not value or any(value == one and type(value) is type(one) for one in self.harmless)
+        return _is_among(value, self.harmless) or (not value and not _is_among(value, self.meaningful))
+
+
+def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
+    return any(value == one and type(value) is type(one) for one in values)
 
 
 def table(decision: Decision, **notes: str) -> dict[str, Field]:

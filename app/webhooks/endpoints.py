@@ -30,7 +30,7 @@ OVERLAP_SECONDS = 24 * 3600.0
 #: how long a repeated request finds what its first try made, seconds
 TRIES_SECONDS = 24 * 3600.0
 
-#: what can be subscribed to: OpenAI's events of work that is done here, and ours of chat completions nobody waits for and of
+#: what can be subscribed to: OpenAI's events of work that is done here, and ours of completions nobody waits for and of
 #: the workers
 EVENT_TYPES = (
     "batch.completed",
@@ -43,6 +43,8 @@ EVENT_TYPES = (
     "response.incomplete",
     "chat.completion.completed",
     "chat.completion.failed",
+    "text_completion.completed",
+    "text_completion.failed",
     WORKER_MEMORY,
 )
 

@@ -47,6 +47,12 @@ def test_ask_for_json(stack: Stack, capsys: Any) -> None:
     assert "population=" in capsys.readouterr().out
 
 
+def test_complete_a_text(stack: Stack, capsys: Any) -> None:
+    """The Python example prints an answer to each prompt."""
+    exec(python_in("Ask and wait", stack) + python_in("Complete a text", stack), {})
+    assert capsys.readouterr().out.count("Simulated answer") == 3
+
+
 def test_ask_and_poll(stack: Stack) -> None:
     """The curl is accepted and the Python example reads the job."""
     curl = curls_in("Ask and poll", stack)[0]

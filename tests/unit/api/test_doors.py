@@ -87,7 +87,8 @@ def test_with_keys(sent: str) -> None:
     [
         ("GET", "/nothing", 404, "unknown_url"),
         ("GET", "/v1/", 404, "unknown_url"),
-        ("POST", "/v1/completions", 404, "unknown_url"),
+        ("POST", "/v1/moderations", 404, "unknown_url"),
+        ("POST", "/v1/embeddings", 404, "unknown_url"),
         ("PUT", CHAT, 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
         ("GET", "/v1/models/none", 404, "model_not_found"),

@@ -1,0 +1,59 @@
+"""What each endpoint's jobs carry: read as the chat request that means the same, answered with the endpoint's own object."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from app.openai.completions import as_chat as completion_as_chat
+from app.openai.completions import objects as completion_objects
+from app.openai.responses import as_chat, objects
+from app.openai.responses.places import Places
+
+if TYPE_CHECKING:
+    from app.errors import ErrorReply
+    from app.jobs.record import JobRecord
+    from app.outcome import Outcome
+
+#: where the payload of another endpoint's job has its request; a chat completion's is at `request`
+RESPONSE, COMPLETION = "response", "completion"
+
+
+def answers(payload: dict[str, Any]) -> int:
+    """How many answers the request wants; each is a turn of Claude's."""
+    if COMPLETION in payload:
+        return completion_as_chat.answers(payload[COMPLETION])
+    return 1 if RESPONSE in payload else int(payload["request"].get("n", 1))
+
+
+def as_chat_payload(payload: dict[str, Any], number: int = 0) -> dict[str, Any]:
+    """The payload of the chat completion that gives this answer of the request's, counted from 0; one of it as it is."""
+    if RESPONSE in payload:
+        request = as_chat.chat_request(payload[RESPONSE])
+    elif COMPLETION in payload:
+        request = completion_as_chat.chat_request(payload[COMPLETION], number)
+    else:
+        return payload
+    return {"claude_model": payload["claude_model"], "request": request}
+
+
+def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, number: int = 0) -> Outcome:
+    """The chat completion of this answer as the client asked for it: as a response, or a text completion, where it did."""
+    if outcome.error is not None:
+        return replace(outcome, error=_in_its_words(outcome.error, payload, number))
+    if COMPLETION in payload:
+        return replace(outcome, body=completion_objects.finished(payload[COMPLETION], number, outcome.body or {}))
+    if RESPONSE in payload:
+        return replace(outcome, body=objects.finished(record, payload[RESPONSE], outcome.body or {}, time.time()))
+    return outcome
+
+
+def _in_its_words(error: ErrorReply, payload: dict[str, Any], number: int) -> ErrorReply:
+    """An error about the chat request, in the words of the request that the client sent."""
+    if COMPLETION in payload:
+        return completion_as_chat.in_its_words(error, payload[COMPLETION], number)
+    if RESPONSE in payload:
+        # Older jobs have no places.
+        return as_chat.in_its_words(error, Places(payload[RESPONSE], payload.get("places", ())))
+    return error
