@@ -11,7 +11,7 @@ from api.described import AFTER, described
 from api.openai.upload import receive
 from api.services import services
 from app import errors
-from app.batches.files import BATCH, PURPOSES, UPLOAD_KEEP_SECONDS
+from app.batches.files import BATCH, PURPOSES, UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _LIST_LIMIT = 10_000
 _FORM = {
     "type": "object",
     "properties": {
-        "purpose": {"enum": [BATCH]},
+        "purpose": {"enum": list(UPLOAD_PURPOSES)},
         "file": {"type": "string", "format": "binary"},
         "expires_after[anchor]": {"enum": ["created_at"]},
         "expires_after[seconds]": {"type": "integer", "minimum": MIN_KEEP_SECONDS, "maximum": MAX_KEEP_SECONDS},
@@ -41,17 +41,17 @@ _FORM = {
 @blueprint.post("/v1/files")
 @described(form=_FORM, headers=idempotency.HEADER, errors=(409,))
 def upload_file() -> dict[str, Any]:
-    """The file object. 400 for a purpose other than `batch`, 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
+    """The file object. Files are kept for any purpose of OpenAI's, and used for `batch`. 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
     here = services()
     store = here.batches.files
     sent = receive(store, here.settings.max_file_bytes)
     try:
-        _check_purpose(sent.fields.get("purpose"))
+        purpose = _purpose(sent.fields.get("purpose"))
         record = store.keep(
             sent.part,
             filename=sent.filename,
-            purpose=BATCH,
-            expires_after_seconds=_expires_after(sent.fields),
+            purpose=purpose,
+            expires_after_seconds=_expires_after(sent.fields, purpose),
             fence=idempotency.fence_of(_fingerprint(sent)),
         )
     except BaseException:
@@ -144,18 +144,22 @@ def _fingerprint(sent: Upload) -> str:
     return idempotency.fingerprint_of(sent.part.digest(), *told)
 
 
-def _expires_after(fields: MultiDict[str, str]) -> int:
+def _expires_after(fields: MultiDict[str, str], purpose: str) -> int | None:
+    """As OpenAI does where nobody says: files for batches are kept for 30 days, others until they are deleted."""
     anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
     if anchor is None and seconds is None:
-        return UPLOAD_KEEP_SECONDS
+        return UPLOAD_KEEP_SECONDS if purpose == BATCH else None
     is_number = seconds is not None and seconds.isascii() and seconds.isdigit() and len(seconds) < 10
     return keep_seconds(anchor, int(seconds) if is_number and seconds else seconds, "expires_after")
 
 
-def _check_purpose(purpose: str | None) -> None:
+def _purpose(purpose: str | None) -> str:
     if purpose is None:
         raise errors.invalid_request(
             "Missing required parameter: 'purpose'.", param="purpose", code=ErrorCode.MISSING_REQUIRED_PARAMETER
         )
-    if purpose != BATCH:
-        raise errors.invalid_request(f"'purpose' takes {BATCH}.", param="purpose", code=ErrorCode.INVALID_VALUE)
+    if purpose not in UPLOAD_PURPOSES:
+        raise errors.invalid_request(
+            f"'purpose' takes one of: {', '.join(UPLOAD_PURPOSES)}.", param="purpose", code=ErrorCode.INVALID_VALUE
+        )
+    return purpose

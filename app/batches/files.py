@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 #: what a file may be for
 BATCH = "batch"
 BATCH_OUTPUT = "batch_output"
-PURPOSES = (BATCH, BATCH_OUTPUT)
-#: uploads are removed after so long when nobody says otherwise, as OpenAI does, seconds
+#: what clients may upload; all but batches' are kept and given back, no more
+UPLOAD_PURPOSES = (BATCH, "assistants", "evals", "fine-tune", "user_data", "vision")
+PURPOSES = (*UPLOAD_PURPOSES, BATCH_OUTPUT)
+#: uploads for batches are removed after so long when nobody says otherwise, as OpenAI does, seconds
 UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
 #: how long a repeated upload finds the file that its first try made, seconds
 _TRIES_SECONDS = 24 * 3600

@@ -151,7 +151,7 @@ def test_a_file_beyond_the_limit_is_refused(server: RunningApi, data_dir: Path, 
 @pytest.mark.parametrize(
     ("sent", "status", "code"),
     [
-        (form(b"x", purpose="fine-tune"), 400, "invalid_value"),
+        (form(b"x", purpose="batch_output"), 400, "invalid_value"),
         ((b"x", {"Content-Type": "application/json"}), 415, "unsupported_media_type"),
         ((form(b"x")[0][:-40], form(b"x")[1]), 400, "invalid_multipart"),
         ((b"--xyz--\r\n", form(b"x")[1]), 400, "missing_required_parameter"),
@@ -164,6 +164,26 @@ def test_bad_uploads(
     answer = server.ask("POST", "/v1/files", *sent)
     assert (answer.status, answer.error["code"]) == (status, code)
     assert list((data_dir / "batches" / "files").glob(".part-*")) == []
+
+
+@pytest.mark.parametrize("purpose", ["assistants", "evals", "fine-tune", "user_data", "vision"])
+def test_files_of_other_purposes_are_kept(client: OpenAI, purpose: Any) -> None:
+    """They are listed by their purpose, read back, kept until they are deleted, and no batch can be made of them."""
+    made = client.files.create(file=("notes.txt", b"keep this"), purpose=purpose)
+    assert (made.purpose, made.expires_at) == (purpose, None)
+    assert [one.id for one in client.files.list(purpose=purpose)] == [made.id]
+    assert client.files.content(made.id).content == b"keep this"
+    with pytest.raises(openai.BadRequestError, match=f"purpose is '{purpose}'"):
+        client.batches.create(input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h")
+    assert client.files.delete(made.id).deleted
+    assert [one.id for one in client.files.list(purpose=purpose)] == []
+
+
+def test_a_kept_file_can_have_an_end(client: OpenAI) -> None:
+    """`expires_after` holds for every purpose."""
+    after: Any = {"anchor": "created_at", "seconds": 3600}
+    made = client.files.create(file=("notes.txt", b"x"), purpose="user_data", expires_after=after)
+    assert made.expires_at == made.created_at + 3600
 
 
 def test_what_a_batch_must_not_be_made_of(client: OpenAI) -> None:
