@@ -71,6 +71,26 @@ def update(completion_id: str) -> dict[str, Any]:
     return retrieve(completion_id)
 
 
+@blueprint.get("/v1/chat/completions/<completion_id>/messages")
+@described(query=PAGING | {"order": {"enum": ["asc", "desc"]}})
+def messages(completion_id: str) -> dict[str, Any]:
+    """What a completion made with `store: true` was asked, the first message first: `?order=asc|desc&limit=&after=`."""
+    record = _record(completion_id)
+    request_of = services().jobs.request(completion_id) if record.is_stored else None
+    if request_of is None:
+        raise errors.not_found(
+            f"The messages of '{completion_id[:100]}' are not kept: they are, for completions made with 'store': true.",
+            param="id",
+        )
+    asked = request_of["request"]["messages"]
+    found = [_stored_message(f"{completion_id}-{number}", message) for number, message in enumerate(asked)]
+    if paging.choice("order", ("asc", "desc")) == "desc":
+        found.reverse()
+    size = paging.limit()
+    rest = paging.after(found, lambda message: str(message["id"]))
+    return paging.page(list(rest[: size + 1]), size)
+
+
 @blueprint.delete("/v1/chat/completions/<completion_id>")
 def delete(completion_id: str) -> dict[str, Any]:
     """It is gone for who asks for it; one that runs is cancelled."""
@@ -90,6 +110,20 @@ def _body(record: JobRecord) -> dict[str, Any] | None:
     """The completion with the metadata of its job."""
     outcome = services().jobs.outcome(record.id)
     return None if outcome is None or outcome.body is None else {**outcome.body, "metadata": dict(record.metadata)}
+
+
+def _stored_message(message_id: str, message: dict[str, Any]) -> dict[str, Any]:
+    """As OpenAI lists it: what was sent as parts is in `content_parts`, all else as it was sent."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else None
+    return {
+        **message,
+        "id": message_id,
+        "content": None if parts is not None else content,
+        "content_parts": parts,
+        "name": message.get("name"),
+        "refusal": message.get("refusal"),
+    }
 
 
 def _not_found(completion_id: str) -> errors.ErrorReply:

@@ -12,6 +12,8 @@ from tests.openai_schema import openai_schema
 if TYPE_CHECKING:
     from tests.acceptance.stack import Stack
 
+PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
 
 def test_retrieve_and_delete(stack: Stack) -> None:
     """A finished one is read again as it was, and is gone once it is deleted."""
@@ -63,3 +65,38 @@ def test_list_and_update(stack: Stack) -> None:
     assert client.chat.completions.retrieve(made[0]).metadata == changed.metadata
     assert found(metadata=step) == made[1:2]
     assert found(metadata=changed.metadata) == made[:1]
+
+
+def test_messages(stack: Stack) -> None:
+    """A stored completion's messages as they were sent, first to last or the other way, page by page."""
+    client: Any = stack.client()
+    picture = {"type": "image_url", "image_url": {"url": PIXEL}}
+    sent = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": [{"type": "text", "text": "What is this?"}, picture]},
+        {"role": "assistant", "content": "A dot."},
+        {"role": "user", "content": "Sure?", "name": "me"},
+    ]
+    made = client.chat.completions.create(model="sonnet", messages=sent, store=True)
+    found = list(client.chat.completions.messages.list(made.id, limit=3))
+    assert [one.id for one in found] == [f"{made.id}-{number}" for number in range(4)]
+    assert [(one.role, one.content) for one in found] == [
+        ("system", "Be short."),
+        ("user", None),
+        ("assistant", "A dot."),
+        ("user", "Sure?"),
+    ]
+    assert [part.type for part in found[1].content_parts] == ["text", "image_url"]
+    assert found[1].content_parts[1].image_url.url == PIXEL
+    backwards = client.chat.completions.messages.list(made.id, order="desc", limit=2).data
+    assert [one.content for one in backwards] == ["Sure?", "A dot."]
+
+
+def test_messages_that_are_not_kept(stack: Stack) -> None:
+    """Without `store: true` they are a 404 that says so; so are those of an unknown completion."""
+    client: Any = stack.client()
+    made = client.chat.completions.create(model="sonnet", messages=[{"role": "user", "content": "hello"}])
+    with pytest.raises(openai.NotFoundError, match="'store': true"):
+        client.chat.completions.messages.list(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.messages.list("chatcmpl-none")
