@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, batch_report, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
+from api import auth, batch_report, cors, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
 from api.openai import (
     batches,
     chat,
@@ -62,6 +62,7 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
         batches=Batches(connection, settings),
     )
     tracing.register(app, settings)
+    cors.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
     openai = (

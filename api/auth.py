@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, g, request
 
+from api import cors
 from app import errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
@@ -59,7 +60,7 @@ def caller() -> str:
 
 def _refusal(settings: Settings) -> ErrorReply | None:
     if not settings.api_keys:
-        return _not_local()
+        return _not_local(settings)
     sent = _sent_key()
     # All keys are compared, each in constant time, so that the time tells nothing of which one was nearly right.
     matches = [hmac.compare_digest(sent.encode(), key.encode()) for key in settings.api_keys]
@@ -78,8 +79,11 @@ def _sent_key() -> str:
     return ""
 
 
-def _not_local() -> ErrorReply | None:
-    """Without keys: the peer, the name it called us by, and the page whose script it is must all be this machine."""
+def _not_local(settings: Settings) -> ErrorReply | None:
+    """Without keys: the peer, the name it called us by, and the page whose script it is must all be this machine.
+
+    The page may be another one that NIGHTSHIFT_CORS_ORIGINS names: its browser is on this machine.
+    """
     # A unix socket has no address: whoever may open it is on this machine.
     if request.remote_addr and not is_loopback(request.remote_addr):
         return _forbidden("It listens to this machine only, since NIGHTSHIFT_API_KEYS is not set.")
@@ -89,8 +93,11 @@ def _not_local() -> ErrorReply | None:
             " name that leads here is how web pages reach into a machine (DNS rebinding)."
         )
     origin = request.headers.get("Origin")
-    if origin is not None and not is_loopback(_host_of(origin)):
-        return _forbidden("Pages of other sites may not ask here, since NIGHTSHIFT_API_KEYS is not set.")
+    if origin is not None and not is_loopback(_host_of(origin)) and not cors.is_named(settings.cors_origins):
+        return _forbidden(
+            "Pages of other sites may not ask here, since neither NIGHTSHIFT_CORS_ORIGINS names them nor NIGHTSHIFT_API_KEYS"
+            " is set."
+        )
     return None
 
 

@@ -5,6 +5,7 @@ Each field's comment holds its meaning and its unit: `scripts/settings-table` ma
 
 from __future__ import annotations
 
+import re
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +16,10 @@ from app.batches import window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+#: scheme, host, port, as browsers write the header `Origin`
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 class SettingsError(ValueError):
@@ -40,6 +45,8 @@ class Settings:
     workers: int = 2
     #: comma-separated keys that clients send as `Authorization: Bearer KEY`; none: loopback only
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    #: comma-separated origins, e.g. `https://app.example.com`, whose pages' scripts may ask `/v1/` and read the answers (CORS)
+    cors_origins: tuple[str, ...] = ()
     #: `whsec_` + base64; signs callbacks. Made at the first start and kept in the data dir when not set
     webhook_secret: str | None = field(default=None, repr=False)
     #: comma-separated host names that callbacks may go to although they are not public addresses
@@ -175,6 +182,12 @@ class Settings:
                 f"NIGHTSHIFT_MAX_WAITING is {self.max_waiting}; it must be below NIGHTSHIFT_API_THREADS"
                 f" ({self.api_threads}), or health checks would starve behind waiting clients."
             )
+        for origin in self.cors_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    f"NIGHTSHIFT_CORS_ORIGINS: {origin!r} is no origin. An origin is what browsers send, such as"
+                    " https://app.example.com or http://localhost:3000: no path, no *."
+                )
         if self.warm_processes < 1:
             raise SettingsError("NIGHTSHIFT_WARM_PROCESSES must be 1 at least: the one that answers is one of them.")
         if 0 < self.hard_rss_mb < self.max_rss_mb:
