@@ -1,8 +1,8 @@
 """Makes `.venv` and installs what a lock pins, when that is not done yet. Needs nothing but Python's standard library.
 
-Usage: prepare.py requirements.lock|requirements-test.lock|requirements-clients.lock
+Usage: prepare.py requirements.lock|requirements-test.lock|requirements-clients*.lock
 
-The last is for `.venv-clients`, in which other people's clients live, without Nightshift.
+The last are for environments of their own (`.venv-clients`, ...), in which other people's clients live without Nightshift.
 """
 
 import fcntl
@@ -13,18 +13,19 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CLIENTS = "requirements-clients.lock"
-IS_FOR_CLIENTS = sys.argv[1:] == [CLIENTS]
-VENV = ROOT / (".venv-clients" if IS_FOR_CLIENTS else ".venv")
+#: their versions of shared packages differ, so each set of clients has an environment of its own
+CLIENTS = ("requirements-clients.lock", "requirements-clients-openai-2.lock", "requirements-clients-openai-3.lock")
+IS_FOR_CLIENTS = sys.argv[1:] in ([name] for name in CLIENTS)
+VENV = ROOT / (f".venv-{sys.argv[1].removeprefix('requirements-').removesuffix('.lock')}" if IS_FOR_CLIENTS else ".venv")
 PYTHON = VENV / "bin" / "python"
-LOCKS = (CLIENTS,) if IS_FOR_CLIENTS else ("requirements.lock", "requirements-test.lock")
+LOCKS = tuple(sys.argv[1:]) if IS_FOR_CLIENTS else ("requirements.lock", "requirements-test.lock")
 
 
 def main() -> int:
     """Install, or find that nothing is to do. Two at once wait for each other."""
     lock = sys.argv[1]
     if lock not in LOCKS:
-        print(f"prepare: {lock} is none of {', '.join(LOCKS)}", file=sys.stderr)
+        print(f"prepare: {lock} is none of {', '.join((*LOCKS, *CLIENTS))}", file=sys.stderr)
         return 2
     if done(lock):
         return 0

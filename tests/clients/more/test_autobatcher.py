@@ -1,0 +1,41 @@
+"""autobatcher makes batches of single requests, without their noticing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.acceptance.stack import Stack
+
+autobatcher: Any = pytest.importorskip("autobatcher")
+
+
+def test_seven_requests_are_two_batches(stack: Stack) -> None:
+    """Each gets its own answer."""
+
+    async def run() -> list[str]:
+        client = autobatcher.BatchOpenAI(
+            base_url=f"{stack.url}/v1",
+            api_key="unused",
+            batch_size=5,
+            batch_window_seconds=0.5,
+            poll_interval_seconds=0.3,
+        )
+
+        async def ask(number: int) -> str:
+            message: Any = {"role": "user", "content": f"hello {number}"}
+            answer = await client.chat.completions.create(model="sonnet", messages=[message])
+            return str(answer.choices[0].message.content)
+
+        try:
+            return await asyncio.gather(*(ask(number) for number in range(7)))
+        finally:
+            await client.close()
+
+    before = len(stack.client().batches.list().data)
+    found = asyncio.run(asyncio.wait_for(run(), 90))
+    assert found == [f"Simulated answer to: hello {number}" for number in range(7)]
+    assert len(stack.client().batches.list().data) - before == 2
