@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: their versions of shared packages differ, so each set of clients has an environment of its own
 CLIENTS = ("requirements-clients.lock", "requirements-clients-openai-2.lock", "requirements-clients-openai-3.lock")
 IS_FOR_CLIENTS = sys.argv[1:] in ([name] for name in CLIENTS)
-VENV = ROOT / (f".venv-{sys.argv[1].removeprefix('requirements-').removesuffix('.lock')}" if IS_FOR_CLIENTS else ".venv")
+VENV = ROOT / (
+    f".venv-{sys.argv[1].removeprefix('requirements-').removesuffix('.lock')}" if IS_FOR_CLIENTS else ".venv"
+)
 PYTHON = VENV / "bin" / "python"
 LOCKS = tuple(sys.argv[1:]) if IS_FOR_CLIENTS else ("requirements.lock", "requirements-test.lock")
 

@@ -115,19 +115,6 @@ def test_litellm_batch(stack: Stack, tmp_path: Path) -> None:
     assert made.id in [one.id for one in litellm.list_batches(**how).data]
 
 
-@pytest.mark.parametrize("mode", ["TOOLS", "JSON", "JSON_SCHEMA"])
-def test_instructor(stack: Stack, mode: str) -> None:
-    """Its ways to structured data over OpenAI's client."""
-    instructor = pytest.importorskip("instructor")
-    stack.simulator.add_rule({"structured": {"value": {"name": "Ada", "addresses": []}}}, match={"contains": "loose"})
-    client = instructor.from_openai(stack.client(), mode=getattr(instructor.Mode, mode))
-    content = "Who? loose" if mode == "JSON" else "Who?"
-    found = client.chat.completions.create(
-        model="sonnet", response_model=Person, messages=[{"role": "user", "content": content}], max_retries=0
-    )
-    assert isinstance(found, Person)
-
-
 def test_llm_command(stack: Stack, tmp_path: Path) -> None:
     """The `llm` command, with a model of ours in its list: a prompt, and a schema."""
     pytest.importorskip("llm")

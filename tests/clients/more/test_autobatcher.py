@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 autobatcher: Any = pytest.importorskip("autobatcher")
 
 
-def test_seven_requests_are_two_batches(stack: Stack) -> None:
-    """Each gets its own answer."""
+@pytest.mark.parametrize("window", ["24h", None], ids=["batch", "flex"])
+def test_seven_requests_get_their_own_answers(stack: Stack, window: str | None) -> None:
+    """By two batches, or by background responses that it polls."""
 
     async def run() -> list[str]:
         client = autobatcher.BatchOpenAI(
@@ -23,6 +24,7 @@ def test_seven_requests_are_two_batches(stack: Stack) -> None:
             batch_size=5,
             batch_window_seconds=0.5,
             poll_interval_seconds=0.3,
+            completion_window=window,
         )
 
         async def ask(number: int) -> str:
@@ -38,4 +40,4 @@ def test_seven_requests_are_two_batches(stack: Stack) -> None:
     before = len(stack.client().batches.list().data)
     found = asyncio.run(asyncio.wait_for(run(), 90))
     assert found == [f"Simulated answer to: hello {number}" for number in range(7)]
-    assert len(stack.client().batches.list().data) - before == 2
+    assert len(stack.client().batches.list().data) - before == (2 if window else 0)

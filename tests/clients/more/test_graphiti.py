@@ -21,9 +21,7 @@ pytest.importorskip("kuzu")
 @pytest.mark.parametrize(
     "client", [("openai_generic_client", "OpenAIGenericClient"), ("openai_client", "OpenAIClient")], ids=lambda c: c[1]
 )
-def test_episodes_become_a_graph(
-    stack: Stack, client: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_episodes_become_a_graph(stack: Stack, client: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two episodes: entities and an edge are extracted by JSON schemas, the second one meets the first one's."""
     monkeypatch.setenv("GRAPHITI_TELEMETRY_ENABLED", "false")
     found = asyncio.run(_two_episodes(stack, client))

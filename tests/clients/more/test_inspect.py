@@ -30,7 +30,7 @@ def test_a_tool_is_used(stack: Stack, tmp_path: Path, *, responses: bool) -> Non
     from inspect_ai.solver import generate, use_tools
     from inspect_ai.tool import tool
 
-    @tool
+    @tool  # type: ignore[untyped-decorator, unused-ignore]
     def weather() -> Any:
         async def execute(city: str) -> str:
             """The weather in a city.
@@ -58,8 +58,6 @@ def test_a_model_judges(stack: Stack, tmp_path: Path) -> None:
 
     stack.simulator.add_rule({"text": "It is right.\n\nGRADE: C"}, match={"contains": "GRADE"})
     model = get_model("openai-api/ours/sonnet", base_url=f"{stack.url}/v1", api_key="unused")
-    task = inspect_ai.Task(
-        dataset=[Sample(input="hello", target="hello")], solver=generate(), scorer=model_graded_qa()
-    )
+    task = inspect_ai.Task(dataset=[Sample(input="hello", target="hello")], solver=generate(), scorer=model_graded_qa())
     log = evaluate(task, model, tmp_path)
     assert log.results.scores[0].metrics["accuracy"].value == 1.0

@@ -37,7 +37,7 @@ def test_a_text_is_read_and_asked_about(stack: Stack, tmp_path: Path) -> None:
 
 
 async def _read_and_ask(stack: Stack, directory: Path) -> tuple[str, list[str]]:
-    import numpy
+    import numpy as np
     from lightrag.llm.openai import openai_complete_if_cache
     from lightrag.utils import EmbeddingFunc, Tokenizer
 
@@ -47,7 +47,7 @@ async def _read_and_ask(stack: Stack, directory: Path) -> tuple[str, list[str]]:
         )
 
     async def embed(texts: list[str]) -> Any:
-        return numpy.array([[1.0 + text.count(chr(97 + i % 26)) for i in range(64)] for text in texts])
+        return np.array([[1.0 + text.count(chr(97 + i % 26)) for i in range(64)] for text in texts])
 
     rag = lightrag.LightRAG(
         working_dir=str(directory),

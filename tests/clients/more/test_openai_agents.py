@@ -52,9 +52,10 @@ def test_an_agent_hands_over(model: Any) -> None:
 
 def test_a_stream_has_the_whole_answer(model: Any) -> None:
     """Its events end with the text, and the usage is known."""
+    agent = agents.Agent(name="A", model=model, model_settings=agents.ModelSettings(include_usage=True))
 
     async def run() -> Any:
-        done = agents.Runner.run_streamed(agents.Agent(name="A", model=model), "hello")
+        done = agents.Runner.run_streamed(agent, "hello")
         async for _ in done.stream_events():
             pass
         return done
