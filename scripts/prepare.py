@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 #: their versions of shared packages differ, so each set of clients has an environment of its own
 CLIENTS = ("requirements-clients.lock", "requirements-clients-openai-2.lock", "requirements-clients-openai-3.lock")
+CLIENTS_PIP = "requirements-clients-pip.lock"
 IS_FOR_CLIENTS = sys.argv[1:] in ([name] for name in CLIENTS)
 VENV = ROOT / (
     f".venv-{sys.argv[1].removeprefix('requirements-').removesuffix('.lock')}" if IS_FOR_CLIENTS else ".venv"
@@ -70,7 +71,9 @@ def install(lock: str) -> int:
             return fail("The virtual environment could not be made; the reason is above.")
     count = sum("==" in line and not line.startswith((" ", "#")) for line in (ROOT / lock).read_text().splitlines())
     say(f"Installing {count} pinned packages into {VENV.name}; this is needed once, and takes a minute or two ...")
-    if subprocess.call([*pip, "--require-hashes", "-r", str(ROOT / lock)], env=environ):
+    # An older pip, such as came with Python 3.11, takes a package that is also wanted with an extra for one without a pin.
+    first = [CLIENTS_PIP] if IS_FOR_CLIENTS else []
+    if any(subprocess.call([*pip, "--require-hashes", "-r", str(ROOT / n)], env=environ) for n in (*first, lock)):
         return fail("Installing failed; the reason is above. Nothing is broken: run the same command again.")
     if not IS_FOR_CLIENTS and subprocess.call(
         [*pip, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], env=environ
