@@ -22,6 +22,7 @@ from api.openai import (
 from api.overview import views as overview
 from api.services import EXTENSION, Services
 from api.waiting import Waiting
+from app import clock
 from app.batches.store import Batches
 from app.connection import connect
 from app.jobs.store import Jobs
@@ -61,6 +62,7 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
         waiting=Waiting(connection, settings, jobs_store, waiters),
         batches=Batches(connection, settings),
     )
+    app.before_request(lambda: clock.refresh(connection))
     tracing.register(app, settings)
     cors.register(app, settings)
     auth.register(app, settings)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,9 @@ from api.described import described
 from api.figures import Clock
 from api.openai.batch_object import batch_object
 from api.openai.batches import head
+from api.overview import words
 from api.services import services
-from app import errors
+from app import clock, errors
 from app.batches import excerpts, facts, report, surroundings, window
 from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
@@ -78,7 +78,7 @@ def page(batch_id: str) -> Response:
             report=found,
             clock=clock,
             figures=figures,
-            causes={**report_chart.CAUSES, "reserve": "all workers are reserved"},
+            causes={**words.WAITS, **report_chart.CAUSES, "reserve": "all workers are reserved"},
             letters=report_chart.letters(found.waits),
             charts=[report_chart.throughput(found, clock, name, size) for name, size in _SHAPES.items()],
             sparks=_sparks(found),
@@ -108,6 +108,8 @@ def download(batch_id: str, name: str) -> Response:
     """`input`, `output` or `errors` of a batch, for a browser; what there is so far. 404 when it was deleted."""
     record = services().batches.require(batch_id)
     path, size = _file(record, name) if name in _FILES else (None, 0)
+    if path is not None and not path.exists() and not services().batches.files.is_here(record.place):
+        raise errors.files_elsewhere(record.id, services().batches.files.directory())
     if path is None or not path.exists():
         raise errors.not_found("There is no such file of this batch, or it was deleted.", code=ErrorCode.FILE_NOT_FOUND)
     response = Response(head(path, size), mimetype="application/jsonl")
@@ -120,7 +122,7 @@ def download(batch_id: str, name: str) -> Response:
 def _report(record: BatchRecord) -> Report:
     here = services()
     directory = here.batches.directory(record.id)
-    now = time.time()
+    now = clock.now()
     around = surroundings.frozen(directory) if record.status.is_final else None
     if around is None:
         around = surroundings.gather(here.connection, record, here.settings.batch_window, min(now, _end(record) or now))

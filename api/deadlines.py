@@ -7,12 +7,11 @@ the moment at which they hang up, and they come back at once, with the same requ
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING
 
 from flask import request
 
-from app import errors
+from app import clock, errors
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def hangs_up_at(*, streams: bool) -> float:
     In a stream each piece begins its timeout anew.
     """
     told = None if streams else read_timeout_seconds()
-    return math.inf if told is None else time.time() + told
+    return math.inf if told is None else clock.now() + told
 
 
 def read_timeout_seconds() -> float | None:

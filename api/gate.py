@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Annotated
 
 from flask import Blueprint, Response, jsonify
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api import gate_object, params
 from api.described import described
 from api.services import services
-from app import errors
+from app import clock, errors
 from app.gate import BY_HAND, Gate
 
 blueprint = Blueprint("gate", __name__)
@@ -43,7 +42,7 @@ def pause() -> Response:
     body = params.read_body()
     wanted = params.checked(Pause, body) if body else Pause()
     until = math.inf if wanted.until is None else wanted.until
-    if until <= time.time():
+    if until <= clock.now():
         raise errors.invalid_request("'until' takes a time to come, in seconds since the epoch.", param="until")
     gate = Gate(services().connection)
     gate.pause(until, wanted.reason or BY_HAND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import socket
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify
 
 from api import auth, gate_object, memory
 from api.services import Services, services
-from app import disk, vitals
+from app import clock, disk, vitals
 from app.connection import RedisError
 from app.readiness import unready, warnings
 from app.worker_status import WorkerState
@@ -35,6 +35,7 @@ def health() -> dict[str, Any]:
     found: dict[str, Any] = {
         "status": "ok",
         "offline": here.settings.offline,
+        "now": clock.now(),
         "waiting": here.waiting.listener.waiting(),
     }
     rows: Sequence[WorkerStatus] = ()
@@ -69,7 +70,7 @@ def ready() -> Response:
 def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
     error = unready(now, here.settings.lease_seconds)
     is_sound = error is None and now.redis.is_persisting
-    feeder = now.feeder
+    feeder = now.feeders[0] if now.feeders else None
     return {
         "status": "ok" if is_sound else "degraded",
         "ready": error is None,
@@ -85,13 +86,26 @@ def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
         "feeder": None
         if feeder is None
         else {"process": feeder.process, "beat_seconds_ago": round(feeder.beat_seconds_ago, 1)},
+        "feeders": [asdict(one) for one in now.feeders],
+        "supervisors": [{**asdict(row), "beat_seconds_ago": _age(row.beat_at)} for row in now.supervisors],
+        "clocks_off": clocks_off(now),
         "callbacks": {"waiting": now.callbacks_waiting, "undelivered": now.callbacks_undelivered},
         "redis": {"reachable": True, **asdict(now.redis), "is_persisting": now.redis.is_persisting},
     }
 
 
+def clocks_off(now: Vitals) -> dict[str, float]:
+    """By host, how far a clock is ahead of Redis' (below 0: behind), where that is too far, seconds."""
+    own = {socket.gethostname(): round(clock.skew() or 0.0, 3)}
+    return {host: skew for host, skew in {**own, **now.skews}.items() if clock.is_off(skew)}
+
+
+def _age(at: float) -> float:
+    return round(max(0.0, clock.now() - at), 1)
+
+
 def _row(row: WorkerStatus, lease_seconds: float) -> dict[str, Any]:
-    now, is_alive = time.time(), row.is_alive(lease_seconds)
+    now, is_alive = clock.now(), row.is_alive(lease_seconds)
     return {
         **asdict(row),
         "state": row.state if is_alive else WorkerState.GONE,

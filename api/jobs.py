@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Any, cast, get_args
 
 from flask import Blueprint, request
@@ -11,7 +10,7 @@ from flask import Blueprint, request
 from api import job_object, paging
 from api.described import METADATA, PAGING, described
 from api.services import services
-from app import errors
+from app import clock, errors
 from app.error_codes import ErrorCode
 from app.jobs.record import CHOICE, JobRecord, Status
 from app.webhooks.outbox import EventStatus, Outbox, StoredEvent, UnknownEventError
@@ -77,7 +76,7 @@ def get_event(event_id: str) -> dict[str, Any]:
 def resend_event(event_id: str) -> dict[str, Any]:
     """Deliver it (once more), under the same id, with a new day of attempts; 404 `event_not_found`."""
     try:
-        _outbox().resend(_checked(event_id), time.time())
+        _outbox().resend(_checked(event_id), clock.now())
         return _event(_outbox().get(event_id))
     except UnknownEventError as error:
         raise _no_event(event_id) from error

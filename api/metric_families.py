@@ -155,7 +155,15 @@ def _queue(now: Vitals) -> Iterator[Metric]:
     yield _gauge("queued", "Requests that wait.", now.queued)
     yield _gauge("in_progress", "Requests that run.", now.in_progress)
     yield _gauge("oldest_queued_seconds", "The age of the request that waits longest.", now.oldest_queued_seconds)
-    yield _gauge("feeder_up", "Whether a process does the batches' work.", now.feeder is not None)
+    yield _gauge("feeder_up", "Whether a process does the batches' work.", bool(now.feeders))
+    skews = GaugeMetricFamily(
+        "nightshift_clock_skew_seconds",
+        "How far a machine's clock is ahead of Redis' (below 0: behind).",
+        labels=["host"],
+    )
+    for host, skew in now.skews.items():
+        skews.add_metric([host], skew)
+    yield skews
     yield _gauge("callbacks_waiting", "Events that are to be delivered.", now.callbacks_waiting)
     yield _gauge(
         "callbacks_undelivered", "Events given up in the last days, after all attempts.", now.callbacks_undelivered

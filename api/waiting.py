@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.listener import Listener
-from app import errors, worker_status
+from app import clock, errors, worker_status
 from app.connection import AWAY
 from app.error_codes import ErrorCode
 from app.gate import Cause, Closed, Gate
@@ -77,7 +77,7 @@ class Wait:
 
     def slice_seconds(self) -> float:
         """How long to sleep at most before `Waiting.look_around`."""
-        return max(0.0, min(SLICE_SECONDS, self.deadline_at - time.time()))
+        return max(0.0, min(SLICE_SECONDS, self.deadline_at - clock.now()))
 
 
 class Waiting:
@@ -133,7 +133,7 @@ class Waiting:
             self.leave(wait)
             raise errors.client_left()
         closed = self._gate.read(wait.began_at)
-        if time.time() >= wait.deadline_at:
+        if clock.now() >= wait.deadline_at:
             return self._give_up(wait, _why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds))
         if is_answering:
             return None
@@ -176,7 +176,7 @@ class Waiting:
     def _leave(self, wait: Wait, grace_seconds: float) -> None:
         # With Redis away nobody can be told; the job's own deadline ends it then.
         with suppress(*AWAY):
-            self._waiters.leave(wait.record.id, abandon_at=time.time() + grace_seconds)
+            self._waiters.leave(wait.record.id, abandon_at=clock.now() + grace_seconds)
 
 
 class _Places:
@@ -208,6 +208,7 @@ class _SharedGate:
     """The gate as it was at most a second ago: hundreds of waiters ask, one of them reads."""
 
     def __init__(self, connection: Redis) -> None:
+        self._connection = connection
         self._gate = Gate(connection)
         self._lock = threading.Lock()
         self._read_at = 0.0
@@ -221,6 +222,7 @@ class _SharedGate:
                 self._read_at = time.monotonic()
                 # With Redis away the last view has to do: whoever waits goes on waiting.
                 with suppress(*AWAY):
+                    clock.refresh(self._connection)
                     self._closed = self._gate.read()
             return self._closed
 
@@ -270,7 +272,7 @@ _TIMED = (Cause.USAGE_LIMIT, Cause.UTILIZATION, Cause.PAUSED)
 def _too_late(closed: Closed) -> ErrorReply:
     """The gate will open after the client's deadline."""
     advice = "Send 'Prefer: respond-async' to have the request wait."
-    wait = min(max(1.0, closed.until - time.time()), _LONGEST_ADVICE_SECONDS)
+    wait = min(max(1.0, closed.until - clock.now()), _LONGEST_ADVICE_SECONDS)
     if closed.cause is Cause.PAUSED:
         return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", ErrorCode.PAUSED, wait)
     reset = datetime.fromtimestamp(closed.until, UTC)

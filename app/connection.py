@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, Respon
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from app import sentinel
+from app import clock, sentinel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,22 @@ def connect_blocking(url: str) -> Redis:
 def _client(url: str, **options: Any) -> Redis:
     """For any URL that `REDIS_URL` may have. Raises `ValueError` for others."""
     options["max_connections"] = MAX_CONNECTIONS
+    options["redis_connect_func"] = _greet
     if url.startswith(tuple(f"{scheme}://" for scheme in sentinel.SCHEMES)):
         return sentinel.client(url, **options)
     return Redis.from_url(url, **options)
+
+
+def _greet(connection: Any) -> None:
+    """What redis-py does with a new connection, and a look at the server's clock: no command is sent before it is known."""
+    connection.on_connect_check_health(check_health=False)
+    asked = clock.steady()
+    connection.send_command("TIME", check_health=False)
+    try:
+        seconds, micros = connection.read_response()
+    except ResponseError:
+        return  # a user who may not ask: this machine's own clock has to do
+    clock.hear(int(seconds) + int(micros) / 1e6, asked, clock.steady())
 
 
 def texts(reply: Any) -> list[str]:

@@ -65,6 +65,7 @@ class ErrorCode(StrEnum):
     JOB_NOT_FOUND = "job_not_found", "there is no such job (any more)"
     EVENT_NOT_FOUND = "event_not_found", "there is no such event (any more)"
     FILE_NOT_FOUND = "file_not_found", "there is no such file (any more)"
+    FILES_ELSEWHERE = "files_elsewhere", "the files are on another machine, and this one does not share its data dir"
     BATCH_NOT_FOUND = "batch_not_found", "there is no such batch (any more)"
     PREVIOUS_RESPONSE_NOT_FOUND = "previous_response_not_found", "the response to go on from is not stored (any more)"
     ITEM_NOT_FOUND = "item_not_found", "the item that is referred to is not stored (any more)"

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 from app import error_codes
 from app.error_codes import Code, ErrorCode, ErrorType
@@ -18,6 +21,8 @@ AWAY_RETRY_SECONDS = 2.0
 FULL_RETRY_SECONDS = 30.0
 #: the same while a login does not work, seconds
 LOGIN_RETRY_SECONDS = 60.0
+#: advice to a client that has met a machine without the files it asks for, seconds
+FILES_RETRY_SECONDS = 5.0
 
 
 @dataclass(eq=True, unsafe_hash=True)
@@ -124,6 +129,19 @@ def login_required(reason: str) -> ErrorReply:
         ErrorType.SERVER,
         code=ErrorCode.LOGIN_REQUIRED,
         retry_after=LOGIN_RETRY_SECONDS,
+    )
+
+
+def files_elsewhere(what: str, directory: Path) -> ErrorReply:
+    """Another machine has them: whoever shares its directory can serve this."""
+    message = f"The bytes of {what} are not on this machine: all parts must share {directory}."
+    return unavailable(message, ErrorCode.FILES_ELSEWHERE, FILES_RETRY_SECONDS)
+
+
+def files_gone(what: str, directory: Path, param: str = "id") -> ErrorReply:
+    """They were here, and somebody has removed them."""
+    return ErrorReply(
+        404, f"The bytes of {what} are gone from {directory}.", param=param, code=ErrorCode.FILE_NOT_FOUND
     )
 
 

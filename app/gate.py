@@ -8,12 +8,11 @@ closes again. A pause has no probe; it ends at its time, or by hand. It stands b
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app import wait_log
+from app import clock, wait_log
 from app.connection import transaction
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ class Closed:
     @property
     def may_be_probed(self) -> bool:
         """Whether the next request will be tried."""
-        return time.time() >= self.probe_at
+        return clock.now() >= self.probe_at
 
     def lasts_at(self, moment: float) -> bool:
         """Whether it has not ended by itself by then, which only a pause does."""
@@ -97,7 +96,7 @@ class Gate:
         pipe.hgetall(PAUSE)
         pipe.hgetall(GATE)
         pause, gate = map(read_from, pipe.execute())
-        if pause is not None and pause.lasts_at(time.time()):
+        if pause is not None and pause.lasts_at(clock.now()):
             return pause
         return gate
 
@@ -114,7 +113,7 @@ class Gate:
 
     def close(self, cause: Cause, until: float, reason: str, limit: str = "", *, probe_at: float | None = None) -> None:
         """Close it, or say anew why it is closed and until when; `since` stays while the cause does."""
-        now = time.time()
+        now = clock.now()
         self._shut(GATE, Closed(cause, now, until, until if probe_at is None else probe_at, reason[:500], limit))
 
     def stop_at_share(self, worker: str, until: float, reason: str, window: str, *, probe_at: float) -> bool:
@@ -124,7 +123,7 @@ class Gate:
         """
         is_probe = self._is_probing and self._is_probe(worker)
         self._is_probing = False
-        closed = Closed(Cause.UTILIZATION, time.time(), until, probe_at, reason[:500], window)
+        closed = Closed(Cause.UTILIZATION, clock.now(), until, probe_at, reason[:500], window)
         return self._shut(GATE, closed, yields=not is_probe)
 
     def note_overload(self, reason: str, cause: Cause = Cause.OVERLOAD) -> bool:
@@ -136,7 +135,7 @@ class Gate:
         if count < OVERLOADS_FOR_A_WALL:
             return False
         wait = min(WALL_SECONDS * 2 ** min(count - OVERLOADS_FOR_A_WALL, 10), WALL_CAP_SECONDS)
-        self.close(cause, time.time() + wait, reason)
+        self.close(cause, clock.now() + wait, reason)
         return True
 
     def passed(self, worker: str) -> None:
@@ -151,7 +150,7 @@ class Gate:
 
     def pause(self, until: float = math.inf, reason: str = BY_HAND) -> None:
         """No worker takes a job until then, or until `resume`. What runs goes on."""
-        self._shut(PAUSE, Closed(Cause.PAUSED, time.time(), until, until, reason[:500]))
+        self._shut(PAUSE, Closed(Cause.PAUSED, clock.now(), until, until, reason[:500]))
 
     def resume(self) -> bool:
         """End a pause, and try at once whatever else closed the gate. Whether there was anything to end."""
@@ -217,7 +216,7 @@ def _write(pipe: Pipeline, key: str, closed: Closed) -> None:
 
 def _log_end(pipe: Pipeline, closed: Closed | None) -> None:
     if closed is not None:
-        wait_log.note(pipe, _in_log(closed, time.time()))
+        wait_log.note(pipe, _in_log(closed, clock.now()))
 
 
 def _in_log(closed: Closed, ended: float) -> wait_log.Closing:

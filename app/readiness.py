@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app import errors
+from app import clock, errors
 from app.error_codes import ErrorCode
 from app.gate import Cause
 from app.worker_status import WorkerState
@@ -55,9 +55,13 @@ def _states(rows: Sequence[WorkerStatus]) -> str:
 
 def warnings(vitals: Vitals) -> list[str]:
     """What will not be done though requests are answered, for people."""
-    if vitals.feeder is None:
-        return ["Nobody does the batches' work: start `nightshift up`, or `nightshift worker` in containers."]
-    return []
+    found = []
+    if not vitals.feeders:
+        found.append(
+            "Nobody does the batches' work: start `nightshift up`, or `nightshift api` or `worker` in containers."
+        )
+    off = {host: skew for host, skew in vitals.skews.items() if clock.is_off(skew)}
+    return [*found, *(f"The clock of {host} is {clock.words(skew)}: have it set by NTP." for host, skew in off.items())]
 
 
 def _not_ready(message: str, code: ErrorCode) -> ErrorReply:

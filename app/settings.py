@@ -47,7 +47,7 @@ class Settings:
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     #: comma-separated origins, e.g. `https://app.example.com`, whose pages' scripts may ask `/v1/` and read the answers (CORS)
     cors_origins: tuple[str, ...] = ()
-    #: `whsec_` + base64; signs callbacks. Made at the first start and kept in the data dir when not set
+    #: `whsec_` + base64; signs callbacks. When not set it is made at the first start, kept in the data dir, and shared by a Redis of your own
     webhook_secret: str | None = field(default=None, repr=False)
     #: comma-separated host names that callbacks may go to although they are not public addresses
     callback_allowed_hosts: tuple[str, ...] = ()

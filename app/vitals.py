@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import worker_status
-from app.batches.leadership import LEASE, LEASE_SECONDS
+from app import clock, supervisors, worker_status
+from app.batches.leadership import Leader, leaders
 from app.gate import GATE, PAUSE, Closed, read_from
 from app.jobs.record import Status, status_key
 from app.webhooks import outbox
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from app.supervisors import SupervisorStatus
     from app.worker_status import WorkerStatus
 
 _MIB = 1024 * 1024
@@ -49,15 +49,6 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Feeder:
-    """The process that does the batches' work."""
-
-    #: host and pid, `HOST:PID`
-    process: str
-    beat_seconds_ago: float
-
-
-@dataclass(frozen=True, slots=True)
 class Vitals:
     """One look at everything."""
 
@@ -70,14 +61,21 @@ class Vitals:
     closed: tuple[Closed, ...]
     callbacks_waiting: int
     callbacks_undelivered: int
-    #: None: nobody does it, so that no line of a batch is begun
-    feeder: Feeder | None
+    #: who does the batches' work, one for each directory; none: no line of a batch is begun
+    feeders: tuple[Leader, ...]
+    #: the processes that run the maintenance
+    supervisors: tuple[SupervisorStatus, ...]
     redis: Server
 
     @property
     def gate(self) -> Closed | None:
         """What closes it, as `Gate.read` says; None while it is open."""
         return self.closed[0] if self.closed else None
+
+    @property
+    def skews(self) -> dict[str, float]:
+        """By host, how far its clock is ahead of Redis' (below 0: behind), seconds."""
+        return {row.host: row.clock_skew_seconds for row in self.supervisors}
 
 
 def look(connection: Redis) -> Vitals:
@@ -90,11 +88,9 @@ def look(connection: Redis) -> Vitals:
     pipe.hgetall(GATE)
     pipe.zcard(outbox.DUE)
     pipe.zcard(outbox.UNDELIVERED)
-    pipe.get(LEASE)
-    pipe.pttl(LEASE)
     pipe.info()
-    queued, in_progress, oldest, pause, gate, waiting, undelivered, holder, holds_ms, info = pipe.execute()
-    now = time.time()
+    queued, in_progress, oldest, pause, gate, waiting, undelivered, info = pipe.execute()
+    now = clock.now()
     closed = [found for found in (read_from(pause), read_from(gate)) if found is not None and found.lasts_at(now)]
     return Vitals(
         workers=worker_status.read_all(connection),
@@ -104,15 +100,10 @@ def look(connection: Redis) -> Vitals:
         closed=tuple(closed),
         callbacks_waiting=waiting,
         callbacks_undelivered=undelivered,
-        feeder=_feeder(holder, holds_ms),
+        feeders=tuple(leaders(connection)),
+        supervisors=tuple(supervisors.read_all(connection)),
         redis=_server(info),
     )
-
-
-def _feeder(holder: bytes | None, holds_ms: int) -> Feeder | None:
-    if holder is None:
-        return None
-    return Feeder(holder.decode().rpartition(":")[0], max(0.0, LEASE_SECONDS - holds_ms / 1000))
 
 
 def _server(info: Mapping[str, Any]) -> Server:

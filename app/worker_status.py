@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
+from app import clock
 from app.connection import REFUSING
 
 if TYPE_CHECKING:
@@ -68,11 +68,13 @@ class WorkerStatus:
     login: str = ""
     pid: int = 0
     started_at: float = 0.0
-    beat_at: float = field(default_factory=time.time)
+    #: how far its machine's clock is ahead of Redis' (below 0: behind), as far as it is known for sure
+    clock_skew_seconds: float = 0.0
+    beat_at: float = field(default_factory=clock.now)
 
     def is_alive(self, lease_seconds: float) -> bool:
         """Whether it has spoken recently."""
-        return time.time() - self.beat_at <= lease_seconds
+        return clock.now() - self.beat_at <= lease_seconds
 
 
 def write(connection: Redis, status: WorkerStatus) -> None:

@@ -17,6 +17,7 @@ from app.outcome import Outcome
 from app.stack.probe import listens
 from chaos import residue
 from chaos.ledger import SECRET, text_of
+from chaos.wires import Wires
 
 if TYPE_CHECKING:
     from chaos.ledger import Accepted, Ledger
@@ -81,7 +82,7 @@ def check(stack: Stack, ledger: Ledger, found: Findings) -> None:
         if len(stored) > 1:
             found.fault("one event for one end", f"{subject}: {stored}")
     for batch_id, lines in ledger.batches.items():
-        _check_batch(stack, found, batch_id, lines)
+        _check_batch(Wires(ledger.ports[batch_id]), found, batch_id, lines)
         _check_callback(ledger, found, batch_id, events)
     for leak in residue.leaks(redis):
         found.fault("nothing is left that nobody touches", leak)
@@ -120,17 +121,21 @@ def _check_callback(ledger: Ledger, found: Findings, subject: str, events: dict[
         found.fault("one event for one end", f"{subject}: {sorted(delivered)}")
 
 
-def _check_batch(stack: Stack, found: Findings, batch_id: str, lines: list[str]) -> None:
+def _check_batch(wires: Wires, found: Findings, batch_id: str, lines: list[str]) -> None:
+    def read(path: str) -> Any:
+        reply = wires.ask("GET", path)
+        return {} if reply is None else reply.body
+
     promise = "batch: each line once"
     found.look(promise, len(lines))
-    batch = stack.http("GET", f"/v1/batches/{batch_id}").body
+    batch = read(f"/v1/batches/{batch_id}")
     if batch.get("status") != "completed":
         found.fault(promise, f"{batch_id}: {batch}")
         return
     if batch["error_file_id"]:
-        content = stack.http("GET", f"/v1/files/{batch['error_file_id']}/content").body
+        content = read(f"/v1/files/{batch['error_file_id']}/content")
         found.fault(promise, f"{batch_id} has an error file: {str(content)[:500]}")
-    content = stack.http("GET", f"/v1/files/{batch['output_file_id']}/content").body
+    content = read(f"/v1/files/{batch['output_file_id']}/content")
     answers = [json.loads(line) for line in str(content).split("\n") if line] if isinstance(content, str) else [content]
     times = Counter(answer["custom_id"] for answer in answers)
     for custom_id in lines:
@@ -153,7 +158,8 @@ def check_stopped(stack: Stack, found: Findings) -> None:
     for port in (stack.port, simulator):
         if listens("127.0.0.1", port):
             found.fault(promise, f"port {port} is still taken")
-    directories = [path for path in (stack.data_dir / "workers").iterdir() if path.is_dir()]
+    homes = [home / "workers" for home in (stack.data_dir, stack.directory / "second")]
+    directories = [path for home in homes if home.exists() for path in home.iterdir() if path.is_dir()]
     directories += list((stack.directory / "tmp").iterdir())
     for path in directories:
         found.fault(promise, f"directory {path}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CHAT = "/v1/chat/completions"
 #: refusals that a fault explains; any other is a complaint
-_EXPECTED = {"redis_unavailable", "server_stopping", "stream_interrupted"}
+_EXPECTED = {"redis_unavailable", "server_stopping", "stream_interrupted", "login_required"}
 _PAUSE_SECONDS = 0.2
 #: how many of those that may want several answers do
 _SEVERAL = 0.25
@@ -190,6 +190,7 @@ class BatchClient(Client):
             return
         with self._ledger.lock:
             self._ledger.batches[made.body["id"]] = ids
+            self._ledger.ports[made.body["id"]] = self._wires.port
         while not self.stop.wait(1.0):
             seen = self._wires.ask("GET", f"/v1/batches/{made.body['id']}")
             if seen is not None and seen.status == 404:

@@ -6,41 +6,54 @@ import random
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-#: how often each part is hit, in relation to the others
-TARGETS = {"worker": 6, "claude": 5, "connection": 6, "redis": 3, "api": 2, "callbacks": 3, "supervisor": 1}
 #: STOP lasts longer than a lease, then comes CONT
-SIGNALS = {"KILL": 3, "STOP": 2, "TERM": 2}
-CUT = "CUT"
+SIGNALS: Mapping[str, int] = {"KILL": 3, "STOP": 2, "TERM": 2}
+CUT, JUMP, BAD = "CUT", "JUMP", "BAD"
+#: how often each part is hit, in relation to the others
+TARGETS = {
+    "worker": 6,
+    "claude": 5,
+    "connection": 6,
+    "redis": 3,
+    "api": 2,
+    "callbacks": 3,
+    "supervisor": 1,
+    "second machine": 2,
+    "clock": 4,
+    "login": 1,
+}
+#: what befalls those that are no processes
+_HOW: Mapping[str, Mapping[str, int]] = {"connection": {CUT: 1}, "clock": {JUMP: 1}, "login": {BAD: 1}}
 #: from one fault to the next, seconds
 GAP_SECONDS = (0.3, 3.0)
 
 
 class Fault(NamedTuple):
-    """One fault. `choice` says which of several processes or connections it hits."""
+    """One fault. `choice` says which of several processes, connections or clocks it hits."""
 
     wait_seconds: float
     target: str
-    #: of `SIGNALS`, or `CUT` for a connection
+    #: of `SIGNALS`, or what befalls a connection, a clock, the login
     signal: str
     choice: int
 
     @property
     def name(self) -> str:
         """As the table has it."""
-        return f"{self.target} {self.signal}"
+        return _name(self.target, self.signal)
 
 
 def names() -> list[str]:
     """Every fault there is."""
-    return [f"{target} {signal}" for target in TARGETS for signal in (SIGNALS if target != "connection" else (CUT,))]
+    return [_name(target, signal) for target, signal in _all()]
 
 
 def drawn(seed: int) -> Iterator[Fault]:
     """Faults without end. The first ones are one of each kind, in some order: a short run has them all."""
     chance = random.Random(seed)
-    first = [tuple(name.split()) for name in names()]
+    first = _all()
     chance.shuffle(first)
     while True:
         wait = chance.uniform(*GAP_SECONDS)
@@ -48,5 +61,14 @@ def drawn(seed: int) -> Iterator[Fault]:
             target, signal = first.pop()
         else:
             (target,) = chance.choices(list(TARGETS), list(TARGETS.values()))
-            (signal,) = chance.choices(list(SIGNALS), list(SIGNALS.values())) if target != "connection" else (CUT,)
+            how = _HOW.get(target, SIGNALS)
+            (signal,) = chance.choices(list(how), list(how.values()))
         yield Fault(wait, target, signal, chance.randrange(1_000_000))
+
+
+def _all() -> list[tuple[str, str]]:
+    return [(target, signal) for target in TARGETS for signal in _HOW.get(target, SIGNALS)]
+
+
+def _name(target: str, signal: str) -> str:
+    return f"{target} {signal}"

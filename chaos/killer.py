@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from chaos.faults import CUT, Fault, drawn
+from chaos import clocks
+from chaos.faults import BAD, CUT, JUMP, Fault, drawn
 from chaos.stack import command_of
 
 if TYPE_CHECKING:
     from chaos.ledger import Ledger
-    from chaos.stack import Stack
+    from chaos.machines import Machines
     from chaos.wires import Wires
 
 #: by what stands in the command line
@@ -35,9 +36,12 @@ _STARTS = 3
 class Killer:
     """`run` until the time is up, then `heal`."""
 
-    def __init__(self, stack: Stack, wires: Wires, ledger: Ledger, *, seed: int, sleep_seconds: float) -> None:
+    def __init__(self, machines: Machines, wires: Wires, ledger: Ledger, *, seed: int, sleep_seconds: float) -> None:
         self.times: Counter[str] = Counter()
-        self._stack = stack
+        self._stack = machines.first
+        self._second = machines.second
+        self._clocks = machines.clocks
+        self._login = machines.login
         self._wires = wires
         self._ledger = ledger
         self._faults = drawn(seed)
@@ -49,16 +53,21 @@ class Killer:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             fault = next(self._faults)
+            self._second.tend()
             time.sleep(min(fault.wait_seconds, max(0.0, end - time.monotonic())))
             if self._do(fault):
                 self.times[fault.name] += 1
                 self._ledger.note(fault.name)
 
     def heal(self) -> None:
-        """Wake all that sleeps; the stack runs after this."""
+        """Wake all that sleeps, and set all clocks right; both machines run after this."""
         self.wake()
+        self._login.come_back()
+        for clock in self._clocks:
+            clock.set(0.0)
         if not self._is_up():
             self._start_again()
+        self._second.tend()
 
     def wake(self) -> None:
         """Whoever still sleeps."""
@@ -69,6 +78,14 @@ class Killer:
     def _do(self, fault: Fault) -> bool:
         if fault.signal == CUT:
             return self._wires.cut(fault.choice)
+        if fault.signal == JUMP:
+            self._ledger.note(f"clock of {clocks.jump(self._clocks, fault.choice)}")
+            return True
+        if fault.signal == BAD:
+            return self._login.go_bad()
+        if fault.target == "second machine":
+            found = self._second.supervisors()
+            return bool(found) and self._send(found[fault.choice % len(found)], fault)
         if fault.target == "supervisor":
             return self._hit_supervisor(fault)
         found = sorted(self._processes(fault.target), key=lambda process: process.pid)

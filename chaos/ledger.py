@@ -44,6 +44,8 @@ class Ledger:
     ids_of: dict[str, set[str]] = field(default_factory=dict)
     #: batch ids and the custom ids of their lines
     batches: dict[str, list[str]] = field(default_factory=dict)
+    #: of these, the port of the API that has their files
+    ports: dict[str, int] = field(default_factory=dict)
     #: refusals by status and code, broken connections by kind
     refused: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)

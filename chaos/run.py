@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import psutil
 
 from chaos import checks
 from chaos.checks import Findings
 from chaos.clients import AsyncClient, BatchClient, Client, StreamClient, SyncClient
 from chaos.killer import Killer
 from chaos.ledger import Ledger
+from chaos.machines import Machines
 from chaos.receiver import Receiver
-from chaos.stack import Stack
 from chaos.wires import Wires
 from chaos.witness import Witness
 
@@ -37,6 +34,7 @@ _SETTINGS = {
     "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
     "NIGHTSHIFT_CALLBACK_TIMEOUT_SECONDS": "3",
     "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
+    "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "2",
 }
 
 
@@ -53,34 +51,40 @@ class Report:
 def run(directory: Path, *, seconds: float, seed: int, workers: int = 2, batch_lines: int = 300) -> Report:
     """Break a stack on this directory for so long. Nothing of it runs afterwards."""
     (directory / "tmp").mkdir()
-    stack = Stack({**_SETTINGS, "TMPDIR": str(directory / "tmp")}, workers, directory)
+    machines = Machines.on(directory, {**_SETTINGS, "TMPDIR": str(directory / "tmp")}, workers)
     ledger = Ledger()
     try:
-        stack.start()
-        return _broken(stack, ledger, seconds, seed, batch_lines)
+        machines.start()
+        return _broken(machines, ledger, seconds, seed, batch_lines)
     finally:
-        with suppress(psutil.Error):
-            if stack.process is not None and stack.process.poll() is None:
-                stack.kill_everything()
+        machines.kill()
 
 
-def _broken(stack: Stack, ledger: Ledger, seconds: float, seed: int, batch_lines: int) -> Report:
-    wires = Wires(stack.port)
-    killer = Killer(stack, wires, ledger, seed=seed, sleep_seconds=_SLEEP_SECONDS)
-    witness = Witness(stack, ledger)
+def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch_lines: int) -> Report:
+    stack, second = machines.first, machines.second
+    wires = {machine.port: Wires(machine.port) for machine in (stack, second)}
+    killer = Killer(machines, wires[stack.port], ledger, seed=seed, sleep_seconds=_SLEEP_SECONDS)
+    witnesses = [Witness(stack, ledger), Witness(second, ledger)]
     found = Findings()
     with Receiver(ledger) as receiver:
-        witness.start()
-        _load_and_kill(_clients(wires, ledger, receiver.url, seed, batch_lines), ledger, killer, seconds)
+        for witness in witnesses:
+            witness.start()
+        clients = _clients(wires[stack.port], ledger, receiver.url, seed, batch_lines)
+        there = BatchClient(
+            wires[second.port], ledger, seed=f"{seed}-second", callback_url=receiver.url, lines=batch_lines // 3
+        )
+        _load_and_kill([*clients, there], ledger, killer, seconds)
         ledger.note("waiting for quiet")
         checks.wait_for_quiet(stack, found)
         ledger.note("checking")
-        witness.stop()
+        for witness in witnesses:
+            witness.stop()
         checks.check(stack, ledger, found)
+    second.stop()
     if (status := stack.stop()) != 0:
         found.fault("after the stop nothing is left", f"the supervisor ended with {status}")
     checks.check_stopped(stack, found)
-    return Report(killer.times, ledger, witness.requests, found)
+    return Report(killer.times, ledger, sum(witness.requests for witness in witnesses), found)
 
 
 def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int, batch_lines: int) -> list[Client]:

@@ -60,7 +60,7 @@ class Stack:
         # Clients that want other versions of things than the product live in an environment of their own.
         python = os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable)
         argv = [python, "-m", "app.cli.main", "up", "--offline", "--data-dir", str(self.data_dir)]
-        argv += ["--workers", str(self.workers), "--port", str(self.port or _free_port(self))]
+        argv += ["--workers", str(self.workers), "--port", str(self._own_port())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 argv, cwd=ROOT, env=self._environment(), stdout=log, stderr=log, start_new_session=True
@@ -151,17 +151,22 @@ class Stack:
         except OSError:
             return False
 
+    def _own_port(self) -> int:
+        """The same at each start."""
+        self.port = self.port or free_port()
+        return self.port
+
     def _environment(self) -> dict[str, str]:
         # As empty as a user's first shell: whatever login the machine has must not matter.
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
         return {**kept, "HOME": str(self.directory), "PYTHONPATH": str(ROOT), **self.settings}
 
 
-def _free_port(stack: Stack) -> int:
+def free_port() -> int:
+    """One that nothing listens on now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
-        stack.port = found.getsockname()[1]
-    return stack.port
+        return int(found.getsockname()[1])
 
 
 def command_of(process: psutil.Process) -> str:

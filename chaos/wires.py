@@ -22,7 +22,7 @@ class Wires:
     """All connections that are open to one port."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._lock = threading.Lock()
         self._open: dict[int, socket.socket] = {}
         self._next = 0
@@ -43,7 +43,7 @@ class Wires:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request; the response is read inside. Raises `OSError` and `HTTPException` for a broken connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
         number = -1
         try:
             connection.connect()

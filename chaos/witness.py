@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chaos.ledger import SECRET
 from simulator.client import SimulatorControlError
 
 if TYPE_CHECKING:
     from chaos.ledger import Ledger
-    from chaos.stack import Stack
+    from simulator.client import SimulatorControl
 
 _LOOK_SECONDS = 0.3
 #: the log is emptied after so many entries: it keeps a bounded number of bytes
@@ -21,12 +21,20 @@ _EMPTY_AFTER = 1000
 RULE: dict[str, Any] = {"respond": {"echo": True}, "latency_ms": 100, "tokens_per_second": 60}
 
 
+class Simulated(Protocol):
+    """A machine with a simulator."""
+
+    @property
+    def simulator(self) -> SimulatorControl:
+        """Its control side."""
+
+
 class Witness:
     """A thread that outlives the simulators it looks at: each new one gets the rule, and is read from its beginning."""
 
-    def __init__(self, stack: Stack, ledger: Ledger) -> None:
+    def __init__(self, machine: Simulated, ledger: Ledger) -> None:
         self.requests = 0
-        self._stack = stack
+        self._machine = machine
         self._ledger = ledger
         self._after = self._emptied = -1
         self._end = threading.Event()
@@ -53,7 +61,7 @@ class Witness:
             self._look()
 
     def _look(self) -> None:
-        simulator = self._stack.simulator
+        simulator = self._machine.simulator
         if not simulator.rules():
             simulator.set_rules([RULE])
             self._after = self._emptied = -1

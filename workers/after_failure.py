@@ -9,10 +9,9 @@ import logging
 import math
 import random
 import re
-import time
 from typing import TYPE_CHECKING
 
-from app import errors
+from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Cause
@@ -40,7 +39,7 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             usage_windows.wait_for_reset(run, failure)
             return PutBack(Cause.USAGE_LIMIT, counts=False)
         case FailureKind.LOGIN:
-            probe_at = time.time() + run.settings.login_probe_seconds
+            probe_at = clock.now() + run.settings.login_probe_seconds
             run.gate.close(Cause.LOGIN, math.inf, failure.message, probe_at=probe_at)
             log.warning("[LIMIT] cause=login job=%s: the workers wait for a login that works", run.record.id)
             return PutBack(Cause.LOGIN, counts=False)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import errors, logs, messages
+from app import clock, errors, logs, messages
 from app.messages.answer import add_usage
 from workers import run_spans
 from workers.claude import TurnFailed, to_cli
@@ -42,7 +41,7 @@ def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | 
 
 
 def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Answer:
-    seconds = run.record.deadline_at - time.time()
+    seconds = run.record.deadline_at - clock.now()
     with run_spans.turn(run) as span:
         headers = "\n".join(f"{name}: {value}" for name, value in span.context.headers().items())
         asked = to_cli(request)

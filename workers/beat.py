@@ -9,12 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from rq.utils import now, utcformat
 
-from app import worker_status
+from app import clock, worker_status
 from app.connection import AWAY
 from app.gate import Cause, Gate
 from app.jobs import leases
@@ -48,7 +47,7 @@ class Beat:
         self._name = name
         self._invoker = invoker
         self._gate = Gate(connection)
-        self._started_at = time.time()
+        self._started_at = clock.now()
         self._run: Run | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -88,6 +87,7 @@ class Beat:
                 log.exception("worker %s: no beat", self._name)
 
     def _beat(self) -> None:
+        clock.sync(self._connection)
         run = self._run
         # `run` may end between the two lines: then its lease is gone by right, and `interrupt` finds no such job.
         if run is not None and not leases.renew(self._connection, run.lease, self._settings.lease_seconds):
@@ -124,6 +124,7 @@ class Beat:
             login=found.login or "",
             pid=os.getpid(),
             started_at=self._started_at,
+            clock_skew_seconds=round(clock.skew() or 0.0, 3),
         )
 
     def _closed_by(self) -> str:

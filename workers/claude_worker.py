@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from app import durability, errors, logs
+from app import clock, durability, errors, logs
 from app.connection import AWAY
 from app.gate import Cause, Gate
 from app.jobs import gathering, leases, recovery, tickets
@@ -271,5 +271,5 @@ def _log(run: Run, ending: Ending) -> None:
         ended = "completed" if error is None else f"failed: {error.cause} (HTTP {error.status})"
         if error is None and "batch_id" in run.record.ids:
             level = logging.DEBUG
-    seconds = round(time.time() - (run.record.started_at or time.time()), 3)
+    seconds = round(clock.now() - (run.record.started_at or clock.now()), 3)
     log.log(level, "[JOB] %s", ended, extra={"attempt": run.record.attempts, "seconds": seconds})

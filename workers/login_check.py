@@ -12,7 +12,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from app import worker_status
+from app import clock, worker_status
 from app.gate import Cause
 from app.jobs import tickets
 from workers.claude import FailureKind
@@ -87,7 +87,7 @@ class LoginCheck:
         self._has_failed, self._due_at = True, time.monotonic() + pause + _MARGIN_SECONDS
         log.warning("[LOGIN] worker=%s: Claude does not take the login: %s", self._worker, reason)
         if is_probe or not self._others_serve():
-            self._gate.close(Cause.LOGIN, math.inf, reason, probe_at=time.time() + pause)
+            self._gate.close(Cause.LOGIN, math.inf, reason, probe_at=clock.now() + pause)
 
     def _others_serve(self) -> bool:
         rows = worker_status.read_all(self._connection)

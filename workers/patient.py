@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rq import SimpleWorker
 
+from app import clock
 from app.connection import REFUSING
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class PatientWorker(SimpleWorker):
 
     max_connection_wait_time = 2.0
     log_result_lifespan = False
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """RQ's, before each wait for the queue; and a look at Redis' clock."""
+        clock.refresh(self.connection)
+        super().heartbeat(timeout, pipeline)
 
     @property
     def should_run_maintenance_tasks(self) -> bool:

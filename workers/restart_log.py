@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from typing import TYPE_CHECKING, Self
 
+from app import clock
 from app.connection import AWAY
 from app.history import RestartEvent, replacements
 
@@ -49,7 +49,7 @@ class RestartLog:
     def note(self, restart: Restart) -> None:
         """From any thread, and at once."""
         r = restart
-        self._heard.put(RestartEvent(time.time(), self._worker, r.reason, r.turns, r.rss_before_mb, r.rss_after_mb))
+        self._heard.put(RestartEvent(clock.now(), self._worker, r.reason, r.turns, r.rss_before_mb, r.rss_after_mb))
 
     def _run(self) -> None:
         while (event := self._heard.get()) is not None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from app import durability, errors, messages
+from app import clock, durability, errors, messages
 from app.connection import AWAY
 from app.jobs import choices, leases
 from app.jobs.leases import PutBack
@@ -38,7 +37,7 @@ def run_job(job_id: str) -> Ending:
         return AskApart(record.choices)
     run_spans.queued(run)
     patience = record.deadline_at - record.created_at
-    if time.time() >= record.deadline_at:
+    if clock.now() >= record.deadline_at:
         return Publish(Outcome(error=errors.deadline_exceeded(patience)))
     if record.parent and ((parent := run.jobs.get(record.parent)) is None or parent.status.is_final):
         # It has ended without knowing of this choice, in a process of older code.

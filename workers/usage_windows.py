@@ -9,6 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from app import clock
 from app.gate import Cause
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ UNKNOWN_LIMIT_SECONDS = 300.0
 
 def wait_for_reset(run: Run, failure: TurnFailed) -> None:
     """A window is used up: all workers wait for its reset."""
-    until = failure.resets_at or time.time() + UNKNOWN_LIMIT_SECONDS
+    until = failure.resets_at or clock.now() + UNKNOWN_LIMIT_SECONDS
     run.gate.close(Cause.USAGE_LIMIT, until, failure.message, failure.limit_type or "", probe_at=_probe_at(run, until))
     _closed(run, Cause.USAGE_LIMIT, failure.limit_type or "", until)
 
 
 def leave_the_rest(run: Run, windows: Iterable[Window]) -> bool:
     """After an answer: as much of a window is used as the setting allows, so all wait for its reset. Whether it is so."""
-    share, now = run.settings.stop_at_utilization, time.time()
+    share, now = run.settings.stop_at_utilization, clock.now()
     used = [window for window in windows if share and window.utilization >= share and window.resets_at > now]
     if not used:
         return False
@@ -51,7 +52,7 @@ def leave_the_rest(run: Run, windows: Iterable[Window]) -> bool:
 
 
 def _probe_at(run: Run, until: float) -> float:
-    return min(until + RESET_MARGIN_SECONDS, time.time() + run.settings.limit_probe_seconds)
+    return min(until + RESET_MARGIN_SECONDS, clock.now() + run.settings.limit_probe_seconds)
 
 
 def _closed(run: Run, cause: Cause, limit: str, until: float) -> None:

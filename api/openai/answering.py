@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from api.errors import answer
 from api.openai import stream, submission
 from api.services import Services, services
 from api.waiting import Wait
-from app import errors
+from app import clock, errors
 from app.jobs.record import JobRecord, Status
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def respond(check: Callable[[bytes, Settings], Checked]) -> Response:
             return _accepted(here, accepted)
         wait = Wait(
             record=accepted.record,
-            deadline_at=time.time() + accepted.timeout_seconds,
+            deadline_at=clock.now() + accepted.timeout_seconds,
             timeout_seconds=accepted.timeout_seconds,
             is_gone=client_socket.is_gone(),
             hangs_up_at=deadlines.hangs_up_at(streams=accepted.streams),
@@ -135,7 +134,7 @@ def _accept(here: Services, check: Callable[[bytes, Settings], Checked]) -> _Acc
 
 
 def _record(here: Services, checked: Checked, seconds: float, *, is_async: bool) -> JobRecord:
-    now = time.time()
+    now = clock.now()
     return JobRecord(
         id=checked.job_id,
         kind=checked.kind,

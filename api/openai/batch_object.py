@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
-from app import history
-from app.batches import eta, window
+from app import clock, history
+from app.batches import eta, stalled, window
 from app.batches.capacity import beyond_reserve, living
-from app.batches.leadership import LEASE
-from app.batches.record import BatchRecord, BatchStatus
+from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
 from app.batches.validation import read_faults
 from app.gate import Gate
 
@@ -20,6 +18,9 @@ if TYPE_CHECKING:
 
 #: faults that a list shows of a batch; the batch by itself shows all
 _LISTED_FAULTS = 10
+_FAILURES = {
+    FILES_LOST: "The files of this batch are gone: its data dir was deleted, or no machine that has it did the work any more."
+}
 _TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
 
 
@@ -57,7 +58,7 @@ def batch_object(record: BatchRecord, here: Services, *, is_listed: bool = False
 
 def _done_at(record: BatchRecord, here: Services, closed: Closed | None) -> int | None:
     """When it will be done at its pace so far; None: nobody can tell."""
-    now = time.time()
+    now = clock.now()
     opens_at = now if closed is None else closed.until if closed.until < math.inf else None
     waits = history.waits(here.connection, record.in_progress_at or now, now)
     found = eta.done_at(record, waits, here.settings.batch_window, now, opens_at)
@@ -67,6 +68,9 @@ def _done_at(record: BatchRecord, here: Services, closed: Closed | None) -> int 
 def _errors(record: BatchRecord, here: Services, limit: int) -> dict[str, Any] | None:
     if record.status is not BatchStatus.FAILED:
         return None
+    if record.failure:
+        fault = {"code": record.failure, "line": None, "message": _FAILURES.get(record.failure, ""), "param": None}
+        return {"object": "list", "data": [fault]}
     return {"object": "list", "data": read_faults(here.batches.directory(record.id), limit)}
 
 
@@ -80,10 +84,11 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
         "offline": record.offline,
         "waiting_for": None,
         "waiting_until": None,
+        "waiting_reason": None,
         "done_at": None,
     }
-    if not record.status.is_final and not here.connection.exists(LEASE):
-        return found | {"waiting_for": "no_feeder"}
+    if (stands := stalled.why(here.connection, record)) is not None:
+        return found | {"waiting_for": stands.code, "waiting_reason": stands.reason}
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
     when = record.window or here.settings.batch_window
@@ -91,10 +96,11 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
     found["done_at"] = _done_at(record, here, closed)
     if closed is not None:
         found["waiting_for"] = str(closed.cause)
+        found["waiting_reason"] = closed.reason or None
         found["waiting_until"] = int(closed.until) if closed.until < 1e12 else None
-    elif not window.is_open(when, time.time()):
+    elif not window.is_open(when, clock.now()):
         found["waiting_for"] = "batch_window"
-        found["waiting_until"] = int(window.parse(when).next_change(time.time()))
+        found["waiting_until"] = int(window.parse(when).next_change(clock.now()))
     elif here.settings.reserve and not beyond_reserve(here.connection, here.settings):
         found["waiting_for"] = "reserve"
     elif not living(here.connection, here.settings):

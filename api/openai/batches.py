@@ -113,6 +113,8 @@ def get_output(batch_id: str) -> Response:
     file_id, size = (record.error_file, record.error_bytes) if of_errors else (record.output_file, record.output_bytes)
     path = batches.files.path(file_id)
     if size and not path.exists():
+        if not batches.files.is_here(record.place):
+            raise errors.files_elsewhere(record.id, batches.files.directory())
         raise errors.not_found("The batch's output was deleted.", code=ErrorCode.FILE_NOT_FOUND)
     response = Response(head(path, size) if size else b"", mimetype="application/jsonl")
     response.headers["Content-Length"] = str(size)

@@ -90,16 +90,11 @@ def get_file(file_id: str) -> dict[str, Any]:
 @blueprint.get("/v1/files/<file_id>/content")
 @described(answers={200: ("application/octet-stream",)})
 def get_content(file_id: str) -> Response:
-    """The file's bytes as they are; 404 `file_not_found`."""
+    """The file's bytes as they are; 404 `file_not_found`, 503 `files_elsewhere` where this machine does not have them."""
     store = services().batches.files
     record = store.require(file_id)
-    try:
-        return send_file(store.path(record.id), mimetype="application/octet-stream", etag=False, conditional=False)
-    except FileNotFoundError as error:
-        raise errors.not_found(
-            f"The bytes of {record.id} are not on this machine: all parts must share {store.directory()}.",
-            code=ErrorCode.FILE_NOT_FOUND,
-        ) from error
+    path = store.locate(record)
+    return send_file(path, mimetype="application/octet-stream", etag=False, conditional=False)
 
 
 @blueprint.delete("/v1/files/<file_id>")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from api import client_socket, deadlines
 from api.openai import stream
 from api.openai.response_events import ResponseEvents
 from api.waiting import Wait
-from app import errors
+from app import clock, errors
 from app.openai.responses import objects
 from app.openai.responses.objects import KIND
 
@@ -64,7 +63,7 @@ def stream_of(
         here,
         Wait(
             record=record,
-            deadline_at=time.time() + seconds,
+            deadline_at=clock.now() + seconds,
             timeout_seconds=seconds,
             is_gone=client_socket.is_gone(),
             only_reads=record.background,

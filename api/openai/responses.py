@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from api.openai import response_reading, submission
 from api.openai.stored_items import StoredItems
 from api.services import Services, services
 from api.waiting import Wait
-from app import errors
+from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.jobs.record import JobRecord, Status
@@ -59,7 +58,7 @@ def create() -> Response:
             return jsonify(response_reading.object_of(here, here.jobs.get(record.id) or record))
         if background:
             # The job itself has a waiter that never leaves; this one may.
-            here.waiters.arrive(record.id, max(1.0, record.deadline_at - time.time()))
+            here.waiters.arrive(record.id, max(1.0, record.deadline_at - clock.now()))
         try:
             if streams:
                 return response_reading.stream_of(here, record, seconds, until_answered)
@@ -71,7 +70,7 @@ def create() -> Response:
 def _answer(here: Services, record: JobRecord, seconds: float) -> Response:
     wait = Wait(
         record=record,
-        deadline_at=time.time() + seconds,
+        deadline_at=clock.now() + seconds,
         timeout_seconds=seconds,
         is_gone=client_socket.is_gone(),
         hangs_up_at=deadlines.hangs_up_at(streams=False),
@@ -99,7 +98,7 @@ def _accept(here: Services, body: bytes) -> AcceptedResponse:
 
 
 def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRecord:
-    now = time.time()
+    now = clock.now()
     asked = accepted.request
     return JobRecord(
         id=accepted.id,

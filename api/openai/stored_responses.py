@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,7 +11,7 @@ from api import paging
 from api.described import EVENTS, JSON, PAGING, described
 from api.openai import response_reading
 from api.services import Services, services
-from app import errors
+from app import clock, errors
 
 blueprint = Blueprint("stored_responses", __name__)
 
@@ -35,7 +34,7 @@ def retrieve(response_id: str) -> Response:
     with ExitStack() as until_answered:
         until_answered.enter_context(here.waiting.place)
         # What is read once the job has ended takes no time; while it runs, as long as it does.
-        seconds = max(60.0, record.deadline_at - time.time())
+        seconds = max(60.0, record.deadline_at - clock.now())
         here.waiters.arrive(response_id, seconds)
         return response_reading.stream_of(here, record, seconds, until_answered, after=after)
 

@@ -11,7 +11,7 @@ from flask import g
 
 from api import idempotency, waiting
 from api.deadlines import MAX_SECONDS
-from app import errors, logs, spans
+from app import clock, errors, logs, spans
 from app.connection import AWAY
 from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode
@@ -38,7 +38,7 @@ ERRORS = (404, 409, 422, 429, 499, 502, 504)
 
 def submit(here: Services, record: JobRecord, payload: dict[str, Any], fence: Fence, seconds: float) -> JobRecord:
     """Put the job into the queue, with its first waiter, or join the job that an earlier try of the request made."""
-    began_at = time.time() - (time.monotonic() - g.began_at)
+    began_at = clock.now() - (time.monotonic() - g.began_at)
     with (
         _waiter(here) as arrive,
         spans.span("accept", g.trace, spans.of_job(record), began_at=began_at, kind="server") as span,
@@ -47,7 +47,7 @@ def submit(here: Services, record: JobRecord, payload: dict[str, Any], fence: Fe
 
         # An async job has a waiter that never leaves: no client that joins it can abandon it.
         def beside(pipe: Pipeline, found: JobRecord) -> None:
-            arrive(pipe, found.id, max(seconds, found.deadline_at - time.time()))
+            arrive(pipe, found.id, max(seconds, found.deadline_at - clock.now()))
 
         submission = here.jobs.submit(job, payload, fence=fence, beside=beside)
     logs.note(job_id=submission.record.id)
@@ -68,7 +68,7 @@ def _waiter(here: Services) -> Iterator[Callable[[Pipeline, str, float], None]]:
         yield arrive
     except NotReplicatedError:
         with suppress(*AWAY):
-            here.waiters.leave(arrived, abandon_at=time.time() + waiting.STOP_GRACE_SECONDS)
+            here.waiters.leave(arrived, abandon_at=clock.now() + waiting.STOP_GRACE_SECONDS)
         raise
 
 

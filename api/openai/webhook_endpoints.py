@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api import idempotency, paging, params
 from api.described import PAGING, described
 from api.services import services
-from app import errors
+from app import clock, errors
 from app.error_codes import ErrorCode
 from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, check_url
 from app.webhooks import sending
@@ -131,7 +130,7 @@ def test(endpoint_id: str) -> dict[str, Any]:
     event_type = _read(Test).event_type
     endpoint = _found(endpoint_id, _endpoints().get(endpoint_id))
     event = Event.new(event_type, {"id": f"{event_type.partition('.')[0]}_test"})
-    now, settings = time.time(), services().settings
+    now, settings = clock.now(), services().settings
     try:
         reply = sending.send(
             _client(),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from app import clock
 from app.batches.record import BatchStatus
+from app.batches.stalled import FILES_ELSEWHERE, FILES_UNUSABLE
 from app.gate import BY_HAND, Cause
 from app.worker_status import WorkerState
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from api.overview.snapshot import Batch, Snapshot, Worker
     from app.gate import Closed
+    from app.history import Ended
 
 Tone = Literal["good", "waiting", "bad"]
 
@@ -22,6 +25,10 @@ _MANY_FAILURES, _LARGE_SHARE = 5, 0.1
 #: a time further ahead is as good as none, seconds
 _FOR_EVER = 10 * 365 * 86400
 #: what workers say for a moment yet when the gate has opened
+_STALLED = (FILES_ELSEWHERE, FILES_UNUSABLE)
+_SET_CLOCKS = (
+    "Have all machines set their clocks by NTP; until then that one leaves the maintenance to others, if there are any."
+)
 _GATED = (WorkerState.PAUSED, WorkerState.LIMITED, WorkerState.WAITING_FOR_LOGIN)
 
 
@@ -59,17 +66,19 @@ def of(now: Snapshot) -> Headline:
         return _closed(now, now.closed)
     if not any(worker.status.state.is_serving or worker.status.state in _GATED for worker in alive):
         return _nobody_serves(now, alive)
-    if not now.has_feeder and any(not batch.record.status.is_final for batch in now.batches):
-        said = "The batches stand: no process does their work."
-        advice = "nightshift up does it, and nightshift worker where it shares the data dir with the API."
-        return Headline("bad", "The batches stand", (said,), (advice,))
+    if (standing := _standing(now)) is not None:
+        return standing
     gone = len(now.workers) - len(alive)
     details = [f"{gone} of {len(now.workers)} workers {'is' if gone == 1 else 'are'} gone."] if gone else []
-    failed = sum(now.ended.failed.values())
-    if failed >= _MANY_FAILURES and failed > _LARGE_SHARE * (failed + now.ended.completed):
-        cause = max(now.ended.failed, key=lambda one: now.ended.failed[one])
-        said = f"Much fails: {failed:,} of {failed + now.ended.completed:,} that ended, most by {cause}."
-        return Headline("bad", "Much fails", (said,), details)
+    details += [f"The clock of {host} is {clock.words(skew)}." for host, skew in now.clocks_off.items()]
+    for ended, title, when in (
+        (now.lately, "Much fails", "the last minutes"),
+        (now.ended, "Much failed", "these hours"),
+    ):
+        if said := _much_fails(ended, title, when):
+            return Headline("bad", title, (said,), details)
+    if now.clocks_off:
+        return Headline("bad", "A clock is wrong", (details[-1],), [_SET_CLOCKS, *details[:-1]])
     if now.undelivered:
         details.append(f"{_number(now.undelivered, 'callback')} could not be delivered.")
     if (opens_at := _opens_at(now)) is not None:
@@ -79,6 +88,26 @@ def of(now: Snapshot) -> Headline:
     if gone:
         return Headline("waiting", "A worker is gone", work, details)
     return Headline("good", "All is well", ("All is well: ", *work), details)
+
+
+def _standing(now: Snapshot) -> Headline | None:
+    """Batches that can't go on, whoever works."""
+    if not now.has_feeder and any(not batch.record.status.is_final for batch in now.batches):
+        said = "The batches stand: no process does their work."
+        advice = "nightshift up does it, and so do nightshift api and nightshift worker."
+        return Headline("bad", "The batches stand", (said,), (advice,))
+    if stalled := [batch for batch in now.batches if batch.waiting_for in _STALLED]:
+        said = f"{_number(len(stalled), 'batch', 'batches')} can't go on."
+        return Headline("bad", "A batch can't go on", (said,), [batch.waiting_reason or "" for batch in stalled])
+    return None
+
+
+def _much_fails(ended: Ended, title: str, when: str) -> str:
+    failed = sum(ended.failed.values())
+    if failed < _MANY_FAILURES or failed <= _LARGE_SHARE * (failed + ended.completed):
+        return ""
+    cause = max(ended.failed, key=lambda one: ended.failed[one])
+    return f"{title}: {failed:,} of {failed + ended.completed:,} that ended in {when}, most by {cause}."
 
 
 def _opens_at(now: Snapshot) -> float | None:
@@ -191,5 +220,5 @@ def _running(batches: Sequence[Batch]) -> list[Batch]:
     return [batch for batch in batches if batch.record.status is BatchStatus.IN_PROGRESS]
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def _number(count: int, noun: str, nouns: str = "") -> str:
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from api import figures
 from api.overview import headline, past, snapshot, words
 from api.overview.chart import Chart, spark
-from app import errors
+from app import clock, errors
 from app.connection import AWAY
 from app.error_codes import ErrorCode
 
@@ -113,7 +113,7 @@ class Live:
 
     def _read_past(self) -> Past:
         if self._past is None or time.monotonic() - self._past_at >= PAST_SECONDS:
-            self._past = self._hours.read(time.time())
+            self._past = self._hours.read(clock.now())
             self._past_at = time.monotonic()
         return self._past
 

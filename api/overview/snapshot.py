@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from api.health import clocks_off
 from api.openai.batch_object import batch_object
 from api.overview import past
-from app import history, vitals
+from app import clock, history, vitals
 from app.jobs.record import JobRecord, record_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from api.overview.past import Past
     from api.services import Services
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: batches that have not ended, and others that ended in the last hours, at most
 MAX_ACTIVE, MAX_ENDED = 12, 5
+#: what goes wrong now shows in these, whatever went well before, seconds
+LATELY_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ class Batch:
     #: why no line of it is started, as `nightshift.waiting_for` of the batch object, and until when
     waiting_for: str | None = None
     waiting_until: float | None = None
+    #: the same in words, for a batch that can't go on
+    waiting_reason: str | None = None
 
     @property
     def ended(self) -> int:
@@ -74,13 +78,16 @@ class Snapshot:
     workers: Sequence[Worker]
     batches: Sequence[Batch]
     past: Past
-    #: in the hours that `past` shows
+    #: in the hours that `past` shows, and in the last minutes of them
     ended: Ended
+    lately: Ended
+    #: by host, how far its clock is ahead of Redis' (below 0: behind), where that is too far, seconds
+    clocks_off: Mapping[str, float]
 
 
 def take(here: Services, hours: Past) -> Snapshot:
     """A new one, around the hours that were read a while ago. Raises redis-py's errors when Redis is away."""
-    at, now = time.time(), vitals.look(here.connection)
+    at, now = clock.now(), vitals.look(here.connection)
     return Snapshot(
         at=at,
         offline=here.settings.offline,
@@ -89,12 +96,14 @@ def take(here: Services, hours: Past) -> Snapshot:
         in_progress=now.in_progress,
         oldest_seconds=now.oldest_queued_seconds,
         undelivered=now.callbacks_undelivered,
-        has_feeder=now.feeder is not None,
+        has_feeder=bool(now.feeders),
         is_persisting=now.redis.is_persisting,
         workers=_workers(here, now.workers, hours),
         batches=_batches(here, at),
         past=hours,
         ended=history.ended_since(here.connection, hours.since),
+        lately=history.ended_since(here.connection, at - LATELY_SECONDS),
+        clocks_off=clocks_off(now),
     )
 
 
@@ -124,7 +133,7 @@ def _batches(here: Services, now: float) -> list[Batch]:
 
 def _active(here: Services, record: BatchRecord) -> Batch:
     told = batch_object(record, here, is_listed=True)["nightshift"]
-    times = {name: told[name] for name in ("done_at", "waiting_for", "waiting_until")}
+    times = {name: told[name] for name in ("done_at", "waiting_for", "waiting_until", "waiting_reason")}
     return Batch(record=record, name=_name(here, record), **times)
 
 

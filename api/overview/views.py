@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import TYPE_CHECKING, cast
 
 from flask import Blueprint, Flask, Response, current_app, render_template, request, send_from_directory
@@ -13,7 +12,7 @@ from api import client_socket
 from api.described import EVENTS, described
 from api.overview.live import Live
 from api.services import services
-from app import errors
+from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Gate
@@ -81,7 +80,7 @@ def pause() -> Response:
     wanted = request.form.get("for", "")
     if wanted not in PAUSES:
         raise errors.invalid_request("'for' takes 1h, 3h, 8h or nothing.", param="for", code=ErrorCode.INVALID_VALUE)
-    Gate(services().connection).pause(time.time() + PAUSES[wanted])
+    Gate(services().connection).pause(clock.now() + PAUSES[wanted])
     return _back()
 
 

@@ -17,6 +17,9 @@ WAITS = MappingProxyType(
         "paused": "paused",
         "batch_window": "waits for its window",
         "reserve": "waits for a worker beyond the reserve",
+        "no_feeder": "nobody does its work",
+        "files_elsewhere": "its files are on another machine",
+        "files_unusable": "its files can't be used",
     }
 )
 #: the failures' meanings, beside their codes

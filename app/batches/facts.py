@@ -7,10 +7,10 @@ output is: bytes beyond the counted length do not count (`output.append`).
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
+from app import clock
 from app.batches import output
 from app.openai.usage import tokens
 
@@ -49,7 +49,7 @@ class Fact:
 
 def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
     """The fact about a line; without a job for one that had none."""
-    ended_at = time.time() if job is None or job.finished_at is None else job.finished_at
+    ended_at = clock.now() if job is None or job.finished_at is None else job.finished_at
     queued = ran = None
     if job is not None and job.started_at is not None and job.attempts:
         queued = _span(job.created_at, job.started_at)

@@ -13,12 +13,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import logs
-from app.batches import facts, surroundings
+from app import clock, logs
+from app.batches import facts, place, surroundings
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
+from app.batches.elsewhere import Elsewhere
 from app.batches.files import FileStore
 from app.batches.leadership import Leadership, NotLeader
+from app.batches.lines import FilesLost
 from app.batches.output import cut
 from app.batches.progress import Progress
 from app.batches.queueing import Queueing, shares
@@ -60,12 +62,13 @@ class Feeder:
             connection, self._steps, self._files, Jobs(connection, settings), self._root, offline=settings.offline
         )
         self._queueing = Queueing(self._steps, self._collector, settings)
+        self._elsewhere = Elsewhere(connection, self._leadership, self._steps, Jobs(connection, settings))
         self._validations: dict[str, Validation] = {}
         self._capacities = Capacities(connection, settings)
         self._progress = Progress()
         self._next_tidy = 0.0
-        #: batches whose files can't be used, by the reason that was logged
-        self._stuck: dict[str, str] = {}
+        #: why the directory can't be used, as it was logged
+        self._homeless = ""
 
     def run_once(self) -> None:
         """Do what there is to do."""
@@ -78,6 +81,13 @@ class Feeder:
         except NotLeader as error:
             log.warning("[BATCH] %s", error)
             self._forget_validations()
+        except OSError as error:
+            # No directory, or none that can be written to: others do the work, and the batches say if nobody does.
+            if str(error) != self._homeless:
+                log.error("[BATCH] no batch's work can be done here: %s", error)  # noqa: TRY400 - the disk's reason is all
+            self._homeless = str(error)
+        else:
+            self._homeless = ""
 
     def close(self) -> None:
         """Let another one go on at once."""
@@ -86,28 +96,35 @@ class Feeder:
 
     def _round(self) -> bool:
         """One look at each batch. Whether to look again soon."""
-        self._tidy()
+        active, others = self._active()
+        self._tidy(others)
         moved = False
         looks: dict[str, Look] = {}
-        active = self._batches.active()
-        validating = [record for record in active if record.status is BatchStatus.VALIDATING]
+        self._elsewhere.end_lost(others)
+        is_validating = False
         for record in active:
-            if record in validating[1:]:
+            if record.status is BatchStatus.VALIDATING and is_validating:
                 continue
             try:
                 with logs.about(batch_id=record.id):
                     found = self._advance(record)
+                if record.stuck and not found.record.status.is_final:
+                    self._steps.note_stuck(record.id, "")
             except OSError as error:
                 self._complain(record, error)
             else:
-                self._stuck.pop(record.id, None)
                 self._progress.note(found.record)
+                is_validating = is_validating or record.status is BatchStatus.VALIDATING
                 looks[record.id] = found
                 moved = moved or found.moved
             # A slice of validation and the writing of a long chunk take their time.
             if not self._leadership.hold():
                 raise NotLeader("the lease was lost in the middle of a round")
-        for batch_id, number in shares(looks, self._capacities.look()).items():
+        self._elsewhere.publish(looks)
+        all_looks = {**looks, **self._elsewhere.looks(others)}
+        for batch_id, number in shares(all_looks, self._capacities.look(), self._queueing.may_start).items():
+            if batch_id not in looks:
+                continue
             try:
                 with logs.about(batch_id=batch_id):
                     moved = self._queueing.feed(looks[batch_id].record, number) > 0 or moved
@@ -115,6 +132,15 @@ class Feeder:
                 self._complain(looks[batch_id].record, error)
         # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
         return moved or (self._settings.reserve > 0 and any(look.near for look in looks.values()))
+
+    def _active(self) -> tuple[list[BatchRecord], list[BatchRecord]]:
+        """The batches that have not ended: those whose files are here, and the others. The oldest first."""
+        here: list[BatchRecord] = []
+        others: list[BatchRecord] = []
+        for record in self._batches.active():
+            is_here = place.is_at(self._connection, record.place, self._leadership.place)
+            (here if is_here else others).append(record)
+        return here, others
 
     def _advance(self, record: BatchRecord) -> Look:
         if record.status is BatchStatus.VALIDATING:
@@ -126,7 +152,7 @@ class Feeder:
             self._cut(record)
             return Look(self._steps.end(record.id, BatchStatus.COMPLETED), moved=True)
         look = self._collector.collect(record)
-        if record.status is BatchStatus.CANCELLING or time.time() >= record.expires_at:
+        if record.status is BatchStatus.CANCELLING or clock.now() >= record.expires_at:
             return self._wind_up(look)
         if look.record.completed + look.record.failed + look.record.unrun >= look.record.total:
             return Look(self._steps.finalize(record.id), moved=True)
@@ -189,26 +215,46 @@ class Feeder:
         cut(self._files.path(record.output_file), record.output_bytes)
         cut(self._files.path(record.error_file), record.error_bytes)
         directory = self._batches.directory(record.id)
-        cut(directory / facts.FILE, record.facts_bytes)
+        # What is known of each line is for the report alone.
+        with suppress(FilesLost):
+            cut(directory / facts.FILE, record.facts_bytes)
         surroundings.freeze(self._connection, record, self._settings.batch_window, directory)
 
-    def _tidy(self) -> None:
+    def _tidy(self, others: list[BatchRecord]) -> None:
         if time.monotonic() < self._next_tidy:
             return
         self._next_tidy = time.monotonic() + TIDY_SECONDS
-        self._files.remove_old(time.time())
-        for batch_id in self._batches.remove_old(time.time()):
+        self._elsewhere.forget_places(others)
+        self._files.remove_old(clock.now())
+        for batch_id in self._batches.remove_old(clock.now()):
             shutil.rmtree(self._root / batch_id, ignore_errors=True)
 
     def _complain(self, record: BatchRecord, error: OSError) -> None:
-        reason = f"{type(error).__name__}: {error}"
-        if self._stuck.get(record.id) != reason:
-            extra = {"batch_id": record.id}
-            log.error("[BATCH] batch=%s waits: its files can't be used here: %s", record.id, reason, extra=extra)
-        self._stuck[record.id] = reason
-        if record.status is BatchStatus.CANCELLING and isinstance(error, FileNotFoundError):
-            # Somebody has removed its files: nothing can be named any more.
-            self._steps.end(record.id, BatchStatus.CANCELLED)
+        if self._has_lost(record, error):
+            # As it is now: a part of its lines may have been counted before the error.
+            record = self._batches.get(record.id) or record
+            self._elsewhere.lose(record, [file_id for file_id, size in record.files if self._is_whole(file_id, size)])
+            return
+        reason = f"Its files can't be used: {error.strerror or error}."
+        if record.stuck != reason:
+            log.error(
+                "[BATCH] batch=%s waits: its files can't be used: %s", record.id, error, extra={"batch_id": record.id}
+            )
+            self._steps.note_stuck(record.id, reason)
+
+    def _is_whole(self, file_id: str, size: int) -> bool:
+        try:
+            cut(self._files.path(file_id), size)
+        except OSError:
+            return False
+        return True
+
+    def _has_lost(self, record: BatchRecord, error: OSError) -> bool:
+        """Whether somebody has removed what the batch needs. A directory that has another name by now is not looked into."""
+        if not isinstance(error, FileNotFoundError | FilesLost):
+            return False
+        self._drop_validation(record.id)
+        return place.name(self._root) == self._leadership.place
 
     def _forget_validations(self) -> None:
         for batch_id in list(self._validations):

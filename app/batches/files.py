@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from app import errors
+from app import clock, errors
+from app.batches import place
 from app.connection import RedisError, texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
@@ -56,6 +57,8 @@ class FileRecord:
     bytes: int
     created_at: float
     expires_at: float | None = None
+    #: the name of the directory that it is in (`app.batches.place`); empty: older code made it
+    place: str = ""
 
 
 def new_file_id() -> str:
@@ -103,6 +106,23 @@ class FileStore:
             raise ValueError(f"{file_id!r} is no file's id")
         return self.directory() / file_id
 
+    def place(self) -> str:
+        """The name of the directory that new files are put in."""
+        return place.name(private(self._root))
+
+    def locate(self, record: FileRecord) -> Path:
+        """Where its bytes are. Raises `ErrorReply`: 503 when another directory has them, 404 when they are gone."""
+        path = self.path(record.id)
+        if path.exists():
+            return path
+        if not self.is_here(record.place):
+            raise errors.files_elsewhere(record.id, self.directory())
+        raise errors.files_gone(record.id, self.directory())
+
+    def is_here(self, place_name: str) -> bool:
+        """Whether what has that place is in this process's directory."""
+        return place.is_at(self._connection, place_name, self.place())
+
     def part(self) -> Part:
         """A new file to write to."""
         return Part(self.directory())
@@ -120,7 +140,7 @@ class FileStore:
 
         Raises `ErrorReply` (409) for a key that was used for another file.
         """
-        now = time.time()
+        now = clock.now()
         part.file.flush()
         os.fsync(part.file.fileno())
         size = os.fstat(part.file.fileno()).st_size
@@ -132,6 +152,7 @@ class FileStore:
             bytes=size,
             created_at=now,
             expires_at=None if expires_after_seconds is None else now + expires_after_seconds,
+            place=self.place(),
         )
         path = part.path.replace(self.path(record.id))
         try:
@@ -197,21 +218,35 @@ class FileStore:
 
     def delete(self, file_id: str) -> bool:
         """Forget it, then remove its bytes. Whether there was one. A batch goes on with its own link to them."""
-        if self.get(file_id) is None:
+        record = self.get(file_id)
+        if record is None:
             return False
-        self._remove(file_id)
+        self._remove(file_id, record.place)
         return True
 
     def remove_old(self, now: float) -> None:
-        """Remove what has expired, and uploads that a crash broke off. Nothing else: Redis may have lost what it knew."""
+        """Remove what has expired, and uploads that a crash broke off. Nothing else: Redis may have lost what it knew.
+
+        For the process that does the batches' work in this directory: only it knows that what others left is to go, too.
+        """
         for file_id in texts(self._connection.zrangebyscore(EXPIRY, 0, now, start=0, num=500)):
-            self._remove(file_id)
+            record = _from_hash(self._connection.hgetall(_key(file_id)))
+            self._remove(file_id, record.place if record else "")
+        left = _left_key(self.place())
+        for file_id in texts(self._connection.srandmember(left, 500)):
+            self.path(file_id).unlink(missing_ok=True)
+            self._connection.srem(left, file_id)
         for path in self.directory().glob(f"{_PART}*"):
-            if now - path.stat().st_mtime > STRAY_SECONDS:
+            # By this machine's clock, as the disk's times are.
+            if time.time() - path.stat().st_mtime > STRAY_SECONDS:  # noqa: TID251
                 path.unlink(missing_ok=True)
 
-    def _remove(self, file_id: str) -> None:
+    def _remove(self, file_id: str, place_name: str) -> None:
         pipe = self._connection.pipeline()
+        if not self.is_here(place_name):
+            # Whoever works there removes the bytes.
+            pipe.sadd(_left_key(place_name), file_id)
+            pipe.expire(_left_key(place_name), UPLOAD_KEEP_SECONDS)
         pipe.delete(_key(file_id))
         for index in (FILES, EXPIRY, *map(_index, PURPOSES)):
             pipe.zrem(index, file_id)
@@ -233,12 +268,17 @@ def _key(file_id: str) -> str:
     return f"nightshift:file:{file_id}"
 
 
+def _left_key(place_name: str) -> str:
+    """A set: files that were deleted elsewhere, whose bytes are in that directory yet."""
+    return f"{FILES}:left:{place_name}"
+
+
 def _index(purpose: str) -> str:
     return f"{FILES}:{purpose}"
 
 
 def _is_over(record: FileRecord) -> bool:
-    return record.expires_at is not None and record.expires_at <= time.time()
+    return record.expires_at is not None and record.expires_at <= clock.now()
 
 
 def _from_hash(data: Any) -> FileRecord | None:
@@ -252,4 +292,5 @@ def _from_hash(data: Any) -> FileRecord | None:
         bytes=int(text["bytes"]),
         created_at=float(text["created_at"]),
         expires_at=float(text["expires_at"]) if "expires_at" in text else None,
+        place=text.get("place", ""),
     )

@@ -1,8 +1,8 @@
-"""Which of the processes does the batches' work: one at a time, another within seconds when it dies.
+"""Which process does the work of the batches in a directory: one at a time, another within seconds when it dies.
 
 A lease in Redis decides who; each change of a batch is made only while the lease is held (WATCH). Files know no WATCH:
 a lock on the disk keeps a process that slept through its lease from writing into what its successor writes. The kernel
-releases it when its process ends, however that ends.
+releases it when its process ends, however that ends. Each directory has a leader of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.batches import place
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-LEASE = "nightshift:batches:feeder"
 #: another process takes over when this one has not renewed its lease for so long, seconds
 LEASE_SECONDS = 5.0
 
@@ -35,35 +35,78 @@ class NotLeader(Exception):
     """Another process does the work by now, or the batch is gone: nothing was changed."""
 
 
+@dataclass(frozen=True)
+class Leader:
+    """The process that does the work of the batches in a directory."""
+
+    #: the directory's name
+    place: str
+    #: host and pid, `HOST:PID`
+    process: str
+    beat_seconds_ago: float
+
+
+def lease_key(place_name: str) -> str:
+    """The lease on the work in a directory; its value is who has it."""
+    return f"nightshift:batches:feeder:{place_name}"
+
+
+def leaders(connection: Redis) -> list[Leader]:
+    """Those that work now."""
+    names = list(place.known_places(connection))
+    pipe = connection.pipeline(transaction=False)
+    for one in names:
+        pipe.get(lease_key(one))
+        pipe.pttl(lease_key(one))
+    replies = pipe.execute()
+    return [
+        Leader(one, holder.decode().rpartition(":")[0], max(0.0, LEASE_SECONDS - holds_ms / 1000))
+        for one, holder, holds_ms in zip(names, replies[::2], replies[1::2], strict=True)
+        if holder is not None
+    ]
+
+
 class Leadership:
-    """This process's claim to the work. Used by one thread."""
+    """This process's claim to the work in its directory. Used by one thread."""
 
     def __init__(self, connection: Redis, root: Path) -> None:
         self._connection = connection
         self._root = root
         self._token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._lock: int | None = None
+        #: the directory's name, and the names that it had before its files were lost
+        self.place = ""
+        self.lost: list[str] = []
 
     def hold(self) -> bool:
         """Become or remain the one who does it, for `LEASE_SECONDS` from now. False: another one is."""
-        if not place.is_here(self._connection, self._root):
+        if (here := place.name(self._root)) != self.place:
             self.close()
-            return False
+            self.place = here
         milliseconds = int(LEASE_SECONDS * 1000)
-        if not self._connection.set(LEASE, self._token, nx=True, px=milliseconds):
-            if self._connection.get(LEASE) != self._token.encode():
+        lease = lease_key(here)
+        if self._connection.set(lease, self._token, nx=True, px=milliseconds):
+            self.lost = place.register(self._connection, self._root, here)
+        else:
+            if self._connection.get(lease) != self._token.encode():
                 self.close()
                 return False
-            self._connection.pexpire(LEASE, milliseconds)
+            self._connection.pexpire(lease, milliseconds)
         return self._lock_files()
 
     def change(self, batch_id: str, work: Callable[[Any, BatchRecord], _T]) -> _T:
         """Run `work(pipe, record)`, which calls `pipe.multi()` and writes, in one step. Raises `NotLeader`."""
+        return self._change(batch_id, self.place, self._token, work)
 
+    def change_unled(self, batch_id: str, where: str, work: Callable[[Any, BatchRecord], _T]) -> _T:
+        """The same for a batch whose files are in another directory, `where`, in which nobody works. Raises `NotLeader`."""
+        return self._change(batch_id, where, None, work)
+
+    def _change(self, batch_id: str, where: str, holder: str | None, work: Callable[[Any, BatchRecord], _T]) -> _T:
         def watched(pipe: Any) -> _T:
-            pipe.watch(LEASE)
+            pipe.watch(lease_key(where))
             record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
-            if pipe.get(LEASE) != self._token.encode() or record is None:
+            if pipe.get(lease_key(where)) != (None if holder is None else holder.encode()) or record is None:
                 raise NotLeader(f"{batch_id} is no longer this process's")
             return work(pipe, record)
 

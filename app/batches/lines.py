@@ -34,6 +34,10 @@ class Fault:
     line: int | None = None
 
 
+class FilesLost(OSError):
+    """A file of a batch is not what it was: somebody has removed it, or cut it off."""
+
+
 class LineError(ValueError):
     """The line is no request."""
 
@@ -167,6 +171,6 @@ class LineReader:
             for number in numbers:
                 packed = os.pread(index.fileno(), _PLACE.size, number * _PLACE.size)
                 if len(packed) < _PLACE.size:
-                    raise OSError(f"{self._index} has no line {number}")
+                    raise FilesLost(f"{self._index} has no line {number}")
                 offset, length, _ = _PLACE.unpack(packed)
                 yield number, os.pread(file.fileno(), length, offset)

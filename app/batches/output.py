@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import errors, json_lines
+from app.batches.lines import FilesLost
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def append(path: Path, length: int, added: list[bytes]) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if os.fstat(descriptor).st_size < length:
-            raise OSError(f"{path} is shorter than the {length} bytes that were written to it")
+            raise FilesLost(f"{path} is shorter than the {length} bytes that were written to it")
         os.ftruncate(descriptor, length)
         os.lseek(descriptor, length, os.SEEK_SET)
         data = memoryview(b"".join(added))
@@ -102,10 +103,14 @@ def lines(path: Path, length: int) -> Iterator[bytes]:
 
 
 def cut(path: Path, length: int) -> None:
-    """Take away what does not count."""
+    """Take away what does not count. Raises `FilesLost` when less than that is there."""
+    if length and not path.exists():
+        raise FilesLost(f"{path} is gone")
     if path.exists():
         descriptor = os.open(path, os.O_RDWR)
         try:
+            if os.fstat(descriptor).st_size < length:
+                raise FilesLost(f"{path} is shorter than the {length} bytes that were written to it")
             os.ftruncate(descriptor, length)
             os.fsync(descriptor)
         finally:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from app import spans
+from app import clock, spans
 from app.batches.collector import Refused
 from app.batches.endpoints import accept_line
 from app.batches.lines import LineError, parse
@@ -19,7 +18,7 @@ from app.jobs.record import BATCH_LINE, JobRecord, Status
 from app.trace_context import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from app.batches.capacity import Capacity
     from app.batches.collector import Collector, Look
@@ -31,10 +30,12 @@ MAX_ATTEMPTS = 100
 _REFUSED_AT_ONCE = 500
 
 
-def shares(looks: Mapping[str, Look], capacity: Capacity) -> dict[str, int]:
+def shares(looks: Mapping[str, Look], capacity: Capacity, may_start: Callable[[BatchRecord], bool]) -> dict[str, int]:
     """How many lines each batch may add: one after the other to the batch that has the fewest, so that a small one passes."""
     near = {
-        batch_id: len(look.near) for batch_id, look in looks.items() if look.record.status is BatchStatus.IN_PROGRESS
+        batch_id: len(look.near)
+        for batch_id, look in looks.items()
+        if look.record.status is BatchStatus.IN_PROGRESS and may_start(look.record)
     }
     left = {batch_id: _left(looks[batch_id]) for batch_id in near}
     all_near = sum(len(look.near) for look in looks.values())
@@ -65,7 +66,7 @@ class Queueing:
 
     def may_start(self, record: BatchRecord) -> bool:
         """Whether the batch's window is open."""
-        return is_open(record.window or self._settings.batch_window, time.time())
+        return is_open(record.window or self._settings.batch_window, clock.now())
 
     def feed(self, record: BatchRecord, count: int) -> int:
         """Up to `count` more lines, and those that are refused among them; how many it were. None outside the window."""
@@ -104,7 +105,7 @@ class Queueing:
             kind=BATCH_LINE,
             status=Status.QUEUED,
             model=accepted.claude_model,
-            created_at=time.time(),
+            created_at=clock.now(),
             deadline_at=record.expires_at,
             max_attempts=accepted.max_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
             max_sends=accepted.max_attempts,

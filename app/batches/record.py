@@ -23,6 +23,8 @@ ACTIVE = "nightshift:batches:active"
 BATCH_RETENTION = "nightshift:batches:retention"
 #: how long a batch is remembered after its end, seconds
 KEEP_SECONDS = 30 * 24 * 3600
+#: a `failure`: its files are gone
+FILES_LOST = "files_lost"
 #: before the number in a line's id, which is its job's id too
 LINE_ID = "batch_req_"
 
@@ -79,6 +81,12 @@ class BatchRecord:
     #: the same of the facts about each line (`app.batches.facts`)
     facts_bytes: int = 0
     output_keep_seconds: int | None = None
+    #: the name of the directory that its files are in (`app.batches.place`); empty: older code made it
+    place: str = ""
+    #: why it failed, when it was for no fault in its file
+    failure: str = ""
+    #: why its files can't be used now, for people; empty: they can
+    stuck: str = ""
     #: faults found by the validation; and of a file that may run, lines whose bodies are refused
     faults: int = 0
     refused: int = 0
@@ -95,6 +103,11 @@ class BatchRecord:
     #: when its lines may run, see `app.batches.window`; empty: as the settings say
     window: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> list[tuple[str, int]]:
+        """Those that it writes, output and errors, and how many bytes of each count."""
+        return [(self.output_file, self.output_bytes), (self.error_file, self.error_bytes)]
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""

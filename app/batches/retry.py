@@ -13,6 +13,8 @@ from app.batches.store import NewBatch
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.batches.files import FileRecord
     from app.batches.store import Batches
     from app.idempotency import Fence
@@ -35,9 +37,10 @@ def retry_failed(batches: Batches, settings: Settings, batch_id: str, *, fence: 
         raise errors.conflict(
             f"A batch with status '{record.status}' has no failed requests to run again.", ErrorCode.BATCH_NOT_RETRYABLE
         )
-    if batches.files.get(record.error_file) is None:
+    error_file = batches.files.get(record.error_file)
+    if error_file is None:
         raise errors.conflict("The batch has no error file (any more): nothing to run again.", ErrorCode.NOTHING_FAILED)
-    kept = _failed_lines(batches, settings, record)
+    kept = _failed_lines(batches, settings, record, batches.files.locate(error_file))
     metadata = dict(record.metadata)
     if len(metadata) < _MAX_METADATA or RETRY_OF in metadata:
         metadata[RETRY_OF] = batch_id
@@ -53,9 +56,9 @@ def retry_failed(batches: Batches, settings: Settings, batch_id: str, *, fence: 
     )
 
 
-def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord) -> FileRecord:
+def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, error_file: Path) -> FileRecord:
     """The lines of the input whose ids are in the error file, as a file of their own."""
-    with batches.files.path(record.error_file).open("rb") as file:
+    with error_file.open("rb") as file:
         wanted = {json.loads(line)["custom_id"] for line in file}
     part = batches.files.part()
     try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.batches import files
+from app import clock
+from app.batches import files, place
 from app.batches.files import BATCH_OUTPUT, FileRecord
 from app.batches.record import (
     ACTIVE,
     BATCH_RETENTION,
+    FILES_LOST,
     KEEP_SECONDS,
     BatchRecord,
     BatchStatus,
@@ -109,7 +110,7 @@ class Steps:
             if record.status is not BatchStatus.IN_PROGRESS or record.fed != fed:
                 return False
             for line in lines:
-                ttl = max(3600, int(record.expires_at - time.time()) + 3600)
+                ttl = max(3600, int(record.expires_at - clock.now()) + 3600)
                 transitions.submit(self._connection, line.record, line.payload, ttl_seconds=ttl, pipeline=pipe)
             numbers = [line.number for line in lines]
             if numbers:
@@ -204,20 +205,47 @@ class Steps:
             pipe.multi()
             if record.status.is_final:
                 return record
-            for file_id, size, name in (
-                (record.output_file, record.output_bytes, "output"),
-                (record.error_file, record.error_bytes, "error"),
-            ):
-                if size:
-                    files.put(pipe, _file(record, file_id, size, name))
+            _put_files(pipe, record, (record.output_file, record.error_file))
             return _ended(pipe, record, status, told)
+
+        return self._leadership.change(batch_id, change)
+
+    def lose(self, record: BatchRecord, kept: Sequence[str]) -> BatchRecord:
+        """Whatever is not final to failed, for its files are gone; those that are `kept` can be read afterwards.
+
+        The jobs of its lines have been cancelled.
+        """
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            numbers = [int(number) for number in pipe.smembers(lines_key(record.id))]
+            told = announce.prepare(pipe, "batch.failed", record.id, record.callback_url)
+            pipe.multi()
+            if record.status.is_final:
+                return record
+            _put_files(pipe, record, kept)
+            for number in numbers:
+                removal.forget(self._connection, pipe, line_id(record.id, number))
+            unrun = record.total - record.completed - record.failed
+            return _ended(pipe, record, BatchStatus.FAILED, told, failure=FILES_LOST, unrun=unrun)
+
+        if place.is_at(self._connection, record.place, self._leadership.place):
+            return self._leadership.change(record.id, change)
+        return self._leadership.change_unled(record.id, record.place, change)
+
+    def note_stuck(self, batch_id: str, reason: str) -> BatchRecord:
+        """Why its files can't be used now; nothing: they can again."""
+
+        def change(pipe: Any, record: BatchRecord) -> BatchRecord:
+            pipe.multi()
+            pipe.hset(batch_key(batch_id), "stuck", reason)
+            return replace(record, stuck=reason)
 
         return self._leadership.change(batch_id, change)
 
 
 def _moved(pipe: Any, record: BatchRecord, status: BatchStatus, at: str, **fields: Any) -> BatchRecord:
-    fields[at] = time.time()
-    after = replace(record, status=status, **fields)
+    fields[at] = clock.now()
+    after = replace(record, status=status, stuck="", **fields)
     pipe.hset(batch_key(record.id), mapping=after.to_hash())
     return after
 
@@ -225,10 +253,16 @@ def _moved(pipe: Any, record: BatchRecord, status: BatchStatus, at: str, **field
 def _ended(pipe: Any, record: BatchRecord, status: BatchStatus, told: Announcement, **fields: Any) -> BatchRecord:
     after = _moved(pipe, record, status, f"{status}_at", **fields)
     pipe.zrem(ACTIVE, record.id)
-    pipe.zadd(BATCH_RETENTION, {record.id: time.time() + KEEP_SECONDS})
+    pipe.zadd(BATCH_RETENTION, {record.id: clock.now() + KEEP_SECONDS})
     pipe.delete(lines_key(record.id), again_key(record.id), runs_key(record.id))
     told.add(pipe)
     return after
+
+
+def _put_files(pipe: Any, record: BatchRecord, kept: Sequence[str]) -> None:
+    for (file_id, size), name in zip(record.files, ("output", "error"), strict=True):
+        if size and file_id in kept:
+            files.put(pipe, _file(record, file_id, size, name))
 
 
 def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRecord:
@@ -251,7 +285,7 @@ def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRe
 
 
 def _file(record: BatchRecord, file_id: str, size: int, name: str) -> FileRecord:
-    now = time.time()
+    now = clock.now()
     keep = record.output_keep_seconds
     return FileRecord(
         id=file_id,
@@ -260,4 +294,5 @@ def _file(record: BatchRecord, file_id: str, size: int, name: str) -> FileRecord
         bytes=size,
         created_at=now,
         expires_at=None if keep is None else now + keep,
+        place=record.place,
     )

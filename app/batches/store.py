@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from app import errors
+from app import clock, errors
 from app.batches import place, window
-from app.batches.files import BATCH, FileRecord, FileStore, new_file_id
+from app.batches.files import BATCH, FileStore, new_file_id
 from app.batches.record import (
     ACTIVE,
     BATCH_RETENTION,
     BATCHES,
+    KEEP_SECONDS,
     BatchRecord,
     BatchStatus,
     again_key,
@@ -80,7 +80,8 @@ class Batches:
     def create(self, new: NewBatch, *, fence: Fence | None = None) -> BatchRecord:
         """A batch that waits for its validation, or the one that an earlier try of the request made.
 
-        400 for a file that is none or has another purpose, and for bad metadata; 409 for a key of another request.
+        400 for a file that is none or has another purpose, and for bad metadata; 409 for a key of another request; 503 for a
+        file whose bytes are elsewhere, 404 where they are gone.
         """
         if (earlier := self.made_by(fence)) is not None:
             return earlier
@@ -97,7 +98,8 @@ class Batches:
                 param="input_file_id",
                 code=ErrorCode.INVALID_FILE_PURPOSE,
             )
-        now = time.time()
+        input_path = self.files.locate(source)
+        now = clock.now()
         record = BatchRecord(
             id=new_id("batch_"),
             endpoint=new.endpoint,
@@ -113,8 +115,9 @@ class Batches:
             callback_url=callback_url,
             window=new.metadata.get(WINDOW, ""),
             metadata=new.metadata,
+            place=self.files.place(),
         )
-        self._link_input(record, source)
+        self._link_input(record, input_path)
         made = self._make(record, fence)
         if made.id != record.id:
             shutil.rmtree(self.directory(record.id), ignore_errors=True)
@@ -142,7 +145,7 @@ class Batches:
             pipe.zadd(ACTIVE, {record.id: record.created_at})
             if fence is not None:
                 known_until = record.expires_at + self._settings.result_ttl_seconds
-                fence.note(pipe, record.id, known_until - time.time() if fence.has_key else _TRIES_SECONDS)
+                fence.note(pipe, record.id, known_until - clock.now() if fence.has_key else _TRIES_SECONDS)
             return record
 
         return transaction(self._connection, batch_key(record.id), change)
@@ -189,21 +192,28 @@ class Batches:
                 raise errors.conflict(
                     f"Cannot cancel a batch with status '{record.status}'.", ErrorCode.BATCH_NOT_CANCELLABLE
                 )
-            after = replace(record, status=BatchStatus.CANCELLING, cancelling_at=time.time())
+            after = replace(record, status=BatchStatus.CANCELLING, cancelling_at=clock.now())
             pipe.hset(batch_key(batch_id), mapping={"status": after.status, "cancelling_at": str(after.cancelling_at)})
             return after
 
         return transaction(self._connection, batch_key(batch_id), change)
 
     def remove_old(self, now: float) -> list[str]:
-        """Forget the batches that ended long ago; their ids, for their directories to be removed."""
-        found = texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100))
-        for batch_id in found:
+        """Forget the batches that ended long ago. The ids of those, and of others', whose directories are here and have to go."""
+        for batch_id in texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100)):
+            record = self.get(batch_id)
+            where = place.of(self._connection, record.place if record else "") or self.files.place()
             pipe = self._connection.pipeline()
+            pipe.sadd(_left_key(where), batch_id)
+            pipe.expire(_left_key(where), KEEP_SECONDS)
             pipe.delete(batch_key(batch_id), lines_key(batch_id), again_key(batch_id), runs_key(batch_id))
             for key in (BATCHES, ACTIVE, BATCH_RETENTION):
                 pipe.zrem(key, batch_id)
             pipe.execute()
+        left = _left_key(self.files.place())
+        found = texts(self._connection.srandmember(left, 100))
+        if found:
+            self._connection.srem(left, *found)
         return found
 
     def _checked_metadata(self, metadata: Mapping[str, str]) -> str:
@@ -228,17 +238,21 @@ class Batches:
             ) from error
         return url
 
-    def _link_input(self, record: BatchRecord, source: FileRecord) -> None:
+    def _link_input(self, record: BatchRecord, source: Path) -> None:
         """The batch's own link to the bytes: they stay while it needs them, though the file be deleted."""
-        place.claim(self._connection, self._root)
         target = private(self.directory(record.id)) / "input"
         try:
-            os.link(self.files.path(source.id), target)
+            os.link(source, target)
         except OSError:
-            shutil.copyfile(self.files.path(source.id), target)
+            shutil.copyfile(source, target)
 
     def _load(self, ids: list[str]) -> list[BatchRecord]:
         pipe = self._connection.pipeline(transaction=False)
         for batch_id in ids:
             pipe.hgetall(batch_key(batch_id))
         return [record for data in pipe.execute() if (record := BatchRecord.from_hash(data)) is not None]
+
+
+def _left_key(place_name: str) -> str:
+    """A set: batches that are forgotten, whose directories are there yet."""
+    return f"{BATCHES}:left:{place_name}"

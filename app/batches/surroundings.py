@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app import history
+from app import clock, history
 from app.batches import window
 from app.connection import AWAY
 from app.stack.data_dir import write_private
@@ -91,7 +90,7 @@ def gather(connection: Redis, record: BatchRecord, batch_window: str, until: flo
 def freeze(connection: Redis, record: BatchRecord, batch_window: str, directory: Path) -> None:
     """Write down what there was until now. A batch ends whatever becomes of this; only Redis being away is raised."""
     try:
-        found = gather(connection, record, batch_window, time.time())
+        found = gather(connection, record, batch_window, clock.now())
         write_private(directory / FILE, json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":")))
     except AWAY:
         raise

@@ -1,4 +1,4 @@
-"""Keeps like processes running that share somebody else's Redis."""
+"""Keeps like processes running that share somebody else's Redis, and does the work that is due on every machine."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 
 def supervise(
-    settings: Settings, name: str, specs: Sequence[ProcessSpec], work: Callable[[Settings], Work] = lambda _: ()
+    settings: Settings, name: str, specs: Sequence[ProcessSpec], work: Work, *, needs_redis: bool = True
 ) -> int:
-    """Run them, and the periodic work, until a signal comes. The exit status."""
+    """Run them, and the periodic work, until a signal comes. The exit status. Raises `StackError` without the Redis they need."""
     logs.configure(settings, name)
     spans.configure(settings, name)
-    redis_server.check_external(settings.redis_url or "")
+    if needs_redis:
+        redis_server.check_external(settings.redis_url or "")
     with Supervisor() as supervisor, contextlib.suppress(Stopped):
         supervisor.start(specs)
-        for label, seconds, call in work(settings):
+        for label, seconds, call in work:
             supervisor.every(seconds, call, label)
         supervisor.wait()
     return 0

@@ -43,6 +43,11 @@ def count(text: str) -> int:
     return number
 
 
+def count_or_none(text: str) -> int:
+    """The same, or 0."""
+    return 0 if text.strip() == "0" else count(text)
+
+
 def reserve(parser: argparse.ArgumentParser) -> None:
     """How many workers are kept from batches."""
     parser.add_argument(

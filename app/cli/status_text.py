@@ -51,8 +51,8 @@ def _rest(health: dict[str, Any], now: float) -> Iterator[str]:
     oldest = f", the oldest for {_span(queue['oldest_queued_seconds'])}" if queue["queued"] else ""
     yield f"Queue      {queue['queued']:,} wait{oldest}; {queue['in_progress']} run; at most {queue['max_queued']:,}"
     yield f"Gate       {_gate(health['gate'], now)}"
-    feeder = health["feeder"]
-    yield f"Feeder     {'none' if feeder is None else feeder['process']}"
+    feeders = health.get("feeders") or [one for one in (health.get("feeder"),) if one]
+    yield f"Feeder     {', '.join(one['process'] for one in feeders) or 'none: no batch goes on'}"
     yield f"Callbacks  {callbacks['waiting']} wait, {callbacks['undelivered']} undelivered"
     free = health["disk"]["free_mb"]
     yield (

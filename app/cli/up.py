@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from app import environment, logs, spans
+from app import environment, logs, spans, supervisors
 from app.cli import options, screen
+from app.connection import connect
 from app.error_codes import ErrorCode
 from app.stack import data_dir, hooks, plan, probe, redis_server, secrets
 from app.stack.errors import StackError, Stopped
@@ -62,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     with DataDirLock(settings.data_dir, screen.url(settings)):
         login = options.require_login(settings)
         listener = probe.bound(settings.host, settings.port)
-        secret, is_new = secrets.webhook_secret(settings)
-        settings = replace(settings, webhook_secret=secret)
         server = None if settings.redis_url else redis_server.place(settings.data_dir)
         if server is None:
             redis_server.check_external(settings.redis_url or "")
-        else:
+        secret, is_new = _secret(settings)
+        settings = replace(settings, webhook_secret=secret)
+        if server is not None:
             settings = replace(settings, redis_url=server.url)
         shown = partial(
             screen.text,
@@ -84,6 +85,17 @@ def run(args: argparse.Namespace) -> int:
                 server.remove_traces()
     say("Stopped.")
     return 0
+
+
+def _secret(settings: Settings) -> tuple[str, bool]:
+    """As `secrets.webhook_secret`; on a Redis of the user's the others that use it have the same. Raises `StackError`."""
+    if not settings.redis_url:
+        return secrets.webhook_secret(settings)
+    with connect(settings.redis_url) as connection:
+        secret, is_new = secrets.webhook_secret(settings, connection)
+        mine = supervisors.of_this_process(replace(settings, webhook_secret=secret), "up")
+        secrets.check_others(connection, mine)
+    return secret, is_new
 
 
 def _keep_up(
@@ -125,7 +137,7 @@ def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | Non
     workers = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
     callbacks = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
     supervisor.start([plan.api(settings, env, listener), *workers, *callbacks])
-    for name, seconds, work in hooks.maintenance(settings):
+    for name, seconds, work in (*hooks.maintenance(settings, "up"), *hooks.batches(settings)):
         supervisor.every(seconds, work, name)
     found: tuple[str, str] | None = None
 

@@ -17,17 +17,21 @@ HELP = "Run workers alone, against the Redis that REDIS_URL names."
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """How many."""
-    parser.add_argument("--count", type=options.count, metavar="N", help="workers, each with one Claude process")
+    parser.add_argument(
+        "--count", type=options.count_or_none, metavar="N", help="workers, each with one Claude process; 0: none here"
+    )
     options.reserve(parser)
     options.data_dir(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Supervise them until a signal comes, and bring back the jobs of dead ones, here and elsewhere."""
+    """Supervise them until a signal comes, bring back the jobs of dead ones, here and elsewhere, and do the batches' work."""
     settings = options.settings(args, workers=args.count)
     options.require_redis(settings)
-    options.require_login(settings)
+    if settings.workers:
+        options.require_login(settings)
     settings = replace(settings, data_dir=data_dir.prepare(settings.data_dir))
     env = plan.environment(settings, environment.variables())
     specs = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
-    return fleet.supervise(settings, "worker-supervisor", specs, hooks.maintenance)
+    work = (*hooks.maintenance(settings, "worker"), *hooks.batches(settings))
+    return fleet.supervise(settings, "worker-supervisor", specs, work)

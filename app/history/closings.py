@@ -7,11 +7,10 @@ end. So the gate says what lasts, and what else has no end has ended.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from app import counters, wait_log
+from app import clock, counters, wait_log
 from app.connection import transaction
 from app.gate import GATE, PAUSE, read_from
 from app.history.keep import KEEP_SECONDS
@@ -33,13 +32,13 @@ def waits(connection: Redis, since: float, until: float) -> list[Closing]:
     pipe = connection.pipeline()
     for key in _KEYS:
         pipe.hgetall(key)
-    found = _closings(time.time(), *pipe.execute())
+    found = _closings(clock.now(), *pipe.execute())
     return [closing for closing in found if closing.since <= until and closing.until >= since]
 
 
 def closed_seconds(connection: Redis) -> dict[str, float]:
     """For how long the gate was closed so far, for each cause that it had."""
-    now = time.time()
+    now = clock.now()
     pipe = connection.pipeline()
     for key in (counters.KEY, *_KEYS):
         pipe.hgetall(key)
@@ -56,7 +55,7 @@ def tidy(connection: Redis) -> None:
 
     def change(pipe: Any) -> None:
         pipe.watch(*_KEYS)
-        now = time.time()
+        now = clock.now()
         log, gate, pause = (pipe.hgetall(key) for key in _KEYS)
         ended = [closing for closing in _closings(now, log, gate, pause) if closing.until != math.inf]
         pipe.multi()

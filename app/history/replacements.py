@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import counters
+from app import clock, counters
 from app.connection import transaction
 from app.history.keep import KEEP_SECONDS
 from app.webhooks import announce
@@ -84,7 +83,7 @@ def note(connection: Redis, event: RestartEvent, memory_limit_mb: float | None =
         if is_known:
             return
         pipe.zadd(KEY, {member: event.at})
-        pipe.zremrangebyscore(KEY, 0, time.time() - KEEP_SECONDS)
+        pipe.zremrangebyscore(KEY, 0, clock.now() - KEEP_SECONDS)
         pipe.zremrangebyrank(KEY, 0, -MAX_RESTARTS - 1)
         pipe.expire(KEY, KEEP_SECONDS)
         counters.add(pipe, counters.RESTARTS, event.reason if event.reason in REASONS else OTHER)

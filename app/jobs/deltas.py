@@ -6,9 +6,9 @@ Deltas only make an answer come sooner. The outcome is the truth: who lacks some
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from app import clock
 from app.jobs.record import DELTAS, record_key, stream_key
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def write(connection: Redis, lease: Lease, number: int, data: str, *, keep: bool
             int(keep),
             MAX_KEPT,
             int(expires_at),
-            time.time(),
+            clock.now(),
         ],
     )
     return bool(found)

@@ -6,11 +6,10 @@ calls every `LOOK_SECONDS`. No worker is needed to settle a job: its answer does
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from app import errors
+from app import clock, errors
 from app.jobs import choices, leases, tickets
 from app.jobs.record import BATCH_LINE, CHOICES, LEASES, PAYLOAD_VERSION, JobRecord, Status, outcome_key
 from app.jobs.steps import change_record, finish, move
@@ -60,7 +59,7 @@ def ask(connection: Redis, settings: Settings, lease: Lease, count: int) -> None
         pipe.zrem(LEASES, lease.member)
         execution = tickets.execution_of(connection, held.id, held.execution, held.worker)
         job = tickets.ticket(connection, held.id)
-        tickets.put_back_later(pipe, job, execution, at=time.time() + LOOK_SECONDS)
+        tickets.put_back_later(pipe, job, execution, at=clock.now() + LOOK_SECONDS)
         if not choices.failed(made):
             choices.put(connection, pipe, parent, missing, ttl_seconds=settings.result_ttl_seconds)
 
@@ -88,7 +87,7 @@ def settle(connection: Redis, settings: Settings, job_id: str) -> bool:
         pipe.multi()
         tickets.take_out(pipe, job)
         if any(map(choices.is_under_way, made)):
-            tickets.put_back_later(pipe, job, None, at=time.time() + LOOK_SECONDS)
+            tickets.put_back_later(pipe, job, None, at=clock.now() + LOOK_SECONDS)
         else:
             tickets.put_back(pipe, job, None, at_front=True)
         return True

@@ -6,10 +6,10 @@ WATCH and writes under MULTI, so that a worker whose lease ended, or whose job w
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from app import clock
 from app.jobs import tickets
 from app.jobs.record import LEASES, JobRecord, Status, record_key
 from app.jobs.steps import change_record, finish, move
@@ -71,7 +71,7 @@ def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tup
         if record is None or record.status is not Status.QUEUED:
             pipe.lrem(tickets.queue(connection, job.origin).intermediate_queue_key, 0, job.id)
             return None
-        now = time.time()
+        now = clock.now()
         execution = tickets.start(pipe, job, worker)
         lease = Lease(record.id, execution.id, worker)
         claimed = replace(
@@ -103,7 +103,7 @@ def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tup
 def renew(connection: Redis, lease: Lease, lease_seconds: float) -> bool:
     """Move the lease's end; False when it is lost."""
     pipe = connection.pipeline()
-    pipe.zadd(LEASES, {lease.member: time.time() + lease_seconds}, xx=True)
+    pipe.zadd(LEASES, {lease.member: clock.now() + lease_seconds}, xx=True)
     pipe.zscore(LEASES, lease.member)
     return pipe.execute()[1] is not None
 
@@ -185,7 +185,7 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
         job = tickets.ticket(connection, held.id)
         execution = tickets.execution_of(connection, held.id, held.execution, held.worker)
         if how.delay_seconds > 0:
-            tickets.put_back_later(pipe, job, execution, at=time.time() + how.delay_seconds)
+            tickets.put_back_later(pipe, job, execution, at=clock.now() + how.delay_seconds)
         else:
             tickets.put_back(pipe, job, execution, at_front=True)
         return after

@@ -9,7 +9,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from app import errors, worker_status
+from app import clock, errors, supervisors, worker_status
 from app.connection import AWAY, texts
 from app.gate import Gate
 from app.history import closings, sampling
@@ -85,10 +85,13 @@ def put_back(connection: Redis, settings: Settings, lease: Lease, how: PutBack, 
 class Maintenance:
     """One of these per supervisor; `run_once` is called each second and never raises for Redis being away."""
 
-    def __init__(self, connection: Redis, settings: Settings) -> None:
+    def __init__(self, connection: Redis, settings: Settings, part: str = "up") -> None:
         self._connection = connection
         self._settings = settings
         self._jobs = Jobs(connection, settings)
+        self._status = supervisors.of_this_process(settings, part)
+        #: how often Redis' clock had been set when leases were judged last
+        self._jumps = clock.jumps()
         #: ids seen in the gap, by the time of the first look
         self._in_gap: dict[tuple[str, str], float] = {}
         self._patient_until = 0.0
@@ -98,8 +101,12 @@ class Maintenance:
     def run_once(self) -> None:
         """Do all that is due; first what makes room, which a Redis that is full lets pass."""
         try:
+            clock.sync(self._connection)
             self._remove_old()
+            if not self._may_judge():
+                return
             self._look_at_server()
+            self._look_at_clock()
             if time.monotonic() >= self._patient_until:
                 self._expire_leases()
                 self._close_gap()
@@ -113,6 +120,30 @@ class Maintenance:
             # Workers could not beat either: they get a whole lease once Redis is back.
             self._patient_until = time.monotonic() + self._settings.lease_seconds
             log.warning("[RECOVERY] waits for Redis (%s: %s)", type(error).__name__, error)
+
+    def _may_judge(self) -> bool:
+        """Tell the others of this process. Not while its machine's clock is off and another's is right."""
+        before, self._status = self._status, supervisors.announce(self._connection, self._status)
+        if self._status.rests and not before.rests:
+            log.error("[CLOCK] %s: others do the maintenance until it is right", self._status.rests)
+        elif before.rests and not self._status.rests:
+            log.warning("[CLOCK] the clock is right again, or no other is: the maintenance goes on here")
+        elif self._status.is_off and not before.is_off:
+            skew = clock.words(self._status.clock_skew_seconds)
+            log.error("[CLOCK] this machine's clock is %s: set it by NTP", skew)
+        return not self._status.rests
+
+    def _look_at_clock(self) -> None:
+        """Redis' own clock was set: leases that were written before get their time anew, and none lasts longer than that."""
+        if clock.jumps() == self._jumps:
+            return
+        self._jumps = clock.jumps()
+        seconds = self._settings.lease_seconds
+        self._patient_until = time.monotonic() + seconds
+        until = clock.now() + seconds
+        for member in texts(self._connection.zrangebyscore(LEASES, until, "+inf")):
+            self._connection.zadd(LEASES, {member: until}, xx=True, lt=True)
+        log.warning("[CLOCK] Redis' clock was set: no lease is judged for %.0f s", seconds)
 
     def _look_at_server(self) -> None:
         run = str(self._connection.info("server")["run_id"])
@@ -147,7 +178,7 @@ class Maintenance:
         self._in_gap = seen
 
     def _retry_due(self) -> None:
-        for job_id in tickets.due(self._connection, time.time()):
+        for job_id in tickets.due(self._connection, clock.now()):
             self._requeue(job_id)
 
     def _requeue(self, job_id: str) -> None:
@@ -175,7 +206,7 @@ class Maintenance:
         if time.monotonic() < self._next_audit:
             return
         self._next_audit = time.monotonic() + AUDIT_SECONDS
-        before = time.time() - AUDIT_SECONDS
+        before = clock.now() - AUDIT_SECONDS
         indexes = (status_key(Status.QUEUED), CHOICES)
         waiting = {id_ for key in indexes for id_ in texts(self._connection.zrangebyscore(key, 0, before))}
         if not waiting:
@@ -191,10 +222,10 @@ class Maintenance:
         callbacks = tickets.queue(self._connection, tickets.CALLBACK_QUEUE)
         if time.monotonic() >= self._patient_until:
             dispatch.drop_abandoned(callbacks)
-        dispatch.dispatch_due(self._connection, callbacks, time.time())
+        dispatch.dispatch_due(self._connection, callbacks, clock.now())
 
     def _note_history(self) -> None:
-        if sampling.take_due(self._connection, time.time()):
+        if sampling.take_due(self._connection, clock.now()):
             closings.tidy(self._connection)
 
     def _remove_old(self) -> None:
@@ -204,4 +235,4 @@ class Maintenance:
             tickets.tidy(self._connection, name)
 
     def _due(self, key: str) -> list[str]:
-        return texts(self._connection.zrangebyscore(key, 0, time.time(), start=0, num=_CHUNK))
+        return texts(self._connection.zrangebyscore(key, 0, clock.now(), start=0, num=_CHUNK))

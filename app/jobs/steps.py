@@ -6,11 +6,10 @@ For `leases` and `transitions`, which say who may change what, and when.
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app import errors
+from app import clock, errors
 from app.connection import transaction
 from app.gate import OVERLOADS
 from app.jobs import choices, counting, tickets
@@ -98,7 +97,7 @@ def finish(
     _end(connection, pipe, record, outcome, status, ttl_seconds=ttl_seconds, **fields)
     announcement.add(pipe)
     if record.kind != CHOICE:
-        counting.count(pipe, record, outcome, time.time())
+        counting.count(pipe, record, outcome, clock.now())
     for choice in made:
         _let_go(connection, pipe, choice)
 
@@ -113,7 +112,7 @@ def _end(
     ttl_seconds: int,
     **fields: Any,
 ) -> None:
-    now = time.time()
+    now = clock.now()
     kept_until = choices.kept_until(record, status, now) if record.kind == CHOICE else now + ttl_seconds
     job = tickets.ticket(connection, record.id)
     execution = None
@@ -144,7 +143,7 @@ def _end(
 def _let_go(connection: Redis, pipe: Pipeline, choice: JobRecord) -> None:
     """A choice whose parent ends: nobody needs it any more, and the turn that it may have is interrupted."""
     if choice.status.is_final:
-        pipe.zadd(RETENTION, {choice.id: time.time() + choices.SPARE_SECONDS})
+        pipe.zadd(RETENTION, {choice.id: clock.now() + choices.SPARE_SECONDS})
         return
     outcome = Outcome(error=errors.cancelled())
     _end(connection, pipe, choice, outcome, Status.CANCELLED, ttl_seconds=choices.SPARE_SECONDS)

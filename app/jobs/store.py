@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import errors
+from app import clock, errors
 from app.connection import RedisError, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
@@ -89,7 +88,7 @@ class Jobs:
             self._check_room()
             pipe.multi()
             if fence is not None:
-                left = max(0.0, record.deadline_at - time.time())
+                left = max(0.0, record.deadline_at - clock.now())
                 # A key must not end before its job can: a job that still waits would be run twice.
                 fence.note(pipe, record.id, left + (ttl if fence.has_key else _TRIES_SECONDS))
             transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
@@ -198,7 +197,7 @@ class Jobs:
             pipe.multi()
             if is_there:
                 pipe.hset(record_key(job_id), mapping={"is_stored": "False", "is_deleted": "True"})
-                pipe.zadd(RETENTION, {job_id: time.time() + _NOTICE_SECONDS})
+                pipe.zadd(RETENTION, {job_id: clock.now() + _NOTICE_SECONDS})
 
         transaction(self._connection, record_key(job_id), change)
 

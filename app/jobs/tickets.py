@@ -6,7 +6,6 @@ record. A ticket carries the job's id and nothing else: no prompt can be read, o
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 from rq.worker_registration import clean_worker_registry
 
+from app import clock
 from app.connection import texts
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def describe(pipeline: Pipeline, job: Job, description: str) -> None:
 def finish(pipeline: Pipeline, job: Job, execution: Execution | None, *, failed: str, ttl_seconds: int) -> None:
     """Started to finished, or, with a reason in `failed`, to failed."""
     _end_execution(pipeline, job, execution)
-    pipeline.hset(job.key, "ended_at", utcformat(datetime.now(UTC)))
+    pipeline.hset(job.key, "ended_at", utcformat(datetime.fromtimestamp(clock.now(), UTC)))
     if failed:
         job.set_status(JobStatus.FAILED, pipeline=pipeline)
         Result.create_failure(job, ttl_seconds, exc_string=failed, pipeline=pipeline)
@@ -191,7 +191,7 @@ def tidy(connection: Redis, name: str) -> None:
     found = queue(connection, name)
     # By hand: the canceled one's own cleanup does nothing.
     for registry in (found.finished_job_registry, found.failed_job_registry, found.canceled_job_registry):
-        connection.zremrangebyscore(registry.key, 0, time.time())
+        connection.zremrangebyscore(registry.key, 0, clock.now())
     clean_worker_registry(found)
 
 
@@ -233,5 +233,5 @@ def _home(job: Job) -> Queue:
 
 
 def _register(pipeline: Pipeline, registry_key: str, job: Job, ttl_seconds: int) -> None:
-    pipeline.zadd(registry_key, {job.id: time.time() + ttl_seconds})
+    pipeline.zadd(registry_key, {job.id: clock.now() + ttl_seconds})
     pipeline.expire(job.key, ttl_seconds)

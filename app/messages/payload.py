@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from app import clock
 from app.openai.completions import as_chat as completion_as_chat
 from app.openai.completions import objects as completion_objects
 from app.openai.responses import as_chat, objects
@@ -45,7 +45,7 @@ def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, numbe
     if COMPLETION in payload:
         return replace(outcome, body=completion_objects.finished(payload[COMPLETION], number, outcome.body or {}))
     if RESPONSE in payload:
-        return replace(outcome, body=objects.finished(record, payload[RESPONSE], outcome.body or {}, time.time()))
+        return replace(outcome, body=objects.finished(record, payload[RESPONSE], outcome.body or {}, clock.now()))
     return outcome
 
 

@@ -11,7 +11,7 @@ from app.stack.errors import StackError
 
 def prepare(data_dir: Path) -> Path:
     """Make the directory (mode 0700) and try to write there. Its absolute path; raises `StackError`."""
-    path = Path(os.path.abspath(data_dir.expanduser()))  # noqa: PTH100 - resolve() would follow the user's symlinks
+    path = absolute(data_dir)
     try:
         private(path)
         with tempfile.TemporaryFile(dir=path):
@@ -21,6 +21,11 @@ def prepare(data_dir: Path) -> Path:
             f"The data dir {path} can't be used: {error.strerror}. Name another with --data-dir or NIGHTSHIFT_DATA_DIR."
         ) from error
     return path
+
+
+def absolute(data_dir: Path) -> Path:
+    """Its absolute path, whether it is there or not."""
+    return Path(os.path.abspath(data_dir.expanduser()))  # noqa: PTH100 - resolve() would follow the user's symlinks
 
 
 def private(path: Path) -> Path:

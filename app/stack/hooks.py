@@ -53,16 +53,20 @@ def is_registered(settings: Settings, worker_name: str) -> bool:
             return False
 
 
-def maintenance(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:
-    """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own."""
-    from app.batches.feeder import Feeder  # noqa: PLC0415 - see above
-    from app.connection import connect  # noqa: PLC0415
+def maintenance(settings: Settings, part: str) -> Sequence[tuple[str, float, Callable[[], object]]]:
+    """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own. `part`: the command."""
+    from app.connection import connect  # noqa: PLC0415 - see above
     from app.jobs.recovery import Maintenance  # noqa: PLC0415
 
-    return [
-        ("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings).run_once),
-        ("batches", BATCH_SECONDS, Feeder(connect(_url(settings)), settings).run_once),
-    ]
+    return [("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings, part).run_once)]
+
+
+def batches(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:
+    """The same for the work of the batches whose files are in this data dir."""
+    from app.batches.feeder import Feeder  # noqa: PLC0415 - see above
+    from app.connection import connect  # noqa: PLC0415
+
+    return [("batches", BATCH_SECONDS, Feeder(connect(_url(settings)), settings).run_once)]
 
 
 def _url(settings: Settings) -> str:

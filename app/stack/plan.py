@@ -40,9 +40,7 @@ def environment(settings: Settings, environ: Mapping[str, str], simulator_url: s
 
     Offline, every trace of a real login, provider or proxy is left out, and the simulator is all there is.
     """
-    found = {k: v for k, v in environ.items() if not (settings.offline and _is_login(k))}
-    found |= settings.to_environment()
-    found["NIGHTSHIFT_SUPERVISOR_PID"] = str(os.getpid())
+    found = without_claude(settings, {k: v for k, v in environ.items() if not (settings.offline and _is_login(k))})
     if settings.offline:
         simulator_url = simulator_url or environ.get("ANTHROPIC_BASE_URL")
         if not simulator_url:
@@ -57,6 +55,11 @@ def environment(settings: Settings, environ: Mapping[str, str], simulator_url: s
         found["CLAUDE_CONFIG_DIR"] = str(settings.data_dir / "offline-claude")  # never ~/.claude and its login
         found["NO_PROXY"] = found["no_proxy"] = "127.0.0.1,localhost"
     return found
+
+
+def without_claude(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The same for an API that runs alone: nothing is to be found there that answers."""
+    return {**environ, **settings.to_environment(), "NIGHTSHIFT_SUPERVISOR_PID": str(os.getpid())}
 
 
 def redis(server: RedisServer, environ: Mapping[str, str]) -> ProcessSpec:

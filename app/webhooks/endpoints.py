@@ -6,10 +6,10 @@ One Redis hash, `nightshift:webhook_endpoints`: id to JSON. It has no end of lif
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from app import clock
 from app.connection import transaction
 from app.ids import new_id
 from app.webhooks.events import WORKER_MEMORY
@@ -90,7 +90,7 @@ class Endpoints:
 
         Raises `TooManyEndpoints`, and `ErrorReply` (409) for a key of another request.
         """
-        now = time.time()
+        now = clock.now()
         made = Endpoint(new_id("we_"), name, url, tuple(dict.fromkeys(event_types)), now, now, make_secret())
 
         def change(pipe: Any) -> Endpoint:
@@ -120,7 +120,7 @@ class Endpoints:
 
         def changed(endpoint: Endpoint) -> Endpoint:
             after = replace(endpoint, **fields)
-            return after if after == endpoint else replace(after, updated_at=time.time())
+            return after if after == endpoint else replace(after, updated_at=clock.now())
 
         return self._change(endpoint_id, changed)
 
@@ -129,7 +129,7 @@ class Endpoints:
 
         A repeated request changes nothing: a second rotation would end the secret that its receiver still has.
         """
-        now, secret = time.time(), make_secret()
+        now, secret = clock.now(), make_secret()
 
         def changed(endpoint: Endpoint) -> Endpoint:
             if endpoint.secret == secret:

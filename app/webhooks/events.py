@@ -7,10 +7,10 @@ Source of the format: OpenAI's webhook guide and openai-python's `types/webhooks
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app import clock
 from app.ids import new_id
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Event:
     def new(cls, type_: str, data: Mapping[str, Any], *, now: float | None = None) -> Event:
         """An event of that type; `data` is thin: `{"id": "chatcmpl-..."}`, the job, response or batch it is about."""
         event_id = new_id("evt_")
-        created_at = int(time.time() if now is None else now)
+        created_at = int(clock.now() if now is None else now)
         body = {
             "id": event_id,
             "object": "event",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-import time
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+
+from app import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,4 +67,4 @@ def parse_retry_after(value: str | None, *, now: float | None = None) -> float |
         return None
     if moment.tzinfo is None:  # "-0000": RFC 5322's way to say UTC without a place
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - (time.time() if now is None else now))
+    return max(0.0, moment.timestamp() - (clock.now() if now is None else now))

@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
 
+from app import hashes, supervisors
 from app.doctor import redis
 from app.settings import Settings
 from simulator.process import RunningSimulator, running_simulator
@@ -123,6 +125,18 @@ def test_a_redis_that_evicts_and_forgets(own_redis: RedisForTests) -> None:
         assert redis_of(own_redis.url)["Redis' memory"] == "warn"
     own_redis.stop(signal.SIGKILL)
     assert redis_of(own_redis.url) == {"Redis": "fail"}
+
+
+def test_another_machine_whose_clock_is_off(redis_url: str) -> None:
+    """It is warned of here, too, with its name and how far; one that is right is not."""
+    with Redis.from_url(redis_url) as client:
+        mine = supervisors.of_this_process(Settings(), "up")
+        for host, skew in (("near", 0.4), ("far", 60.0)):
+            row = replace(mine, name=f"{host}:1", host=host, clock_skew_seconds=skew)
+            client.hset(f"nightshift:supervisor:{row.name}", mapping=hashes.to_hash(row))
+            client.sadd("nightshift:supervisors", row.name)
+    (said,) = [one.text for one in redis.look(Settings(redis_url=redis_url)) if one.subject == "Other clocks"]
+    assert said == "that of far is 60.0 s ahead of Redis'"
 
 
 def test_clocks_that_differ() -> None:

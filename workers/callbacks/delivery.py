@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from app import logs, spans
+from app import clock, logs, spans
 from app.connection import AWAY
 from app.outbound import ForbiddenTarget, OutboundError
 from app.trace_context import NONE, TraceContext
@@ -55,7 +55,7 @@ class _Answer:
     is_gone: bool = False
 
 
-def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], float] = time.time) -> DeliveryResult:
+def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], float] = clock.now) -> DeliveryResult:
     """Make one attempt. It takes `callback_timeout_seconds` at most, and returns normally whatever the receiver does.
 
     Only a 2xx is success; a redirect is a failure and is not followed; a 410 is the last answer that is asked for.

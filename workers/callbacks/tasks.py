@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import time
 from urllib.parse import urlsplit
 
+from app import clock
 from workers.callbacks.context import CallbackContext, current
 from workers.callbacks.delivery import deliver
 
@@ -34,7 +34,7 @@ def _host(url: str) -> str:
 
 def _put_off(event_id: str, context: CallbackContext) -> None:
     """The host is busy with others of its own: come back, ever less often, so that a long row costs little."""
-    now = time.time()
+    now = clock.now()
     before = context.outbox.postpone(event_id, now + _FIRST_WAIT_SECONDS)
     wait = min(_FIRST_WAIT_SECONDS * 2.0 ** min(before, 10), _LONGEST_WAIT_SECONDS)
     context.outbox.postpone(event_id, now + wait * (0.5 + random.random()))

@@ -7,10 +7,11 @@ the usage limit's event, the HTTP status, the kind of error on the synthetic mes
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from app import clock
 
 if TYPE_CHECKING:
     from app.messages.answer import Window
@@ -101,7 +102,7 @@ class UsageLimit:
         """
         if self.status != "rejected" or (self.resets_at is None and self.limit_type is None):
             return False
-        return self.resets_at is None or self.resets_at > (time.time() if now is None else now)
+        return self.resets_at is None or self.resets_at > (clock.now() if now is None else now)
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def classify(error: ApiError) -> TurnFailed:
     error_type = _ERROR_TYPES.get(status or 0)
     limit = error.limit
     if limit and limit.is_reached() and (error.limit_is_new or status == 429):
-        wait = max(0.0, limit.resets_at - time.time()) if limit.resets_at else None
+        wait = max(0.0, limit.resets_at - clock.now()) if limit.resets_at else None
         return TurnFailed(
             FailureKind.USAGE_LIMIT,
             message,

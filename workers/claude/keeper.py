@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
+from app import clock
 from app.login import login_in_use
 from workers.claude.failures import FailureKind, TurnFailed
 from workers.claude.pool import Pool
@@ -56,7 +57,7 @@ class Keeper:
         self._is_closed = False
         self._state: State = "starting"
         self._reason = ""
-        self._since = time.time()
+        self._since = clock.now()
         self._turns = 0
         self._errors = 0
         self._restarts: Counter[str] = Counter()
@@ -214,4 +215,4 @@ class Keeper:
 
     def _set(self, state: State, reason: str = "") -> None:
         if (state, reason) != (self._state, self._reason):
-            self._state, self._reason, self._since = state, reason, time.time()
+            self._state, self._reason, self._since = state, reason, clock.now()

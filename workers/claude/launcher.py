@@ -28,7 +28,7 @@ def main() -> None:
     kept = {name: os.environ[name] for name in spec["keep"] if name in os.environ}
     draft = spec["pid_file"] + ".tmp"
     with open(draft, "w", encoding="utf-8") as file:  # noqa: PTH123
-        json.dump({"pid": os.getpid(), "started": time.time()}, file)
+        json.dump({"pid": os.getpid(), "started": time.time()}, file)  # noqa: TID251 - compared with the kernel's
     os.replace(draft, spec["pid_file"])  # noqa: PTH105
     os.execve(spec["cli"], [spec["cli"], *sys.argv[2:]], kept)  # noqa: S606 - no shell is the point
 

@@ -28,7 +28,7 @@ _REASONS = {
     "paused": "is paused by hand",
     "batch_window": "waits for its window",
     "reserve": "waits for a worker beyond the reserve",
-    "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift worker` in containers",
+    "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift api` or `worker` in containers",
     "no_workers": "waits: no worker is running. Start `nightshift up`, or `nightshift worker` in containers",
 }
 

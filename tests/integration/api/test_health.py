@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
-from app import worker_status
+from app import clock, hashes, supervisors, worker_status
 from app.batches.leadership import Leadership
 from app.gate import Cause, Gate
+from app.settings import Settings
 from app.webhooks import outbox
 from app.webhooks.events import Event
 from app.worker_status import WorkerState, WorkerStatus
@@ -57,6 +59,21 @@ def test_health(client: FlaskClient, connection: Redis) -> None:
     assert found["memory"]["rss_mb"] >= own * 0.8
     parts = found["memory"]
     assert parts["rss_mb"] == pytest.approx(parts["python_mb"] + parts["claude_mb"] + parts["redis_mb"], abs=0.2)
+
+
+def test_a_machine_whose_clock_is_off(make_client: MakeClient, connection: Redis) -> None:
+    """It is named with how far, once it is over a second; each supervisor says what it does and whether it rests."""
+    mine = supervisors.of_this_process(Settings(), "up")
+    for host, skew in (("near", 0.4), ("far", -60.0)):
+        row = replace(mine, name=f"{host}:1", host=host, clock_skew_seconds=skew, beat_at=clock.now())
+        mapping: Any = hashes.to_hash(row)
+        connection.hset(f"nightshift:supervisor:{row.name}", mapping=mapping)
+        connection.sadd("nightshift:supervisors", row.name)
+    found = make_client().get("/health").get_json()
+    assert found["clocks_off"] == {"far": -60.0}
+    assert "The clock of far is 60.0 s behind Redis': have it set by NTP." in found["warnings"]
+    assert {row["host"]: row["part"] for row in found["supervisors"]} == {"far": "up", "near": "up"}
+    assert found["now"] == pytest.approx(time.time(), abs=5)
 
 
 def test_what_else_an_operator_asks(make_client: MakeClient, connection: Redis, tmp_path: Path) -> None:

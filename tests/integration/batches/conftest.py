@@ -11,9 +11,10 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.batches import facts
+from app.batches import facts, place
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
+from app.batches.leadership import lease_key
 from app.batches.store import Batches, NewBatch
 from app.jobs import leases, tickets
 from app.outcome import Outcome
@@ -50,6 +51,11 @@ class Night:
     settings: Settings
     batches: Batches
     feeder: Feeder
+
+    @property
+    def lease(self) -> str:
+        """The key of the lease on the work in its directory."""
+        return lease_key(place.name(self.settings.data_dir / "batches"))
 
     def upload(self, data: bytes) -> str:
         part = self.batches.files.part()

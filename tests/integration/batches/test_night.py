@@ -15,7 +15,7 @@ from app.batches import capacity, leadership, output, steps
 from app.batches import collector as collecting
 from app.batches.capacity import LINES_PER_WORKER
 from app.batches.feeder import Feeder
-from app.batches.leadership import LEASE, NotLeader
+from app.batches.leadership import NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.store import NewBatch
 from app.batches.validation import read_faults
@@ -235,7 +235,7 @@ def test_what_was_not_counted_is_written_again_not_twice(night: Night, monkeypat
             night.feeder.run_once()
     assert len(night.output(batch)) == 1
     night.feeder.close()
-    night.connection.delete(LEASE)
+    night.connection.delete(night.lease)
     with Redis.from_url(night.settings.redis_url or "") as other:
         successor = Feeder(other, night.settings)
         night.answer()
@@ -255,7 +255,7 @@ def test_one_feeder_at_a_time(night: Night, monkeypatch: pytest.MonkeyPatch) -> 
     night.answer()
     second.run_once()
     assert night.batches.require(first.id).completed == 0
-    night.connection.set(LEASE, "another")
+    night.connection.set(night.lease, "another")
     with pytest.raises(NotLeader):
         night.feeder._steps.finalize(first.id)
     second.close()
@@ -264,16 +264,16 @@ def test_one_feeder_at_a_time(night: Night, monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_machine_without_the_files_leaves_them_alone(night: Night, tmp_path: Path) -> None:
     """A supervisor whose data dir is another one never takes the lease."""
     night.start([line("a")])
-    night.connection.delete(LEASE)
+    night.connection.delete(night.lease)
     stranger = Feeder(night.connection, replace(night.settings, data_dir=tmp_path / "elsewhere"))
     stranger.run_once()
-    assert night.connection.get(LEASE) is None
+    assert night.connection.get(night.lease) is None
 
 
 def test_a_sleeper_can_not_write_into_its_successors_file(night: Night) -> None:
     """While a process that lost its lease still holds the lock on the disk, no other begins to write."""
     night.start([line("a")])
-    night.connection.delete(LEASE)
+    night.connection.delete(night.lease)
     second = Feeder(night.connection, night.settings)
     assert not second._leadership.hold()
     night.feeder.close()
@@ -381,7 +381,7 @@ def test_a_line_that_a_changed_setting_refuses_fails_alone(night: Night) -> None
     )
     with_name.run_once()
     with_name.close()
-    night.connection.delete(LEASE)
+    night.connection.delete(night.lease)
     batch = night.look(made)
     assert (batch.status, batch.failed) == (BatchStatus.COMPLETED, 1)
     assert night.output(batch, errors=True)[0]["response"]["body"]["error"]["code"] == "model_not_found"
@@ -469,8 +469,8 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert night.connection.keys("nightshift:batch:*:*") == []
 
 
-def test_a_batch_whose_files_are_gone_stops_nobody_and_can_be_cancelled(night: Night) -> None:
-    """It waits and is complained of; other batches go on, and a cancel ends it."""
+def test_a_batch_whose_files_are_gone_stops_nobody_and_keeps_its_answers(night: Night) -> None:
+    """It fails as `files_lost`, and what it had of answers can be read; other batches go on."""
     gone = night.start([line(str(n)) for n in range(20)])
     for name in ("input", "lines"):
         (night.batches.directory(gone.id) / name).unlink()
@@ -478,7 +478,9 @@ def test_a_batch_whose_files_are_gone_stops_nobody_and_can_be_cancelled(night: N
         night.answer()
     other = night.start([line("other")])
     assert night.queued() == ["other"]
-    night.batches.cancel(gone.id)
-    assert night.look(gone).status is BatchStatus.CANCELLED
+    lost = night.look(gone)
+    assert (lost.status, lost.failure, lost.completed, lost.unrun) == (BatchStatus.FAILED, "files_lost", 4, 16)
+    assert len(night.output(lost)) == 4
+    assert night.batches.files.require(lost.output_file).bytes == lost.output_bytes
     night.answer()
     assert night.look(other).status is BatchStatus.COMPLETED

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from redis import Redis
 
-from app.batches.leadership import LEASE
 from app.batches.record import BatchStatus
 from app.jobs import tickets
 from tests.integration.batches.conftest import Night, line
@@ -55,7 +54,7 @@ def test_feeders_that_are_killed_again_and_again(night: Night) -> None:
     url, data_dir = night.settings.redis_url or "", night.settings.data_dir
     batch = night.start([line(str(n)) for n in range(400)])
     night.feeder.close()
-    night.connection.delete(LEASE)
+    night.connection.delete(night.lease)
     stopping = threading.Event()
     errors: list[BaseException] = []
 
@@ -103,17 +102,17 @@ def test_another_takes_over_within_seconds(night: Night) -> None:
     url, data_dir = night.settings.redis_url or "", night.settings.data_dir
     batch = night.start([line("a")])
     night.feeder.close()
-    night.connection.delete(LEASE)
+    night.connection.delete(night.lease)
     first = start(url, data_dir, 0)
     try:
-        wait_until(lambda: night.connection.get(LEASE) is not None, "a feeder")
-        before = night.connection.get(LEASE)
+        wait_until(lambda: night.connection.get(night.lease) is not None, "a feeder")
+        before = night.connection.get(night.lease)
         second = start(url, data_dir, 0)
         try:
             first.kill()
             night.answer()
             wait_until(lambda: night.batches.require(batch.id).status is BatchStatus.COMPLETED, "the successor")
-            assert night.connection.get(LEASE) != before
+            assert night.connection.get(night.lease) != before
         finally:
             second.kill()
             second.wait()

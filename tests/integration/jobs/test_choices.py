@@ -94,7 +94,7 @@ def left(connection: Redis) -> list[str]:
     """Keys and members that name the job once everything's time has come."""
     for job_id in texts(connection.zrange(RETENTION, 0, -1)):
         removal.remove(connection, job_id)
-    stays = (counters.KEY, "nightshift:history:", "nightshift:writable")
+    stays = (counters.KEY, "nightshift:history:", "nightshift:writable", "nightshift:supervisor")
     kept = [key for key in texts(connection.scan_iter("nightshift:*")) if not key.startswith(stays)]
     return kept + texts(connection.smembers(tickets.YIELDING)) + queue(connection)
 

@@ -163,7 +163,7 @@ def test_jobs_are_removed_after_their_time(connection: Redis, take: Take) -> Non
     leases.publish(connection, lease, Outcome(body={}), ttl_seconds=0)
     Maintenance(connection, short).run_once()
     assert jobs.get("chatcmpl-1") is None
-    stays = (counters.KEY, "nightshift:history:", "nightshift:writable")
+    stays = (counters.KEY, "nightshift:history:", "nightshift:writable", "nightshift:supervisor")
     assert [key for key in texts(connection.scan_iter("nightshift:*")) if not key.startswith(stays)] == []
 
 

@@ -59,6 +59,8 @@ def snapshot(**fields: Any) -> Snapshot:
         "batches": [],
         "past": Past(60, [Step(NOW, 0, 0, 0)], [], [], {}, {}),
         "ended": Ended(0, {}, 0, 0, 0.0),
+        "lately": Ended(0, {}, 0, 0, 0.0),
+        "clocks_off": {},
     }
     return Snapshot(**{**values, **fields})
 
@@ -102,8 +104,19 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
     (
         {"ended": Ended(30, {"stalled": 4, "overloaded": 16}, 0, 0, 0.0)},
         "bad",
-        "Much fails: 20 of 50 that ended, most by overloaded.",
+        "Much failed: 20 of 50 that ended in these hours, most by overloaded.",
     ),
+    (
+        {"ended": Ended(2000, {"worker_died": 18}, 0, 0, 0.0), "lately": Ended(36, {"worker_died": 18}, 0, 0, 0.0)},
+        "bad",
+        "Much fails: 18 of 54 that ended in the last minutes, most by worker_died.",
+    ),
+    (
+        {"batches": [batch(1, 9, waiting_for="files_elsewhere", waiting_reason="Its files are in /b on b.")]},
+        "bad",
+        "1 batch can't go on.",
+    ),
+    ({"clocks_off": {"b": 60.0}}, "bad", "The clock of b is 60.0 s ahead of Redis'."),
     (
         {"is_persisting": False} | closed(Cause.PAUSED, math.inf),
         "bad",

@@ -78,6 +78,19 @@ def test_one_that_cannot_serve() -> None:
     assert [status.status_of(one) for one in (no_worker, away, {"health": {"status": "ok"}})] == [1, 1, 1]
 
 
+def test_several_machines() -> None:
+    """Each feeder is named, and nobody who feeds is said plainly."""
+    feeders = [{"process": "a:1"}, {"process": "b:2"}]
+    assert "Feeder     a:1, b:2" in text(found(feeders=feeders))
+    assert "none: no batch goes on" in text(found(feeders=[], feeder=None))
+
+
+def test_times_are_the_servers() -> None:
+    """How long things take is told by the server's time, whatever the clock is of the machine that asks."""
+    what = found(now=NOW, gate={"open": False, "cause": "paused", "reason": "by hand", "until": NOW + 60})
+    assert status._now(what) == NOW
+
+
 def test_batches_and_failures() -> None:
     """A bar and an end for what runs, the cause of what failed; what ended long ago is left out."""
     ours = {"cost_usd": 1.5, "unrun": 0, "waiting_for": None, "waiting_until": None, "done_at": NOW + 600}

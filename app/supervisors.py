@@ -1,0 +1,117 @@
+"""The processes that run the maintenance: each says each second that it lives, where its files are, and how right its clock is.
+
+Any number of them may; every step of theirs is fenced. One whose own clock is off leaves it to the others while there are any.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from app import clock, hashes
+from app.connection import REFUSING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis import Redis
+
+    from app.settings import Settings
+
+_NAMES = "nightshift:supervisors"
+#: one that has said nothing for so long has ended, seconds
+KEEP_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisorStatus:
+    """One of them. Times are seconds since the epoch."""
+
+    #: `HOST:PID`
+    name: str
+    #: the command: `up`, `api`, `worker` or `callbacks`
+    part: str
+    host: str
+    data_dir: str
+    #: how far its machine's clock is ahead of Redis' (below 0: behind), as far as it is known for sure
+    clock_skew_seconds: float = 0.0
+    #: why it leaves the maintenance to others; empty: it does not
+    rests: str = ""
+    #: of the secrets that its callbacks are signed with, comma-separated digests; empty: it sends none
+    secrets: str = ""
+    beat_at: float = 0.0
+
+    @property
+    def is_off(self) -> bool:
+        """Whether its clock is."""
+        return clock.is_off(self.clock_skew_seconds)
+
+
+def of_this_process(settings: Settings, part: str) -> SupervisorStatus:
+    """Its row as it begins."""
+    host = socket.gethostname()
+    sends = part in ("up", "callbacks")
+    return SupervisorStatus(
+        name=f"{host}:{os.getpid()}",
+        part=part,
+        host=host,
+        data_dir=os.path.abspath(settings.data_dir),  # noqa: PTH100 - resolve() would follow the user's symlinks
+        secrets=digests(settings.webhook_secret or "") if sends else "",
+    )
+
+
+def announce(connection: Redis, status: SupervisorStatus) -> SupervisorStatus:
+    """Say that it lives and what its clock shows, and whether it rests. The row as it is now."""
+    skew = round(clock.skew() or 0.0, 3)
+    others = [other for other in read_all(connection) if other.name != status.name]
+    now = replace(status, clock_skew_seconds=skew, beat_at=clock.now())
+    # With the only one at rest nothing would be brought back; and every deadline is by Redis' clock, not by this one.
+    if now.is_off and any(not other.is_off for other in others):
+        now = replace(now, rests=f"its clock is {clock.words(skew)}")
+    else:
+        now = replace(now, rests="")
+    pipe = connection.pipeline()
+    pipe.hset(_key(now.name), mapping=hashes.to_hash(now))  # type: ignore[arg-type]
+    pipe.expire(_key(now.name), KEEP_SECONDS)
+    pipe.sadd(_NAMES, now.name)
+    pipe.expire(_NAMES, KEEP_SECONDS)
+    pipe.execute()
+    return now
+
+
+def read_all(connection: Redis) -> list[SupervisorStatus]:
+    """All that live, by name. Names of others are forgotten."""
+    members: Any = connection.smembers(_NAMES)
+    names = sorted(name.decode() for name in members)
+    pipe = connection.pipeline(transaction=False)
+    for name in names:
+        pipe.hgetall(_key(name))
+    rows = dict(zip(names, pipe.execute(), strict=True))
+    if silent := [name for name, data in rows.items() if not data]:
+        # A Redis that takes no writes can be looked at all the same.
+        with suppress(*REFUSING):
+            connection.srem(_NAMES, *silent)
+    return [row for data in rows.values() if (row := hashes.from_hash(SupervisorStatus, data)) is not None]
+
+
+def digests(secrets: str) -> str:
+    """What may be shown of secrets, and tells whether two processes have one in common."""
+    return ",".join(hashlib.sha256(secret.encode()).hexdigest()[:12] for secret in secrets.replace(",", " ").split())
+
+
+def in_common(mine: str, theirs: str) -> bool:
+    """Whether two such lists have a secret in common."""
+    return bool(set(mine.split(",")) & set(theirs.split(",")))
+
+
+def others_of(rows: Sequence[SupervisorStatus], mine: SupervisorStatus) -> list[SupervisorStatus]:
+    """Those that are not this data dir's on this machine: a predecessor that was killed is there for some seconds."""
+    return [row for row in rows if (row.host, row.data_dir) != (mine.host, mine.data_dir)]
+
+
+def _key(name: str) -> str:
+    return f"nightshift:supervisor:{name}"
