@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 _CHAT = "/v1/chat/completions"
 #: refusals that a fault explains; any other is a complaint
-_EXPECTED = {"redis_unavailable", "server_stopping", "stream_interrupted", "login_required"}
+_EXPECTED = {
+    "redis_unavailable",
+    "server_stopping",
+    "stream_interrupted",
+    "login_required",
+    "no_worker",
+    "no_worker_ready",
+}
 _PAUSE_SECONDS = 0.2
 #: how many of those that may want several answers do
 _SEVERAL = 0.25
