@@ -1,8 +1,9 @@
 """Makes `.venv` and installs what a lock pins, when that is not done yet. Needs nothing but Python's standard library.
 
-Usage: prepare.py requirements.lock|requirements-test.lock|requirements-clients*.lock
+Usage: prepare.py requirements.lock|requirements-test.lock|requirements-clients*.lock [VENV]
 
 The last are for environments of their own (`.venv-clients`, ...), in which other people's clients live without Nightshift.
+VENV: a name for the environment, beside `.venv`, for another Python.
 """
 
 import fcntl
@@ -18,7 +19,9 @@ CLIENTS = ("requirements-clients.lock", "requirements-clients-openai-2.lock", "r
 CLIENTS_PIP = "requirements-clients-pip.lock"
 IS_FOR_CLIENTS = sys.argv[1:] in ([name] for name in CLIENTS)
 VENV = ROOT / (
-    f".venv-{sys.argv[1].removeprefix('requirements-').removesuffix('.lock')}" if IS_FOR_CLIENTS else ".venv"
+    f".venv-{sys.argv[1].removeprefix('requirements-').removesuffix('.lock')}"
+    if IS_FOR_CLIENTS
+    else "".join(sys.argv[2:]) or ".venv"
 )
 PYTHON = VENV / "bin" / "python"
 LOCKS = tuple(sys.argv[1:]) if IS_FOR_CLIENTS else ("requirements.lock", "requirements-test.lock")
@@ -39,7 +42,21 @@ def main() -> int:
 
 def done(lock: str) -> bool:
     """Whether `.venv` has what this lock or a larger one pins, for the tree at this place."""
+    if is_another_python():
+        return False
     return any(stamp(name).is_file() and stamp(name).read_text() == wanted(name) for name in LOCKS[LOCKS.index(lock) :])
+
+
+def is_another_python() -> bool:
+    """Whether `NIGHTSHIFT_PYTHON` names another than the one that `.venv` was made with."""
+    if not os.environ.get("NIGHTSHIFT_PYTHON"):
+        return False
+    try:
+        lines = (VENV / "pyvenv.cfg").read_text().splitlines()
+    except OSError:
+        return False  # there is none
+    made_with = dict(line.split(" = ", 1) for line in lines if " = " in line).get("executable", "")
+    return os.path.realpath(made_with) != os.path.realpath(sys.executable)
 
 
 def stamp(lock: str) -> Path:
@@ -85,7 +102,9 @@ def install(lock: str) -> int:
 
 
 def usable() -> bool:
-    """Whether `.venv` has a Python that runs, is new enough, and belongs to this place."""
+    """Whether `.venv` has a Python that runs, is new enough, belongs to this place, and is the one that is wanted."""
+    if is_another_python():
+        return False
     check = "import sys; assert sys.version_info >= (3, 11) and sys.prefix == sys.argv[1]; import pip"
     try:
         return (
