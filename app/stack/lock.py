@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.stack.errors import StackError
 
@@ -54,15 +54,14 @@ class DataDirLock:
     @staticmethod
     def holder(data_dir: Path) -> int | None:
         """The pid of the `nightshift up` that holds it; None: nobody does."""
-        try:
-            with (data_dir / "nightshift.lock").open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return int(json.loads(file.read(4096))["pid"])
-        except (OSError, ValueError, KeyError):
-            return None
-        return None
+        found = _held(data_dir).get("pid")
+        return found if isinstance(found, int) else None
+
+    @staticmethod
+    def address(data_dir: Path) -> str | None:
+        """The address of the `nightshift up` that holds it; None: nobody does."""
+        found = _held(data_dir).get("address")
+        return found if isinstance(found, str) else None
 
     def _refusal(self, text: bytes) -> str:
         try:
@@ -71,3 +70,16 @@ class DataDirLock:
         except (ValueError, KeyError, TypeError):
             who = f"Nightshift is just being started on {self._data_dir} by another process."
         return f"{who} Stop it first (nightshift stop), or start this one with another --data-dir and --port."
+
+
+def _held(data_dir: Path) -> dict[str, Any]:
+    """What the holder has written, while there is one."""
+    try:
+        with (data_dir / "nightshift.lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return dict(json.loads(file.read(4096)))
+    except (OSError, ValueError, TypeError):
+        return {}
+    return {}

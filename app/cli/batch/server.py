@@ -10,12 +10,12 @@ from urllib.parse import quote
 import httpx
 
 from app import environment
-from app.settings import Settings
+from app.cli import address
 from app.stack.errors import StackError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: a large upload is answered when it is on the server's disk, seconds
@@ -37,7 +37,7 @@ class ServerAway(ServerError):
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Where the server is, and how to print."""
     parser.add_argument(
-        "--url", help="the server (default: NIGHTSHIFT_URL, or this machine's); key: NIGHTSHIFT_API_KEY"
+        "--url", help="the server (default: NIGHTSHIFT_URL, or what runs on this machine); key: NIGHTSHIFT_API_KEY"
     )
     parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
@@ -47,11 +47,13 @@ class Server:
 
     def __init__(self, url: str | None) -> None:
         environ = environment.variables()
-        self._url = (url or _url(environ)).rstrip("/").removesuffix("/v1")
-        key = _key(environ)
+        self._url = address.url(url, environ)
+        key = address.key(environ)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_SECONDS)
-        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=timeout)
+        self._http = httpx.Client(
+            base_url=self._url, headers=headers, timeout=timeout, trust_env=address.may_need_a_proxy(self._url)
+        )
 
     def __enter__(self) -> Server:
         return self
@@ -181,16 +183,6 @@ class Server:
             f"No answer from {self._url} ({type(error).__name__}). Is `nightshift up` running there?"
             " Another address: --url or NIGHTSHIFT_URL."
         )
-
-
-def _url(environ: Mapping[str, str]) -> str:
-    """`NIGHTSHIFT_URL`; else this machine's port."""
-    return environ.get("NIGHTSHIFT_URL") or f"http://127.0.0.1:{environ.get('NIGHTSHIFT_PORT') or Settings.port}"
-
-
-def _key(environ: Mapping[str, str]) -> str:
-    """`NIGHTSHIFT_API_KEY`; else the first of this machine's keys, if any."""
-    return environ.get("NIGHTSHIFT_API_KEY") or environ.get("NIGHTSHIFT_API_KEYS", "").split(",")[0].strip()
 
 
 def _refused(response: httpx.Response) -> ServerError:
