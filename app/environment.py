@@ -63,7 +63,7 @@ def for_claude(environ: Mapping[str, str]) -> dict[str, str]:
 def parse(text: str, annotation: str) -> Any:
     """A variable's text as the type that its field is annotated with. Raises `ValueError`, which says what it takes."""
     if annotation.startswith("Path"):
-        return Path(text).expanduser()
+        return home_path(text)
     if annotation.startswith("int"):
         return _not_negative(int(text))
     if annotation.startswith("float"):
@@ -75,6 +75,14 @@ def parse(text: str, annotation: str) -> Any:
     if annotation.startswith("Mapping"):
         return _string_map(text)
     return _one_of(annotation, text) if annotation.startswith("Literal") else text
+
+
+def home_path(text: str) -> Path:
+    """A path, in which a leading `~` is the user's home. Raises `ValueError` when there is none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"there is no home directory for {text}; set HOME, or name the whole path") from error
 
 
 def spell(value: Any) -> str:

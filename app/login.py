@@ -6,13 +6,17 @@ then the login that `claude` keeps under the user's home.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from app import environment
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from app.settings import Settings
 
 LoginKind = Literal["bedrock", "vertex", "auth_token", "api_key", "oauth_token", "claude_home"]
@@ -57,7 +61,9 @@ def login_in_use(settings: Settings) -> Login | None:
 
 def is_default_home(claude_home: Path) -> bool:
     """Whether `claude_home` is where the CLI keeps its login when CLAUDE_CONFIG_DIR is not set."""
-    return claude_home == Path("~/.claude").expanduser()
+    with contextlib.suppress(ValueError):  # without a home there is no such place
+        return claude_home == environment.home_path("~/.claude")
+    return False
 
 
 def _is_logged_in(claude_home: Path) -> bool:

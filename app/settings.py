@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import Field, dataclass, field, fields
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,7 @@ from app.batches import window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 #: scheme, host, port, as browsers write the header `Origin`
@@ -31,7 +31,7 @@ class Settings:
     """All settings of a process. A field `x_y` is read from `NIGHTSHIFT_X_Y` unless its metadata names another."""
 
     #: where state lives: Redis' files, secrets, the workers' private directories
-    data_dir: Path = field(default_factory=lambda: Path("~/.nightshift").expanduser())
+    data_dir: Path = field(default_factory=lambda: environment.home_path("~/.nightshift"))
     #: `redis://`, `rediss://` or `unix://` of a server of your own, or `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
     #: without it one is started under the data dir
     redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL"})
@@ -154,7 +154,7 @@ class Settings:
         default_factory=lambda: MappingProxyType({}), metadata={"env": None}, repr=False
     )
     #: the user's own Claude config dir, whose login is used when no key or token is set
-    claude_home: Path = field(default_factory=lambda: Path("~/.claude").expanduser(), metadata={"env": None})
+    claude_home: Path = field(default_factory=lambda: environment.home_path("~/.claude"), metadata={"env": None})
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -170,9 +170,12 @@ class Settings:
                     raise SettingsError(f"{name}={environ[name]!r} is not understood: {error}") from error
         values["claude_environment"] = MappingProxyType(environment.for_claude(environ))
         if home := environ.get("CLAUDE_CONFIG_DIR"):
-            values["claude_home"] = Path(home).expanduser()
+            values["claude_home"] = environment.home_path(home)
         values.update({k: v for k, v in overrides.items() if v is not None})
-        settings = cls(**values)
+        try:
+            settings = cls(**values)
+        except ValueError as error:
+            raise SettingsError(f"NIGHTSHIFT_DATA_DIR or CLAUDE_CONFIG_DIR is needed: {error}.") from error
         settings._check()
         return settings
 

@@ -72,6 +72,10 @@ def wanted(lock: str) -> str:
 
 def install(lock: str) -> int:
     """Make the environment and install into it. The stamp is written last, so that an interrupted run starts over."""
+    if not os.access(ROOT if not VENV.exists() else VENV, os.W_OK):
+        return fail(
+            f"{VENV} can't be written by this user. Clone Nightshift to a directory of your own, and run it there."
+        )
     for name in LOCKS:
         stamp(name).unlink(missing_ok=True)
     environ = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "PIP_TARGET", "PIP_PREFIX")}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from app import environment
 from app.settings import Settings
 from app.stack import probe
 from app.stack.lock import DataDirLock
@@ -38,5 +39,7 @@ def may_need_a_proxy(address: str) -> bool:
 def _of_this_machine(environ: Mapping[str, str]) -> str:
     if port := environ.get("NIGHTSHIFT_PORT"):
         return f"http://127.0.0.1:{port}"
-    data_dir = Path(environ.get("NIGHTSHIFT_DATA_DIR") or "~/.nightshift").expanduser()
-    return DataDirLock.address(data_dir) or f"http://127.0.0.1:{Settings.port}"
+    running = None
+    with contextlib.suppress(ValueError):  # no home, no data dir in it
+        running = DataDirLock.address(environment.home_path(environ.get("NIGHTSHIFT_DATA_DIR") or "~/.nightshift"))
+    return running or f"http://127.0.0.1:{Settings.port}"

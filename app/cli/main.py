@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from importlib import import_module
@@ -15,6 +16,8 @@ from app.stack.errors import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
 
 #: each is a module of this package; they import what is heavy only in `run`
 SUBCOMMANDS = (
@@ -70,6 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except StackError as error:
         print(f"nightshift: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # A disk that is full, a directory that is somebody else's: nothing that a traceback would explain better.
+        print(f"nightshift: {error}", file=sys.stderr)
+        log.debug("%s", error, exc_info=error)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -37,10 +37,7 @@ def data_dir(parser: argparse.ArgumentParser) -> None:
 
 def count(text: str) -> int:
     """A number of processes."""
-    number = int(text)
-    if not 1 <= number <= 256:
-        raise argparse.ArgumentTypeError("takes 1 to 256")
-    return number
+    return _whole_number(text, 1, 256)
 
 
 def count_or_none(text: str) -> int:
@@ -78,6 +75,8 @@ def check_exposure(found: Settings) -> None:
 
 def check_reserve(found: Settings) -> None:
     """Where these workers are all that there are, one at least must be left for batches."""
+    if found.workers == 0:
+        fail("NIGHTSHIFT_WORKERS is 0: no request would ever be answered. Set it to 1 at least.")
     if found.reserve >= found.workers:
         fail(
             f"--reserve {found.reserve} of {found.workers} worker{'s' if found.workers > 1 else ''}: no batch line would"
@@ -103,14 +102,14 @@ def fail(message: str) -> NoReturn:
 
 
 def _reserved(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 256:
-        raise argparse.ArgumentTypeError("takes 0 to 256")
-    return number
+    return _whole_number(text, 0, 256)
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError("takes 0 to 65535")
-    return number
+    return _whole_number(text, 0, 65535)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"takes {least} to {most}, not '{text}'")
+    return int(text)

@@ -17,6 +17,7 @@ from app.settings import Settings, SettingsError
         ("NIGHTSHIFT_STALL_SECONDS", "-1", "must not be negative"),
         ("NIGHTSHIFT_OFFLINE", "maybe", "takes 1 or 0"),
         ("NIGHTSHIFT_MODEL_MAP", '{"gpt-4o": 1}', "takes a JSON object of names"),
+        ("NIGHTSHIFT_DATA_DIR", "~nobody-at-all/x", "no home directory.*set HOME"),
         ("NIGHTSHIFT_ISOLATION", "none", "takes one of .*reset.*process"),
     ],
 )

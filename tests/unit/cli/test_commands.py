@@ -46,6 +46,21 @@ def test_a_wrong_option_is_refused(option: list[str]) -> None:
     assert caught.value.code == 2
 
 
+def test_a_number_that_is_none_is_told_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the range and what was given."""
+    with pytest.raises(SystemExit):
+        main.main(["up", "--port", "abc"])
+    assert "argument --port: takes 0 to 65535, not 'abc'" in capsys.readouterr().err
+
+
+def test_no_workers_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`NIGHTSHIFT_WORKERS=0` is named as what it is."""
+    monkeypatch.setenv("NIGHTSHIFT_WORKERS", "0")
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    assert main.main(["up", "--offline"]) == 2
+    assert "NIGHTSHIFT_WORKERS is 0" in capsys.readouterr().err
+
+
 def test_a_reserve_of_all_workers_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -41,6 +42,17 @@ def test_a_data_dir_that_is_a_file_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StackError, match=r"file can't be used.*--data-dir"):
         data_dir.prepare(tmp_path / "file")
+
+
+def test_a_data_dir_without_room_is_explained(tmp_path: Path) -> None:
+    """A full disk, which still takes empty files, is found before anything starts."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(StackError, match=r"can't be used: File too large.*--data-dir"):
+            data_dir.prepare(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:
