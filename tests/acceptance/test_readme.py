@@ -1,18 +1,42 @@
-"""The README does what it says: its examples run as they stand, against the running stack."""
+"""The README does what it says: its examples run as they are, against the running stack."""
 
 from __future__ import annotations
 
+import csv
+import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.integration.webhooks import receiver
+
 if TYPE_CHECKING:
+    import pytest
+
     from tests.acceptance.stack import Stack
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+#: where somebody else's address is in the README
+HOOK = "https://example.com/hook"
+#: sections with blocks, each run by a test of this module, and what another test runs
+RUN_HERE = (
+    "Start",
+    "Ask and wait",
+    "Ask and read along",
+    "Ask for JSON, offer functions",
+    "Complete a text",
+    "Ask and poll",
+    "Responses",
+    "Ask and be called back",
+    "Overnight in five minutes",
+    "When Claude can't",
+    "Without a queue",
+)
+RUN_ELSEWHERE = ("In containers",)  # tests/acceptance/test_compose.py
 
 
 def section(title: str) -> str:
@@ -26,19 +50,56 @@ def python_in(title: str, stack: Stack) -> str:
     return "\n".join(blocks).replace("http://127.0.0.1:8204", stack.url)
 
 
-def curls_in(title: str, stack: Stack) -> list[str]:
-    """A section's curl commands, each as one shell line, on the address of this stack."""
-    joined = section(title).replace("\\\n", " ")
-    found = [line.strip() for line in joined.splitlines() if line.startswith("    curl ")]
+def shell_in(title: str, stack: Stack) -> list[str]:
+    """A section's shell commands, each without its line breaks, on the address of this stack."""
+    joined = re.sub(r"```python.*?```", "", section(title), flags=re.DOTALL).replace("\\\n", " ")
+    found = [line.strip() for line in joined.splitlines() if re.match(r"    [a-z]", line)]
     return [line.replace("http://127.0.0.1:8204", stack.url) for line in found]
 
 
-def test_ask_and_wait(stack: Stack, capsys: Any) -> None:
+def sh(command: str, stack: Stack, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """As a user's shell runs it: `nightshift` is the alias of the README."""
+    alias = cwd / "bin" / "nightshift"
+    alias.parent.mkdir(exist_ok=True)
+    alias.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m app.cli.main "$@"\n')
+    alias.chmod(0o755)
+    env = {**stack._environment(), "NIGHTSHIFT_URL": stack.url, **environ}
+    env["PATH"] = f"{alias.parent}{os.pathsep}{env['PATH']}"
+    return subprocess.run(
+        ["sh", "-c", command], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_every_block_is_run() -> None:
+    """A section that has a command or an example is one that a test runs."""
+    titles = re.findall(r"\n## (.*)\n", README)
+    with_blocks = [title for title in titles if re.search(r"```python|\n    [a-z]", section(title))]
+    assert set(with_blocks) - set(RUN_ELSEWHERE) == set(RUN_HERE)
+
+
+def test_start(stack: Stack, tmp_path: Path) -> None:
+    """The options of `scripts/run` are those of `nightshift up`, and the commands to look after it work."""
+    options = " ".join(shell_in("Start", stack))
+    for option in re.findall(r"--[a-z-]+", next(one for one in shell_in("Start", stack) if "[--host" in one)):
+        assert option in sh("nightshift up --help", stack, tmp_path).stdout
+    assert "nightshift doctor" in options
+    assert sh("nightshift doctor --offline --no-request", stack, tmp_path, NIGHTSHIFT_PORT="0").returncode == 0
+    shown = sh("nightshift status", stack, tmp_path)
+    assert (shown.returncode, "SERVES" in shown.stdout) == (0, True), shown
+
+
+def test_ask_and_wait(stack: Stack, capsys: Any, tmp_path: Path) -> None:
     """The first curl and the first Python example get an answer."""
-    (curl,) = curls_in("Ask and wait", stack)
-    assert "Simulated answer" in subprocess.run(curl, shell=True, capture_output=True, text=True, check=True).stdout
+    (curl,) = (one for one in shell_in("Ask and wait", stack) if one.startswith("curl"))
+    assert "Simulated answer" in sh(curl, stack, tmp_path).stdout
     exec(python_in("Ask and wait", stack), {})
     assert capsys.readouterr().out.startswith("Simulated answer")
+
+
+def test_ask_and_read_along(stack: Stack, capsys: Any) -> None:
+    """The stream is printed."""
+    exec(python_in("Ask and wait", stack) + python_in("Ask and read along", stack), {})
+    assert "Simulated answer to: Count to ten" in capsys.readouterr().out
 
 
 def test_ask_for_json(stack: Stack, capsys: Any) -> None:
@@ -53,15 +114,78 @@ def test_complete_a_text(stack: Stack, capsys: Any) -> None:
     assert capsys.readouterr().out.count("Simulated answer") == 3
 
 
-def test_ask_and_poll(stack: Stack) -> None:
-    """The curl is accepted and the Python example reads the job."""
-    curl = curls_in("Ask and poll", stack)[0]
-    answered = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True).stdout
+def test_ask_and_poll(stack: Stack, tmp_path: Path) -> None:
+    """The curls find the job, cancel it, list and search; the Python example reads the job."""
+    accept, *others = (one for one in shell_in("Ask and poll", stack) if one.startswith("curl"))
+    answered = sh(accept, stack, tmp_path).stdout
     assert "202 ACCEPTED" in answered
-    assert "Location: /v1/jobs/chatcmpl-" in answered
+    job = re.search(r"Location: /v1/jobs/(chatcmpl-\w+)", answered)
+    assert job
+    for curl in others:
+        found = json.loads(sh(curl.replace("chatcmpl-…", job[1]), stack, tmp_path).stdout)
+        assert found.get("id") == job[1] or found["object"] == "list"
     names: dict[str, Any] = {}
     exec(python_in("Ask and wait", stack) + python_in("Ask and poll", stack), names)
     assert names["job"]["object"] == "job"
+
+
+def test_responses(stack: Stack, capsys: Any) -> None:
+    """A background response is waited for and printed, and another one follows it."""
+    names: dict[str, Any] = {}
+    exec(python_in("Ask and wait", stack) + python_in("Responses", stack), names)
+    assert "completed Simulated answer to: Say hello." in capsys.readouterr().out
+    assert names["follow_up"].status == "completed"
+
+
+def test_ask_and_be_called_back(stack: Stack, tmp_path: Path) -> None:
+    """The callback of the curl is verified by OpenAI's client and leads to the job; an endpoint is registered and tested."""
+    verify, register = python_in("Ask and be called back", stack).split("endpoint = ")
+    with receiver.running() as hook:
+        (curl,) = (one for one in shell_in("Ask and be called back", stack) if one.startswith("curl"))
+        accepted = json.loads(sh(curl.replace(HOOK, hook.url()), stack, tmp_path).stdout)
+        hook.wait_for(1)
+        got = hook.received[0]
+        secret = (stack.data_dir / "webhook-secret").read_text().strip()
+        names = {"SECRET": secret, "body": got.body, "headers": got.headers}
+        exec(python_in("Ask and wait", stack) + verify, names)
+        job: Any = names["job"]
+        assert (job["status"], job["id"]) == ("completed", accepted["id"])
+        exec(f"endpoint = {register}".replace(HOOK, hook.url()), names)
+        hook.wait_for(2)
+        assert json.loads(hook.received[1].body)["type"] == "response.completed"
+    names["client"].webhooks.delete(names["endpoint"].id)  # type: ignore[attr-defined]
+
+
+def test_overnight(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """The table comes back with an answer to each row, and OpenAI's client runs the file that the README writes."""
+    make, submit, *reading = (one for one in shell_in("Overnight in five minutes", stack) if "cat >" not in one)
+    submitted = sh(f"{make}\n{submit}", stack, tmp_path)
+    assert submitted.returncode == 0, submitted
+    batch_id = submitted.stdout.split()[0]
+    for command in reading:
+        done = sh(command.replace("batch_…", batch_id), stack, tmp_path)
+        assert done.returncode == 0, done
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["1", "2"]
+    assert all("Simulated answer to: Is this review kind?" in row["answer"] for row in rows)
+    assert list(tmp_path.glob("*.html"))
+
+    heredoc = re.search(r"    (cat > night\.jsonl .*?\n    END)\n", section("Overnight in five minutes"), re.DOTALL)
+    assert heredoc
+    assert sh(heredoc[1].replace("\n    ", "\n"), stack, tmp_path).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    before = "import time\n" + python_in("Ask and wait", stack)
+    exec(before + python_in("Overnight in five minutes", stack).replace("sleep(5)", "sleep(0.2)"), {})
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    assert sorted(line["custom_id"] for line in printed) == ["1", "2"]
+
+
+def test_when_claude_cant(stack: Stack, tmp_path: Path) -> None:
+    """It is paused until a time and resumed."""
+    pause, resume = shell_in("When Claude can't", stack)
+    assert "Closed (paused" in sh(pause, stack, tmp_path).stdout
+    assert "Open" in sh(resume, stack, tmp_path).stdout
 
 
 def test_without_a_queue(stack: Stack) -> None:
