@@ -24,6 +24,10 @@ _T = TypeVar("_T")
 MAX_CONNECTIONS = 4096
 
 
+#: for the server to tell its time on a new connection, also on one that waits for other replies without end, seconds
+_GREET_SECONDS = 5.0
+
+
 class CannotSaveError(ResponseError):
     """Redis can't write its files, and takes no writes until it can: its disk is full, say."""
 
@@ -86,7 +90,7 @@ def _greet(connection: Any) -> None:
     asked = clock.steady()
     connection.send_command("TIME", check_health=False)
     try:
-        seconds, micros = connection.read_response()
+        seconds, micros = connection.read_response(timeout=_GREET_SECONDS)
     except ResponseError:
         return  # a user who may not ask: this machine's own clock has to do
     clock.hear(int(seconds) + int(micros) / 1e6, asked, clock.steady())
