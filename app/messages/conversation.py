@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from app.messages.blank import without_blank
 from app.messages.calls import Calls
 from app.messages.content import blocks_of, text_of
 from app.messages.faults import fault
 from app.messages.request import as_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass
@@ -35,12 +36,12 @@ class Conversation:
             self.turns.append({"role": role, "content": content})
 
 
-def conversation(messages: Iterable[Mapping[str, Any]]) -> Conversation:
+def conversation(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """Read the messages of a request as it was accepted. Raises `ErrorReply` (400) for what Claude has no form for."""
     found, calls = Conversation(), Calls()
     system: list[str] = []
     said_last = ""
-    for index, message in enumerate(messages):
+    for index, message in enumerate(without_blank(messages)):
         place = f"messages[{index}]"
         role = message["role"]
         if role in ("system", "developer"):

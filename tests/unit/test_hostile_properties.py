@@ -127,11 +127,11 @@ def test_a_template(template: str, row: dict[str, str], value: str) -> None:
     assert fill("<{column}>", {"column": value}, 1) == f"<{value}>"
 
 
-TURN = st.tuples(st.sampled_from(["system", "developer", "user", "assistant"]), TEXT.filter(bool))
+TURN = st.tuples(st.sampled_from(["system", "developer", "user", "assistant"]), TEXT.filter(str.strip))
 
 
 @bounded
-@given(st.lists(TURN, max_size=5), TEXT.filter(bool))
+@given(st.lists(TURN, max_size=5), TEXT.filter(str.strip))
 def test_no_message_forges_a_turn(turns: list[tuple[str, str]], last: str) -> None:
     """Each text is in the turn of its own role, to the letter, and what is handed over is JSON."""
     messages = [{"role": role, "content": text} for role, text in [*turns, ("user", last)]]
