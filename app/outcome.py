@@ -8,6 +8,9 @@ from typing import Any
 
 from app.errors import ErrorReply
 
+#: a response header: what the answer cost at list prices, US dollars; not there when nobody knows
+COST_HEADER = "x-nightshift-cost-usd"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -29,6 +32,12 @@ class Outcome:
             ensure_ascii=False,
             separators=(",", ":"),
         )
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it cost at list prices, US dollars; None: nobody knows."""
+        cost = self.headers.get(COST_HEADER)
+        return None if cost is None else float(cost)
 
     def size(self) -> int:
         """As stored, bytes."""

@@ -1,6 +1,6 @@
 """`python -m bench.bare`: Claude by the SDK alone, with nothing of Nightshift, as a program that a benchmark steers.
 
-Takes a JSON object a line and answers with one: `{"do": "turns", "count": n, "pause_ms": p}`, `{"do": "loop", "seconds": s}`,
+Takes a JSON object a line and answers with one: `{"do": "turns", "count": n, "pause_ms": p, "by_body": b}`, `{"do": "loop", "seconds": s}`,
 `{"do": "fresh", "count": n, "parallel": k}`. Ends when its input does.
 
 The options are those of a careful user: the same switches as Nightshift's processes have, no more output than needed.
@@ -52,6 +52,7 @@ class Warm:
         self._client = ClaudeSDKClient(options(directory, is_bare=is_bare))
         self._wipe = self._clear if reset == "clear" else self._rewind
         self._uuid = ""
+        self._number = 0
 
     async def connect(self) -> None:
         """Start the process."""
@@ -61,15 +62,34 @@ class Warm:
         """End it."""
         await self._client.disconnect()
 
-    async def turn(self) -> float:
-        """One prompt, one answer; milliseconds. The wipe that follows is not in it."""
+    async def turn(self, *, by_body: bool = False) -> float:
+        """One prompt, one answer; milliseconds. The wipe that follows is not in it.
+
+        `by_body`: the prompt is another one each time, and goes by the request's body, as Nightshift's do (docs/adr/0003).
+        """
         started = time.perf_counter()
+        if by_body:
+            self._number += 1
+            await self._set_body({"messages": [{"role": "user", "content": f"{PROMPT} {self._number}"}]})
         self._uuid = str(uuid4())
         await self._client.query(_user_message(self._uuid))
         await _answered(self._client)
         spent = 1000 * (time.perf_counter() - started)
         await self._wipe()
         return spent
+
+    async def type_again(self) -> None:
+        """From now on prompts are typed."""
+        await self._set_body({})
+
+    async def _set_body(self, body: dict[str, Any]) -> None:
+        settings = {"env": {"CLAUDE_CODE_EXTRA_BODY": json.dumps(body)}}
+        await self._request({"subtype": "apply_flag_settings", "settings": settings})
+
+    async def _request(self, request: dict[str, Any]) -> dict[str, Any]:
+        query = cast("Any", self._client)._query  # noqa: SLF001 - the public client has no such requests
+        said = await query._send_control_request(request, timeout=_RESET_SECONDS)  # noqa: SLF001 - as above
+        return cast("dict[str, Any]", said)
 
     async def _clear(self) -> None:
         """The public way."""
@@ -79,9 +99,7 @@ class Warm:
 
     async def _rewind(self) -> None:
         """Nightshift's way (docs/adr/0002)."""
-        query = cast("Any", self._client)._query  # noqa: SLF001 - the public client has no such request
-        request = {"subtype": "rewind_conversation", "target_message_uuid": self._uuid}
-        said = await query._send_control_request(request, timeout=_RESET_SECONDS)  # noqa: SLF001 - as above
+        said = await self._request({"subtype": "rewind_conversation", "target_message_uuid": self._uuid})
         if said.get("rewound") is not True:
             raise RuntimeError(f"the conversation was not rewound: {said}")
 
@@ -125,11 +143,13 @@ async def _fresh_turns(directory: Path, count: int, parallel: int) -> dict[str, 
     return {"answer_ms": [t[0] for t in times], "whole_ms": [t[1] for t in times], "seconds": seconds}
 
 
-async def _paced(warm: Warm, count: int, pause_ms: float) -> list[float]:
+async def _paced(warm: Warm, count: int, pause_ms: float, *, by_body: bool) -> list[float]:
     found = []
     for _ in range(count):
         await asyncio.sleep(pause_ms / 1000)
-        found.append(await warm.turn())
+        found.append(await warm.turn(by_body=by_body))
+    if by_body:
+        await warm.type_again()
     return found
 
 
@@ -155,7 +175,8 @@ async def _serve(directory: Path, reset: str | None) -> None:
             elif warm is None:
                 raise RuntimeError("there is no warm process without --reset")
             elif order["do"] == "turns":
-                _say({"ms": await _paced(warm, order["count"], order["pause_ms"])})
+                by_body = order.get("by_body", False)
+                _say({"ms": await _paced(warm, order["count"], order["pause_ms"], by_body=by_body)})
             else:
                 _say(await _loop(warm, order["seconds"]))
     finally:

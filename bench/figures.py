@@ -62,11 +62,17 @@ class Latency:
     """Turns of one client, bare and through the gateway, in turns; milliseconds."""
 
     bare_ms: list[float] = field(default_factory=list)
+    #: the same with the prompt in the request's body
+    by_body_ms: list[float] = field(default_factory=list)
     gateway_ms: list[float] = field(default_factory=list)
 
     def added_ms(self, percent: int) -> float:
         """What the gateway adds: the difference of the two quantiles."""
         return quantile(self.gateway_ms, percent) - quantile(self.bare_ms, percent)
+
+    def body_adds_ms(self, percent: int) -> float:
+        """Of it, what the way by the body adds."""
+        return quantile(self.by_body_ms, percent) - quantile(self.bare_ms, percent)
 
 
 @dataclass(frozen=True)

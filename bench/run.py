@@ -91,6 +91,9 @@ def _round(there: _Competitors, sizes: Sizes, figures: Figures) -> None:
     for _ in range(sizes.latency_blocks):
         for pause, latency in figures.latency.items():
             latency.bare_ms += there.rewind[0].ask(do="turns", count=sizes.block_turns, pause_ms=pause)["ms"]
+            latency.by_body_ms += there.rewind[0].ask(
+                do="turns", count=sizes.block_turns, pause_ms=pause, by_body=True
+            )["ms"]
             latency.gateway_ms += there.client.ask_in_turn(sizes.block_turns, pause)
     found = there.fresh.ask(do="fresh", count=sizes.fresh_turns, parallel=1)
     figures.fresh_answer_ms += found["answer_ms"]

@@ -40,6 +40,10 @@ def as_json(figures: Figures, described: dict[str, str], workers: int, *, is_qui
             f"pause {pause} ms": {f"p{percent}": latency.added_ms(percent) for percent in QUANTILES}
             for pause, latency in figures.latency.items()
         },
+        "body_adds_ms": {
+            f"pause {pause} ms": {f"p{percent}": latency.body_adds_ms(percent) for percent in QUANTILES}
+            for pause, latency in figures.latency.items()
+        },
         "samples": asdict(figures),
     }
 
@@ -82,6 +86,7 @@ def _absolutes(figures: Figures, workers: int) -> Iterator[Row]:
         yield f"the gateway adds, both asked {_pace(pause)}, ms", added, "aim 10 / - / 30"
         yield "    one turn through the gateway", _quantiles(latency.gateway_ms), count
         yield "    one bare warm turn", _quantiles(latency.bare_ms), count
+        yield "    the same by the request's body", _quantiles(latency.by_body_ms), "aim 3 more at p50"
     yield (
         "one turn with a process of its own",
         f"{quantile(figures.fresh_answer_ms, 50):.0f} ms",

@@ -59,6 +59,9 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             return PutBack("its Claude process sent too much, or what can't be read", counts=True, died=True)
         case FailureKind.CALLER:
             return Publish(Outcome(error=callers_fault(failure)))
+        case FailureKind.UNKNOWN_END:
+            # It has been answered and paid for: the next answer would end in the same way.
+            return Publish(Outcome(error=errors.upstream_failed(failure.message)))
         case _:
             return _again_or_give_up(failure, run)
 

@@ -76,7 +76,8 @@ def _errors(record: BatchRecord, here: Services, limit: int) -> dict[str, Any] |
 
 def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "cost_usd": round(record.cost_usd, 6),
+        "cost_usd": record.known_cost_usd(),
+        "unpriced": record.unpriced,
         "unrun": record.unrun,
         "faults": record.faults,
         "refused": record.refused,

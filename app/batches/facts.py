@@ -40,7 +40,8 @@ class Fact:
     attempts: int
     input_tokens: int
     output_tokens: int
-    cost_usd: float
+    #: None: nobody knows it
+    cost_usd: float | None
     #: `completed`, `failed` or `unrun`
     kind: str
     #: the error's code (or type); empty for what completed

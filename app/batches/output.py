@@ -38,7 +38,8 @@ class Ended:
     kind: str
     text: bytes
     usage: dict[str, Any]
-    cost_usd: float = 0.0
+    #: of what completed; None: nobody knows it
+    cost_usd: float | None = None
     #: of what did not complete, the error's code (or type)
     cause: str = ""
 
@@ -57,8 +58,7 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
     # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
     response = {"status_code": 200, "request_id": request_id, "body": body}
-    cost = float(outcome.headers.get("x-nightshift-cost-usd", 0.0))
-    return Ended("completed", _line(line_id, custom_id, response, None), body.get("usage") or {}, cost)
+    return Ended("completed", _line(line_id, custom_id, response, None), body.get("usage") or {}, outcome.cost_usd)
 
 
 def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:

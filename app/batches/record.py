@@ -94,7 +94,10 @@ class BatchRecord:
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    #: of the answers whose cost is known
     cost_usd: float = 0.0
+    #: answers whose cost nobody knows
+    unpriced: int = 0
     callback_url: str = ""
     #: the name under which its input was uploaded
     input_name: str = ""
@@ -108,6 +111,10 @@ class BatchRecord:
     def files(self) -> list[tuple[str, int]]:
         """Those that it writes, output and errors, and how many bytes of each count."""
         return [(self.output_file, self.output_bytes), (self.error_file, self.error_bytes)]
+
+    def known_cost_usd(self) -> float | None:
+        """What its answers cost, as far as that is known; None: of no answer."""
+        return None if 0 < self.completed == self.unpriced else round(self.cost_usd, 6)
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""

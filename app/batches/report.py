@@ -108,7 +108,10 @@ class Report:
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
-    cost_usd: float
+    #: of the answers whose cost is known; None: of none
+    cost_usd: float | None
+    #: answers whose cost nobody knows
+    unpriced: int
     #: from the start to the end, or until this was made
     seconds: float
     #: of it, in which no line could start
@@ -178,7 +181,8 @@ def build(
         cached_tokens=record.cached_tokens,
         output_tokens=record.output_tokens,
         reasoning_tokens=record.reasoning_tokens,
-        cost_usd=round(record.cost_usd, 6),
+        cost_usd=record.known_cost_usd(),
+        unpriced=record.unpriced,
         seconds=round(until - since, 3),
         waited_seconds=round(waited, 3),
         per_hour=round((record.completed + record.failed) / worked * 3600, 1) if tally.ran and worked > 0 else None,

@@ -280,7 +280,8 @@ def _counted(record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRe
         output_tokens=record.output_tokens + total("completion_tokens"),
         cached_tokens=record.cached_tokens + total("prompt_tokens", "cached_tokens"),
         reasoning_tokens=record.reasoning_tokens + total("completion_tokens", "reasoning_tokens"),
-        cost_usd=record.cost_usd + sum(line.cost_usd for line in found),
+        cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in found),
+        unpriced=record.unpriced + sum(line.kind == "completed" and line.cost_usd is None for line in found),
     )
 
 

@@ -44,8 +44,8 @@ def count(pipe: Pipeline, record: JobRecord, outcome: Outcome, now: float) -> No
     if outcome.body is not None:
         for kind, number in _tokens(outcome.body.get("usage") or {}).items():
             counters.add(pipe, counters.TOKENS, kind, model, by=number)
-        cost = float(outcome.headers.get("x-nightshift-cost-usd", 0))
-        counters.add(pipe, counters.COST, model, by=round(cost * 1_000_000))
+        if (cost := outcome.cost_usd) is not None:
+            counters.add(pipe, counters.COST, model, by=round(cost * 1_000_000))
 
 
 def model_label(model: str) -> str:

@@ -16,6 +16,12 @@ class Window:
     resets_at: float
 
 
+#: what ends an answer as far as it goes; `pause_turn` and whatever else there may be leave it unfinished
+STOP_REASONS = frozenset(
+    {"end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded", "tool_use", "refusal"}
+)
+
+
 @dataclass(frozen=True)
 class ToolCall:
     """A function that the model wants called; `name` is the caller's own."""

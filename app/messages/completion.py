@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.outcome import Outcome
+from app.outcome import COST_HEADER, Outcome
 
 if TYPE_CHECKING:
     from app.jobs.record import JobRecord
@@ -36,12 +36,12 @@ def to_openai(answer: Answer, checked: Checked, record: JobRecord) -> Outcome:
         body["service_tier"] = "flex" if record.yields else "default"
     headers = {"x-nightshift-attempts": str(record.attempts)}
     if answer.cost_usd is not None:
-        headers["x-nightshift-cost-usd"] = f"{answer.cost_usd:.6f}"
+        headers[COST_HEADER] = f"{answer.cost_usd:.6f}"
     return Outcome(body=body, headers=headers)
 
 
 def _choice(answer: Answer, checked: Checked) -> dict[str, Any]:
-    reason = FINISH_REASONS.get(answer.stop_reason, "stop")
+    reason = FINISH_REASONS[answer.stop_reason]
     if reason == "stop" and checked.calls:
         reason = "tool_calls"
     return {"index": 0, "message": message_of(answer, checked), "finish_reason": reason, "logprobs": None}

@@ -5,13 +5,12 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from app.outcome import Outcome
+from app.outcome import COST_HEADER, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ATTEMPTS = "x-nightshift-attempts"
-_COST = "x-nightshift-cost-usd"
 
 
 def merged(outcomes: Sequence[Outcome], completion_id: str) -> Outcome:
@@ -29,9 +28,9 @@ def merged(outcomes: Sequence[Outcome], completion_id: str) -> Outcome:
         "usage": reduce(_add, (one["usage"] for one in bodies)),
     }
     headers = {_ATTEMPTS: str(max(int(one.headers[_ATTEMPTS]) for one in outcomes))}
-    costs = [float(one.headers[_COST]) for one in outcomes if _COST in one.headers]
+    costs = [one.cost_usd for one in outcomes if one.cost_usd is not None]
     if len(costs) == len(outcomes):
-        headers[_COST] = f"{sum(costs):.6f}"
+        headers[COST_HEADER] = f"{sum(costs):.6f}"
     return Outcome(body=body, headers=headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,14 @@ SWITCHES = {
     "DISABLE_AUTOUPDATER": "1",
     # The client's conversation is sent as it is or refused by the API, never summed up.
     "DISABLE_COMPACT": "1",
+    # Who asks for Opus 4.1 gets it, or is told that it is gone.
+    "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
 }
+
+#: More than any model can: the CLI takes the model's own maximum then, where it knows the model (docs/cost.md).
+MAX_OUTPUT_TOKENS = "1000000"
+#: the names that it knows the maximum of; for others, a provider's own, it would guess
+_KNOWN_MODEL = re.compile(r"(claude-)?(haiku|sonnet|opus)([-.\d].*)?|claude-\d.*")
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,15 @@ def surroundings(settings: Settings, login: Login | None, profile: Profile, priv
     variables["HOME"] = str(private / "home")
     variables["TMPDIR"] = str(private / "tmp")
     variables["CLAUDE_CONFIG_DIR"] = str(private / "config")
+    if _KNOWN_MODEL.fullmatch(profile.model):
+        variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = MAX_OUTPUT_TOKENS
+    is_bare = login is None or login.allows_bare
+    if is_bare or profile.system is None:
+        # What is read again is marked here (`profile.marked`); the CLI marks each prompt, for nobody.
+        variables["DISABLE_PROMPT_CACHING"] = "1"
+    else:
+        # The system slot is the CLI's own with a subscription. By itself it asks for an hour, at twice the price.
+        variables["FORCE_PROMPT_CACHING_5M"] = "1"
     if profile.thinking_tokens is None:
         # `--thinking disabled` alone leaves newer models with adaptive thinking.
         variables["CLAUDE_CODE_DISABLE_THINKING"] = "1"
@@ -61,7 +78,7 @@ def surroundings(settings: Settings, login: Login | None, profile: Profile, priv
     elif kind in ("bedrock", "vertex"):
         # Their credentials are files under the user's home.
         variables["HOME"] = str(Path.home())
-    return Surroundings(variables, is_bare=login is None or login.allows_bare)
+    return Surroundings(variables, is_bare=is_bare)
 
 
 def _share_home(variables: dict[str, str], claude_home: Path) -> None:

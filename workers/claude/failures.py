@@ -6,12 +6,12 @@ the usage limit's event, the HTTP status, the kind of error on the synthetic mes
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import clock
+from workers.claude.cli_words import for_clients
 
 if TYPE_CHECKING:
     from app.messages.answer import Window
@@ -44,6 +44,8 @@ class FailureKind(StrEnum):
     MEMORY = "memory"
     #: it was ended in mid-turn because it sent too much, or what can't be read
     GARBLED = "garbled"
+    #: the model ended its answer for a reason that is not known here: what there is of it may be no answer
+    UNKNOWN_END = "unknown_end"
     #: no Claude process could be started
     UNAVAILABLE = "unavailable"
 
@@ -137,14 +139,11 @@ _ERROR_TYPES = {
 #: must not stop everybody's work.
 _RELAYED_403 = "API Error: 403"
 
-#: What the CLI puts before the API's own words.
-_PREFIX = re.compile(r"^(Failed to authenticate\. )?API Error: (\d{3} |Request rejected \(\d{3}\) · )?")
-
 
 def classify(error: ApiError) -> TurnFailed:
     """Read an API error as the failure it is."""
-    message = _PREFIX.sub("", error.text).strip() or "Claude gave no reason."
     status = error.status
+    message = for_clients(error.text, status)
     error_type = _ERROR_TYPES.get(status or 0)
     limit = error.limit
     if limit and limit.is_reached() and (error.limit_is_new or status == 429):

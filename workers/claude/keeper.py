@@ -89,7 +89,7 @@ class Keeper:
                 if self._interrupted.is_set():
                     raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
                 if body is None:
-                    body = prompt.in_body(profile.body(is_bare=is_bare))
+                    body = prompt.in_body(profile.fields(is_bare=is_bare))
                 return await process.ask(prompt, body, deadline, on_delta, max_tokens=profile.max_tokens)
             finally:
                 self._pool.busy = None

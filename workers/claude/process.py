@@ -12,12 +12,13 @@ from uuid import uuid4
 
 from workers.claude import cli
 from workers.claude.failures import FailureKind, TurnFailed, UsageLimit
+from workers.claude.profile import STAND_IN
 from workers.claude.running_cli import GARBLED, RunningCli
 from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult
 from workers.claude.windows import windows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from app.login import Login
@@ -59,7 +60,7 @@ class ClaudeProcess(RunningCli):
     def __init__(self, settings: Settings, login: Login | None, profile: Profile, work_dir: Path) -> None:
         super().__init__(settings, login, profile, work_dir)
         self.turns = 0
-        #: what is merged into the API requests now: the body's fields, the headers
+        #: what is merged into the API requests now: the body, the headers
         self._extras: tuple[str, str] | None = ("{}", "")
         self._refusing: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
@@ -80,7 +81,7 @@ class ClaudeProcess(RunningCli):
         *,
         max_tokens: int | None = None,
     ) -> Answer:
-        """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Profile.body`). Raises `TurnFailed`.
+        """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Prompt.in_body`). Raises `TurnFailed`.
 
         `max_tokens`: those that `body` allows, if it limits them.
         """
@@ -114,14 +115,14 @@ class ClaudeProcess(RunningCli):
                 await sending
 
     async def _send(self, prompt: Prompt, body: str, uuid: str) -> None:
-        """Hand over a request's own parameters, then the prompt; without the word that they are taken, nothing."""
+        """Hand over the request by its body, then have it sent; without the word that the body is taken, nothing."""
         client = self._connected()
         try:
             extras = body, prompt.headers
             if extras != self._extras:
                 await client.set_body(body, CONFIGURE_SECONDS, headers=prompt.headers)
                 self._extras = extras
-            await client.send(prompt.wire_content(), uuid)
+            await client.send(STAND_IN, uuid)
         except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
             # Not its words: they may quote what could not be sent.
             logger.warning("Claude did not take a request: %s", type(error).__name__)
@@ -208,12 +209,12 @@ class ClaudeProcess(RunningCli):
         return replace(turn.answer(self._cost(turn)), windows=self._limit.windows if self._limit else ())
 
     def _cost(self, turn: Turn) -> float | None:
-        """The turn's own share of a sum that the process counts up."""
+        """The turn's own share of a sum that the process counts up; None where nobody knows it."""
         if turn.result is None or turn.result.cost_usd is None:
             return None
         cost = turn.result.cost_usd - self._cost_before
         self._cost_before = turn.result.cost_usd
-        return max(0.0, round(cost, 9))
+        return max(0.0, round(cost, 9)) if turn.result.is_at_list_prices else None
 
     async def _rewind(self) -> bool:
         """Believe it only when it names our message as the target and says that nothing precedes it.
@@ -276,12 +277,18 @@ class ClaudeProcess(RunningCli):
                 text=message.result or "; ".join(message.errors or []),
                 structured=message.structured_output,
                 cost_usd=message.total_cost_usd,
+                is_at_list_prices=_is_at_list_prices(message.model_usage or {}),
             )
             self._changed.set()
 
     def _words(self, kind: FailureKind) -> str:
         said = " ".join(self._stderr) if kind is FailureKind.DIED else ""
         return f"{_WORDS[kind]} It said: {said[-2000:]}" if said else _WORDS[kind]
+
+
+def _is_at_list_prices(model_usage: Mapping[str, Any]) -> bool:
+    """The CLI invents a price for a model of which it knows none; its basis tells."""
+    return all(usage.get("costBasis") == "list" for usage in model_usage.values())
 
 
 def _schema_refused() -> TurnFailed:

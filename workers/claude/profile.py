@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-#: One Anthropic content block (`{"type": "text", "text": ...}`) or message (`{"role": ..., "content": ...}`).
-Json = Mapping[str, Any]
+from app.messages.request import as_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.messages.request import Json
 
 
 @dataclass(frozen=True)
@@ -44,28 +47,36 @@ class Profile:
         """What of it is fixed when a process starts."""
         return replace(self, extra_body="{}", system=None if is_bare else self.system)
 
-    def body(self, *, is_bare: bool) -> str:
-        """JSON object that the CLI merges into every API request of a turn.
+    def fields(self, *, is_bare: bool) -> dict[str, Any]:
+        """What the CLI merges into every API request of a turn, the conversation apart.
 
         With a login of one's own (a key, a cloud provider) the system slot gets the client's text and nothing else; the
-        CLI's line that it is an agent belongs to a subscription's requests, and stays there.
+        CLI's line that it is an agent belongs to a subscription's requests, and stays there. Without a text it stays with a
+        key, too: an empty slot is nothing that the API is known to take.
         """
-        body = json.loads(self.extra_body)
+        found: dict[str, Any] = json.loads(self.extra_body)
         if is_bare and self.system:
-            body["system"] = [{"type": "text", "text": self.system, "cache_control": {"type": "ephemeral"}}]
-        return json.dumps(body)
+            found["system"] = [marked({"type": "text", "text": self.system})]
+        if self.system is None and found.get("tools"):
+            found["tools"][-1] = marked(found["tools"][-1])
+        return found
 
 
-#: The user's message that the CLI is given in place of a conversation; the model never sees it.
+#: The user's message that the CLI is given; the model never sees it.
 STAND_IN = "The conversation."
+
+
+def marked(block: Json) -> Json:
+    """A content block or tool up to which the API keeps the request for five minutes (docs/cost.md)."""
+    return {**block, "cache_control": {"type": "ephemeral"}}
 
 
 @dataclass(frozen=True)
 class Prompt:
     """One turn: the final user message, and what was said before it.
 
-    `content` is a text or content blocks. `history` holds whole messages with their roles. A running process takes user
-    messages only, so a conversation with a history goes into the API's request as it is, by way of its body.
+    `content` is a text or content blocks. `history` holds whole messages with their roles. All of it goes into the API's
+    request as it is, by way of its body: a running process takes user messages only, and reads them as somebody's typing.
     """
 
     content: str | tuple[Json, ...]
@@ -73,21 +84,11 @@ class Prompt:
     #: HTTP headers that the API's requests of this turn have besides: `name: value`, one a line
     headers: str = ""
 
-    def wire_content(self) -> str | list[Json]:
-        """What the process is given as the user's message."""
-        if self.history:
-            return STAND_IN
-        return self.content if isinstance(self.content, str) else list(self.content)
-
-    def in_body(self, body: str) -> str:
-        """`body` (`Profile.body`) with the conversation in it, where there is a history."""
-        if not self.history:
-            return body
-        blocks: list[Json] = (
-            [{"type": "text", "text": self.content}] if isinstance(self.content, str) else [*self.content]
-        )
-        if blocks:
-            # As the CLI marks what it sends itself: up to here it is the beginning of the next request, too.
-            blocks[-1] = {**blocks[-1], "cache_control": {"type": "ephemeral"}}
+    def in_body(self, fields: Mapping[str, Any]) -> str:
+        """The JSON object that the CLI merges into the API's requests: `fields` (`Profile.fields`) and the conversation."""
+        blocks = as_blocks(self.content)
+        if self.history and blocks:
+            # Up to here it is the beginning of the next request, too.
+            blocks[-1] = marked(blocks[-1])
         messages = [*self.history, {"role": "user", "content": blocks}]
-        return json.dumps({**json.loads(body), "messages": messages})
+        return json.dumps({**fields, "messages": messages})

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.messages.answer import Answer, CallDelta, TextDelta, ToolCall, add_usage
+from app.messages.answer import STOP_REASONS, Answer, CallDelta, TextDelta, ToolCall, add_usage
 from workers.claude.characters import Characters, whole
 from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
 
@@ -33,6 +33,8 @@ FRAME_TOKENS = 64
 TOOL_PREFIX = "mcp__client__"
 #: The CLI's own tool, by which a structured answer comes.
 SCHEMA_TOOL = "StructuredOutput"
+#: How much of an unknown stop reason is shown, characters.
+MAX_REASON = 100
 #: Model of the messages that the CLI writes itself.
 SYNTHETIC_MODEL = "<synthetic>"
 #: Where the events that carry text have it.
@@ -49,7 +51,10 @@ class TurnResult:
     subtype: str
     text: str
     structured: Any
+    #: of all turns of the process
     cost_usd: float | None
+    #: it is made of prices that the CLI knows; it invents others
+    is_at_list_prices: bool = True
 
 
 @dataclass
@@ -207,6 +212,9 @@ class Turn:
         message = self._messages[-1]
         if message.stop_reason is None:
             raise self.failed(FailureKind.SERVER, "Claude's answer ended before its end.")
+        if message.stop_reason not in STOP_REASONS:
+            reason = whole(message.stop_reason)[:MAX_REASON]
+            raise self.failed(FailureKind.UNKNOWN_END, f"Claude ended its answer with the unknown reason '{reason}'.")
         structured = self.result.structured if self.result else None
         calls = _tool_calls(message)
         value = self._value_block()

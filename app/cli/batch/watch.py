@@ -134,6 +134,8 @@ def details(batch: dict[str, Any]) -> str:
     parts.append(f"{batch['usage']['total_tokens']:,} tokens")
     if ours["cost_usd"]:
         parts.append(f"${ours['cost_usd']:.2f}")
+    if ours.get("unpriced"):
+        parts.append(f"{ours['unpriced']} answers of unknown cost")
     if batch["request_counts"]["failed"]:
         parts.append(f"{batch['request_counts']['failed']} failed")
     if ours["unrun"]:

@@ -41,6 +41,18 @@ def closed_now() -> str:
     return f"{(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00 UTC"
 
 
+def test_what_nobody_knows_the_cost_of_is_not_free(night: Night) -> None:
+    """Answers without a cost are counted, and the known costs of the others are the batch's; without any there is none."""
+    batch = night.start([line("a"), line("b")])
+    night.answer(Outcome(body={"id": "x", "usage": {}}))
+    batch = night.look(batch)
+    assert (batch.known_cost_usd(), batch.unpriced) == (None, 1)
+    night.answer()
+    batch = night.look(batch)
+    assert (batch.known_cost_usd(), batch.unpriced) == (0.5, 1)
+    assert [one.cost_usd for one in night.facts(batch)] == [None, 0.5]
+
+
 def test_a_batch_from_file_to_output(night: Night) -> None:
     """Lines are queued, answered, collected in the files, counted, and nothing of their jobs stays in Redis."""
     batch = night.start([line("a"), line("b"), line("c")])

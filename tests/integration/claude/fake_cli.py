@@ -153,12 +153,21 @@ FAULTS = {
 }
 
 
+#: what is merged into the requests
+body: dict[str, Any] = {}
+
+
+def prompt() -> str:
+    """What a request would end with."""
+    return "".join(block["text"] for block in body["messages"][-1]["content"])
+
+
 def serve() -> None:
     """Until the end of the input."""
     for line in sys.stdin:
         message = json.loads(line)
         if message["type"] == "user":
-            fault = FAULTS.get(message["message"]["content"])
+            fault = FAULTS.get(prompt())
             if fault:
                 fault()
             else:
@@ -171,6 +180,8 @@ def serve() -> None:
 def control(request_id: str, request: dict[str, Any]) -> None:
     """Confirm what is asked for."""
     said: dict[str, Any] = {}
+    if request["subtype"] == "apply_flag_settings":
+        body.update(json.loads(request["settings"]["env"]["CLAUDE_CODE_EXTRA_BODY"]))
     if request["subtype"] == "initialize":
         said = {"pid": os.getpid(), "claude_code_version": "fake", "commands": []}
     elif request["subtype"] == "rewind_conversation":

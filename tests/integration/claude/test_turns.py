@@ -91,7 +91,7 @@ def test_no_tools_and_no_thinking_unless_asked(shared: ClaudeInvoker, simulator:
 
 def test_parameters_reach_the_api(make: Make, simulator: RunningSimulator) -> None:
     """What the SDK has no name for is merged into the request."""
-    extra = {"max_tokens": 77, "temperature": 0.3, "top_p": 0.9, "stop_sequences": ["END"]}
+    extra = {"max_tokens": 77, "temperature": 0.3, "stop_sequences": ["END"]}
     invoker = make()
     invoker.ask("hi", Profile(model="claude-sonnet-4-5", extra_body=json.dumps(extra)))
     body = bodies(simulator)[-1]
@@ -272,7 +272,7 @@ def test_results_of_calls_arrive_as_they_are(make: Make, simulator: RunningSimul
     (body,) = bodies(simulator)
     assert body["messages"][:2] == [*history]
     assert body["messages"][2]["content"] == [{**result, "cache_control": {"type": "ephemeral"}}]
-    assert body["tools"] == tools
+    assert body["tools"] == [{**tools[0], "cache_control": {"type": "ephemeral"}}]
     assert "[tool_result 2]" in answer.text
 
 

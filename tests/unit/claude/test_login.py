@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import MappingProxyType
 
@@ -64,10 +63,10 @@ def test_the_users_directory_is_shared_never_copied(tmp_path: Path) -> None:
 def test_system_text_goes_alone_where_the_login_permits() -> None:
     """With a key it replaces the whole slot, turn by turn; a subscription's process is started with it."""
     profile = Profile(system="text", extra_body='{"top_p":1}')
-    body = json.loads(profile.body(is_bare=True))
-    assert ([block["text"] for block in body["system"]], body["top_p"]) == (["text"], 1)
+    fields = profile.fields(is_bare=True)
+    assert ([block["text"] for block in fields["system"]], fields["top_p"]) == (["text"], 1)
     assert profile.at_launch(is_bare=True) == Profile()
-    assert json.loads(profile.body(is_bare=False)) == {"top_p": 1}
+    assert profile.fields(is_bare=False) == {"top_p": 1}
     assert profile.at_launch(is_bare=False) == Profile(system="text")
 
 
