@@ -48,13 +48,13 @@ _KNOWN = tuple(
             "The model '{model}' does not exist at Claude's API, or this login may not use it.",
         ),
         (r"is not available with the Claude (\w+) plan", "The model is not part of this login's plan."),
-        (r"not logged in", "Nobody is logged in to Claude."),
-        (r"invalid api key", "Claude's API refuses the API key."),
         (r"api_key belongs to a disabled organization", "The API key belongs to an organization that is disabled."),
         (r"oauth token (was |has been )?revoked", "The login's token has been revoked."),
         (r"oauth token .{0,40}expired|login (has )?expired", "The login has expired."),
     )
 )
+#: what it puts between what is the matter and what to do
+_DOT = " · "
 #: advice to somebody at a terminal: commands, keys, what to do with a session, other programs
 _ADVICE = re.compile(
     r"(?:^|[\s(`'\"·])/[a-z][a-z-]+\b(?!/)|--model\b|\bpress\b|\besc\b|\bcompact(ed)?\b|\brewind\b|pdftotext|\bCLI\b|new session"
@@ -69,7 +69,7 @@ def for_clients(text: str, status: int | None) -> str:
         if found := pattern.search(text):
             return ours.format(**found.groupdict())
     found = _RELAYED.match(text)
-    words = _AFTER.sub("", text[found.end() :] if found else text).strip()
+    words = _AFTER.sub("", text[found.end() :]).strip() if found else text.partition(_DOT)[0].strip()
     if not words:
         return "Claude gave no reason."
     if (found is None or status is None) and _ADVICE.search(words):

@@ -159,11 +159,7 @@ def classify(error: ApiError) -> TurnFailed:
         )
     if status == 403 and _RELAYED_403 in error.text:
         return TurnFailed(FailureKind.CALLER, message, status=status, error_type=error_type)
-    kind = _kind(status, error.error)
-    if kind is FailureKind.LOGIN:
-        # The rest is advice for somebody at a terminal: "Please run /login".
-        message = message.partition(" · ")[0]
-    return TurnFailed(kind, message, status=status, error_type=error_type)
+    return TurnFailed(_kind(status, error.error), message, status=status, error_type=error_type)
 
 
 #: Statuses that say more than their class does; 408 and 409 are the API's own timeouts and collisions.

@@ -88,4 +88,4 @@ def test_nobody_is_logged_in(make: Make) -> None:
     """What to do about it is the doctor's to say."""
     with pytest.raises(TurnFailed) as failed:
         make(login={}).ask("hello", timeout_seconds=30)
-    assert failed.value.message == "Nobody is logged in to Claude."
+    assert failed.value.message == "Not logged in"
