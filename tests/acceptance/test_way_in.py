@@ -344,13 +344,13 @@ def test_text_comes_through_unchanged(stack: Stack, text: str, stream: bool) -> 
     assert texts_of(body["system"]) == text
     stack.simulator.clear()
     stack.simulator.add_rule({"echo": True})
-    # Without a history the prompt goes another way.
+    # Without a history it is the same way.
     assert said(stack, [{"role": "user", "content": text}], stream=stream, max_tokens=400_000) == text
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_ten_megabytes(stack: Stack, stream: bool) -> None:
-    """More than a model reads is told as that, here by the CLI; ten megabytes of answer are an answer."""
+    """More than a model reads is told as that, by the API; ten megabytes of answer are an answer."""
     text = "0123456789" * 1_000_000
     reply = stack.http(
         "POST", CHAT, {"model": "sonnet", "messages": [{"role": "user", "content": text}], "stream": stream}

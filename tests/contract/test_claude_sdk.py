@@ -217,6 +217,33 @@ def test_cost_counts_up(claude: Claude, simulator: RunningSimulator) -> None:
     assert costs[1] > costs[0]
 
 
+@pytest.mark.parametrize(("model", "basis"), [(MODEL, "list"), ("claude-other-9", "unknown")])
+def test_it_says_which_prices_it_invents(start: Callable[..., Claude], model: str, basis: str) -> None:
+    """Why some costs are not passed on."""
+    usage = start(Profile(model=model)).turn("hello")[-1].model_usage
+    assert [one.get("costBasis") for one in usage.values()] == [basis], (
+        "model_usage no longer tells what a cost is made of"
+    )
+
+
+def test_a_prompt_that_is_typed_is_read(claude: Claude, simulator: RunningSimulator) -> None:
+    """Why everything goes by the body. Should this fail, the CLI sends what it is given, and prompts could be handed to it again."""
+    result = claude.turn(" ")[-1]
+    claude.rewind()
+    assert (result.subtype, bodies(simulator)) == ("success", [])
+
+
+def test_a_setting_is_heeded_by_the_next_turn(claude: Claude, simulator: RunningSimulator) -> None:
+    """Each confirmed body is that of the turn that follows, however quickly."""
+    for number in range(30):
+        said = [{"role": "user", "content": f"number {number}"}]
+        claude.run(claude.client.set_body(json.dumps({"messages": said}), 3.0))
+        claude.turn("stand-in")
+        claude.rewind()
+    claude.run(claude.client.set_body("{}", 3.0))
+    assert [body["messages"][0]["content"] for body in bodies(simulator)] == [f"number {n}" for n in range(30)]
+
+
 @pytest.mark.parametrize(
     ("respond", "status", "error"),
     [

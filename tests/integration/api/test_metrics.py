@@ -91,14 +91,6 @@ def test_what_ended_is_counted(client: FlaskClient, hands: Hands) -> None:
         assert 0 < found(f"{histogram}_sum", endpoint=CHAT) < 60
 
 
-def test_a_cost_that_nobody_knows_is_not_zero(client: FlaskClient, hands: Hands) -> None:
-    """There is no figure for a model none of whose prices are known."""
-    submit(client)
-    lease, record = hands.take()
-    leases.publish(hands.connection, lease, Outcome(body={"id": record.id, "usage": USAGE}), ttl_seconds=60)
-    assert "nightshift_cost_usd_total{" not in client.get("/metrics").get_data(as_text=True)
-
-
 def test_what_is_now(client: FlaskClient, connection: Redis) -> None:
     """The queue, the workers by their place, and why nothing goes on."""
     submit(client)
