@@ -45,7 +45,10 @@ def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, numbe
     if COMPLETION in payload:
         return replace(outcome, body=completion_objects.finished(payload[COMPLETION], number, outcome.body or {}))
     if RESPONSE in payload:
-        return replace(outcome, body=objects.finished(record, payload[RESPONSE], outcome.body or {}, clock.now()))
+        # What the model was asked without was not used.
+        ignored = outcome.headers.get("x-nightshift-ignored", "").split(", ")
+        asked = {name: value for name, value in payload[RESPONSE].items() if name not in ignored}
+        return replace(outcome, body=objects.finished(record, asked, outcome.body or {}, clock.now()))
     return outcome
 
 

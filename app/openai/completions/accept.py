@@ -47,7 +47,8 @@ def accept(sent: dict[str, Any], settings: Settings) -> AcceptedCompletion:
     asked = request.model_dump(mode="json", exclude_unset=True, exclude=_NOT_KEPT)
     for number in range(0, as_chat.answers(asked), request.n or 1):
         try:
-            accept_chat(as_chat.chat_request(asked, number), settings)
+            chat = accept_chat(as_chat.chat_request(asked, number), settings)
         except ErrorReply as error:
             raise as_chat.in_its_words(error, asked, number) from error
+        ignored += [name for name in chat.ignored if name not in ignored]
     return AcceptedCompletion(request, claude_model, {"claude_model": claude_model, "completion": asked}, ignored)

@@ -37,6 +37,9 @@ COMPLETION_FIELDS: Mapping[str, Field] = MappingProxyType(
         presence_penalty="Claude takes none",
         frequency_penalty="Claude takes none",
     )
-    # 0 asks for those of the tokens that were chosen.
-    | {"logprobs": Field(Decision.REFUSED, "Claude reports none", meaningful=(0,))}
+    | {
+        "logprobs": Field(
+            Decision.REFUSED, "Claude reports none; 0, which asks for one a token, is refused, too", meaningful=(0,)
+        )
+    }
 )
