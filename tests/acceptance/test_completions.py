@@ -88,7 +88,7 @@ def test_a_stream(stack: Stack) -> None:
 
 def test_stop_and_sampling_are_claudes(stack: Stack) -> None:
     """They go to Claude as a chat request's do."""
-    stack.client().completions.create(model="haiku", prompt="sampled", stop=["END"], temperature=0.3)
+    stack.client().completions.create(model="claude-haiku-4-5", prompt="sampled", stop=["END"], temperature=0.3)
     (asked,) = stack.asked("sampled")
     assert (asked["stop_sequences"], asked["temperature"]) == (["END"], 0.3)
 
@@ -133,8 +133,7 @@ def test_what_asks_for_nothing(stack: Stack) -> None:
         "model": "haiku",
         "prompt": ["hi"],
         "max_tokens": 256,
-        "temperature": 0.7,
-        "top_p": 1,
+        "temperature": 1,
         "n": 1,
         "best_of": 1,
         "frequency_penalty": 0,
