@@ -79,7 +79,7 @@ class Findings:
         if model != self.model:
             raise LineError(
                 ErrorCode.MODEL_MISMATCH,
-                f"All lines must ask for one model; the first asks for '{self.model[:200]}'.",
+                f"All lines must ask for one model; the first asks for '{self.model[:200]}', this one for '{model[:200]}'.",
                 "body.model",
             )
         if is_first:

@@ -127,6 +127,8 @@ def test_a_table_comes_back_with_answers(stack: Stack, tmp_path: Path) -> None:
     again = nightshift(stack, "retry", batch_id, "--watch", "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
+    assert "was submitted" not in again.stderr
+    assert f"What failed in {batch_id} was submitted" in nightshift(stack, "retry", batch_id).stderr
     assert batch_id in nightshift(stack, "list").stdout
 
 

@@ -80,15 +80,15 @@ class Server:
         """Raises `ServerError` for a model that the server does not know, before thousands of requests name it."""
         self._ask("GET", f"/v1/models/{quote(name, safe='')}")
 
-    def submitted_since(self, second: float, digest: str) -> dict[str, Any] | None:
-        """The newest batch since then whose metadata has that digest, if it ran or may yet run."""
+    def made_since(self, second: float, name: str, value: str) -> dict[str, Any] | None:
+        """The newest batch since then that has this in its metadata, if it ran or may yet run."""
         after = ""
         while True:
             found = self._ask("GET", f"/v1/batches?limit=100{after}")
             for batch in found["data"]:
                 if batch["created_at"] < second:
                     return None
-                if (batch["metadata"] or {}).get(DIGEST) == digest and batch["status"] != "failed":
+                if (batch["metadata"] or {}).get(name) == value and batch["status"] != "failed":
                     return dict(batch)
             if not found["has_more"]:
                 return None

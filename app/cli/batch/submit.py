@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from app.batches import window
 from app.cli import options
-from app.cli.batch import faults, server, source, watch
+from app.cli.batch import again, faults, server, source, watch
 
 if TYPE_CHECKING:
     import argparse
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 HELP = "Hand in a file of requests, or a table with a template; prints the batch's id."
 #: what a batch of ours has in its metadata, for `results` to give the table back
 TABLE_FILE, TABLE_FORMAT, TABLE_ID = "nightshift_table", "nightshift_format", "nightshift_id_column"
-#: requests that were submitted within this time are asked about before they are submitted again, seconds
-AGAIN_SECONDS = 24 * 3600
 _POLL_SECONDS = 0.2
 #: a batch that does not move is explained after this time, seconds
 EXPLAIN_SECONDS = 5.0
@@ -34,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--completion-window", default="24h", metavar="TIME", help="the batch expires then (24h; 1h to 7d)"
     )
     parser.add_argument("--callback-url", metavar="URL", help="gets a signed webhook when the batch has ended")
-    parser.add_argument("--again", action="store_true", help="don't ask although it was submitted within a day")
+    again.arguments(parser)
     parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
     server.arguments(parser)
 
@@ -47,18 +44,14 @@ def run(args: argparse.Namespace) -> int:
             api.check_model(model)
         with source.opened(args) as found:
             metadata[server.DIGEST] = found.digest()
-            earlier = None if args.again else _earlier(api, metadata[server.DIGEST])
-            if earlier is not None and not _is_wanted(args, earlier):
-                server.say(
-                    f"nightshift: nothing was submitted. `nightshift batch watch {earlier['id']}` shows the other."
-                )
+            earlier = again.earlier(args, api, server.DIGEST, metadata[server.DIGEST])
+            if not again.is_wanted(earlier, str(args.file)):
                 return 1
             file_id = api.upload(found.file, args.file.name)
         _add_table(args, api, found, metadata)
         batch = api.create(file_id, metadata, args.completion_window)
         watch.name(args, api, batch)
-        if earlier is not None:
-            server.say(f"nightshift: {_submitted(args, earlier)} (--again: don't say so)")
+        again.say(earlier, str(args.file))
         with watch.goes_on(batch["id"]):
             batch = _validated(api, batch)
         if batch["status"] == "failed":
@@ -77,27 +70,6 @@ def _add_table(args: argparse.Namespace, api: Server, found: Source, metadata: d
     metadata[TABLE_FORMAT] = found.table
     if args.id_column:
         metadata[TABLE_ID] = args.id_column
-
-
-def _earlier(api: Server, digest: str) -> dict[str, Any] | None:
-    return api.submitted_since(time.time() - AGAIN_SECONDS, digest)  # noqa: TID251 - within a day, by any clock
-
-
-def _is_wanted(args: argparse.Namespace, earlier: dict[str, Any]) -> bool:
-    """Ask whoever sits at a terminal; a script goes on."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
-    print(f"{_submitted(args, earlier)} Submit it again? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _submitted(args: argparse.Namespace, earlier: dict[str, Any]) -> str:
-    at = time.strftime("%a %H:%M", time.localtime(earlier["created_at"]))
-    counts = earlier["request_counts"]
-    return (
-        f"{args.file} was submitted in the same way at {at}, as {earlier['id']}"
-        f" ({earlier['status']}, {counts['completed']:,} of {counts['total']:,} answered)."
-    )
 
 
 def _validated(api: Server, batch: dict[str, Any]) -> dict[str, Any]:
