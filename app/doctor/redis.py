@@ -6,7 +6,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from app import clock, supervisors
+from app import clock, supervisors, vitals
+from app.batches.record import ACTIVE
 from app.connection import RedisError, connect
 from app.doctor.finding import Finding, fail, ok, warn
 from app.stack import redis_server
@@ -77,6 +78,17 @@ def _asked(client: Redis, which: str, *, is_own: bool) -> Iterator[Finding]:
     yield _persistence(info, is_own=is_own)
     yield _clock(seconds + micros / 1e6, before, after)
     yield from _other_clocks(rows)
+    yield from _batches(client)
+
+
+def _batches(client: Redis) -> Iterator[Finding]:
+    waiting = client.zcard(ACTIVE)
+    if waiting and not vitals.look(client).feeders:
+        yield warn(
+            "Batches",
+            f"{waiting:,} of them have not ended, and nobody does their work",
+            "Start `nightshift up`, or `nightshift api` or `worker` in containers: each does it, too.",
+        )
 
 
 def _eviction(info: dict[str, Any]) -> Finding:

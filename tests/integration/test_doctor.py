@@ -16,6 +16,7 @@ import pytest
 from redis import Redis
 
 from app import hashes, supervisors
+from app.batches.record import ACTIVE
 from app.doctor import redis
 from app.settings import Settings
 from simulator.process import RunningSimulator, running_simulator
@@ -110,6 +111,14 @@ def test_settings_that_are_wrong(tmp_path: Path, setting: dict[str, Any]) -> Non
 def redis_of(url: str) -> dict[str, str]:
     """The level of each finding about that Redis."""
     return {one.subject: one.level for one in redis.look(Settings(redis_url=url))}
+
+
+def test_batches_that_nobody_works_on(own_redis: RedisForTests) -> None:
+    """They are a warning while no process does their work; without batches there is nothing to say."""
+    with Redis.from_url(own_redis.url) as client:
+        assert "Batches" not in redis_of(own_redis.url)
+        client.zadd(ACTIVE, {"batch_1": 1})
+        assert redis_of(own_redis.url)["Batches"] == "warn"
 
 
 def test_a_redis_that_evicts_and_forgets(own_redis: RedisForTests) -> None:
