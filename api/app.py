@@ -81,5 +81,5 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     for module in (home, openapi, gate, health, metrics, jobs, batch_report, *openai):
         app.register_blueprint(module.blueprint)
     overview.register(app)
-    dashboard.register(app, connection)
+    dashboard.register(app, settings.redis_url)
     return app

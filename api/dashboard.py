@@ -7,7 +7,8 @@ rq-dashboard 0.9.0 keeps what it works with in its module's globals; the mends r
 - page N of a list returns N pages' worth of jobs;
 - it writes what jobs carry into the page as HTML (rq-dashboard#526): our templates escape, and a Content Security
   Policy runs no script but the page's own;
-- it changes state without protection against requests of other sites, one of them by GET: here it changes nothing.
+- it changes state without protection against requests of other sites, one of them by GET: here it changes nothing;
+- RQ raises the socket timeout of whichever client it lists workers by, to 415 seconds: it has a client of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rq.serializers import JSONSerializer
 from rq_dashboard import web
 
 from app import errors
+from app.connection import connect
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 
@@ -62,14 +64,14 @@ class JsonJob(Job):
         return super().fetch(id, connection=connection, serializer=JSONSerializer)
 
 
-def register(app: Flask, connection: Redis) -> None:
-    """Add the dashboard to the application."""
+def register(app: Flask, redis_url: str) -> None:
+    """Add the dashboard to the application, with a client of its own."""
     web.config.serializer = JSONSerializer
     web.Worker = JsonWorker
     web.Job = JsonJob
     web.get_queue_registry_jobs_count = list_jobs
     web.from_url = lambda *_, **__: (None, cast("Any", current_app).redis_conn)
-    app.redis_conn = connection  # type: ignore[attr-defined]  # where rq-dashboard looks for it
+    app.redis_conn = connect(redis_url)  # type: ignore[attr-defined]  # where rq-dashboard looks for it
     app.config["RQ_DASHBOARD_REDIS_URL"] = ("Redis",)
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
     app.before_request(_check)

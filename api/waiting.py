@@ -64,6 +64,8 @@ class Wait:
     hangs_up_at: float = math.inf
     #: `time.monotonic()`: nobody is refused for what was found before
     began_at: float = field(default_factory=time.monotonic)
+    #: the name by which it arrived (`app.jobs.waiters`)
+    waiter: str = ""
 
     @property
     def owns_job(self) -> bool:
@@ -176,7 +178,7 @@ class Waiting:
     def _leave(self, wait: Wait, grace_seconds: float) -> None:
         # With Redis away nobody can be told; the job's own deadline ends it then.
         with suppress(*AWAY):
-            self._waiters.leave(wait.record.id, abandon_at=clock.now() + grace_seconds)
+            self._waiters.leave(wait.record.id, wait.waiter, abandon_at=clock.now() + grace_seconds)
 
 
 class _Places:

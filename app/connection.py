@@ -1,12 +1,19 @@
-"""Connections to Redis, for each of the ways we wait on it, and what may be the matter with it."""
+"""Connections to Redis, for each of the ways we wait on it, and what may be the matter with it.
+
+A reply may be lost although its command was done. So nothing is sent again unseen that is not the same when it is done twice
+(docs/adr/0005): single commands of `SAME_TWICE` are, by the client itself; what has to be decided is decided in `transaction`,
+which looks again; all else is raised to its caller.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import Redis
 from redis._parsers import BaseParser
 from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -22,6 +29,36 @@ _T = TypeVar("_T")
 #: redis-py's default is 100, beyond which it raises; an API process has more threads than that, each with up to two. (A
 #: pool that waits instead would lock up: a step that holds a connection may need another for a look.)
 MAX_CONNECTIONS = 4096
+
+#: commands that leave Redis as it is
+READS = (
+    *("GET", "MGET", "EXISTS", "TTL", "PTTL", "TYPE", "KEYS", "SCAN", "DBSIZE", "STRLEN", "MEMORY USAGE", "OBJECT"),
+    *("HGET", "HGETALL", "HMGET", "HVALS", "HKEYS", "HLEN", "HEXISTS", "HSCAN"),
+    *("LRANGE", "LLEN", "LINDEX", "LPOS", "SMEMBERS", "SCARD", "SISMEMBER", "SRANDMEMBER", "SSCAN"),
+    *(
+        "ZCARD",
+        "ZCOUNT",
+        "ZSCORE",
+        "ZRANK",
+        "ZREVRANK",
+        "ZRANGE",
+        "ZREVRANGE",
+        "ZRANGEBYSCORE",
+        "ZREVRANGEBYSCORE",
+        "ZSCAN",
+    ),
+    *("XRANGE", "XREVRANGE", "XLEN", "INFO", "TIME", "PING", "ECHO", "WAIT", "WATCH", "UNWATCH", "MULTI", "EXEC"),
+    *("CONFIG GET", "CLIENT LIST", "CLIENT SETNAME", "SCRIPT LOAD", "SCRIPT EXISTS"),
+)
+#: these, and commands that leave it as their first time did: tests/integration/replies/test_same_twice.py holds each.
+#: A SET with NX leaves it so, too, and says no: who uses it looks whose it is. A PUBLISH is only ever a hint here.
+SAME_TWICE = frozenset(
+    {
+        *READS,
+        *("SET", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "EXPIREAT", "PERSIST", "PUBLISH"),
+        *("HSET", "HDEL", "SADD", "SREM", "ZADD", "ZREM", "ZREMRANGEBYSCORE", "LTRIM", "XTRIM"),
+    }
+)
 
 
 #: for the server to tell its time on a new connection, also on one that waits for other replies without end, seconds
@@ -44,9 +81,14 @@ REFUSING = (OutOfMemoryError, CannotSaveError, ReadOnlyError, TooFewReplicasErro
 #: what is raised while nothing can be done with the server: it is away, or loads its data, or takes no writes
 AWAY = (RedisConnectionError, RedisTimeoutError, *REFUSING)
 
+#: what is raised by a command that may have been done all the same: its reply did not come
+MAYBE_DONE = (RedisConnectionError, RedisTimeoutError)
+
 __all__ = [
     "AWAY",
+    "MAYBE_DONE",
     "REFUSING",
+    "SAME_TWICE",
     "CannotSaveError",
     "OutOfMemoryError",
     "ReadOnlyError",
@@ -54,9 +96,34 @@ __all__ = [
     "TooFewReplicasError",
     "connect",
     "connect_blocking",
+    "repeated",
     "texts",
     "transaction",
 ]
+
+
+class _Pipeline(Pipeline):
+    """Is sent again only if each of its commands is of `SAME_TWICE`. Under WATCH redis-py never does."""
+
+    def _disconnect_raise_on_watching(self, conn: Any, error: Exception, *details: Any) -> None:
+        parent: Any = super()
+        parent._disconnect_raise_on_watching(conn, error, *details)  # noqa: SLF001 - held by test_lost_replies.py
+        if not SAME_TWICE.issuperset(command[0] for command, _ in self.command_stack):
+            raise error
+
+
+class _Client(Redis):
+    """Sends a command again only if it is of `SAME_TWICE`."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+    def _close_connection(self, conn: Any, error: Exception | None = None, *details: Any) -> None:
+        parent: Any = super()
+        parent._close_connection(conn, error, *details)  # noqa: SLF001 - held by test_lost_replies.py
+        # (how often it failed, when it began, its name)
+        if error is not None and details[-1] not in SAME_TWICE:
+            raise error
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
@@ -80,8 +147,8 @@ def _client(url: str, **options: Any) -> Redis:
     options["max_connections"] = MAX_CONNECTIONS
     options["redis_connect_func"] = _greet
     if url.startswith(tuple(f"{scheme}://" for scheme in sentinel.SCHEMES)):
-        return sentinel.client(url, **options)
-    return Redis.from_url(url, **options)
+        return sentinel.client(url, _Client, **options)
+    return _Client.from_url(url, **options)
 
 
 def _greet(connection: Any) -> None:
@@ -101,8 +168,20 @@ def texts(reply: Any) -> list[str]:
     return [item.decode() for item in reply]
 
 
+def repeated(step: Callable[[], _T]) -> _T:
+    """Do a step that is the same twice though its command is not of `SAME_TWICE` (a script, say): three times at most."""
+    for _ in range(2):
+        with suppress(*MAYBE_DONE):
+            return step()
+    return step()
+
+
 def transaction(connection: Redis, key: str, change: Callable[[Any], _T]) -> _T:
-    """Run `change(pipe)` with `key` watched: it reads, calls `pipe.multi()`, writes; again when the key changed meanwhile."""
+    """Run `change(pipe)` with `key` watched: it reads, calls `pipe.multi()`, writes; again when the key changed meanwhile.
+
+    Again, too, when the reply to the whole was lost: then it may have been done, and `change` has to find that out from what it
+    reads. A try that comes late to Redis fails there, as long as what was done in its place changed a watched key.
+    """
     untyped: Any = connection
     found: _T = untyped.transaction(change, key, value_from_callable=True)
     return found

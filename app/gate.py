@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import clock, wait_log
-from app.connection import transaction
+from app.connection import repeated, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 GATE = "nightshift:gate"
 PAUSE = "nightshift:gate:pause"
 _PROBE = "nightshift:gate:probe"
-#: how often Claude has put a request off (529, 429) since the last answer; an answer's publication deletes it
-OVERLOADS = "nightshift:gate:overloads"
+#: the runs that Claude has put off (529, 429) since the last answer; an answer's publication deletes it
+OVERLOADS = "nightshift:gate:overloaded"
 #: a probe that has not reported for so long has died with its worker, seconds
 PROBE_SECONDS = 120
 #: so many with no answer in between make a wall
 OVERLOADS_FOR_A_WALL = 3
+#: KEYS probe; ARGV whose it must be.
+_END_PROBE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 #: those that lie further apart than this have nothing to do with each other, seconds
 OVERLOAD_MEMORY_SECONDS = 300
 #: the first pause at a wall, doubled at each probe that fails, and the longest, seconds: a probe costs one small request, a pause everybody's time
@@ -126,12 +128,16 @@ class Gate:
         closed = Closed(Cause.UTILIZATION, clock.now(), until, probe_at, reason[:500], window)
         return self._shut(GATE, closed, yields=not is_probe)
 
-    def note_overload(self, reason: str, cause: Cause = Cause.OVERLOAD) -> bool:
-        """Claude put a request off; after some in a row the gate closes for a while, for this cause. Whether it is closed now."""
+    def note_overload(self, run: str, reason: str, cause: Cause = Cause.OVERLOAD) -> bool:
+        """Claude put this run off; after some in a row the gate closes for a while, for this cause. Whether it is closed now.
+
+        A run counts once, however often it says so.
+        """
         pipe = self._connection.pipeline()
-        pipe.incr(OVERLOADS)
+        pipe.sadd(OVERLOADS, run)
         pipe.expire(OVERLOADS, OVERLOAD_MEMORY_SECONDS)
-        count = int(pipe.execute()[0])
+        pipe.scard(OVERLOADS)
+        count = int(pipe.execute()[-1])
         if count < OVERLOADS_FOR_A_WALL:
             return False
         wait = min(WALL_SECONDS * 2 ** min(count - OVERLOADS_FOR_A_WALL, 10), WALL_CAP_SECONDS)
@@ -180,21 +186,26 @@ class Gate:
         return transaction(self._connection, key, change)
 
     def _end(self, *keys: str) -> bool:
+        was_closed = False
+
         def change(pipe: Any) -> bool:
+            nonlocal was_closed
             pipe.watch(*keys)
             ended = [read_from(pipe.hgetall(key)) for key in keys]
+            # By a try whose reply was lost, too.
+            was_closed = was_closed or any(ended)
             pipe.multi()
             for closed in ended:
                 _log_end(pipe, closed)
             pipe.delete(*keys, _PROBE, OVERLOADS)
-            return any(ended)
+            return was_closed
 
         return transaction(self._connection, GATE, change)
 
     def end_probe(self, worker: str) -> None:
         """This worker's probe told nothing (the job was cancelled, the worker died): the next may go."""
-        if self._is_probe(worker):
-            self._connection.delete(_PROBE)
+        # In one step, or the next worker's probe could be taken for this one's.
+        repeated(lambda: self._connection.eval(_END_PROBE, 1, _PROBE, worker))
 
     def _is_probe(self, worker: str) -> bool:
         return self._connection.get(_PROBE) == worker.encode()

@@ -84,7 +84,7 @@ class _SSLConnection(_Whole, SentinelManagedSSLConnection):  # type: ignore[misc
     """To a server, by TLS."""
 
 
-def client(url: str, **options: Any) -> Redis:
+def client(url: str, kind_of_client: type[Redis], **options: Any) -> Redis:
     """A client of whichever server is the primary; `options` as `Redis` takes them."""
     found = SentinelUrl.parse(url)
     asking: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
@@ -93,7 +93,7 @@ def client(url: str, **options: Any) -> Redis:
         asking["ssl"], kind = True, _SSLConnection
     sentinels = Sentinel(found.sentinels, sentinel_kwargs={**asking, **found.own})  # type: ignore[no-untyped-call]
     primary: Redis = sentinels.master_for(  # type: ignore[no-untyped-call]
-        found.service, connection_class=kind, **found.server, **options
+        found.service, redis_class=kind_of_client, connection_class=kind, **found.server, **options
     )
     return primary
 

@@ -12,6 +12,7 @@ from chaos.killer import Killer
 from chaos.ledger import Ledger
 from chaos.machines import Machines
 from chaos.receiver import Receiver
+from chaos.redis_wire import RedisWire
 from chaos.wires import Wires
 from chaos.witness import Witness
 
@@ -65,15 +66,18 @@ def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch
     wires = {machine.port: Wires(machine.port) for machine in (stack, second)}
     killer = Killer(machines, wires[stack.port], ledger, seed=seed, sleep_seconds=_SLEEP_SECONDS)
     witnesses = [Witness(stack, ledger), Witness(second, ledger)]
+    wire = RedisWire(stack, ledger, seed=seed)
     found = Findings()
     with Receiver(ledger) as receiver:
         for witness in witnesses:
             witness.start()
+        wire.start()
         clients = _clients(wires[stack.port], ledger, receiver.url, seed, batch_lines)
         there = BatchClient(
             wires[second.port], ledger, seed=f"{seed}-second", callback_url=receiver.url, lines=batch_lines // 3
         )
         _load_and_kill([*clients, there], ledger, killer, seconds)
+        wire.heal()
         ledger.note("waiting for quiet")
         checks.wait_for_quiet(stack, found)
         ledger.note("checking")
@@ -83,8 +87,9 @@ def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch
     second.stop()
     if (status := stack.stop()) != 0:
         found.fault("after the stop nothing is left", f"the supervisor ended with {status}")
+    wire.close()
     checks.check_stopped(stack, found)
-    return Report(killer.times, ledger, sum(witness.requests for witness in witnesses), found)
+    return Report(killer.times + wire.times, ledger, sum(witness.requests for witness in witnesses), found)
 
 
 def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int, batch_lines: int) -> list[Client]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chaos import redis_wire
 from chaos.faults import names
+from chaos.lossy import Kind
 
 if TYPE_CHECKING:
     from chaos.run import Report
@@ -16,7 +18,7 @@ def text(report: Report) -> str:
     """The faults and how often each came; the promises, how often each was looked at, and what was found wrong."""
     found = report.findings
     rows = [("fault", "times", "")]
-    rows += [(name, str(report.times[name]), "") for name in names()]
+    rows += [(name, str(report.times[name]), "") for name in [*names(), *map(redis_wire.name, Kind)]]
     rows += [("", "", ""), ("promise", "looked at", "found")]
     rows += [(name, str(count), str(len(found.wrong[name]))) for name, count in sorted(found.looked_at.items())]
     rows += [("", "", ""), ("beside it", "times", "")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rq.utils import now, utcformat
 
 from app import clock, worker_status
-from app.connection import AWAY
+from app.connection import AWAY, connect
 from app.gate import Cause, Gate
 from app.jobs import leases
 from app.worker_status import WorkerState, WorkerStatus
@@ -22,8 +22,6 @@ from workers import run as runs
 from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
-    from redis import Redis
-
     from app.settings import Settings
     from workers.claude import ClaudeInvoker
 
@@ -38,10 +36,12 @@ _RQ_KEY_SECONDS = 60
 class Beat:
     """One thread. The worker sets the attributes; they are read at each beat."""
 
-    def __init__(self, connection: Redis, settings: Settings, name: str, invoker: ClaudeInvoker) -> None:
+    def __init__(self, settings: Settings, name: str, invoker: ClaudeInvoker) -> None:
         #: why the worker takes no job; it has not looked around yet
         self.waiting_for = FOR_CLAUDE
         self.rq_state = "starting"
+        # A reply that does not come is asked for again before the lease ends: by default after 2.5 s, three times.
+        connection = connect(settings.redis_url or "", timeout_seconds=settings.lease_seconds / 4)
         self._connection = connection
         self._settings = settings
         self._name = name

@@ -10,6 +10,7 @@ import sys
 
 from rq.serializers import JSONSerializer
 
+from app.connection import connect_blocking
 from app.jobs import tickets
 from app.webhooks.signing import WebhookSecretError
 from workers.callbacks.context import CallbackContext, install
@@ -25,10 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     except WebhookSecretError as error:
         sys.exit(f"NIGHTSHIFT_WEBHOOK_SECRET: {error}")
     install(context)
+    waiting = connect_blocking(settings.redis_url or "")
     PatientWorker(
-        [tickets.queue(connection, tickets.CALLBACK_QUEUE)],
+        [tickets.queue(waiting, tickets.CALLBACK_QUEUE)],
         name=name,
-        connection=connection,
+        connection=waiting,
         serializer=JSONSerializer,
         worker_ttl=20,
         log_job_description=False,

@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from app import clock, durability, errors, logs
-from app.connection import AWAY
+from app.connection import AWAY, connect_blocking
 from app.gate import Cause, Gate
 from app.jobs import gathering, leases, recovery, tickets
 from app.jobs.leases import PutBack
@@ -61,21 +61,24 @@ class ClaudeWorker(PatientWorker):
     """Takes jobs from the one Claude queue, as long as the gate is open and Claude answers."""
 
     def __init__(self, name: str, connection: Redis, settings: Settings, invoker: ClaudeInvoker) -> None:
+        """`connection`: for short commands. RQ waits for the queue by one of its own."""
+        waiting = connect_blocking(settings.redis_url or "")
         super().__init__(
-            [tickets.queue(connection)],
+            [tickets.queue(waiting)],
             name=name,
-            connection=connection,
+            connection=waiting,
             serializer=JSONSerializer,
             worker_ttl=_IDLE_SECONDS + 15,
             log_job_description=False,
         )
+        self._steps = connection
         self._settings = settings
         self._invoker = invoker
         self._jobs = Jobs(connection, settings)
         self._gate = Gate(connection)
         self._login = LoginCheck(name, connection, settings, invoker, self._gate)
         self._leaves = False
-        self.beat = Beat(connection, settings, name, invoker)
+        self.beat = Beat(settings, name, invoker)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
 
@@ -118,13 +121,12 @@ class ClaudeWorker(PatientWorker):
         """Claim, run, settle. Nothing in here raises for what a job or Redis does."""
         if self._closed_by() in set(Cause):
             # The gate closed while this worker blocked on the queue.
-            self._patiently(lambda: tickets.return_from_gap(self.connection, queue.name, job.id))
+            self._patiently(lambda: tickets.return_from_gap(self._steps, queue.name, job.id))
             return
         self.set_state(WorkerStatus.BUSY)
         try:
-            claimed = self._patiently(
-                lambda: leases.claim(self.connection, job, self.name, self._settings.lease_seconds)
-            )
+            execution_id, lease_seconds = leases.new_execution(), self._settings.lease_seconds
+            claimed = self._patiently(lambda: leases.claim(self._steps, job, self.name, lease_seconds, execution_id))
             if claimed is not None:
                 with logs.about(**claimed[1].ids):
                     self._run(job, *claimed)
@@ -132,7 +134,7 @@ class ClaudeWorker(PatientWorker):
             self.set_state(WorkerStatus.IDLE)
 
     def _run(self, job: Job, lease: leases.Lease, record: JobRecord) -> None:
-        run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker, self.connection)
+        run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker, self._steps)
         runs.begin(run)
         self.beat.hold(run)
         try:
@@ -164,7 +166,7 @@ class ClaudeWorker(PatientWorker):
                 give_up = time.monotonic() + REPLICATION_SECONDS
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
             elif isinstance(ending, AskApart):
-                self._patiently(lambda: gathering.ask(self.connection, self._settings, run.lease, ending.choices))
+                self._patiently(lambda: gathering.ask(self._steps, self._settings, run.lease, ending.choices))
             else:
                 self._patiently(lambda: self._put_back(run, ending))
         except leases.LeaseLost as lost:
@@ -172,16 +174,16 @@ class ClaudeWorker(PatientWorker):
 
     def _publish(self, lease: leases.Lease, outcome: Outcome, give_up: float) -> None:
         """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
-        gathering.publish(self.connection, self._settings, lease, outcome)
+        gathering.publish(self._steps, self._settings, lease, outcome)
         try:
-            durability.confirm(self.connection, outcome_key(lease.job_id), self._settings.wait_replicas)
+            durability.confirm(self._steps, outcome_key(lease.job_id), self._settings.wait_replicas)
         except durability.NotReplicatedError as error:
             if time.monotonic() < give_up:
                 raise
             log.warning("[RECOVERY] job=%s reason=published, and %s", lease.job_id, error)
 
     def _put_back(self, run: Run, ending: PutBack) -> None:
-        recovery.put_back(self.connection, self._settings, run.lease, ending, deaths=run.record.deaths)
+        recovery.put_back(self._steps, self._settings, run.lease, ending, deaths=run.record.deaths)
 
     def _patiently(self, step: Callable[[], _T]) -> _T:
         """Do a step in Redis; while Redis is away, wait for it. An answer is not thrown away for that."""

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from app import allocator, logs, spans
-from app.connection import connect_blocking
+from app.connection import connect
 from app.settings import Settings, SettingsError
 from app.stack.child import die_with_parent
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def start(program: str, argv: list[str] | None) -> tuple[str, Settings, Redis]:
-    """The worker's name (`--name`), the settings, and its connection. Exits with 1 and the reason for wrong settings."""
+    """The worker's name (`--name`), the settings, and its client for short commands.
+
+    RQ has a client of its own: it waits for the queue by it, and changes its timeouts. Exits with 1 and the reason for wrong settings.
+    """
     parser = argparse.ArgumentParser(prog=program)
     parser.add_argument("--name", required=True)
     name: str = parser.parse_args(argv).name
@@ -30,4 +33,4 @@ def start(program: str, argv: list[str] | None) -> tuple[str, Settings, Redis]:
     spans.configure(settings, name)
     if settings.redis_url is None:
         sys.exit("REDIS_URL is not set: `nightshift up`, `worker` and `callbacks` set it for the processes they start.")
-    return name, settings, connect_blocking(settings.redis_url)
+    return name, settings, connect(settings.redis_url)

@@ -77,6 +77,7 @@ def respond(check: Callable[[bytes, Settings], Checked]) -> Response:
             timeout_seconds=accepted.timeout_seconds,
             is_gone=client_socket.is_gone(),
             hangs_up_at=deadlines.hangs_up_at(streams=accepted.streams),
+            waiter=submission.waiter(),
         )
         if accepted.streams:
             return _stream(here, wait, accepted.shape(wait.record), until_answered)

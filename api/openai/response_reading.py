@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Response
 
 from api import client_socket, deadlines
-from api.openai import stream
+from api.openai import stream, submission
 from api.openai.response_events import ResponseEvents
 from api.waiting import Wait
 from app import clock, errors
@@ -67,6 +67,7 @@ def stream_of(
             timeout_seconds=seconds,
             is_gone=client_socket.is_gone(),
             only_reads=record.background,
+            waiter=submission.waiter(),
         ),
         ResponseEvents(
             record.id,

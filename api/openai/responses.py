@@ -58,7 +58,7 @@ def create() -> Response:
             return jsonify(response_reading.object_of(here, here.jobs.get(record.id) or record))
         if background:
             # The job itself has a waiter that never leaves; this one may.
-            here.waiters.arrive(record.id, max(1.0, record.deadline_at - clock.now()))
+            here.waiters.arrive(record.id, submission.waiter(), max(1.0, record.deadline_at - clock.now()))
         try:
             if streams:
                 return response_reading.stream_of(here, record, seconds, until_answered)
@@ -74,6 +74,7 @@ def _answer(here: Services, record: JobRecord, seconds: float) -> Response:
         timeout_seconds=seconds,
         is_gone=client_socket.is_gone(),
         hangs_up_at=deadlines.hangs_up_at(streams=False),
+        waiter=submission.waiter(),
     )
     outcome = here.waiting.wait(wait)
     error = outcome.error

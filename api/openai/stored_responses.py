@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from api import paging
 from api.described import EVENTS, JSON, PAGING, described
-from api.openai import response_reading
+from api.openai import response_reading, submission
 from api.services import Services, services
 from app import clock, errors
 
@@ -35,7 +35,7 @@ def retrieve(response_id: str) -> Response:
         until_answered.enter_context(here.waiting.place)
         # What is read once the job has ended takes no time; while it runs, as long as it does.
         seconds = max(60.0, record.deadline_at - clock.now())
-        here.waiters.arrive(response_id, seconds)
+        here.waiters.arrive(response_id, submission.waiter(), seconds)
         return response_reading.stream_of(here, record, seconds, until_answered, after=after)
 
 

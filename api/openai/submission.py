@@ -15,6 +15,7 @@ from app import clock, errors, logs, spans
 from app.connection import AWAY
 from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode
+from app.jobs.waiters import new_name
 from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
@@ -36,16 +37,24 @@ HEADERS: dict[str, Any] = {
 ERRORS = (404, 409, 422, 429, 499, 502, 504)
 
 
+def waiter() -> str:
+    """The name by which this request waits for its job, the same whenever it is asked for."""
+    if "waiter" not in g:
+        g.waiter = new_name()
+    return str(g.waiter)
+
+
 def submit(here: Services, record: JobRecord, payload: dict[str, Any], fence: Fence, seconds: float) -> JobRecord:
     """Put the job into the queue, with its first waiter, or join the job that an earlier try of the request made."""
     began_at = clock.now() - (time.monotonic() - g.began_at)
+    # An async job has a waiter that never leaves: no client that joins it can abandon it.
+    name = new_name() if record.background else waiter()
     with (
-        _waiter(here) as arrive,
+        _waiter(here, name) as arrive,
         spans.span("accept", g.trace, spans.of_job(record), began_at=began_at, kind="server") as span,
     ):
         job = replace(record, traceparent=span.context.parent, tracestate=span.context.state)
 
-        # An async job has a waiter that never leaves: no client that joins it can abandon it.
         def beside(pipe: Pipeline, found: JobRecord) -> None:
             arrive(pipe, found.id, max(seconds, found.deadline_at - clock.now()))
 
@@ -55,20 +64,20 @@ def submit(here: Services, record: JobRecord, payload: dict[str, Any], fence: Fe
 
 
 @contextmanager
-def _waiter(here: Services) -> Iterator[Callable[[Pipeline, str, float], None]]:
+def _waiter(here: Services, name: str) -> Iterator[Callable[[Pipeline, str, float], None]]:
     """Arrives at a job, and leaves it if its replicas do not have it in time: its client may come back to it."""
     arrived = ""
 
     def arrive(pipe: Pipeline, job_id: str, seconds: float) -> None:
         nonlocal arrived
         arrived = job_id
-        here.waiters.arrive(job_id, seconds, pipeline=pipe)
+        here.waiters.arrive(job_id, name, seconds, pipeline=pipe)
 
     try:
         yield arrive
     except NotReplicatedError:
         with suppress(*AWAY):
-            here.waiters.leave(arrived, abandon_at=clock.now() + waiting.STOP_GRACE_SECONDS)
+            here.waiters.leave(arrived, name, abandon_at=clock.now() + waiting.STOP_GRACE_SECONDS)
         raise
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from app import clock, errors
 from app.batches import place
-from app.connection import RedisError, texts, transaction
+from app.connection import MAYBE_DONE, RedisError, texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
@@ -45,6 +45,9 @@ FILES = "nightshift:files"
 EXPIRY = "nightshift:files:expiry"
 _ID = re.compile(r"file-[0-9a-f]{32}")
 _PART = ".part-"
+#: before the id of a file of which Redis was told while it went away: whether it knows it is seen after this, seconds
+_DOUBT = ".doubt-"
+DOUBT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +160,10 @@ class FileStore:
         path = part.path.replace(self.path(record.id))
         try:
             made = self._make(record, fence)
+        except MAYBE_DONE:
+            # It may be known, or come to be: its bytes stay until that is sure.
+            (self.directory() / f"{_DOUBT}{record.id}").touch()
+            raise
         except (RedisError, ErrorReply):
             path.unlink(missing_ok=True)
             raise
@@ -225,7 +232,7 @@ class FileStore:
         return True
 
     def remove_old(self, now: float) -> None:
-        """Remove what has expired, and uploads that a crash broke off. Nothing else: Redis may have lost what it knew.
+        """Remove what has expired, and uploads that a crash or a lost request broke off. Nothing else: Redis may have lost what it knew.
 
         For the process that does the batches' work in this directory: only it knows that what others left is to go, too.
         """
@@ -239,6 +246,12 @@ class FileStore:
         for path in self.directory().glob(f"{_PART}*"):
             # By this machine's clock, as the disk's times are.
             if time.time() - path.stat().st_mtime > STRAY_SECONDS:  # noqa: TID251
+                path.unlink(missing_ok=True)
+        for path in self.directory().glob(f"{_DOUBT}*"):
+            if time.time() - path.stat().st_mtime > DOUBT_SECONDS:  # noqa: TID251
+                file_id = path.name.removeprefix(_DOUBT)
+                if not self._connection.exists(_key(file_id)):
+                    self.path(file_id).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
 
     def _remove(self, file_id: str, place_name: str) -> None:

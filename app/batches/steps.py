@@ -104,15 +104,19 @@ class Steps:
 
         `refused`: numbers among theirs that are to be put into the error file next.
         """
+        numbers = [line.number for line in lines]
 
         def change(pipe: Any, record: BatchRecord) -> bool:
+            pipe.watch(again_key(batch_id))
+            waiting = {int(number) for number in pipe.smembers(again_key(batch_id))}
             pipe.multi()
             if record.status is not BatchStatus.IN_PROGRESS or record.fed != fed:
                 return False
+            if again and not waiting.issuperset(numbers):
+                return False
             for line in lines:
                 ttl = max(3600, int(record.expires_at - clock.now()) + 3600)
-                transitions.submit(self._connection, line.record, line.payload, ttl_seconds=ttl, pipeline=pipe)
-            numbers = [line.number for line in lines]
+                transitions.submit(self._connection, pipe, line.record, line.payload, ttl_seconds=ttl)
             if numbers:
                 pipe.sadd(lines_key(batch_id), *numbers)
             if not again:

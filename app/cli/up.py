@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from dataclasses import replace
 from functools import partial
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
     from app.stack.redis_server import RedisServer
+
+log = logging.getLogger(__name__)
 
 HELP = (
     "Start everything in the foreground: Redis, the API, the workers, callbacks. Ctrl-C or `nightshift stop` ends it."
@@ -105,8 +108,11 @@ def _keep_up(
     record = Record(settings.data_dir / "processes.json")
     with Supervisor(say, record) as supervisor, contextlib.suppress(Stopped):
         try:
-            trouble = _start(supervisor, settings, server, listener)
+            lost = _start_redis(supervisor, server) if server else ""
+            trouble = _start(supervisor, settings, listener)
             show(shown(trouble=trouble))
+            if lost:
+                show(f"{lost}\n")
             supervisor.wait()
         except StackError as error:
             say(f"nightshift: {error}")
@@ -119,13 +125,8 @@ def _keep_up(
                 say("Stopping: what runs is finished or goes back to the queue (Ctrl-C again: at once) ...")
 
 
-def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | None, listener: socket.socket) -> str:
-    """Start everything. Why no request is served yet; empty when one is."""
-    if server:
-        say("Starting Redis ...")
-        server.end_leftover()
-        supervisor.start([plan.redis(server, environment.variables())])
-        supervisor.every(redis_server.SYNC_SECONDS, server.sync, "sync")
+def _start(supervisor: Supervisor, settings: Settings, listener: socket.socket) -> str:
+    """Start everything else. Why no request is served yet; empty when one is."""
     simulator_url = None
     if settings.offline:
         say("Starting the simulator (offline) ...")
@@ -150,6 +151,24 @@ def _start(supervisor: Supervisor, settings: Settings, server: RedisServer | Non
     if not supervisor.wait(is_clear, _WORKER_READY_SECONDS) and supervisor.stopping:
         raise Stopped
     return "" if found is None else found[1] or "The API does not answer yet."
+
+
+def _start_redis(supervisor: Supervisor, server: RedisServer) -> str:
+    """The embedded one. What it has lost since it ran last, for people: mostly nothing. Its file may have to be cut before it starts."""
+    say("Starting Redis ...")
+    server.end_leftover()
+    lost = server.mend()
+    try:
+        supervisor.start([plan.redis(server, environment.variables())])
+    except StackError as error:
+        lost = server.mend()
+        if not lost:
+            raise StackError(f"{error}\nThe runbook (docs/runbook.md) has it under 'Redis does not start'.") from error
+        supervisor.start([plan.redis(server, environment.variables())])
+    supervisor.every(redis_server.SYNC_SECONDS, server.sync, "sync")
+    if lost:
+        log.error("[REDIS] %s", lost)
+    return lost
 
 
 def say(line: str) -> None:

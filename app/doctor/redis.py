@@ -10,7 +10,7 @@ from app import clock, supervisors, vitals
 from app.batches.record import ACTIVE
 from app.connection import RedisError, connect
 from app.doctor.finding import Finding, fail, ok, warn
-from app.stack import redis_server
+from app.stack import aof_repair, redis_server
 from app.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _MIB = 1024**2
 #: clocks that are further apart are somebody's mistake, seconds
 _FAR_APART = 5.0
 _SET_CLOCKS = "Have all machines set their clocks by NTP (timedatectl set-ntp true)."
+#: how long a file that had to be cut is told of, seconds
+_REPORTED_SECONDS = 8 * 86400
 #: share of `maxmemory` from which on it is nearly full
 _NEARLY_FULL = 0.8
 
@@ -52,6 +54,12 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
         yield fail("Redis", "there is none for this machine", str(error))
         return
     directory = settings.data_dir / "redis"
+    # By this machine's clock, as the disk's times are.
+    since = time.time() - _REPORTED_SECONDS  # noqa: TID251
+    for report in aof_repair.reports(directory, since):
+        yield warn(
+            "Redis' file", report.read_text().strip(), f"Nothing more is to be done. Delete {report} to be quiet of it."
+        )
     server = redis_server.place(settings.data_dir) if directory.is_dir() else None
     if server is None or not server.ready():
         yield ok("Redis", f"{binary} is started by `nightshift up`; it does not run now")

@@ -8,10 +8,12 @@ taken, and leaving out some changes no sum. Measured: 4 MB with two workers, 9 M
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import clock, counters, worker_status
+from app.connection import transaction
 from app.gate import Gate
 from app.history.keep import KEEP_SECONDS
 from app.jobs.counting import CANCELLED, COMPLETED, INPUT_KINDS, OUTPUT_KINDS
@@ -90,7 +92,8 @@ _COUNTED = ("completed", "failed", "input_tokens", "output_tokens", "cost_microu
 
 def take_due(connection: Redis, now: float) -> bool:
     """Take the samples whose time has come, unless somebody else has. Whether it is time for rarer work, each minute."""
-    due = [series for series in (_FINE, _COARSE) if _is_ours(connection, series, now)]
+    name = secrets.token_hex(8)
+    due = [series for series in (_FINE, _COARSE) if _is_ours(connection, series, now, name)]
     if due:
         sample = json.dumps(_look(connection), separators=(",", ":"))
         for series in due:
@@ -137,17 +140,26 @@ def ended_since(connection: Redis, since: float) -> Ended:
 def write(connection: Redis, series: _Series, sample: str, entry_id: str = "*") -> None:
     """Append a sample, and let go of the oldest."""
     most = max(1, min(series.keep_seconds // series.every_seconds, MAX_BYTES // len(sample)))
-    pipe = connection.pipeline()
-    pipe.xadd(series.key, {"sample": sample}, id=entry_id, maxlen=most)
-    pipe.xtrim(series.key, minid=_id(clock.now() - series.keep_seconds))
-    pipe.expire(series.key, series.keep_seconds)
-    pipe.execute()
+    last: Any = connection.xrevrange(series.key, count=1)
+
+    def change(pipe: Any) -> None:
+        is_new = pipe.xrevrange(series.key, count=1) == last
+        pipe.multi()
+        # Else a try whose reply was lost has written it; or somebody else has, and one of that time will do.
+        if is_new:
+            pipe.xadd(series.key, {"sample": sample}, id=entry_id, maxlen=most)
+            pipe.xtrim(series.key, minid=_id(clock.now() - series.keep_seconds))
+            pipe.expire(series.key, series.keep_seconds)
+
+    transaction(connection, series.key, change)
 
 
-def _is_ours(connection: Redis, series: _Series, now: float) -> bool:
-    """Whether this process is the one that takes the sample of this slot of time."""
+def _is_ours(connection: Redis, series: _Series, now: float, name: str) -> bool:
+    """Whether this process, by a name of this try, is the one that takes the sample of this slot of time."""
     slot = f"{series.key}:{int(now // series.every_seconds)}"
-    return bool(connection.set(slot, "", nx=True, ex=2 * series.every_seconds))
+    # A SET that is sent again, since its reply was lost, says no: so look whose it is.
+    taken = connection.set(slot, name, nx=True, ex=2 * series.every_seconds)
+    return bool(taken) or connection.get(slot) == name.encode()
 
 
 def _look(connection: Redis) -> dict[str, Any]:

@@ -34,8 +34,12 @@ def ask(connection: Redis, settings: Settings, lease: Lease, count: int) -> None
     It uses no attempt. With a reserve, a batch's line asks for one after the other: it has one worker's place, as any line.
     Raises `LeaseLost`.
     """
+    name = leases.new_execution()
 
     def change(pipe: Pipeline, record: JobRecord | None) -> None:
+        if record is not None and record.requeued_by == name:
+            pipe.multi()
+            return
         held = leases.held_by(record, lease)
         parent = replace(held, choices=held.choices or count)
         made = choices.read(connection, pipe, parent)
@@ -52,6 +56,7 @@ def ask(connection: Redis, settings: Settings, lease: Lease, count: int) -> None
             worker="",
             waiting_for=WAITING_FOR,
             attempts=held.attempts - 1,
+            requeued_by=name,
             # An older worker would ask for all of them again.
             version=PAYLOAD_VERSION,
         )
@@ -73,11 +78,14 @@ def settle(connection: Redis, settings: Settings, job_id: str) -> bool:
     Is that to come yet, it goes on waiting, or to the queue's head when a worker has to make choices for it. False for a job
     that waits for none, with which nothing is done.
     """
+    has_waited = False
 
     def change(pipe: Pipeline, record: JobRecord | None) -> bool:
+        nonlocal has_waited
         if record is None or record.status is not Status.QUEUED or not record.choices:
             pipe.multi()
-            return False
+            return has_waited
+        has_waited = True
         made = choices.read(connection, pipe, record)
         outcome = _outcome(connection, record, made, settings.max_result_bytes)
         if outcome is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from app import clock
 from app.jobs import tickets
@@ -63,21 +64,34 @@ class PutBack:
     delay_seconds: float = 0.0
 
 
-def claim(connection: Redis, job: Job, worker: str, lease_seconds: float) -> tuple[Lease, JobRecord] | None:
-    """Queued to in_progress. None when there is nothing to run: cancelled, ended, taken by somebody else, or gone."""
+def new_execution() -> str:
+    """The id of a run that is to be claimed."""
+    return uuid4().hex
+
+
+def claim(
+    connection: Redis, job: Job, worker: str, lease_seconds: float, execution_id: str = ""
+) -> tuple[Lease, JobRecord] | None:
+    """Queued to in_progress. None when there is nothing to run: cancelled, ended, taken by somebody else, or gone.
+
+    Doing it twice for one `execution_id` (a new one, when none is given) is the same as once: the reply of the first may have been
+    lost, and who has the job is this run.
+    """
+    lease = Lease(job.id, execution_id or new_execution(), worker)
 
     def change(pipe: Pipeline, record: JobRecord | None) -> tuple[Lease, JobRecord] | None:
         pipe.multi()
+        if record is not None and record.execution == lease.execution_id:
+            return lease, record
         if record is None or record.status is not Status.QUEUED:
             pipe.lrem(tickets.queue(connection, job.origin).intermediate_queue_key, 0, job.id)
             return None
         now = clock.now()
-        execution = tickets.start(pipe, job, worker)
-        lease = Lease(record.id, execution.id, worker)
+        tickets.start(pipe, job, worker, lease.execution_id)
         claimed = replace(
             record,
             status=Status.IN_PROGRESS,
-            execution=execution.id,
+            execution=lease.execution_id,
             worker=worker,
             started_at=(record.choices and record.started_at) or now,
             attempts=record.attempts + 1,
@@ -150,8 +164,12 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
     Raises `LeaseLost`, and `TextSent` or `Spent` when it must not be run again; `recovery.put_back` is the one who knows what to
     do then.
     """
+    name = new_execution()
 
     def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord:
+        if record is not None and record.requeued_by == name:
+            pipe.multi()
+            return record
         held = held_by(record, lease)
         if held.streamed_by:
             raise TextSent(f"{held.id} has begun to be read")
@@ -167,6 +185,7 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
             delays=held.delays + (how.delay_seconds > 0 and not how.counts),
             deaths=held.deaths + how.died,
             sends=held.sends - takes_back,
+            requeued_by=name,
         )
         pipe.multi()
         move(
@@ -180,6 +199,7 @@ def put_back(connection: Redis, lease: Lease, how: PutBack) -> JobRecord:
             deaths=after.deaths,
             sends=after.sends,
             sent_by="",
+            requeued_by=name,
         )
         pipe.zrem(LEASES, lease.member)
         job = tickets.ticket(connection, held.id)

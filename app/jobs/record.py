@@ -119,6 +119,8 @@ class JobRecord:
     execution: str = ""
     #: the execution that did publish it
     published_by: str = ""
+    #: the step that put it back into the queue last, by an id of its own
+    requeued_by: str = ""
     worker: str = ""
     callback_url: str = ""
     #: OpenAI's `service_tier`; `flex` lets others pass, as a batch's line does

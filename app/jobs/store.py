@@ -91,7 +91,7 @@ class Jobs:
                 left = max(0.0, record.deadline_at - clock.now())
                 # A key must not end before its job can: a job that still waits would be run twice.
                 fence.note(pipe, record.id, left + (ttl if fence.has_key else _TRIES_SECONDS))
-            transitions.submit(self._connection, record, payload, ttl_seconds=ttl, pipeline=pipe)
+            transitions.submit(self._connection, pipe, record, payload, ttl_seconds=ttl)
             if beside is not None:
                 beside(pipe, record)
             return Submission(record, is_new=True)

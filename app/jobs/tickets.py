@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rq import Queue
-from rq.executions import Execution
+from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
 from rq.results import Result
 from rq.serializers import JSONSerializer
@@ -19,7 +19,7 @@ from rq.utils import utcformat
 from rq.worker_registration import clean_worker_registry
 
 from app import clock
-from app.connection import texts
+from app.connection import texts, transaction
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -104,13 +104,18 @@ def issue(
         pipeline.sadd(YIELDING, job_id)
 
 
-def start(pipeline: Pipeline, job: Job, worker_name: str) -> Execution:
+def start(pipeline: Pipeline, job: Job, worker_name: str, execution_id: str) -> None:
     """Queued (or rather: between queue and worker) to started."""
-    execution = Execution.create(job, RQ_LEASE_SECONDS, pipeline, worker_name=worker_name)
+    # `Execution.create` makes up its id: a step that is done again has to make the same one.
+    execution = Execution(execution_id, job.id, job.connection, worker_name=worker_name)
+    execution.save(RQ_LEASE_SECONDS, pipeline)
+    ExecutionRegistry(job.id, connection=pipeline).add(execution=execution, ttl=RQ_LEASE_SECONDS, pipeline=pipeline)
+    job.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=RQ_LEASE_SECONDS, xx=False)
+    pipeline.sadd(execution.worker_executions_key, execution.composite_key)
+    pipeline.expire(execution.worker_executions_key, RQ_LEASE_SECONDS + 60)
     job.prepare_for_execution(worker_name, pipeline)
     pipeline.persist(job.key)
     pipeline.lrem(_home(job).intermediate_queue_key, 1, job.id)
-    return execution
 
 
 def describe(pipeline: Pipeline, job: Job, description: str) -> None:
@@ -209,13 +214,18 @@ def intermediate(connection: Redis, name: str) -> list[str]:
 def return_from_gap(connection: Redis, name: str, job_id: str) -> None:
     """Back to the queue's head, in one step, for a ticket whose job has no record of ours; one that RQ has forgotten goes."""
     found = queue(connection, name)
-    # RQ's worker passes over it and leaves it in the gap: it would go round for ever.
-    is_known = connection.exists(f"rq:job:{job_id}")
-    pipe = connection.pipeline()
-    pipe.lrem(found.intermediate_queue_key, 0, job_id)
-    if is_known:
-        pipe.lpush(found.key, job_id)
-    pipe.execute()
+    gap = found.intermediate_queue_key
+
+    def change(pipe: Any) -> None:
+        is_in_gap = pipe.lpos(gap, job_id) is not None
+        # RQ's worker passes over one that it has forgotten and leaves it in the gap: it would go round for ever.
+        is_known = bool(pipe.exists(f"rq:job:{job_id}"))
+        pipe.multi()
+        pipe.lrem(gap, 0, job_id)
+        if is_in_gap and is_known:
+            pipe.lpush(found.key, job_id)
+
+    transaction(connection, gap, change)
 
 
 def all_waiting(connection: Redis, name: str) -> set[str]:

@@ -19,19 +19,17 @@ if TYPE_CHECKING:
     from app.errors import ErrorReply
 
 
-def submit(
-    connection: Redis, record: JobRecord, request: str, *, ttl_seconds: int, pipeline: Pipeline | None = None
-) -> None:
-    """A new job into the queue. With a pipeline, the commands are only put there (for an idempotency key, say)."""
-    pipe = connection.pipeline() if pipeline is None else pipeline
+def submit(connection: Redis, pipe: Pipeline, record: JobRecord, request: str, *, ttl_seconds: int) -> None:
+    """Put the commands that put a new job into the queue on the caller's pipeline.
+
+    It must not be there: the caller watches something that this step changes, and has looked. Done twice, it would be run twice.
+    """
     pipe.hset(record_key(record.id), mapping=record.to_hash())  # type: ignore[arg-type]
     pipe.set(request_key(record.id), request)
     pipe.zadd(ALL_JOBS, {record.id: record.created_at})
     pipe.zadd(status_key(record.status), {record.id: record.created_at})
     pipe.zadd(DEADLINES, {record.id: record.deadline_at})
     _issue(connection, pipe, record, ttl_seconds)
-    if pipeline is None:
-        pipe.execute()
 
 
 def end(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply, status: Status) -> JobRecord | None:
@@ -57,17 +55,20 @@ def fail_waiting(
 
     `spares_running`: not if it waits for choices of which none waits itself.
     """
+    was_queued = False
 
     def change(pipe: Pipeline, record: JobRecord | None) -> bool:
+        nonlocal was_queued
         if record is None or record.status is not Status.QUEUED:
             pipe.multi()
             pipe.zrem(DEADLINES, job_id)
-            return False
+            return was_queued
         if spares_running and record.choices:
             made = choices.read(connection, pipe, record)
             if all(one is not None and one.status is not Status.QUEUED for one in made):
                 pipe.multi()
                 return False
+        was_queued = True
         finish(connection, pipe, record, Outcome(error=error), ttl_seconds)
         return True
 

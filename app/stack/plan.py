@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from app.environment import CLAUDE_ENVIRONMENT
 from app.settings import SettingsError
 from app.stack import hooks, probe
+from app.stack.errors import StackError
 from app.stack.process import ProcessSpec
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
     from app.stack.redis_server import RedisServer
+
+log = logging.getLogger(__name__)
 
 API_MODULE = "api.server"
 CHAT_WORKER_MODULE = "workers.chat_worker"
@@ -64,6 +68,15 @@ def without_claude(settings: Settings, environ: Mapping[str, str]) -> dict[str, 
 
 def redis(server: RedisServer, environ: Mapping[str, str]) -> ProcessSpec:
     """The embedded server, in a bare environment: no login is in it."""
+
+    def mended(spec: ProcessSpec) -> ProcessSpec:
+        try:
+            if lost := server.mend():
+                log.error("[REDIS] %s", lost)
+        except StackError as error:
+            log.error("[REDIS] %s", error)  # noqa: TRY400 - its message is all there is to say
+        return spec
+
     return ProcessSpec(
         name="redis",
         argv=server.argv,
@@ -74,6 +87,7 @@ def redis(server: RedisServer, environ: Mapping[str, str]) -> ProcessSpec:
         death_signal=signal.SIGTERM,  # it writes out what it has
         lock=server.lock_file,
         last_words=server.last_words,
+        renew=mended,
     )
 
 

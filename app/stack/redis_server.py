@@ -31,6 +31,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from app.connection import connect
+from app.stack import aof_repair
 from app.stack.data_dir import private, write_private
 from app.stack.errors import StackError
 
@@ -53,6 +54,8 @@ REDIS_URL_FORMS = (
     "It takes redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH?db=DB or"
     " redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB."
 )
+#: it names a tool that is not installed with it, and calls healthy files of its own damaged
+_ADVICE = re.compile(r": make a backup of your AOF file, then use .*")
 _SERVER_NAME = re.compile("redis|valkey", re.IGNORECASE)
 
 
@@ -120,6 +123,10 @@ class RedisServer:
                 finally:
                     os.close(descriptor)
 
+    def mend(self) -> str:
+        """Before a start: what was lost of its data, for people, if its file had to be cut; mostly nothing. Raises `StackError`."""
+        return aof_repair.mend(self.directory, was_refused=bool(aof_repair.REFUSAL.search(self.last_words())))
+
     def end_leftover(self) -> None:
         """End a server that a killed start left on this data, and wait until it has let go of it. Raises `StackError`."""
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -148,7 +155,7 @@ class RedisServer:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:
             return ""
-        return "\n".join(f"    {line}" for line in lines[-8:])
+        return "\n".join(f"    {_ADVICE.sub('', line)}" for line in lines[-8:])
 
     def _holder(self) -> int | None:
         """The pid of the process that holds the data; 0 when it has not said so yet; None: it is free."""

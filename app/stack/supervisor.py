@@ -74,7 +74,11 @@ class Supervisor:
         self._stages.append(stage)
         for spec in specs:
             self.launch(stage, spec)
-        self._wait_ready(stage)
+        try:
+            self._wait_ready(stage)
+        except StackError:
+            stage[:] = [running for running in stage if running.ended() is None]
+            raise
 
     def every(self, seconds: float, work: Callable[[], object], name: str) -> None:
         """Call `work` so often, in a thread, until the stop."""

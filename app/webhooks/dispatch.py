@@ -9,6 +9,7 @@ from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.executions import Execution
 from rq.job import Job
 
+from app.connection import repeated
 from app.webhooks.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -66,16 +67,19 @@ def drop_abandoned(queue: Queue) -> list[str]:
 def _enqueue(queue: Queue, event_id: str, job_id: str) -> bool:
     for _ in range(2):
         try:
-            queue.enqueue_call(
-                DELIVER_TASK,
-                args=(event_id,),
-                job_id=job_id,
-                unique=True,
-                timeout=JOB_TIMEOUT_SECONDS,
-                # Deleted when it ends: what happened is in the outbox.
-                result_ttl=0,
-                failure_ttl=_FAILURE_TTL_SECONDS,
-                description=f"deliver {event_id}",
+            # RQ's own script; since the job is unique, it does nothing the second time.
+            repeated(
+                lambda: queue.enqueue_call(
+                    DELIVER_TASK,
+                    args=(event_id,),
+                    job_id=job_id,
+                    unique=True,
+                    timeout=JOB_TIMEOUT_SECONDS,
+                    # Deleted when it ends: what happened is in the outbox.
+                    result_ttl=0,
+                    failure_ttl=_FAILURE_TTL_SECONDS,
+                    description=f"deliver {event_id}",
+                )
             )
         except DuplicateJobError:
             if not _remove_ended(queue, job_id):

@@ -141,7 +141,17 @@ class Endpoints:
 
     def delete(self, endpoint_id: str) -> bool:
         """Whether there was one. What still waits to be delivered to it is given up."""
-        return bool(self._connection.hdel(KEY, endpoint_id))
+        was_there = False
+
+        def change(pipe: Any) -> bool:
+            nonlocal was_there
+            # Or was, before a try whose reply was lost.
+            was_there = was_there or bool(pipe.hexists(KEY, endpoint_id))
+            pipe.multi()
+            pipe.hdel(KEY, endpoint_id)
+            return was_there
+
+        return transaction(self._connection, KEY, change)
 
     def _change(
         self, endpoint_id: str, changed: Callable[[Endpoint], Endpoint], fence: Fence | None = None

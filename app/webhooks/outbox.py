@@ -11,10 +11,12 @@ indexes `nightshift:events:due` (pending; score: the next attempt), `:delivered`
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from app import counters
+from app.connection import repeated
 from app.webhooks import outbox_scripts as scripts
 from app.webhooks.events import Event
 from app.webhooks.schedule import GIVE_UP_SECONDS
@@ -37,6 +39,9 @@ KEEP_SECONDS: dict[EventStatus, int] = {"delivered": 24 * 3600, "undelivered": 7
 MAX_HISTORY = 20
 #: an event that was handed to the queue and not claimed is due again after this, seconds
 DISPATCH_SECONDS = 30.0
+#: an attempt that has no place yet comes again after this, ever later, seconds
+POSTPONE_SECONDS, LONGEST_POSTPONE_SECONDS = 0.5, 60.0
+_MAX_DOUBLINGS = 10
 
 
 class UnknownEventError(LookupError):
@@ -117,12 +122,14 @@ class Outbox:
 
     def take_due(self, now: float, limit: int) -> list[tuple[str, int]]:
         """(id, attempts so far) of events whose time has come. Each is due again in `DISPATCH_SECONDS` if nothing happens."""
-        flat = self._take_due(keys=[DUE], args=[now, limit, now + DISPATCH_SECONDS, _PREFIX])
+        args: list[Any] = [now, limit, now + DISPATCH_SECONDS, _PREFIX, _new_name()]
+        flat = repeated(lambda: self._take_due(keys=[DUE], args=args))
         return [(flat[i].decode(), int(flat[i + 1])) for i in range(0, len(flat), 2)]
 
     def claim(self, event_id: str, now: float, *, lease_seconds: float) -> Claim | None:
         """Begin an attempt; None if the event has ended, is not known, or another attempt is under way."""
-        found = self._claim(keys=[_PREFIX + event_id, DUE], args=[event_id, now, now + lease_seconds])
+        args: list[Any] = [event_id, now, now + lease_seconds, _new_name()]
+        found = repeated(lambda: self._claim(keys=[_PREFIX + event_id, DUE], args=args))
         if not found:
             return None
         attempt, tries, give_up_at, url, body, endpoint_id = found
@@ -141,13 +148,26 @@ class Outbox:
         status: EventStatus = "undelivered" if next_at is None else "pending"
         return self._write(event_id, attempt, status, next_at=next_at, endpoint_gone=endpoint_gone)
 
-    def postpone(self, event_id: str, until: float) -> int:
-        """Put off an attempt that was not begun; it does not count as one. How often that happened to this event."""
-        return int(self._postpone(keys=[_PREFIX + event_id, DUE], args=[event_id, until]))
+    def postpone(self, event_id: str, now: float, share: float) -> None:
+        """Put off an attempt that was not begun; it does not count as one.
+
+        For `POSTPONE_SECONDS`, twice as long each time, `LONGEST_POSTPONE_SECONDS` at most; and of that `share`, lest all come at once.
+        """
+        args: list[Any] = [
+            event_id,
+            now,
+            POSTPONE_SECONDS,
+            _MAX_DOUBLINGS,
+            LONGEST_POSTPONE_SECONDS,
+            share,
+            _new_name(),
+        ]
+        repeated(lambda: self._postpone(keys=[_PREFIX + event_id, DUE], args=args))
 
     def resend(self, event_id: str, now: float) -> None:
         """Deliver once more, with a new day of attempts; the id stays. For delivered events too. `UnknownEventError`."""
-        if not self._resend(keys=self._keys(event_id), args=[event_id, now, now + GIVE_UP_SECONDS]):
+        args: list[Any] = [event_id, now, now + GIVE_UP_SECONDS, _new_name()]
+        if not repeated(lambda: self._resend(keys=self._keys(event_id), args=args)):
             raise UnknownEventError(event_id)
 
     def url(self, event_id: str) -> str | None:
@@ -191,7 +211,7 @@ class Outbox:
         args: list[Any] = [event_id, attempt.number, json.dumps(asdict(attempt)), ended_at, status]
         args += [next_at or 0, MAX_HISTORY, KEEP_SECONDS.get(status, 0), int(endpoint_gone)]
         args.append(counters.field(counters.CALLBACKS, "retry" if status == "pending" else status))
-        return bool(self._record(keys=[*self._keys(event_id), counters.KEY], args=args))
+        return bool(repeated(lambda: self._record(keys=[*self._keys(event_id), counters.KEY], args=args)))
 
     def _load(self, event_ids: Iterable[str]) -> list[StoredEvent]:
         ids = list(event_ids)
@@ -211,6 +231,10 @@ class Outbox:
     @staticmethod
     def _keys(event_id: str) -> list[str]:
         return [_PREFIX + event_id, _history(event_id), DUE, DELIVERED, UNDELIVERED]
+
+
+def _new_name() -> str:
+    return secrets.token_hex(8)
 
 
 def _history(event_id: str) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos import faults, table
+from chaos import faults, redis_wire, table
+from chaos.lossy import Kind
 from chaos.run import run
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ def directory() -> Iterator[Path]:
 
 
 def test_a_minute_of_chaos(directory: Path) -> None:
-    """Whatever is killed, put to sleep or cut, each accepted request has one outcome, and nothing is left behind."""
+    """Whatever is killed, put to sleep, cut, or lost on its way to Redis, each accepted request has one outcome, and nothing is left behind."""
     report = run(directory, seconds=60, seed=20260722, batch_lines=100)
     assert report.findings.are_clean, table.text(report)
-    assert report.times.total() >= len(faults.names()) // 2
+    assert sum(report.times[name] for name in faults.names()) >= len(faults.names()) // 2
+    assert any(report.times[redis_wire.name(kind)] for kind in Kind)
 
 
 def test_the_same_seed_gives_the_same_faults() -> None:

@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 from app.gate import OVERLOADS, OVERLOADS_FOR_A_WALL, Cause, Gate
+from app.jobs.leases import new_execution
 
 
 @pytest.fixture
@@ -94,14 +95,14 @@ def test_the_next_may_probe_when_the_first_died(gate: Gate) -> None:
 def test_some_refusals_in_a_row_make_a_wall(gate: Gate, cause: Cause) -> None:
     """Single ones are the job's own retries; several with no answer in between close the gate for all, half a minute at most."""
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
-        assert not gate.note_overload("no", cause)
+        assert not gate.note_overload(new_execution(), "no", cause)
     connection = gate._connection
     connection.delete(OVERLOADS)  # as the publication of an answer does
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
-        assert not gate.note_overload("no", cause)
+        assert not gate.note_overload(new_execution(), "no", cause)
     waits = []
     for _ in range(6):
-        assert gate.note_overload("no", cause)
+        assert gate.note_overload(new_execution(), "no", cause)
         closed = gate.read()
         assert closed is not None
         assert closed.cause is cause

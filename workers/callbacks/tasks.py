@@ -9,10 +9,6 @@ from app import clock
 from workers.callbacks.context import CallbackContext, current
 from workers.callbacks.delivery import deliver
 
-#: seconds until a host that has its share of lanes is tried again; doubled each time, for that event
-_FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 60.0
-
 
 def deliver_event(event_id: str) -> None:
     """Begin one attempt to deliver the event, and return. What comes of it, and what is next, is in the outbox."""
@@ -34,7 +30,4 @@ def _host(url: str) -> str:
 
 def _put_off(event_id: str, context: CallbackContext) -> None:
     """The host is busy with others of its own: come back, ever less often, so that a long row costs little."""
-    now = clock.now()
-    before = context.outbox.postpone(event_id, now + _FIRST_WAIT_SECONDS)
-    wait = min(_FIRST_WAIT_SECONDS * 2.0 ** min(before, 10), _LONGEST_WAIT_SECONDS)
-    context.outbox.postpone(event_id, now + wait * (0.5 + random.random()))
+    context.outbox.postpone(event_id, clock.now(), 0.5 + random.random())

@@ -15,6 +15,7 @@ import rq_dashboard
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
+from api.services import EXTENSION
 from app.jobs import tickets
 from tests.integration.api.running import chat_body
 
@@ -31,6 +32,16 @@ EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 def submit(client: FlaskClient) -> str:
     response = client.post("/v1/chat/completions", json=chat_body(EVIL), headers={"Prefer": "respond-async"})
     return str(response.get_json()["id"])
+
+
+def test_the_apis_own_client_keeps_its_patience(client: FlaskClient, connection: Redis) -> None:
+    """Who looks at the workers does not make every request wait for minutes when Redis falls silent: RQ raises the timeout."""
+    SimpleWorker([tickets.queue(connection)], connection=connection, name="hands").register_birth()  # type: ignore[no-untyped-call]
+    assert client.get("/rq/0/data/workers.json").status_code == 200
+    dashboards: Redis = client.application.redis_conn  # type: ignore[attr-defined]
+    assert dashboards.connection_pool.connection_kwargs["socket_timeout"] > 60
+    own = client.application.extensions[EXTENSION].connection
+    assert own.connection_pool.connection_kwargs["socket_timeout"] == 5.0
 
 
 def test_pages_and_data(client: FlaskClient, hands: Hands, connection: Redis) -> None:

@@ -111,9 +111,9 @@ def test_a_job_that_nobody_waits_for_is_cancelled_after_the_grace(
     waiters = Waiters(connection)
     for name in ("chatcmpl-1", "chatcmpl-2"):
         jobs.submit(new_record(name), {})
-        waiters.arrive(name, 60)
-        waiters.leave(name, abandon_at=time.time() - 0.01)
-    waiters.arrive("chatcmpl-2", 60)
+        waiters.arrive(name, "first", 60)
+        waiters.leave(name, "first", abandon_at=time.time() - 0.01)
+    waiters.arrive("chatcmpl-2", "second", 60)
     maintenance.run_once()
     statuses = {record.id: record.status for record in jobs.newest()}
     assert statuses == {"chatcmpl-1": Status.CANCELLED, "chatcmpl-2": Status.QUEUED}
@@ -123,9 +123,9 @@ def test_a_second_waiter_keeps_the_job(connection: Redis, jobs: Jobs, maintenanc
     """When a retry has joined before the first connection is noticed to be gone, the job goes on."""
     waiters = Waiters(connection)
     jobs.submit(new_record(), {})
-    waiters.arrive("chatcmpl-1", 60)
-    waiters.arrive("chatcmpl-1", 60)
-    waiters.leave("chatcmpl-1", abandon_at=time.time() - 0.01)
+    waiters.arrive("chatcmpl-1", "first", 60)
+    waiters.arrive("chatcmpl-1", "second", 60)
+    waiters.leave("chatcmpl-1", "first", abandon_at=time.time() - 0.01)
     maintenance.run_once()
     found = jobs.get("chatcmpl-1")
     assert found is not None and found.status is Status.QUEUED

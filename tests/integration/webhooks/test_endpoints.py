@@ -44,7 +44,9 @@ def job(connection: Redis, *, kind: str = "response", background: bool = True, c
         background=background,
         callback_url=callback_url,
     )
-    transitions.submit(connection, record, "{}", ttl_seconds=60)
+    pipe = connection.pipeline()
+    transitions.submit(connection, pipe, record, "{}", ttl_seconds=60)
+    pipe.execute()
     return record
 
 

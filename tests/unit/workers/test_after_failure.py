@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.jobs.leases import PutBack
+from app.jobs.leases import Lease, PutBack
 from workers.after_failure import ending_of
 from workers.claude import FailureKind, TurnFailed
 
@@ -28,7 +28,7 @@ def test_each_put_back_waits_longer(kind: FailureKind) -> None:
         record = SimpleNamespace(
             id="job", attempts=times + 1 if counted else 1, max_attempts=99, delays=0 if counted else times
         )
-        run = cast("Any", SimpleNamespace(record=record, gate=OpenGate()))
+        run = cast("Any", SimpleNamespace(record=record, lease=Lease("job", "run", "w1"), gate=OpenGate()))
         endings = [ending_of(TurnFailed(kind, "no"), run) for _ in range(200)]
         delays = [ending.delay_seconds for ending in endings if isinstance(ending, PutBack)]
         assert len(delays) == len(endings)

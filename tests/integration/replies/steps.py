@@ -1,0 +1,384 @@
+"""Every step in Redis that the product makes: what it finds, and how it is made. For `test_each_step.py`."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from app import errors, worker_status
+from app.batches.endpoints import CHAT_COMPLETIONS
+from app.batches.feeder import Feeder
+from app.batches.record import line_id
+from app.batches.store import Batches, NewBatch
+from app.connection import texts
+from app.gate import Cause, Gate
+from app.history import RestartEvent, closings, replacements, sampling
+from app.idempotency import by_key
+from app.jobs import deltas, gathering, leases, recovery, removal, tickets, transitions
+from app.jobs.leases import Lease, PutBack
+from app.jobs.record import JobRecord, Status
+from app.jobs.store import Jobs
+from app.jobs.waiters import Waiters
+from app.outcome import Outcome
+from app.webhooks import dispatch, outbox
+from app.webhooks.endpoints import Endpoints
+from app.webhooks.events import Event
+from app.webhooks.outbox import Attempt, Outbox
+from app.worker_status import WorkerState, WorkerStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+    from rq.job import Job
+
+    from app.batches.record import BatchRecord
+    from app.settings import Settings
+
+JOB = "chatcmpl-1"
+EXECUTION = "e" * 32
+TTL = 600
+ANSWER = Outcome(body={"id": JOB, "usage": {"prompt_tokens": 3, "completion_tokens": 5}})
+
+
+@dataclass
+class Ground:
+    """Where a step is made. `redis`: around the proxy, or through it."""
+
+    redis: Redis
+    settings: Settings
+
+    @property
+    def jobs(self) -> Jobs:
+        return Jobs(self.redis, self.settings)
+
+    @property
+    def batches(self) -> Batches:
+        return Batches(self.redis, self.settings)
+
+    def submit(self, name: str = JOB, **fields: Any) -> JobRecord:
+        record = new_record(name, **fields)
+        self.jobs.submit(record, {"request": {}})
+        return record
+
+    def dequeue(self) -> Job:
+        found = Queue.dequeue_any([tickets.queue(self.redis)], None, connection=self.redis, serializer=JSONSerializer)
+        assert found is not None
+        return found[0]
+
+    def run(self, name: str = JOB, **fields: Any) -> Lease:
+        """A job that worker w1 has."""
+        self.submit(name, **fields)
+        claimed = leases.claim(self.redis, self.dequeue(), "w1", 60, EXECUTION)
+        assert claimed is not None
+        return claimed[0]
+
+    def event(self) -> str:
+        """One that is due."""
+        made = Event.new("chat.completion.completed", {"id": JOB}, now=1000)
+        made = replace(made, id="evt_1")
+        pipe = self.redis.pipeline()
+        outbox.add(pipe, made, "https://example.com/")
+        pipe.execute()
+        return made.id
+
+    def attempt(self) -> Attempt:
+        """One that is under way."""
+        Outbox(self.redis).claim(self.event(), 1000, lease_seconds=10)
+        return Attempt(1, 1000, 500, "answered 500", 0.5)
+
+    def batch(self, lines: int = 3) -> BatchRecord:
+        """One that waits for its validation."""
+        return self.batches.create(self.new_batch(lines))
+
+    def new_batch(self, lines: int = 3) -> NewBatch:
+        part = self.batches.files.part()
+        for number in range(lines):
+            body = {"model": "haiku", "messages": [{"role": "user", "content": "hi"}]}
+            line = {"custom_id": f"line-{number}", "method": "POST", "url": CHAT_COMPLETIONS, "body": body}
+            part.file.write(json.dumps(line).encode() + b"\n")
+        kept = self.batches.files.keep(part, filename="night.jsonl", purpose="batch")
+        return NewBatch(input_file_id=kept.id, endpoint=CHAT_COMPLETIONS)
+
+    def feed(self) -> None:
+        """What the feeder does."""
+        feeder = Feeder(self.redis, self.settings)
+        try:
+            feeder.run_once()
+        finally:
+            feeder.close()
+            self.redis.delete("nightshift:batches:feeder")
+
+    def endpoint(self) -> str:
+        """A registered one, with a known id."""
+        made = Endpoints(self.redis).create("mine", "https://example.com/", ["batch.completed"])
+        return made.id
+
+    def the_batch(self) -> str:
+        return texts(self.redis.zrange("nightshift:batches", 0, 0))[0]
+
+    def the_endpoint(self) -> str:
+        return Endpoints(self.redis).newest()[0].id
+
+
+def new_record(name: str = JOB, **fields: Any) -> JobRecord:
+    now = time.time()
+    given = {"kind": "chat.completion", "status": Status.QUEUED, "model": "sonnet", "max_attempts": 3, **fields}
+    return JobRecord(id=name, created_at=now, deadline_at=now + 600, **given)
+
+
+_LEASE = Lease(JOB, EXECUTION, "w1")
+_STATUS = WorkerStatus(name="w1", state=WorkerState.IDLE)
+_RESTART = RestartEvent(1000.0, "w1", "rss", 3, 400.0, 100.0)
+
+
+def _nothing(_: Ground) -> None:
+    """An empty Redis."""
+
+
+def _ticket(ground: Ground) -> Job:
+    return tickets.ticket(ground.redis, JOB)
+
+
+def _waits(ground: Ground, *names: str) -> None:
+    ground.submit()
+    for name in names:
+        Waiters(ground.redis).arrive(JOB, name, 60)
+
+
+def _overloads(ground: Ground, count: int) -> None:
+    for number in range(count):
+        Gate(ground.redis).note_overload(f"run-{number}", "529")
+
+
+def _close(ground: Ground) -> None:
+    Gate(ground.redis).close(Cause.LOGIN, 2e9, "login", probe_at=1.0)
+
+
+def _probe(ground: Ground) -> None:
+    _close(ground)
+    assert Gate(ground.redis).may_pass("w1")
+
+
+def _pass(ground: Ground) -> None:
+    gate = Gate(ground.redis)
+    assert gate.may_pass("w1")
+    gate.passed("w1")
+
+
+def _gap(ground: Ground) -> None:
+    ground.submit()
+    ground.dequeue()
+
+
+def _cancelled(ground: Ground) -> None:
+    _gap(ground)
+    ground.jobs.cancel(JOB)
+
+
+def _has_delivered(ground: Ground) -> None:
+    ground.attempt()
+    _delivered(ground)
+
+
+def _parent(ground: Ground) -> None:
+    gathering.ask(ground.redis, ground.settings, ground.run(), 2)
+
+
+def _answered(ground: Ground) -> None:
+    """All choices, without settling their parent."""
+    _parent(ground)
+    for number in range(2):
+        claimed = leases.claim(ground.redis, ground.dequeue(), "w1", 60, f"{number}" * 32)
+        assert claimed is not None
+        body = {"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+        leases.publish(
+            ground.redis, claimed[0], Outcome(body=body, headers={"x-nightshift-attempts": "1"}), ttl_seconds=TTL
+        )
+
+
+def _gone_ticket(ground: Ground) -> None:
+    ground.submit()
+    ground.redis.delete("rq:queue:claude")
+
+
+def _overdue_lease(ground: Ground) -> None:
+    ground.run()
+    ground.redis.zadd("nightshift:leases", {_LEASE.member: 1.0})
+
+
+def _fed(ground: Ground) -> None:
+    ground.batch()
+    ground.feed()
+    ground.feed()
+
+
+def _fed_again(ground: Ground) -> None:
+    """Its lines are to be given to the queue again."""
+    _fed(ground)
+    batch_id = ground.the_batch()
+    for number in range(3):
+        removal.remove(ground.redis, line_id(batch_id, number))
+        tickets.take_out(pipe := ground.redis.pipeline(), tickets.ticket(ground.redis, line_id(batch_id, number)))
+        pipe.execute()
+    ground.redis.delete("nightshift:yielding")
+    ground.redis.rename(f"nightshift:batch:{batch_id}:lines", f"nightshift:batch:{batch_id}:again")
+
+
+def _all_answered(ground: Ground) -> None:
+    _fed(ground)
+    for number in range(3):
+        claimed = leases.claim(ground.redis, ground.dequeue(), "w1", 60, f"{number}" * 32)
+        assert claimed is not None
+        leases.publish(ground.redis, claimed[0], ANSWER, ttl_seconds=TTL)
+
+
+def _cancelling(ground: Ground) -> None:
+    _fed(ground)
+    ground.batches.cancel(ground.the_batch())
+
+
+def _file(ground: Ground) -> None:
+    part = ground.batches.files.part()
+    part.file.write(b"{}")
+    ground.batches.files.keep(part, filename="a", purpose="batch")
+
+
+def _delete_file(ground: Ground) -> bool:
+    return ground.batches.files.delete(texts(ground.redis.zrange("nightshift:files", 0, 0))[0])
+
+
+def _worker(ground: Ground) -> None:
+    ground.run()
+    worker_status.write(ground.redis, _STATUS)
+
+
+def _old_closing(ground: Ground) -> None:
+    _close(ground)
+    Gate(ground.redis).open()
+    key = "nightshift:history:waits"
+    (value,) = ground.redis.hvals(key)
+    ground.redis.delete(key)
+    ground.redis.hset(key, "1000.0 login", json.dumps({**json.loads(value), "since": 1000.0, "until": 1002.0}))
+
+
+def _submit(ground: Ground, **how: Any) -> bool:
+    def beside(pipe: Any, record: JobRecord) -> None:
+        Waiters(ground.redis).arrive(record.id, "a", 60, pipeline=pipe)
+
+    return ground.jobs.submit(new_record(), {"request": {}}, beside=beside, **how).is_new
+
+
+def _delivered(ground: Ground) -> None:
+    Outbox(ground.redis).record_success("evt_1", Attempt(1, 1000, 200, None, 0.5))
+
+
+def _failed(ground: Ground) -> None:
+    Outbox(ground.redis).record_failure("evt_1", Attempt(1, 1000, 500, "answered 500", 0.5), next_at=2000)
+
+
+def _dispatch(ground: Ground) -> None:
+    queue = tickets.queue(ground.redis, tickets.CALLBACK_QUEUE)
+    dispatch.dispatch_due(ground.redis, queue, 1001)
+
+
+def _tell(ground: Ground) -> bool:
+    return deltas.write(ground.redis, _LEASE, 1, '{"delta":{"content":"a"}}', keep=True, expires_at=2e9)
+
+
+#: by name: what is there before, and the step
+STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
+    "jobs: submit": (_nothing, _submit),
+    "jobs: submit with a key": (_nothing, lambda g: _submit(g, fence=by_key("me", "key", "what was sent"))),
+    "jobs: claim": (_gap, lambda g: leases.claim(g.redis, _ticket(g), "w1", 60, EXECUTION)),
+    "jobs: claim what has ended": (
+        _cancelled,
+        lambda g: leases.claim(g.redis, _ticket(g), "w1", 60, EXECUTION),
+    ),
+    "jobs: renew": (Ground.run, lambda g: leases.renew(g.redis, _LEASE, 60)),
+    "jobs: note sent": (lambda g: g.run(max_sends=2), lambda g: leases.note_sent(g.redis, _LEASE)),
+    "jobs: publish": (
+        lambda g: (g.endpoint(), g.run(callback_url="https://example.com/", background=True)),
+        lambda g: gathering.publish(g.redis, g.settings, _LEASE, ANSWER),
+    ),
+    "jobs: put back": (
+        Ground.run,
+        lambda g: leases.put_back(g.redis, _LEASE, PutBack("limit", counts=True, died=True)),
+    ),
+    "jobs: put back later": (
+        lambda g: g.run(max_sends=3),
+        lambda g: leases.put_back(g.redis, _LEASE, PutBack("overloaded", counts=False, delay_seconds=5)),
+    ),
+    "jobs: give back": (
+        _overdue_lease,
+        lambda g: recovery.give_back(g.redis, g.settings, Lease(JOB, EXECUTION, ""), "its lease ended"),
+    ),
+    "jobs: release a worker": (_worker, lambda g: recovery.release_worker(g.redis, g.settings, "w1")),
+    "jobs: cancel": (Ground.run, lambda g: g.jobs.cancel(JOB)),
+    "jobs: delete": (Ground.submit, lambda g: g.jobs.delete(JOB)),
+    "jobs: fail": (
+        lambda g: g.submit(callback_url="https://example.com/"),
+        lambda g: transitions.fail_waiting(g.redis, JOB, errors.deadline_exceeded(1), ttl_seconds=TTL),
+    ),
+    "jobs: set metadata": (Ground.submit, lambda g: g.jobs.set_metadata(JOB, {"a": "b"})),
+    "jobs: requeue": (_gap, lambda g: transitions.requeue_ticket(g.redis, JOB, at_front=True)),
+    "jobs: reissue": (_gone_ticket, lambda g: transitions.reissue(g.redis, JOB, ttl_seconds=TTL)),
+    "jobs: return from the gap": (_gap, lambda g: tickets.return_from_gap(g.redis, "claude", JOB)),
+    "jobs: remove": (lambda g: (g.submit(), g.jobs.cancel(JOB)), lambda g: removal.remove(g.redis, JOB)),
+    "choices: ask": (Ground.run, lambda g: gathering.ask(g.redis, g.settings, _LEASE, 2)),
+    "choices: settle": (_answered, lambda g: gathering.settle(g.redis, g.settings, JOB)),
+    "choices: cancel the parent": (_parent, lambda g: g.jobs.cancel(JOB)),
+    "waiters: arrive": (Ground.submit, lambda g: Waiters(g.redis).arrive(JOB, "a", 60)),
+    "waiters: one of two leaves": (
+        lambda g: _waits(g, "a", "b"),
+        lambda g: Waiters(g.redis).leave(JOB, "a", abandon_at=2e9),
+    ),
+    "waiters: the last leaves": (lambda g: _waits(g, "a"), lambda g: Waiters(g.redis).leave(JOB, "a", abandon_at=2e9)),
+    "gate: note an overload": (lambda g: _overloads(g, 1), lambda g: Gate(g.redis).note_overload("mine", "529")),
+    "gate: note the wall's overload": (
+        lambda g: _overloads(g, 2),
+        lambda g: Gate(g.redis).note_overload("mine", "529"),
+    ),
+    "gate: close": (_nothing, _close),
+    "gate: take the probe": (_close, lambda g: Gate(g.redis).may_pass("w1")),
+    "gate: end the probe": (_probe, lambda g: Gate(g.redis).end_probe("w1")),
+    "gate: pass": (_close, _pass),
+    "gate: open": (_close, lambda g: Gate(g.redis).open()),
+    "gate: pause": (_nothing, lambda g: Gate(g.redis).pause(2e9, "maintenance")),
+    "gate: resume": (lambda g: Gate(g.redis).pause(), lambda g: Gate(g.redis).resume()),
+    "stream: a piece": (
+        lambda g: g.run(streams=True),
+        _tell,
+    ),
+    "outbox: take what is due": (Ground.event, lambda g: Outbox(g.redis).take_due(1001, 10)),
+    "outbox: claim": (Ground.event, lambda g: Outbox(g.redis).claim("evt_1", 1001, lease_seconds=10)),
+    "outbox: delivered": (Ground.attempt, _delivered),
+    "outbox: failed": (Ground.attempt, _failed),
+    "outbox: postpone": (Ground.event, lambda g: Outbox(g.redis).postpone("evt_1", 1001, 1.0)),
+    "outbox: resend": (_has_delivered, lambda g: Outbox(g.redis).resend("evt_1", 1002)),
+    "outbox: dispatch": (Ground.event, _dispatch),
+    "endpoints: create": (_nothing, lambda g: bool(g.endpoint())),
+    "endpoints: update": (Ground.endpoint, lambda g: Endpoints(g.redis).update(g.the_endpoint(), name="other") is None),
+    "endpoints: delete": (Ground.endpoint, lambda g: Endpoints(g.redis).delete(g.the_endpoint())),
+    "history: a restart": (
+        Ground.endpoint,
+        lambda g: replacements.note(g.redis, replace(_RESTART, at=time.time()), 300),
+    ),
+    "history: a sample": (Ground.submit, lambda g: sampling.take_due(g.redis, 1000.0)),
+    "history: tidy": (_old_closing, lambda g: closings.tidy(g.redis)),
+    "workers: say": (_nothing, lambda g: worker_status.write(g.redis, _STATUS)),
+    "workers: leave": (lambda g: worker_status.write(g.redis, _STATUS), lambda g: worker_status.remove(g.redis, "w1")),
+    "files: keep": (_nothing, _file),
+    "files: delete": (_file, _delete_file),
+    "batches: create": (_nothing, lambda g: g.batch().status),
+    "batches: cancel": (_fed, lambda g: g.batches.cancel(g.the_batch()).status),
+    "batches: validate and feed": (Ground.batch, Ground.feed),
+    "batches: feed again": (_fed_again, Ground.feed),
+    "batches: collect and end": (_all_answered, Ground.feed),
+    "batches: wind up": (_cancelling, Ground.feed),
+}
