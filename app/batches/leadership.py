@@ -77,6 +77,7 @@ class Leadership:
         #: the directory's name, and the names that it had before its files were lost
         self.place = ""
         self.lost: list[str] = []
+        self._is_registered = False
 
     def hold(self) -> bool:
         """Become or remain the one who does it, for `LEASE_SECONDS` from now. False: another one is."""
@@ -85,13 +86,15 @@ class Leadership:
             self.place = here
         milliseconds = int(LEASE_SECONDS * 1000)
         lease = lease_key(here)
-        if self._connection.set(lease, self._token, nx=True, px=milliseconds):
+        is_new = bool(self._connection.set(lease, self._token, nx=True, px=milliseconds))
+        if not is_new and self._connection.get(lease) != self._token.encode():
+            self.close()
+            return False
+        if is_new or not self._is_registered:
+            # A SET that is sent again, since its reply was lost, says no.
             self.lost = place.register(self._connection, self._root, here)
-        else:
-            if self._connection.get(lease) != self._token.encode():
-                self.close()
-                return False
-            self._connection.pexpire(lease, milliseconds)
+            self._is_registered = True
+        self._connection.pexpire(lease, milliseconds)
         return self._lock_files()
 
     def change(self, batch_id: str, work: Callable[[Any, BatchRecord], _T]) -> _T:
@@ -114,6 +117,7 @@ class Leadership:
 
     def close(self) -> None:
         """Let go of the files."""
+        self._is_registered = False
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

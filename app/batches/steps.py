@@ -105,15 +105,19 @@ class Steps:
         `refused`: numbers among theirs that are to be put into the error file next.
         """
         numbers = [line.number for line in lines]
+        was_tried = False
 
         def change(pipe: Any, record: BatchRecord) -> bool:
+            nonlocal was_tried
             pipe.watch(again_key(batch_id))
             waiting = {int(number) for number in pipe.smembers(again_key(batch_id))}
             pipe.multi()
-            if record.status is not BatchStatus.IN_PROGRESS or record.fed != fed:
+            if record.status is not BatchStatus.IN_PROGRESS:
                 return False
-            if again and not waiting.issuperset(numbers):
-                return False
+            if record.fed != fed or (again and not waiting.issuperset(numbers)):
+                # By whom? Nobody else feeds while this process leads.
+                return was_tried
+            was_tried = True
             for line in lines:
                 ttl = max(3600, int(record.expires_at - clock.now()) + 3600)
                 transitions.submit(self._connection, pipe, line.record, line.payload, ttl_seconds=ttl)

@@ -112,7 +112,7 @@ class Ground:
             feeder.run_once()
         finally:
             feeder.close()
-            self.redis.delete("nightshift:batches:feeder")
+            self.redis.delete(*self.redis.keys("nightshift:batches:feeder:*"))
 
     def endpoint(self) -> str:
         """A registered one, with a known id."""

@@ -37,11 +37,14 @@ class Stage:
         self._connection = connection
         self._lossy = lossy
         self._prepare, self._step = STEPS[name]
+        self._directory = Path(tempfile.mkdtemp(prefix="nightshift-step-"))
 
     def play(self, plan: Any = None) -> tuple[Any, str]:
         """(what Redis holds afterwards, what the step returned)."""
-        directory = Path(tempfile.mkdtemp(prefix="nightshift-step-"))
-        settings = Settings(data_dir=directory, redis_url=self._lossy.url, callback_allowed_hosts=("example.com",))
+        self._directory.mkdir(exist_ok=True)
+        settings = Settings(
+            data_dir=self._directory, redis_url=self._lossy.url, callback_allowed_hosts=("example.com",)
+        )
         try:
             self._connection.flushall()
             self._prepare(Ground(self._connection, settings))
@@ -53,7 +56,7 @@ class Stage:
             return state.of(self._connection), state.plain(found)
         finally:
             self._lossy.plan = None
-            shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def _patiently(step: Callable[[], Any]) -> Any:
