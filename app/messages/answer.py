@@ -74,9 +74,8 @@ class Answer:
     windows: tuple[Window, ...] = ()
     #: the value that was wanted (`OutputSpec.value`); None when none was, or the model gave none
     structured: Any = None
-    #: the same as JSON text, letter for letter as it came, not to its end when the answer was cut; and the call's id
-    structured_text: str = ""
-    structured_id: str = ""
+    #: the calls by which it came, in their order: one, or several where a function has to be called
+    value_calls: tuple[ToolCall, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     #: from handing over the request to the first text, seconds; None when there was no text
     first_token_seconds: float | None = None

@@ -63,7 +63,7 @@ def check(answer: Answer, wanted: OutputSpec) -> Checked:
         if calls:
             return Checked(answer.text or None, calls)
     if wanted.value is not None:
-        return _valued(answer, wanted.value, _value(answer, wanted.value))
+        return _valued(answer, wanted.value)
     if wanted.is_forced:
         raise Mismatch("no function was called, and one has to be", answer.text)
     return Checked(answer.text)
@@ -78,28 +78,38 @@ def repair_words(mismatch: Mismatch) -> str:
     )
 
 
-def _value(answer: Answer, wanted: Value) -> Any:
+def _valued(answer: Answer, wanted: Value) -> Checked:
+    """The value as the answer's text, or each call of the function by which it came."""
+    if wanted.function is None:
+        given = answer.value_calls[-1] if answer.value_calls else None
+        return Checked(_dump(_value(answer, given, wanted)))
+    calls = [(call.id, _value(answer, call, wanted)) for call in answer.value_calls]
+    # Without a call its text may be the arguments.
+    calls = calls or [(f"toolu_{answer.message_ids[-1].removeprefix('msg_')}", _value(answer, None, wanted))]
+    return Checked(None, tuple(FunctionCall(id_, wanted.function, _dump(value)) for id_, value in calls))
+
+
+def _value(answer: Answer, call: ToolCall | None, wanted: Value) -> Any:
     """The first of the readings of an answer that fits. Models now and then give JSON as text, or forget the wrapper."""
     faults = ""
-    for reading in _readings(answer, wanted):
+    for reading in _readings(answer, call, wanted):
         found = _faults(reading, wanted.schema)
         if not found:
             return reading
         faults = faults or found
-    raise Mismatch(faults or "it is no JSON", answer.structured_text or answer.text)
+    raise Mismatch(faults or "it is no JSON", call.arguments if call is not None else answer.text)
 
 
-def _readings(answer: Answer, wanted: Value) -> Iterator[Any]:
-    given = answer.structured
-    if given is None:
+def _readings(answer: Answer, call: ToolCall | None, wanted: Value) -> Iterator[Any]:
+    if call is None:
         yield from _parsed(answer.text)
         return
-    value = wanted.shape.value_of(given)
+    value = wanted.shape.value_of(call.input)
     yield value
     if isinstance(value, str):
         yield from _parsed(value)
     if wanted.shape.is_wrapped:
-        yield given
+        yield call.input
 
 
 def _parsed(text: str) -> Iterator[Any]:
@@ -124,13 +134,6 @@ def _dump(value: Any) -> str:
     return text
 
 
-def _valued(answer: Answer, wanted: Value, value: Any) -> Checked:
-    text = _dump(value)
-    if wanted.function is None:
-        return Checked(text)
-    return Checked(None, (FunctionCall(_id_of(answer), wanted.function, text),))
-
-
 def _call(call: ToolCall, offer: ToolSpec) -> FunctionCall:
     if not offer.shape.is_wrapped and offer.checked_by is None:
         return FunctionCall(call.id, offer.name, call.arguments)
@@ -147,16 +150,13 @@ def _as_it_is(answer: Answer, wanted: OutputSpec) -> Checked:
         for call in answer.tool_calls
         if (offer := wanted.offers.get(call.name)) is not None
     )
-    if wanted.value is None or not answer.structured_text:
+    value = wanted.value
+    if value is None or not answer.value_calls:
         return Checked(answer.text or ("" if not calls else None), calls)
-    text = wanted.value.shape.text_of(answer.structured_text)
-    if wanted.value.function is None:
-        return Checked(text)
-    return Checked(None, (FunctionCall(_id_of(answer), wanted.value.function, text),))
-
-
-def _id_of(answer: Answer) -> str:
-    return answer.structured_id or f"toolu_{answer.message_ids[-1].removeprefix('msg_')}"
+    if value.function is None:
+        return Checked(value.shape.text_of(answer.value_calls[-1].arguments))
+    given = [FunctionCall(call.id, value.function, value.shape.text_of(call.arguments)) for call in answer.value_calls]
+    return Checked(None, tuple(given))
 
 
 def _faults(value: Any, schema: Schema) -> str:

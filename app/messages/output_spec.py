@@ -34,7 +34,9 @@ class Value:
     def tool(self) -> dict[str, Any]:
         """The tool whose input is the value."""
         given = f"property 'value' is {self._what()}" if self.shape.is_wrapped else f"input is {self._what()}"
-        words = f"Call this once, to answer: its {given}.\n\n{self.description}".strip()
+        # A function may be called more than once, with other arguments.
+        begin = "Call this to answer" if self.function else "Call this once, to answer"
+        words = f"{begin}: its {given}.\n\n{self.description}".strip()
         return {"name": self.tool_name, "description": words, "input_schema": self.shape.input_schema}
 
     def _what(self) -> str:
@@ -66,6 +68,8 @@ class OutputSpec:
     tool_choice: Mapping[str, Any] | None = None
     #: names of all the client's functions, whichever of them are allowed
     known: tuple[str, ...] = ()
+    #: stop sequences at which the text is cut here (`app.messages.stops`)
+    cut_at: tuple[str, ...] = ()
 
     @property
     def is_tellable(self) -> bool:
@@ -80,7 +84,7 @@ def output_spec(request: dict[str, Any]) -> OutputSpec:
     if choice == "none":
         value = _asked_value(request)
         if value is not None:
-            return _only(value, _called(request))
+            return _only(value, _called(request), is_single=True)
         return _declared(_called(request), functions)
     known = tuple(functions)
     if isinstance(choice, dict) and choice["type"] == "allowed_tools":
@@ -88,22 +92,23 @@ def output_spec(request: dict[str, Any]) -> OutputSpec:
         names = [tool["function"]["name"] for tool in allowed["tools"]]
         functions, choice = {name: functions[name] for name in names}, allowed["mode"]
     taken = (*known, *_called(request))
+    is_single = request.get("parallel_tool_calls") is False
     if isinstance(choice, dict):
-        return _only(_arguments_of(functions[choice["function"]["name"]]), taken)
+        return _only(_arguments_of(functions[choice["function"]["name"]]), taken, is_single=is_single)
     if choice == "required" and len(functions) == 1:
-        return _only(_arguments_of(next(iter(functions.values()))), taken)
+        return _only(_arguments_of(next(iter(functions.values()))), taken, is_single=is_single)
     value = None if choice == "required" else _asked_value(request)
     if value is not None:
         value = _named_apart(value, taken)
-    offered = _offered(
-        functions, value, is_required=choice == "required", is_single=request.get("parallel_tool_calls") is False
-    )
+    offered = _offered(functions, value, is_required=choice == "required", is_single=is_single)
     return replace(offered, known=known)
 
 
-def _only(value: Value, taken: Iterable[str]) -> OutputSpec:
+def _only(value: Value, taken: Iterable[str], *, is_single: bool) -> OutputSpec:
     value = _named_apart(value, taken)
-    choice = {"type": "tool", "name": value.tool_name}
+    choice: dict[str, Any] = {"type": "tool", "name": value.tool_name}
+    if is_single:
+        choice["disable_parallel_tool_use"] = True
     return OutputSpec(value=value, is_forced=True, tools=(value.tool(),), tool_choice=choice)
 
 

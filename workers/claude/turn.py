@@ -217,7 +217,6 @@ class Turn:
             raise self.failed(FailureKind.UNKNOWN_END, f"Claude ended its answer with the unknown reason '{reason}'.")
         structured = self.result.structured if self.result else None
         calls = _tool_calls(message)
-        value = self._value_block()
         reason = message.stop_reason
         if reason == "tool_use" and not calls:
             # The tool was the CLI's own, by which a structured answer comes.
@@ -229,8 +228,7 @@ class Turn:
             usage=self.usage(),
             cost_usd=cost_usd,
             structured=structured,
-            structured_text=str(value.get("input_json", "")),
-            structured_id=str(value.get("id", "")),
+            value_calls=self._value_calls(),
             tool_calls=calls,
             first_token_seconds=self._first_text and self._first_text - self.started,
             duration_seconds=time.monotonic() - self.started,
@@ -255,10 +253,13 @@ class Turn:
         """A failure of this turn, with what it used so far."""
         return TurnFailed(kind, message, usage=self.usage() or None)
 
-    def _value_block(self) -> dict[str, Any]:
-        """The block by which the structured answer came last."""
-        blocks = (b for m in reversed(self._messages) for b in m.blocks.values())
-        return next((b for b in blocks if b["type"] == "tool_use" and b.get("name") == SCHEMA_TOOL), {})
+    def _value_calls(self) -> tuple[ToolCall, ...]:
+        """The calls by which the structured answer came last."""
+        for message in reversed(self._messages):
+            blocks = [b for _, b in sorted(message.blocks.items()) if b.get("name") == SCHEMA_TOOL]
+            if blocks:
+                return tuple(_as_call(block, SCHEMA_TOOL) for block in blocks)
+        return ()
 
     def _has_tool_calls(self) -> bool:
         return bool(self._messages) and bool(_tool_calls(self._messages[-1]))
@@ -270,8 +271,12 @@ def _tool_calls(message: _Message) -> tuple[ToolCall, ...]:
     for _, block in sorted(message.blocks.items()):
         if _is_call(block):
             short = str(block["name"]).removeprefix(TOOL_PREFIX)
-            found.append(ToolCall(str(block["id"]), short, _input(block), block["input_json"] or "{}"))
+            found.append(_as_call(block, short))
     return tuple(found)
+
+
+def _as_call(block: Mapping[str, Any], name: str) -> ToolCall:
+    return ToolCall(str(block["id"]), name, _input(block), block["input_json"] or "{}")
 
 
 def _is_call(block: Mapping[str, Any]) -> bool:

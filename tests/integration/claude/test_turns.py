@@ -318,7 +318,7 @@ def test_values_of_many_schemas_from_one_process(make: Make, simulator: RunningS
         body = {"tools": [tool], "tool_choice": {"type": "tool", "name": "StructuredOutput"}}
         answer = invoker.ask("value", Profile(schema='{"type":"object"}', extra_body=json.dumps(body)))
         assert answer.structured["n"] == number
-        assert json.loads(answer.structured_text) == answer.structured
+        assert json.loads(answer.value_calls[0].arguments) == answer.structured
         pids.add(invoker.status().pid)
     assert len(pids) == 1
     assert len(bodies(simulator)) == 3
@@ -337,7 +337,7 @@ def test_a_cut_value_is_what_there_is(make: Make, simulator: RunningSimulator) -
     simulator.control.add_rule({"structured": {"a": "word " * 50}}, tokens_per_second=10)
     answer = make().ask("value", Profile(schema='{"type":"object"}', extra_body='{"max_tokens": 9}'))
     assert (answer.stop_reason, answer.structured) == ("max_tokens", None)
-    assert answer.structured_text.startswith('{"a": "word')
+    assert answer.value_calls[0].arguments.startswith('{"a": "word')
     assert len(answered(simulator)) == 1
 
 
