@@ -15,6 +15,7 @@ from flask import Flask, Response, g, request
 
 from app import logs, trace_context
 from app.ids import new_request_id
+from app.outcome import IGNORED
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -43,7 +44,9 @@ def register(app: Flask, settings: Settings) -> None:
     def end(response: Response) -> Response:
         response.headers["x-request-id"] = g.request_id
         if ignored := g.get("ignored"):
-            response.headers["x-nightshift-ignored"] = _as_header(ignored)
+            # The answer may have its own: what the model did not take.
+            of_the_answer = response.headers.get(IGNORED)
+            response.headers[IGNORED] = ", ".join(filter(None, [of_the_answer, _as_header(ignored)]))
         if settings.offline:
             response.headers["x-nightshift-simulated"] = "true"
         _log(response)

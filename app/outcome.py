@@ -10,6 +10,8 @@ from app.errors import ErrorReply
 
 #: a response header: what the answer cost at list prices, US dollars; not there when nobody knows
 COST_HEADER = "x-nightshift-cost-usd"
+#: the header that names the fields of a request that had no effect
+IGNORED = "x-nightshift-ignored"
 
 
 @dataclass(frozen=True)

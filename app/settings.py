@@ -26,6 +26,12 @@ class SettingsError(ValueError):
     """A setting is wrong. The message names it, its value, and what it takes: it is shown to the user as it is."""
 
 
+#: refused fields that change nothing but what an answer is like, or what comes beside it: see `ignore_fields`
+IGNORABLE_FIELDS = frozenset(
+    {"logprobs", "top_logprobs", "logit_bias", "presence_penalty", "frequency_penalty", "prediction"}
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a process. A field `x_y` is read from `NIGHTSHIFT_X_Y` unless its metadata names another."""
@@ -56,6 +62,11 @@ class Settings:
     model_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: the Claude model that answers for every name that is not known; empty: those are a 404
     default_model: str = ""
+    #: `temperature` and `top_p` that a model refuses: `ignore` them, and name them in `x-nightshift-ignored`, or `error`, a 400
+    unsupported_sampling: Literal["ignore", "error"] = "ignore"
+    #: comma-separated fields that are ignored and named where they would be a 400: of `logprobs`, `top_logprobs`, `logit_bias`,
+    #: `presence_penalty`, `frequency_penalty` and `prediction`
+    ignore_fields: tuple[str, ...] = ()
     #: further Claude model ids for `GET /v1/models`; any `claude-…` id is passed on, listed or not
     models: tuple[str, ...] = ()
 
@@ -201,6 +212,10 @@ class Settings:
             )
         if self.lease_seconds < 2 * self.beat_seconds:
             raise SettingsError("NIGHTSHIFT_LEASE_SECONDS must be at least twice NIGHTSHIFT_BEAT_SECONDS.")
+        if unknown := set(self.ignore_fields) - IGNORABLE_FIELDS:
+            raise SettingsError(
+                f"NIGHTSHIFT_IGNORE_FIELDS names {', '.join(sorted(unknown))}; it takes {', '.join(sorted(IGNORABLE_FIELDS))}."
+            )
         if self.batch_window:
             try:
                 window.parse(self.batch_window)

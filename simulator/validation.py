@@ -6,6 +6,8 @@ from simulator.conversation import check_messages, check_system
 from simulator.errors import ApiError
 from simulator.model_names import check_model, takes_both, takes_sampling
 
+LEAST_TOP_P_OF_THINKING = 0.95
+
 
 def check_request(body: Any, beta: str = "") -> dict[str, Any]:
     """Return ``body`` as the object of a valid request for a message; ``beta`` is its ``anthropic-beta`` header.
@@ -85,3 +87,5 @@ def _check_thinking(body: dict[str, Any], max_tokens: int, beta: str) -> None:
         raise ApiError(400, "Thinking may not be enabled when tool_choice forces tool use.")
     if body.get("temperature") not in (None, 1):
         raise ApiError(400, "`temperature` may only be set to 1 when thinking is enabled.")
+    if (body.get("top_p") or 1) < LEAST_TOP_P_OF_THINKING:
+        raise ApiError(400, "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app import clock, errors, logs, messages
+from app.messages import stops
 from app.messages.answer import add_usage
-from workers import run_spans
+from workers import run_spans, unsupported
 from workers.claude import TurnFailed, to_cli
 
 if TYPE_CHECKING:
@@ -21,11 +22,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> tuple[Answer, Checked]:
+#: of this process
+_unsupported = unsupported.Unsupported()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An answer that is what was wanted."""
+
+    answer: Answer
+    checked: Checked
+    #: parameters of the request that the model does not take, and was asked without
+    ignored: tuple[str, ...] = ()
+
+
+def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Asked:
     """The answer, with the usage of all that was asked for it. Raises `TurnFailed`, and `ErrorReply` after two tries."""
-    answer = _turn(run, request, on_event)
+    ignored = _unsupported.known(request, run.settings)
+    request = unsupported.without(request, ignored)
     try:
-        return answer, messages.check(answer, request.output)
+        answer = _turn(run, request, on_event)
+    except TurnFailed as failure:
+        refused = _unsupported.learn(request, failure, run.settings)
+        if not refused or run.record.max_sends == 1:
+            raise
+        log.info("[SAMPLING] job=%s: %s takes no %s", run.record.id, request.model, " and ".join(refused))
+        ignored += refused
+        request = unsupported.without(request, refused)
+        answer = _turn(run, request, on_event)
+    try:
+        return Asked(answer, messages.check(answer, request.output), ignored)
     except messages.Mismatch as mismatch:
         if run.record.max_sends == 1:
             raise errors.structured_output_failed(mismatch.faults, is_repaired=False) from None
@@ -35,7 +61,7 @@ def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | 
     costs = [one.cost_usd for one in (answer, second) if one.cost_usd is not None]
     answer = replace(second, usage=usage, cost_usd=sum(costs) if len(costs) == 2 else None)
     try:
-        return answer, messages.check(answer, request.output)
+        return Asked(answer, messages.check(answer, request.output), ignored)
     except messages.Mismatch as mismatch:
         raise errors.structured_output_failed(mismatch.faults) from None
 
@@ -55,4 +81,4 @@ def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] 
             raise
         logs.content("answer", answer.text or answer.structured or [vars(one) for one in answer.tool_calls])
         span.set(run_spans.of_answer(answer))
-        return answer
+        return stops.cut(answer, request.output.cut_at)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from app.connection import AWAY, RedisError
 from app.jobs import deltas
 from app.messages.answer import CallDelta, TextDelta
+from app.messages.stops import Cutter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ def told(run: Run, wanted: OutputSpec) -> Iterator[Callable[[Delta], None] | Non
             writer.put(own)
 
     try:
-        yield put
+        yield Cutter(wanted.cut_at, put).put if wanted.cut_at else put
     finally:
         writer.stop()
 

@@ -66,16 +66,16 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending
         with streaming.told(run, request.output) as on_event:
-            answer, checked = asking.ask(run, request, on_event)
+            asked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error))
     except TurnFailed as failure:
         return ending_of(failure, run)
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
-        if not usage_windows.leave_the_rest(run, answer.windows):
+        if not usage_windows.leave_the_rest(run, asked.answer.windows):
             run.gate.passed(run.lease.worker)
-    return Publish(messages.to_openai(answer, checked, run.record))
+    return Publish(messages.to_openai(asked.answer, asked.checked, run.record, asked.ignored))
 
 
 def _note_sent(run: Run) -> Ending | None:

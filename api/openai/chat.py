@@ -57,6 +57,7 @@ def _check(body: bytes, settings: Settings) -> Checked:
         metadata=chat.metadata,
         service_tier=chat.service_tier,
         is_stored=bool(chat.store),
+        version=accepted.version,
     )
 
 

@@ -106,6 +106,7 @@ def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRe
         kind=KIND,
         status=Status.QUEUED,
         model=accepted.claude_model,
+        version=accepted.version,
         created_at=now,
         deadline_at=now + seconds,
         max_attempts=min(asked.max_attempts or here.settings.max_attempts, here.settings.max_attempts),

@@ -63,13 +63,14 @@ NOTHING = _Nothing()
 
 def _chat(body: dict[str, Any], settings: Settings) -> LineRequest:
     accepted = accept(body, settings)
-    return LineRequest(accepted.chat.model, accepted.claude_model, accepted.payload, accepted.chat.max_attempts or 0)
+    chat = accepted.chat
+    return LineRequest(chat.model, accepted.claude_model, accepted.payload, chat.max_attempts or 0, accepted.version)
 
 
 def _response(body: dict[str, Any], settings: Settings) -> LineRequest:
     accepted = accept_response(body, settings, NOTHING)
     asked = accepted.request
-    return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0)
+    return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0, accepted.version)
 
 
 def _completion(body: dict[str, Any], settings: Settings) -> LineRequest:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.outcome import COST_HEADER, Outcome
+from app.outcome import COST_HEADER, IGNORED, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.jobs.record import JobRecord
     from app.messages.answer import Answer
     from app.messages.checks import Checked
@@ -22,8 +24,11 @@ FINISH_REASONS = {
 }
 
 
-def to_openai(answer: Answer, checked: Checked, record: JobRecord) -> Outcome:
-    """The chat completion, with the model that answered and the usage as Claude reported them."""
+def to_openai(answer: Answer, checked: Checked, record: JobRecord, ignored: Sequence[str] = ()) -> Outcome:
+    """The chat completion, with the model that answered and the usage as Claude reported them.
+
+    `ignored`: the request's fields that the model does not take, and was asked without.
+    """
     body: dict[str, Any] = {
         "id": record.id,
         "object": "chat.completion",
@@ -37,6 +42,8 @@ def to_openai(answer: Answer, checked: Checked, record: JobRecord) -> Outcome:
     headers = {"x-nightshift-attempts": str(record.attempts)}
     if answer.cost_usd is not None:
         headers[COST_HEADER] = f"{answer.cost_usd:.6f}"
+    if ignored:
+        headers[IGNORED] = ", ".join(ignored)
     return Outcome(body=body, headers=headers)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from app.messages import sampling, stops
 from app.messages.conversation import conversation
 from app.messages.output_spec import output_spec
 from app.messages.request import MessagesRequest, Thinking
@@ -28,26 +29,37 @@ def to_claude(payload: dict[str, Any]) -> MessagesRequest:
     """Translate a job's payload (`ChatRequest.to_payload`). Raises `ErrorReply` (400) for what Claude has no form for."""
     request = payload["request"]
     said = conversation(request["messages"])
-    caps = [request[name] for name in ("max_completion_tokens", "max_tokens") if name in request]
-    max_tokens = min(caps) if caps else None
     output = output_spec(request)
-    stop = request.get("stop") or ()
+    thinking = None if output.is_forced else thinking_of(request)
+    for_claude, cut_at = stops.parted(request.get("stop"))
+    if output.value is None:
+        output = replace(output, cut_at=cut_at)
+    asked = sampling.asked(request)
     return MessagesRequest(
         model=payload["claude_model"],
         messages=tuple(said.turns),
         system=said.system,
         tools=output.tools,
         tool_choice=output.tool_choice,
-        max_tokens=max_tokens,
-        stop_sequences=(stop,) if isinstance(stop, str) else tuple(stop),
-        sampling={name: request[name] for name in ("temperature", "top_p") if name in request},
-        thinking=None if output.is_forced else _thinking(request, max_tokens),
+        max_tokens=_cap(request),
+        stop_sequences=for_claude,
+        sampling=asked if thinking is None else sampling.beside_thinking(asked),
+        thinking=thinking,
         output=output,
     )
 
 
-def _thinking(request: dict[str, Any], cap: int | None) -> Thinking | None:
-    """What was asked for; at most half of the output is for thinking, and less than `MIN_THINKING` is none."""
+def _cap(request: dict[str, Any]) -> int | None:
+    caps = [request[name] for name in ("max_completion_tokens", "max_tokens") if name in request]
+    return min(caps) if caps else None
+
+
+def thinking_of(request: dict[str, Any]) -> Thinking | None:
+    """What a request that forces no answer asks for.
+
+    At most half of the output is for thinking, and less than `MIN_THINKING` is none.
+    """
+    cap = _cap(request)
     found = THINKING.get(request.get("reasoning_effort", "none"))
     if found is None or cap is None:
         return found

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from app.messages import sampling
 from app.messages.conversation import conversation
+from app.messages.faults import fault
+from app.messages.translation import thinking_of
 from app.openai import fields, model_names
 from app.openai.chat_request import ChatRequest
 from app.openai.extras import take_extras
 from app.openai.faults import from_validation
+from app.openai.payload_version import oldest_version
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -27,17 +31,19 @@ class Accepted:
     payload: dict[str, Any]
     #: paths of the fields that had no effect
     ignored: list[str]
+    #: `JobRecord.version`
+    version: int
 
 
 def accept(sent: dict[str, Any], settings: Settings) -> Accepted:
     """Decide on every field, check it, resolve the model. Raises `ErrorReply` (400, 404)."""
-    kept, ignored = fields.decide(sent)
+    kept, ignored = fields.decide(sent, ignorable=settings.ignore_fields)
     chat = read(kept)
     ignored += take_extras(chat)
     claude_model = model_names.resolve(chat.model, settings)
     payload = chat.to_payload(claude_model)
-    ignored += check(chat, payload["request"])
-    return Accepted(chat, claude_model, payload, ignored)
+    ignored += check(chat, payload["request"], settings)
+    return Accepted(chat, claude_model, payload, ignored, oldest_version(payload["request"]))
 
 
 def read(sent: dict[str, Any]) -> ChatRequest:
@@ -48,12 +54,18 @@ def read(sent: dict[str, Any]) -> ChatRequest:
         raise from_validation(error, sent) from error
 
 
-def check(chat: ChatRequest, request: dict[str, Any]) -> list[str]:
+def check(chat: ChatRequest, request: dict[str, Any], settings: Settings) -> list[str]:
     """What the worker will make of it that can be known without Claude: `request` is the chat request as JSON.
 
     The names of fields that will have no effect. Raises `ErrorReply` (400).
     """
     conversation(request["messages"])
-    if chat.forces_answer and chat.reasoning_effort not in (None, "none", "minimal"):
-        return ["reasoning_effort"]
-    return []
+    if chat.forces_answer:
+        return ["reasoning_effort"] if chat.reasoning_effort not in (None, "none", "minimal") else []
+    asked = sampling.asked(request)
+    if not asked or thinking_of(request) is None:
+        return []
+    lost = sorted(asked.keys() - sampling.beside_thinking(asked).keys())
+    if lost and settings.unsupported_sampling == "error":
+        raise fault(lost[0], "Claude does not take this value beside thinking ('reasoning_effort')")
+    return lost

@@ -15,7 +15,7 @@ from app import errors
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 
 class Decision(StrEnum):
@@ -57,10 +57,11 @@ SHARED = (
     table(
         Decision.HONOURED,
         model="a Claude id, haiku, sonnet, opus, or another name that GET /v1/models lists",
-        temperature="0 to 1; above that, beside thinking, and where a model takes none, the answer is Claude's own 400",
-        top_p="a model that takes none answers with its own 400",
+        temperature="0 to 1; 1 is what models do anyway, and not sent; where a model takes none, or not beside thinking or `top_p`,"
+        " see below",
+        top_p="1 is not sent; where a model takes none, see below",
         tool_choice="none, auto, required, one function, or allowed_tools: the others are kept from Claude",
-        parallel_tool_calls="false: one call at most",
+        parallel_tool_calls="false: one call at most; else as many as the model makes, of one function that is forced, too",
         max_attempts="ours: how often it may be sent to Claude, whatever becomes of it; 1: never twice, neither after an error"
         " nor after a worker's death, nor to repair JSON",
     )
@@ -87,7 +88,8 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         " developer, user, assistant, tool, see below; a `name` and an image's `detail` have no effect and are named as ignored",
         max_tokens="the smaller of the two caps counts",
         max_completion_tokens="the smaller of the two caps counts",
-        stop="a string or up to 16",
+        stop="a string or up to 16; at those of white space only, which Claude does not take, the text is cut here, and the"
+        " usage counts what Claude wrote",
         response_format="text, json_object, json_schema of any draft, checked here, repaired once, else a 422;"
         " a schema that is none is a 400",
         tools="functions, never executed here, and others are a 400; the arguments of strict ones and of a forced one are checked",
@@ -126,8 +128,13 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
 )
 
 
-def decide(body: Mapping[str, Any], fields: Mapping[str, Field] = FIELDS) -> tuple[dict[str, Any], list[str]]:
-    """The fields that go on, and the names of those that had no effect. Raises `ErrorReply` for a refused one."""
+def decide(
+    body: Mapping[str, Any], fields: Mapping[str, Field] = FIELDS, *, ignorable: Collection[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """The fields that go on, and the names of those that had no effect. Raises `ErrorReply` for a refused one.
+
+    `ignorable`: refused fields that are ignored instead.
+    """
     kept: dict[str, Any] = {}
     ignored: list[str] = []
     for name, value in body.items():
@@ -138,7 +145,11 @@ def decide(body: Mapping[str, Any], fields: Mapping[str, Field] = FIELDS) -> tup
             ignored.append(name)
         elif field.decision is not Decision.REFUSED:
             kept[name] = value
-        elif not field.asks_for_nothing(value):
+        elif field.asks_for_nothing(value):
+            continue
+        elif name in ignorable:
+            ignored.append(name)
+        else:
             code = ErrorCode.UNSUPPORTED_VALUE if field.harmless else ErrorCode.UNSUPPORTED_PARAMETER
             raise errors.invalid_request(f"'{name}' is not supported: {field.note}.", param=name, code=code)
     return kept, ignored

@@ -255,10 +255,18 @@ def test_too_long(stack: Stack) -> None:
 
 def test_a_field_that_a_model_refuses(stack: Stack) -> None:
     """Its 400 is the client's, with the field's name."""
-    stack.simulator.add_rule({"error": {"status": 400, "message": "`temperature` is not supported by this model."}})
+    stack.simulator.add_rule({"error": {"status": 400, "message": "`max_tokens` is too large for this model."}})
     with pytest.raises(openai.BadRequestError) as refused:
-        client(stack).chat.completions.create(model="sonnet", messages=ASK, temperature=0.5)
-    assert refused.value.param == "temperature"
+        client(stack).chat.completions.create(model="sonnet", messages=ASK, max_tokens=5)
+    assert refused.value.param == "max_tokens"
+
+
+def test_sampling_that_a_model_refuses(stack: Stack) -> None:
+    """It is asked again without, and the header says so."""
+    found = client(stack).chat.completions.with_raw_response.create(
+        model="claude-opus-4-7", messages=ASK, temperature=0.5
+    )
+    assert found.headers["x-nightshift-ignored"] == "temperature"
 
 
 def test_an_effort_that_can_not_be_made(stack: Stack) -> None:

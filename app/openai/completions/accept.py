@@ -37,7 +37,7 @@ class AcceptedCompletion:
 
 def accept(sent: dict[str, Any], settings: Settings) -> AcceptedCompletion:
     """Decide on every field, check it, resolve the model. Raises `ErrorReply` (400, 404)."""
-    kept, ignored = fields.decide(sent, COMPLETION_FIELDS)
+    kept, ignored = fields.decide(sent, COMPLETION_FIELDS, ignorable=settings.ignore_fields)
     try:
         request = CompletionRequest.model_validate(kept)
     except ValidationError as error:

@@ -17,7 +17,7 @@ COMPLETION_FIELDS: Mapping[str, Field] = MappingProxyType(
         prompt="a text, or a list of texts, each answered by itself: it is a user's message to Claude, nothing is added. Token ids"
         " are a 400",
         max_tokens="16 unless said, as at OpenAI",
-        stop="a string or up to 16",
+        stop="a string or up to 16, white space, too, as in a chat completion",
         echo="the prompt stands before the text",
         stream="token by token; of one prompt and one choice",
         stream_options="include_usage; a 400 without stream",

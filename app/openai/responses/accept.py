@@ -13,11 +13,12 @@ from app.openai import accept as chat_accept
 from app.openai import fields, model_names
 from app.openai.extras import take_extras
 from app.openai.faults import from_validation
+from app.openai.payload_version import oldest_version
 from app.openai.responses import as_chat, item_ids
 from app.openai.responses.fields import RESPONSE_FIELDS
 from app.openai.responses.items import LEFT_OUT, ItemReference, user_text
 from app.openai.responses.places import Places, as_sent
-from app.openai.responses.request import ResponseRequest
+from app.openai.responses.request import REFUSED_INCLUDES, ResponseRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +58,18 @@ class AcceptedResponse:
     payload: dict[str, Any]
     #: paths of the fields that had no effect
     ignored: list[str]
+    #: `JobRecord.version`
+    version: int
 
 
 def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> AcceptedResponse:
     """Decide on every field, check it, resolve the model. Raises `ErrorReply` (400, 404)."""
     response_id = ids.new_response_id()
-    kept, ignored = fields.decide(sent, RESPONSE_FIELDS)
+    kept, ignored = fields.decide(sent, RESPONSE_FIELDS, ignorable=settings.ignore_fields)
     own_places, left_out = _leave_out(kept)
     ignored += left_out
+    if "logprobs" in settings.ignore_fields and _leave_out_includes(kept):
+        ignored.append("include")
     try:
         request = ResponseRequest.model_validate(kept)
     except ValidationError as error:
@@ -73,7 +78,8 @@ def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> Accepted
     ignored += take_extras(request)
     if request.truncation == "auto":
         ignored.append("truncation")
-    ignored += ["include"] if request.include else []
+    if request.include and "include" not in ignored:
+        ignored.append("include")
     claude_model = model_names.resolve(request.model, settings)
     asked = request.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=_NOT_KEPT)
     asked |= {name: sent[name] for name in _REPEATED if isinstance(sent.get(name), str)}
@@ -85,12 +91,12 @@ def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> Accepted
     chat = as_chat.chat_request(asked)
     try:
         checked = chat_accept.read(chat)
-        no_effect = chat_accept.check(checked, chat)
+        no_effect = chat_accept.check(checked, chat, settings)
     except ErrorReply as error:
         raise as_chat.in_its_words(error, Places(asked, places)) from error
     ignored += [as_chat.spell(name) for name in no_effect]
     payload = {"claude_model": claude_model, "response": asked, "places": places}
-    return AcceptedResponse(response_id, request, claude_model, payload, ignored)
+    return AcceptedResponse(response_id, request, claude_model, payload, ignored, oldest_version(chat))
 
 
 def _own_items(request: ResponseRequest, stored: Stored, places: Sequence[int]) -> Items:
@@ -118,3 +124,14 @@ def _leave_out(kept: dict[str, Any]) -> tuple[list[int], list[str]]:
     places = [index for index, kind in enumerate(kinds) if kind not in LEFT_OUT]
     kept["input"] = [items[index] for index in places]
     return places, sorted({f"input[].{kind}" for kind in kinds if kind in LEFT_OUT})
+
+
+def _leave_out_includes(kept: dict[str, Any]) -> bool:
+    """Take out what `include` may not name, where that is to be ignored. Whether there was any."""
+    names = kept.get("include")
+    if not isinstance(names, list):
+        return False
+    # Whatever it is: what is not hashable can't be looked up.
+    left = [name for name in names if not isinstance(name, str) or name not in REFUSED_INCLUDES]
+    kept["include"] = left
+    return len(left) < len(names)

@@ -34,7 +34,7 @@ RESPONSE_FIELDS: Mapping[str, Field] = MappingProxyType(
         Decision.MAPPED,
         reasoning="effort to Claude's thinking; off unless asked for. No summaries",
         truncation="auto is disabled: a conversation that is too long is an error, never shortened",
-        include="nothing of what it names exists here; log probabilities are a 400",
+        include="nothing of what it names exists here; log probabilities are a 400 (or ignored, see above)",
     )
     | table(
         Decision.IGNORED,

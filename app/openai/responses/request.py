@@ -14,7 +14,8 @@ from app.openai.messages import Wire, text_or_parts
 from app.openai.responses.items import Item  # noqa: TC001 - pydantic reads it
 from app.openai.tool_choice import BY_KIND, Mode
 
-_REFUSED_INCLUDES = frozenset({"message.output_text.logprobs"})
+#: what can't be beside an answer
+REFUSED_INCLUDES = frozenset({"message.output_text.logprobs"})
 
 
 class TextFormat(Wire):
@@ -128,7 +129,7 @@ class ResponseRequest(Wire):
         if self.callback_url is not None and not self.background:
             raise wrong("callback_url", "is only for responses with 'background': true")
         for name in self.include or ():
-            if name in _REFUSED_INCLUDES:
+            if name in REFUSED_INCLUDES:
                 raise wrong("include", f"'{name}': Claude reports none")
         if self.input == [] and self.previous_response_id is None:
             raise wrong("input", "needs at least one item")

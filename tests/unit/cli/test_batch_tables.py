@@ -130,6 +130,34 @@ def test_structured_answers_are_objects_in_jsonl(tmp_path: Path) -> None:
     ]
 
 
+def test_validate_names_what_would_fail_by_night(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Conversations that Claude has no form for are refused, each with its place."""
+    ask = {"role": "user", "content": "hi"}
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
+    conversations: dict[str, Any] = {
+        "messages[1]": [ask, {"role": "assistant", "content": "It is"}],
+        "messages[1].tool_calls[0].function.arguments": [ask, {"role": "assistant", "tool_calls": [call]}, ask],
+        "messages[1].tool_call_id": [ask, {"role": "tool", "tool_call_id": "a", "content": "42"}],
+        "messages[0].content[0].image_url": [
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]}
+        ],
+        "messages[0].content[0].file.file_data": [
+            {"role": "user", "content": [{"type": "file", "file": {"file_data": "data:application/zip;base64,UEs="}}]}
+        ],
+    }
+    path = tmp_path / "night.jsonl"
+    with path.open("w") as file:
+        for number, messages in enumerate(conversations.values()):
+            body = {"model": "haiku", "messages": messages}
+            line = {"custom_id": str(number), "method": "POST", "url": "/v1/chat/completions", "body": body}
+            file.write(json.dumps(line) + "\n")
+    assert main.main(["batch", "validate", str(path), "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)["refused"]
+    assert [(fault["line"], fault["param"]) for fault in found] == [
+        (number, f"body.{param}") for number, param in enumerate(conversations, 1)
+    ]
+
+
 def test_validate_needs_no_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every fault of the file and every request that would be refused is named with its line; the exit status says which."""
     path = tmp_path / "night.jsonl"

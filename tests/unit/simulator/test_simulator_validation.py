@@ -32,6 +32,7 @@ def test_known_models_pass(model: str) -> None:
         ({"tool_choice": {"type": "tool", "name": "f"}}, 400, "'f' not found"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, 400, "must be greater"),
         ({"thinking": {"type": "adaptive"}, "temperature": 0}, 400, "temperature"),
+        ({"thinking": {"type": "adaptive"}, "top_p": 0.9}, 400, "top_p"),
         ({"thinking": {"type": "adaptive"}, "tools": [{"name": "f"}], "tool_choice": {"type": "any"}}, 400, "forces"),
     ],
 )
