@@ -26,8 +26,8 @@ def test_episodes_become_a_graph(stack: Stack, client: tuple[str, str], monkeypa
     monkeypatch.setenv("GRAPHITI_TELEMETRY_ENABLED", "false")
     found = asyncio.run(_two_episodes(stack, client))
     assert all(one.nodes and one.edges for one in found)
-    # What it names unasked (a small model of OpenAI's) was answered, too.
-    assert len(stack.asked()) >= 6
+    # For some of it OpenAIClient asks a small model of OpenAI's, which nobody has named here.
+    assert len({body["model"] for body in stack.asked()}) == (2 if client[1] == "OpenAIClient" else 1)
 
 
 async def _two_episodes(stack: Stack, client: tuple[str, str]) -> list[Any]:
