@@ -16,9 +16,9 @@ from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Cause
 from app.jobs.leases import PutBack
+from app.messages.failure import FailureKind, TurnFailed
 from app.outcome import Outcome
 from workers import usage_windows
-from workers.claude import FailureKind, TurnFailed
 from workers.endings import Ending, Publish
 
 if TYPE_CHECKING:

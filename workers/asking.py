@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app import clock, errors, logs, messages
 from app.messages import stops
 from app.messages.answer import add_usage
+from app.messages.failure import TurnFailed
 from workers import run_spans, unsupported
-from workers.claude import TurnFailed, to_cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,15 +68,11 @@ def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | 
 
 
 def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Answer:
-    seconds = run.record.deadline_at - clock.now()
+    deadline = time.monotonic() + run.record.deadline_at - clock.now()
     with run_spans.turn(run) as span:
-        headers = "\n".join(f"{name}: {value}" for name, value in span.context.headers().items())
-        asked = to_cli(request)
-        prompt = replace(asked.prompt, headers=headers)
-        logs.content("prompt", prompt.content)
-        on_piece = None if on_event is None else lambda piece: on_event(asked.delta(piece))
+        logs.content("prompt", request.messages[-1]["content"])
         try:
-            answer = asked.answer(run.invoker.ask(prompt, asked.profile, timeout_seconds=seconds, on_event=on_piece))
+            answer = run.engine.ask(request, deadline, on_event, headers=span.context.headers())
         except TurnFailed as failure:
             span.fail(str(failure.kind))
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from workers.claude import ClaudeInvoker
+from workers.claude import CliEngine
 from workers.claude_worker import ClaudeWorker
 from workers.restart_log import RestartLog
 from workers.start import start
@@ -21,10 +21,10 @@ def main(argv: list[str] | None = None) -> int:
     with (
         work_dir(settings.data_dir / "workers", name) as own_dir,
         RestartLog(connection, name, memory_limits_mb) as restarts,
-        ClaudeInvoker(settings, name=name, work_dir=own_dir, on_restart=restarts.note) as invoker,
+        CliEngine(settings, name=name, work_dir=own_dir, on_restart=restarts.note) as engine,
     ):
         log.info("[WORKER] started")
-        ClaudeWorker(name, connection, settings, invoker).work()
+        ClaudeWorker(name, connection, settings, engine).work()
     log.info("[WORKER] stopped")
     return 0
 

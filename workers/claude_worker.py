@@ -1,6 +1,6 @@
-"""The RQ worker that holds the one `ClaudeInvoker`.
+"""The RQ worker that holds the one `Engine`.
 
-It is a `SimpleWorker`: a job runs in this process, where the invoker lives. What a stock one lacks is here: a lease that
+It is a `SimpleWorker`: a job runs in this process, where the engine lives. What a stock one lacks is here: a lease that
 is renewed while a job runs, fenced steps in and out of it, patience with a Redis that is away, and a gate before the
 queue. The methods that it overrides are held by tests/contract/test_rq.py, since RQ documents none of them.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from app.jobs.record import JobRecord
     from app.settings import Settings
-    from workers.claude import ClaudeInvoker
+    from workers.engine import Engine
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -60,7 +60,7 @@ _SPREAD_SECONDS = 1.0
 class ClaudeWorker(PatientWorker):
     """Takes jobs from the one Claude queue, as long as the gate is open and Claude answers."""
 
-    def __init__(self, name: str, connection: Redis, settings: Settings, invoker: ClaudeInvoker) -> None:
+    def __init__(self, name: str, connection: Redis, settings: Settings, engine: Engine) -> None:
         """`connection`: for short commands. RQ waits for the queue by one of its own."""
         waiting = connect_blocking(settings.redis_url or "")
         super().__init__(
@@ -73,12 +73,12 @@ class ClaudeWorker(PatientWorker):
         )
         self._steps = connection
         self._settings = settings
-        self._invoker = invoker
+        self._engine = engine
         self._jobs = Jobs(connection, settings)
         self._gate = Gate(connection)
-        self._login = LoginCheck(name, connection, settings, invoker, self._gate)
+        self._login = LoginCheck(name, connection, settings, engine, self._gate)
         self._leaves = False
-        self.beat = Beat(settings, name, invoker)
+        self.beat = Beat(settings, name, engine)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
 
@@ -97,7 +97,7 @@ class ClaudeWorker(PatientWorker):
             time.sleep(random.uniform(0.0, _SPREAD_SECONDS))
 
     def _reason_to_wait(self) -> str:
-        if not self._invoker.is_ready():
+        if not self._engine.is_ready():
             return FOR_CLAUDE
         try:
             if not self._login.may_be_used():
@@ -134,7 +134,7 @@ class ClaudeWorker(PatientWorker):
             self.set_state(WorkerStatus.IDLE)
 
     def _run(self, job: Job, lease: leases.Lease, record: JobRecord) -> None:
-        run = Run(lease, record, self._jobs, self._gate, self._settings, self._invoker, self._steps)
+        run = Run(lease, record, self._jobs, self._gate, self._settings, self._engine, self._steps)
         runs.begin(run)
         self.beat.hold(run)
         try:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from app import clock, worker_status
 from app.gate import Cause
 from app.jobs import tickets
-from workers.claude import FailureKind
+from app.messages.failure import FailureKind
 
 if TYPE_CHECKING:
     from redis import Redis
 
     from app.gate import Gate
     from app.settings import Settings
-    from workers.claude import ClaudeInvoker
+    from workers.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ _MARGIN_SECONDS = 1.0
 class LoginCheck:
     """One worker's. A login that fails is this worker's own until it works: the gate may be opened by another machine's."""
 
-    def __init__(self, worker: str, connection: Redis, settings: Settings, invoker: ClaudeInvoker, gate: Gate) -> None:
+    def __init__(self, worker: str, connection: Redis, settings: Settings, engine: Engine, gate: Gate) -> None:
         self._worker = worker
         self._connection = connection
         self._settings = settings
-        self._invoker = invoker
+        self._engine = engine
         self._gate = gate
         #: when the login is to be tried, `time.monotonic()`; `inf` while it works
         self._due_at = 0.0
@@ -63,7 +63,7 @@ class LoginCheck:
         return self._try(is_probe=is_probe) if is_probe or self._has_failed else True
 
     def _try(self, *, is_probe: bool) -> bool:
-        failure = self._invoker.check_login(timeout_seconds=_SECONDS)
+        failure = self._engine.check_login(timeout_seconds=_SECONDS)
         if failure is not None and failure.kind is FailureKind.LOGIN:
             self._fails(failure.message, is_probe=is_probe)
             return False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from workers.claude import Restart
+    from workers.engine import Restart
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _STOP_SECONDS = 2.0
 
 
 class RestartLog:
-    """One thread, since the invoker's loop must not wait for Redis. While that is away, what happened is kept."""
+    """One thread, since the engine must not wait for Redis. While that is away, what happened is kept."""
 
     def __init__(self, connection: Redis, worker: str, memory_limits_mb: Mapping[str, float]) -> None:
         """`memory_limits_mb`: by the reasons of restarts for memory, which operators can be told of."""

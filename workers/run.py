@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
     from app.settings import Settings
-    from workers.claude import ClaudeInvoker
+    from workers.engine import Engine
 
 
 class Interruption(StrEnum):
@@ -38,7 +38,7 @@ class Run:
     jobs: Jobs
     gate: Gate
     settings: Settings
-    invoker: ClaudeInvoker
+    engine: Engine
     connection: Redis
     interruption: Interruption | None = field(default=None)
 
@@ -56,7 +56,7 @@ def current() -> Run:
 
 def begin(run: Run) -> None:
     """From now on `interrupt` reaches this run."""
-    global _current  # noqa: PLW0603 - one process, one invoker, one run: RQ gives its tasks no other place
+    global _current  # noqa: PLW0603 - one process, one engine, one run: RQ gives its tasks no other place
     with _lock:
         _current = run
 
@@ -75,5 +75,5 @@ def interrupt(why: Interruption, job_id: str | None = None) -> bool:
         if run is None or (job_id is not None and run.record.id != job_id):
             return False
         run.interruption = run.interruption or why
-        run.invoker.interrupt()
+        run.engine.interrupt()
         return True

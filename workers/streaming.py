@@ -1,6 +1,6 @@
 """Tells an answer's text and calls while Claude writes them, for the job whose client reads along.
 
-Pieces come in the invoker's event loop, which must not wait for Redis: they are only laid down here, and a thread writes what
+Pieces come in the engine's own thread, which must not wait for Redis: they are only laid down here, and a thread writes what
 lies there at once, so that pieces are joined only while a write is under way. What can't be told is no loss: the client
 gets it with the outcome. So nothing is flushed at the end, and whatever is too much is dropped.
 """

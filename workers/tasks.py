@@ -10,12 +10,12 @@ from app.connection import AWAY
 from app.jobs import choices, leases
 from app.jobs.leases import PutBack
 from app.jobs.record import CHOICE, PAYLOAD_VERSION, record_key
+from app.messages.failure import TurnFailed
 from app.messages.payload import answers, as_asked, as_chat_payload
 from app.outcome import Outcome
 from workers import asking, remote_images, run_spans, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
-from workers.claude import TurnFailed
 from workers.endings import AskApart, Ending, Publish
 from workers.run import Interruption
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.messages import sampling
-from workers.claude import FailureKind
+from app.messages.failure import FailureKind
 
 if TYPE_CHECKING:
     from app.messages import MessagesRequest
+    from app.messages.failure import TurnFailed
     from app.settings import Settings
-    from workers.claude import TurnFailed
 
 LEARNED_SECONDS = 3600.0
 #: clients choose the models' names

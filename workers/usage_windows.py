@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.messages.answer import Window
-    from workers.claude import TurnFailed
+    from app.messages.failure import TurnFailed
     from workers.run import Run
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
@@ -12,9 +12,10 @@ from redis import Redis
 from app import worker_status
 from app.gate import Cause, Gate
 from app.jobs import tickets
+from app.messages.failure import FailureKind, TurnFailed
 from app.settings import Settings
 from app.worker_status import WorkerState, WorkerStatus
-from workers.claude import FailureKind, TurnFailed
+from tests.engine import ScriptedEngine
 from workers.login_check import LoginCheck
 
 if TYPE_CHECKING:
@@ -23,28 +24,15 @@ if TYPE_CHECKING:
 REFUSED = TurnFailed(FailureKind.LOGIN, "invalid x-api-key", status=401)
 
 
-class Claude:
-    """What Claude says to a check, and how often it was asked."""
-
-    def __init__(self, failure: TurnFailed | None) -> None:
-        self.failure = failure
-        self.asked = 0
-
-    def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
-        assert timeout_seconds > 0
-        self.asked += 1
-        return self.failure
-
-
 class Worker:
     """A worker's part of it, as the worker asks before it takes a job."""
 
     def __init__(self, name: str, connection: Redis, failure: TurnFailed | None) -> None:
-        self.claude = Claude(failure)
+        self.claude = ScriptedEngine(login=failure)
         self.gate = Gate(connection)
         self._name = name
         settings = Settings(login_probe_seconds=0.2)
-        self._check = LoginCheck(name, connection, settings, cast("Any", self.claude), self.gate)
+        self._check = LoginCheck(name, connection, settings, self.claude, self.gate)
 
     def may_take_a_job(self) -> bool:
         return self._check.may_be_used() and self.gate.may_pass(self._name) and self._check.passes_gate()
@@ -66,7 +54,7 @@ def test_a_login_that_is_not_refused_is_tried_once(connection: Redis, failure: T
     """What else may be wrong shows with a request."""
     worker = Worker("a", connection, failure)
     assert [worker.may_take_a_job() for _ in range(3)] == [True] * 3
-    assert worker.claude.asked == 1
+    assert worker.claude.logins_checked == 1
 
 
 def test_a_login_that_is_refused_closes_the_gate_until_it_works(connection: Redis) -> None:
@@ -74,13 +62,13 @@ def test_a_login_that_is_refused_closes_the_gate_until_it_works(connection: Redi
     worker = Worker("a", connection, REFUSED)
     assert not worker.may_take_a_job()
     assert not worker.may_take_a_job()
-    assert (worker.claude.asked, cause(connection)) == (1, Cause.LOGIN)
-    worker.claude.failure = None
+    assert (worker.claude.logins_checked, cause(connection)) == (1, Cause.LOGIN)
+    worker.claude.login = None
     give_up = time.monotonic() + 10
     while not worker.may_take_a_job():
         assert time.monotonic() < give_up
         time.sleep(0.05)
-    assert (worker.claude.asked, cause(connection)) == (2, None)
+    assert (worker.claude.logins_checked, cause(connection)) == (2, None)
 
 
 def test_a_new_start_with_another_login_opens_the_gate_at_once(connection: Redis) -> None:

@@ -11,7 +11,7 @@ from app.webhooks.endpoints import Endpoints
 from app.webhooks.events import WORKER_MEMORY
 from app.webhooks.outbox import Outbox
 from tests.redis_server import wait_until
-from workers.claude import Restart
+from workers.engine import Restart
 from workers.restart_log import RestartLog
 
 if TYPE_CHECKING:

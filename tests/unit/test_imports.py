@@ -58,6 +58,17 @@ def test_two_modules_import_the_sdk() -> None:
     assert users == {"cli.py", "transport.py"}
 
 
+def test_a_worker_does_not_know_its_engine() -> None:
+    """Which engine asks Claude is decided where a process starts; jobs, gate and beat work with any."""
+    users = {
+        path.name
+        for path, name in imports("workers")
+        if name.startswith("workers.claude.") or name == "workers.claude"
+        if path.parent.name != "claude"
+    }
+    assert users == {"chat_worker.py", "check.py", "work_dir.py"}
+
+
 def test_one_module_reads_the_environment() -> None:
     """`os.environ` is read in `app/environment.py` (and by the launchers, which make a child's environment) alone."""
     readers = {

@@ -1,4 +1,4 @@
-"""What a turn ends with when there is no answer, and how the CLI's reports are read as that.
+"""How the CLI's reports of a turn without an answer are read as failures.
 
 The CLI reports an API error as a *successful* result whose text is the error. So attributes come first, in this order:
 the usage limit's event, the HTTP status, the kind of error on the synthetic message; text is quoted, not read, but once.
@@ -7,85 +7,14 @@ the usage limit's event, the HTTP status, the kind of error on the synthetic mes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app import clock
+from app.messages.failure import FailureKind, TurnFailed
 from workers.claude.cli_words import for_clients
 
 if TYPE_CHECKING:
     from app.messages.answer import Window
-
-
-class FailureKind(StrEnum):
-    """Why there is no answer; each has its own way on."""
-
-    #: the request is wrong (4xx): the same request will fail again
-    CALLER = "caller"
-    #: 529: Claude is overloaded
-    OVERLOADED = "overloaded"
-    #: 429 that is not a subscription's limit: too much at once
-    RATE_LIMITED = "rate_limited"
-    #: 5xx, a broken connection, or an answer without an end
-    SERVER = "server"
-    #: a subscription's window is used up; nothing passes until it resets
-    USAGE_LIMIT = "usage_limit"
-    #: nobody is logged in, the login is refused, or its account is out of credit: no request can pass
-    LOGIN = "login"
-    #: the caller's deadline passed
-    DEADLINE = "deadline"
-    #: not a byte from Claude for `stall_seconds`
-    STALLED = "stalled"
-    #: `interrupt()` was called
-    INTERRUPTED = "interrupted"
-    #: the Claude process ended in mid-turn
-    DIED = "died"
-    #: it was ended in mid-turn because it took more memory than `hard_rss_mb`
-    MEMORY = "memory"
-    #: it was ended in mid-turn because it sent too much, or what can't be read
-    GARBLED = "garbled"
-    #: the model ended its answer for a reason that is not known here: what there is of it may be no answer
-    UNKNOWN_END = "unknown_end"
-    #: no Claude process could be started
-    UNAVAILABLE = "unavailable"
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether Claude or its process failed. The request's own fault, and its end from outside, are none."""
-        return self not in (FailureKind.CALLER, FailureKind.DEADLINE, FailureKind.INTERRUPTED)
-
-
-class TurnFailed(Exception):
-    """There is no answer. Branch on the attributes; the message is for people.
-
-    `status` and `error_type` are the API's where it answered; `retry_after` is in seconds; `resets_at` (epoch seconds)
-    and `limit_type` (`five_hour`, ...) belong to `usage_limit`; `usage` is what had been used when it failed.
-    """
-
-    def __init__(
-        self,
-        kind: FailureKind,
-        message: str,
-        *,
-        status: int | None = None,
-        error_type: str | None = None,
-        retry_after: float | None = None,
-        resets_at: float | None = None,
-        limit_type: str | None = None,
-        usage: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.status = status
-        self.error_type = error_type
-        self.retry_after = retry_after
-        self.resets_at = resets_at
-        self.limit_type = limit_type
-        self.usage = usage
-
-    def __repr__(self) -> str:
-        return f"TurnFailed({self.kind.value}, {self.message!r}, status={self.status})"
 
 
 @dataclass(frozen=True)

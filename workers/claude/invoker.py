@@ -9,8 +9,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from app.messages.failure import FailureKind, TurnFailed
 from app.settings import Settings
-from workers.claude.failures import FailureKind, TurnFailed
 from workers.claude.keeper import Keeper
 from workers.claude.private_dir import end_leftovers
 from workers.claude.profile import Profile, Prompt
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.messages.answer import Answer, Delta
-    from workers.claude.status import InvokerStatus, Restart
+    from workers.engine.status import EngineStatus, Restart
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ class ClaudeInvoker:
         if self._is_started and not self._is_closed:
             self._loop.call_soon_threadsafe(self._keeper.interrupt)
 
-    def status(self) -> InvokerStatus:
+    def status(self) -> EngineStatus:
         """What there is to tell; never waits."""
         return self._keeper.status()
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app import clock
 from app.login import login_in_use
-from workers.claude.failures import FailureKind, TurnFailed
+from app.messages.failure import FailureKind, TurnFailed
 from workers.claude.pool import Pool
 from workers.claude.process import REFUSED_BODY
 from workers.claude.profile import Prompt
-from workers.claude.status import InvokerStatus, Restart, State
 from workers.claude.tasks import Tasks
 from workers.claude.watch import Watch
+from workers.engine.status import EngineStatus, Restart, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,11 +121,11 @@ class Keeper:
         await self._pool.close()
         self._set("closed")
 
-    def status(self) -> InvokerStatus:
+    def status(self) -> EngineStatus:
         """Safe to call from any thread: it only reads."""
         process = self._pool.busy or self._pool.current()
         login = login_in_use(self._settings) if process is None else process.login
-        return InvokerStatus(
+        return EngineStatus(
             state=self._state,
             reason=self._reason,
             since=self._since,

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from app.login import login_in_use
-from workers.claude.failures import FailureKind, TurnFailed
+from app.messages.failure import FailureKind, TurnFailed
 from workers.claude.limits import Limits
 from workers.claude.process import ClaudeProcess
 

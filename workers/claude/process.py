@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from app.messages.failure import FailureKind, TurnFailed
 from workers.claude import cli
-from workers.claude.failures import FailureKind, TurnFailed, UsageLimit
+from workers.claude.failures import UsageLimit
 from workers.claude.profile import STAND_IN
 from workers.claude.running_cli import GARBLED, RunningCli
 from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult

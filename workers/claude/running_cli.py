@@ -13,9 +13,9 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from app.messages.failure import FailureKind, TurnFailed
 from workers.claude import cli
 from workers.claude.environment import SDK_VARIABLES, surroundings
-from workers.claude.failures import FailureKind, TurnFailed
 from workers.claude.memory import tree_rss_mb
 from workers.claude.private_dir import PrivateDir, kill_group
 

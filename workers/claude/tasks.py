@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from workers.claude.failures import TurnFailed
+from app.messages.failure import TurnFailed
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app.messages.answer import STOP_REASONS, Answer, CallDelta, TextDelta, ToolCall, add_usage
+from app.messages.failure import FailureKind, TurnFailed
 from workers.claude.characters import Characters, whole
-from workers.claude.failures import ApiError, FailureKind, TurnFailed, UsageLimit, classify
+from workers.claude.failures import ApiError, UsageLimit, classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

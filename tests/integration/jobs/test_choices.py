@@ -36,11 +36,11 @@ from app.jobs.record import (
 from app.jobs.recovery import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
+from tests.engine import ScriptedEngine
 from tests.integration.api.hands import completion
 from tests.integration.jobs.conftest import new_record
 from workers import run as runs
 from workers import tasks
-from workers.claude import ClaudeInvoker
 from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
@@ -130,13 +130,12 @@ def test_a_choice_that_nobody_waits_for(connection: Redis, jobs: Jobs, take: Tak
     else:
         connection.hset(record_key(PARENT), "status", "failed")
     lease, claimed = take()
-    invoker = ClaudeInvoker(SETTINGS)  # not started: whoever asks it starts it
-    runs.begin(run := Run(lease, claimed, jobs, Gate(connection), SETTINGS, invoker, connection))
+    engine = ScriptedEngine()
+    runs.begin(run := Run(lease, claimed, jobs, Gate(connection), SETTINGS, engine, connection))
     tasks.run_job(claimed.id)
     runs.end()
     assert run.interruption is Interruption.CANCELLED
-    assert invoker.status().turns_total == 0
-    invoker.close()
+    assert engine.asked == []
 
 
 def test_they_are_made_once(connection: Redis, jobs: Jobs, take: Take) -> None:

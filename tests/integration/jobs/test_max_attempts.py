@@ -15,10 +15,10 @@ from app.jobs.leases import PutBack, Spent
 from app.jobs.record import JobRecord, Status
 from app.openai.accept import accept
 from app.settings import Settings
+from tests.engine import ScriptedEngine
 from tests.integration.jobs.conftest import new_record
 from workers import run as runs
 from workers import tasks
-from workers.claude import ClaudeInvoker
 from workers.run import Run
 
 if TYPE_CHECKING:
@@ -78,15 +78,14 @@ def test_what_could_not_be_noted_was_not_sent(
     record = replace(new_record(), max_sends=1)
     jobs.submit(record, accepted.chat.to_payload("sonnet"))
     lease, claimed = take()
-    invoker = ClaudeInvoker(settings)  # not started: whoever asks it starts it
+    engine = ScriptedEngine()
     noting = connection if fault != "Redis is away" else connect("redis://127.0.0.1:1")
-    runs.begin(Run(lease, claimed, jobs, Gate(connection), settings, invoker, noting))
+    runs.begin(Run(lease, claimed, jobs, Gate(connection), settings, engine, noting))
     ending = tasks.run_job(record.id)
     runs.end()
     assert isinstance(ending, PutBack)
     assert (ending.counts, ending.was_sent) == (False, False)
-    assert invoker.status().turns_total == 0
-    invoker.close()
+    assert engine.asked == []
     recovery.put_back(connection, settings, lease, PutBack("", counts=False, was_sent=ending.was_sent), deaths=0)
     _, again = take()
     assert (again.sends, again.attempts) == (0, 1)

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from workers.claude.failures import ApiError, FailureKind, UsageLimit, classify
+from app.messages.failure import FailureKind
+from workers.claude.failures import ApiError, UsageLimit, classify
 
 LATER = time.time() + 86400
 REACHED = UsageLimit("rejected", LATER, "five_hour")

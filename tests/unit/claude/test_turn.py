@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from workers.claude.failures import FailureKind, TurnFailed
+from app.messages.failure import FailureKind, TurnFailed
 from workers.claude.turn import MAX_MESSAGES, Turn, TurnResult
 
 

@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from app.jobs.leases import Lease, PutBack
+from app.messages.failure import FailureKind, TurnFailed
 from workers.after_failure import ending_of
-from workers.claude import FailureKind, TurnFailed
 
 
 class OpenGate:

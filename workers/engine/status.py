@@ -1,4 +1,4 @@
-"""What the invoker tells about itself."""
+"""What an engine says of itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State = Literal["starting", "idle", "busy", "recycling", "unavailable", "closed"
 
 @dataclass(frozen=True)
 class Restart:
-    """One Claude process replaced by another, or ended; memory in MiB, counts over the invoker's life."""
+    """One Claude process replaced by another, or ended; memory in MiB, counts over the engine's life."""
 
     #: `turns`, `rss`, `rss_hard`, `idle`, `profile`, `login`, `died`, `garbled`, `cut`, `reset_failed`, `not_drained`, ...
     reason: str
@@ -35,7 +35,7 @@ class Restart:
 
 
 @dataclass(frozen=True)
-class InvokerStatus:
+class EngineStatus:
     """A snapshot; taking it costs nothing and never waits."""
 
     state: State
