@@ -51,6 +51,8 @@ __all__ = [
 
 #: Longest line that is taken from the CLI, bytes: an answer comes as one.
 MAX_LINE_BYTES = 64 * 1024 * 1024
+#: The Messages API's own, by its reference. The CLI would ask some models for `medium` where nobody says.
+DEFAULT_EFFORT = "high"
 
 
 def bundled_cli() -> Path:
@@ -204,7 +206,7 @@ def _options(
         setting_sources=[],
         strict_mcp_config=True,
         thinking=thinking,
-        effort=cast("Any", profile.effort),
+        effort=cast("Any", profile.effort or DEFAULT_EFFORT),
         env=surroundings.variables,
         cwd=cwd,
         cli_path=program,
