@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.claude.conftest import Make
 from workers.claude import Profile
 
 if TYPE_CHECKING:
     from simulator.process import RunningSimulator
+    from tests.integration.claude.conftest import Make
 
 
 def effort_of(make: Make, simulator: RunningSimulator, model: str, **profile: object) -> object:
