@@ -51,10 +51,9 @@ class Stack(Started):
         return self.job(job_id)
 
     def asked(self, containing: str = "") -> list[dict[str, Any]]:
-        """The bodies of the Messages API's requests that contain a text."""
-        return [
-            entry["body"] for entry in self.simulator.requests(containing) if entry["path"].startswith("/v1/messages")
-        ]
+        """The bodies of the Messages API's requests that contain a text; not a worker's check of its login, which asks nothing."""
+        entries = [entry for entry in self.simulator.requests(containing) if entry["path"].startswith("/v1/messages")]
+        return [entry["body"] for entry in entries if entry["body"]["messages"]]
 
 
 _S = TypeVar("_S", bound=Stack)

@@ -74,8 +74,6 @@ def test_live_in_a_terminal(stack: Stack) -> None:
         stdin=inside,
         stdout=inside,
         stderr=inside,
-        # Shells have what they start in the background ignore Ctrl-C, these tests for one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing but a system call
     )
     os.close(inside)
     try:
