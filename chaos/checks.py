@@ -20,6 +20,7 @@ from chaos.ledger import SECRET, text_of
 from chaos.wires import Wires
 
 if TYPE_CHECKING:
+    from app.jobs.record import JobRecord
     from chaos.ledger import Accepted, Ledger
     from chaos.stack import Stack
 
@@ -100,7 +101,7 @@ def _check_job(stack: Stack, ledger: Ledger, found: Findings, job_id: str, accep
         found.fault(promise, f"{job_id} ({accepted.secret}): {record}")
         return
     outcome = Outcome.from_json(raw)
-    _check_attempts(found, job_id, record.attempts - 1)
+    _check_attempts(found, record)
     if accepted.kind == "async" and outcome.error is not None:
         found.fault(promise, f"{job_id} failed: {outcome.error.body()}")
     elif accepted.kind == "sync" and record.status is not Status.COMPLETED:
@@ -112,12 +113,12 @@ def _check_job(stack: Stack, ledger: Ledger, found: Findings, job_id: str, accep
         found.fault(promise, f"{job_id}: the client read {ledger.read[job_id]!r}, stored is {text!r}")
 
 
-def _check_attempts(found: Findings, what: str, more: int, of: int = 1) -> None:
-    """The simulated Claude errs for nobody, so no run but the one that answered may count. `more`: those that did."""
-    promise = "attempts: none used up but by the request itself"
-    found.look(promise, of)
-    if more > 0:
-        found.fault(promise, f"{what}: {more} more than its own")
+def _check_attempts(found: Findings, record: JobRecord) -> None:
+    """The simulated Claude errs for nobody: beside the run that answered, only those may count whose workers died."""
+    promise = "attempts: none used up but by runs and deaths"
+    found.look(promise)
+    if (more := record.attempts - 1 - record.deaths) > 0:
+        found.fault(promise, f"{record.id}: {more} more than its own, {record.deaths} deaths")
 
 
 def _check_callback(ledger: Ledger, found: Findings, subject: str, events: dict[str, list[str]]) -> None:
@@ -141,7 +142,6 @@ def _check_batch(wires: Wires, found: Findings, batch_id: str, lines: list[str])
     if batch.get("status") != "completed":
         found.fault(promise, f"{batch_id}: {batch}")
         return
-    _check_attempts(found, batch_id, read(f"/v1/batches/{batch_id}/report").get("retried", 0), len(lines))
     if batch["error_file_id"]:
         content = read(f"/v1/files/{batch['error_file_id']}/content")
         found.fault(promise, f"{batch_id} has an error file: {str(content)[:500]}")
