@@ -24,6 +24,7 @@ def summary(record: JobRecord) -> dict[str, Any]:
         "deadline_at": int(record.deadline_at),
         "attempts": record.attempts,
         "max_attempts": record.max_attempts,
+        "deaths": record.deaths,
         "waiting_for": record.waiting_for or None,
         "callback_url": record.callback_url or None,
         "request_id": record.request_id or None,

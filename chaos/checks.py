@@ -20,6 +20,7 @@ from chaos.ledger import SECRET, text_of
 from chaos.wires import Wires
 
 if TYPE_CHECKING:
+    from app.jobs.record import JobRecord
     from chaos.ledger import Accepted, Ledger
     from chaos.stack import Stack
 
@@ -100,6 +101,7 @@ def _check_job(stack: Stack, ledger: Ledger, found: Findings, job_id: str, accep
         found.fault(promise, f"{job_id} ({accepted.secret}): {record}")
         return
     outcome = Outcome.from_json(raw)
+    _check_attempts(found, record)
     if accepted.kind == "async" and outcome.error is not None:
         found.fault(promise, f"{job_id} failed: {outcome.error.body()}")
     elif accepted.kind == "sync" and record.status is not Status.COMPLETED:
@@ -109,6 +111,14 @@ def _check_job(stack: Stack, ledger: Ledger, found: Findings, job_id: str, accep
         found.fault(promise, f"{job_id} has another's secret: {text}")
     if job_id in ledger.read and ledger.read[job_id] != text:
         found.fault(promise, f"{job_id}: the client read {ledger.read[job_id]!r}, stored is {text!r}")
+
+
+def _check_attempts(found: Findings, record: JobRecord) -> None:
+    """The simulated Claude errs for nobody: no run but the one that answered may count."""
+    promise = "attempts: none used up but by the request itself"
+    found.look(promise)
+    if record.attempts > 1:
+        found.fault(promise, f"{record.id}: {record.attempts} attempts, {record.deaths} deaths")
 
 
 def _check_callback(ledger: Ledger, found: Findings, subject: str, events: dict[str, list[str]]) -> None:

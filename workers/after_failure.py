@@ -52,11 +52,11 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
         case FailureKind.OVERLOADED | FailureKind.RATE_LIMITED:
             return _put_off(failure, run)
         case FailureKind.DIED:
-            return PutBack("its Claude process died", counts=True, died=True)
+            return PutBack("its Claude process died", counts=False, died=True)
         case FailureKind.MEMORY:
-            return PutBack("its Claude process took too much memory", counts=True, died=True)
+            return PutBack("its Claude process took too much memory", counts=False, died=True)
         case FailureKind.GARBLED:
-            return PutBack("its Claude process sent too much, or what can't be read", counts=True, died=True)
+            return PutBack("its Claude process sent too much, or what can't be read", counts=False, died=True)
         case FailureKind.CALLER:
             return Publish(Outcome(error=callers_fault(failure)))
         case FailureKind.UNKNOWN_END:

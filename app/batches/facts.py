@@ -37,6 +37,7 @@ class Fact:
     run_seconds: float | None
     #: the last run's; empty: none, or several shared it
     worker: str
+    #: runs, those in which its worker or its Claude process died included
     attempts: int
     input_tokens: int
     output_tokens: int
@@ -61,7 +62,7 @@ def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
         queued_seconds=queued,
         run_seconds=ran,
         worker="" if job is None else job.worker,
-        attempts=0 if job is None else job.attempts,
+        attempts=0 if job is None else job.attempts + job.deaths,
         input_tokens=tokens(line.usage, "prompt_tokens"),
         output_tokens=tokens(line.usage, "completion_tokens"),
         cost_usd=line.cost_usd,

@@ -56,7 +56,7 @@ class PutBack:
     reason: str
     #: whether the run used up one of the job's attempts
     counts: bool
-    #: whether the job may have killed the process that ran it
+    #: whether the job may have killed the process that ran it; this is counted by itself, in `deaths`
     died: bool = False
     #: False: it was not sent to Claude after all, though it may have been noted
     was_sent: bool = True

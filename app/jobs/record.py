@@ -103,7 +103,7 @@ class JobRecord:
     deadline_at: float
     started_at: float | None = None
     finished_at: float | None = None
-    #: runs that counted; a run that a usage limit or a restart of ours ended did not
+    #: runs that counted: not those that a usage limit, a restart of ours, or the death of a process ended
     attempts: int = 0
     #: how often it was put off for a while by a run that did not count: an overload, too much at once
     delays: int = 0

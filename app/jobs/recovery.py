@@ -57,7 +57,7 @@ def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) 
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     deaths = record.deaths if record is not None else 0
     try:
-        put_back(connection, settings, lease, PutBack(reason, counts=True, died=True), deaths=deaths)
+        put_back(connection, settings, lease, PutBack(reason, counts=False, died=True), deaths=deaths)
         ids = {} if record is None else record.ids
         extra = {**ids, "worker": lease.worker or None}
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason, extra=extra)

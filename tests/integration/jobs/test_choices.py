@@ -303,7 +303,7 @@ def test_a_worker_is_killed_after_half(connection: Redis, jobs: Jobs, take: Take
     for _ in range(2):
         end(connection, take()[0])
     done = jobs.get(PARENT)
-    assert done is not None and (done.status, done.attempts) == (Status.COMPLETED, 2)
+    assert done is not None and (done.status, done.attempts) == (Status.COMPLETED, 1)
 
 
 def test_a_choice_that_kills_its_workers_fails_the_job(connection: Redis, jobs: Jobs, take: Take) -> None:
