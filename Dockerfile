@@ -18,6 +18,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY app app
 COPY api api
 COPY workers workers
+COPY ops ops
 COPY simulator simulator
 RUN /opt/nightshift/bin/pip install --no-deps --no-build-isolation --no-index --prefix /code .
 

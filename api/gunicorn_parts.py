@@ -22,7 +22,7 @@ from api.pace import PacedSocket
 from api.services import EXTENSION
 from app import errors, ids
 from app.error_codes import ErrorCode
-from app.stack.child import watch_parent
+from app.parent import watch_parent
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

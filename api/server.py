@@ -16,9 +16,9 @@ from api import auth
 from api.app import create_app
 from api.gunicorn_parts import LeavingArbiter, Log, Worker
 from app import allocator, logs, spans
+from app.parent import die_with_parent
+from app.private_files import write_private
 from app.settings import Settings, SettingsError
-from app.stack.child import die_with_parent
-from app.stack.data_dir import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

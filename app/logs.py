@@ -31,7 +31,7 @@ _MIN_SECRET = 8
 #: exceptions whose texts are of this program and its machine; those of others may quote what they could not read
 _TELLING = (OSError, RuntimeError, AttributeError, ImportError, NameError)
 #: our own packages: only theirs are the lines that `NIGHTSHIFT_LOG_LEVEL=debug` adds, for others may quote a prompt in theirs
-_OURS = ("api", "app", "simulator", "workers")
+_OURS = ("api", "app", "ops", "simulator", "workers")
 #: libraries that say too much at INFO, RQ with a job's description among it
 _QUIET = ("httpx", "httpcore", "rq", "rq.worker", "asyncio", "werkzeug", "urllib3")
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.stack import child
+from ops.supervisor import child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

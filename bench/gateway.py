@@ -11,9 +11,9 @@ from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from app.stack import redis_server
 from bench.children import BenchError, end, environment, start
 from bench.sizes import PROMPT
+from ops.supervisor import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,7 @@ class Gateway:
         arguments = ["up", "--offline", "--port", "0", "--workers", str(workers), "--data-dir", str(self._data_dir)]
         with (directory / "screen").open("w") as screen:
             env = environment(directory, **(settings or {}))
-            self._process = start("app.cli.main", arguments, env, self._log, stdout=screen)
+            self._process = start("ops.cli.main", arguments, env, self._log, stdout=screen)
         self._screen = directory / "screen"
 
     @property

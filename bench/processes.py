@@ -19,7 +19,7 @@ _KINDS = {
     "workers.chat_worker": "worker",
     "workers.callback_worker": "callbacks",
     "simulator": "simulator",
-    "app.cli.main": "supervisor",
+    "ops.cli.main": "supervisor",
     "bench.bare": "python",
 }
 

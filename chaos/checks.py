@@ -14,10 +14,10 @@ import psutil
 from app.connection import AWAY
 from app.jobs.record import Status, outcome_key
 from app.outcome import Outcome
-from app.stack.probe import listens
 from chaos import residue
 from chaos.ledger import SECRET, text_of
 from chaos.wires import Wires
+from ops.supervisor.probe import listens
 
 if TYPE_CHECKING:
     from app.jobs.record import JobRecord

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.stack import redis_server
 from chaos.lossy import AtRandom, Kind, LossyProxy
+from ops.supervisor import redis_server
 
 if TYPE_CHECKING:
     from pathlib import Path

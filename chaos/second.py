@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from app.stack import redis_server
-from app.stack.probe import listens
 from chaos.stack import READY_SECONDS, ROOT, free_port
 from chaos.until import wait_until
+from ops.supervisor import redis_server
+from ops.supervisor.probe import listens
 from simulator.client import SimulatorControl
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SecondMachine:
         for part, options in (("api", ["--port", str(self.port)]), ("worker", ["--count", "1"])):
             process = self._parts.get(part)
             if process is None or process.poll() is not None:
-                command = [sys.executable, "-m", "app.cli.main", part, *options, "--data-dir", str(self.data_dir)]
+                command = [sys.executable, "-m", "ops.cli.main", part, *options, "--data-dir", str(self.data_dir)]
                 self._launch(part, command)
 
     def supervisors(self) -> list[psutil.Process]:

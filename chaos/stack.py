@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from app.connection import connect
-from app.stack import redis_server
 from chaos.until import wait_until
+from ops.supervisor import redis_server
 from simulator.client import SimulatorControl
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Stack:
         """Until a worker can serve."""
         # Clients that want other versions of things than the product live in an environment of their own.
         python = os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable)
-        argv = [python, "-m", "app.cli.main", "up", "--offline", "--data-dir", str(self.data_dir)]
+        argv = [python, "-m", "ops.cli.main", "up", "--offline", "--data-dir", str(self.data_dir)]
         argv += ["--workers", str(self.workers), "--port", str(self._own_port())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

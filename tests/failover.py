@@ -14,9 +14,9 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.stack import child
-from app.stack.redis_server import find_binary
 from chaos.until import wait_until
+from ops.supervisor import child
+from ops.supervisor.redis_server import find_binary
 
 SERVICE = "night"
 #: silence after which a primary is taken for gone, milliseconds

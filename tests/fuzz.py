@@ -180,9 +180,9 @@ def window() -> Callable[[bytes], None]:
 
 def table() -> Callable[[bytes], None]:
     """A table and a template, parted by the first NUL."""
-    from app.cli.batch import json_file
-    from app.cli.batch.tables import FORMATS, Rows, TableError
-    from app.cli.batch.template import Recipe, request
+    from ops.cli.batch import json_file
+    from ops.cli.batch.tables import FORMATS, Rows, TableError
+    from ops.cli.batch.template import Recipe, request
 
     path = Path(tempfile.mkdtemp(prefix="fuzz-")) / "table"
 
@@ -258,7 +258,7 @@ def _object(data: bytes) -> dict[str, Any]:
 def fuzz(name: str, seconds: int) -> None:
     """Until the time is up or it breaks; ends this process."""
     atheris: Any = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=["app", "api", "workers", "werkzeug.formparser", "werkzeug.sansio"]):
+    with atheris.instrument_imports(include=["app", "api", "ops", "workers", "werkzeug.formparser", "werkzeug.sansio"]):
         one = TARGETS[name][0]()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as directory:
         corpus = Path(directory) / "corpus"

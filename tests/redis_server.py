@@ -13,9 +13,9 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.stack import child
-from app.stack.redis_server import find_binary
 from chaos.until import wait_until
+from ops.supervisor import child
+from ops.supervisor.redis_server import find_binary
 
 __all__ = ["RedisForTests", "wait_until"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from app import allocator, logs, spans
 from app.connection import connect
+from app.parent import die_with_parent
 from app.settings import Settings, SettingsError
-from app.stack.child import die_with_parent
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -19,7 +19,7 @@ from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.ids import new_id
-from app.stack.data_dir import private
+from app.private_files import private
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from app.batches import place
 from app.batches.record import BatchRecord, batch_key
 from app.connection import transaction
-from app.stack.data_dir import private
+from app.private_files import private
 
 if TYPE_CHECKING:
     from collections.abc import Callable

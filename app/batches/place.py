@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.stack.data_dir import private
+from app.private_files import private
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -28,7 +28,7 @@ from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.ids import new_id
 from app.outbound import ForbiddenTarget, check_url
-from app.stack.data_dir import private
+from app.private_files import private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock, history
 from app.batches import window
 from app.connection import AWAY
-from app.stack.data_dir import write_private
+from app.private_files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def nightshift(stack: Stack, *args: object) -> subprocess.CompletedProcess[str]:
     """Run where no terminal is."""
-    argv = [sys.executable, "-m", "app.cli.main", "batch", *map(str, args)]
+    argv = [sys.executable, "-m", "ops.cli.main", "batch", *map(str, args)]
     environ = {**stack._environment(), "NIGHTSHIFT_URL": stack.url}
     return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90, check=False)
 
@@ -63,7 +63,7 @@ class Terminal:
 @contextmanager
 def watching(stack: Stack, batch_id: str) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]]]:
     terminal = Terminal()
-    argv = [sys.executable, "-m", "app.cli.main", "batch", "watch", batch_id, "--url", stack.url]
+    argv = [sys.executable, "-m", "ops.cli.main", "batch", "watch", batch_id, "--url", stack.url]
     process = subprocess.Popen(argv, cwd=ROOT, env=stack._environment(), stderr=terminal.theirs)
     try:
         yield terminal, process
@@ -199,7 +199,7 @@ def test_a_folder_that_is_missing_and_a_reader_that_leaves(stack: Stack, tmp_pat
         missing = nightshift(stack, command, batch_id, "-o", tmp_path / "nowhere" / "out.csv")
         assert (missing.returncode, len(missing.stderr.splitlines())) == (1, 1)
         assert "There is no folder" in missing.stderr
-    argv = [sys.executable, "-m", "app.cli.main", "batch", "results", batch_id, "--raw", "--url", stack.url]
+    argv = [sys.executable, "-m", "ops.cli.main", "batch", "results", batch_id, "--raw", "--url", stack.url]
     process = subprocess.Popen(
         argv, cwd=ROOT, env=stack._environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -224,7 +224,7 @@ def test_a_file_that_was_submitted_today_is_asked_about(stack: Stack, tmp_path: 
     argv = [
         sys.executable,
         "-m",
-        "app.cli.main",
+        "ops.cli.main",
         "batch",
         "submit",
         str(path),

@@ -107,7 +107,7 @@ def test_pause_and_resume_from_the_command_line(subscription: Stack) -> None:
     """`nightshift pause` and `resume` say how the gate stands, and the stack does as they say."""
 
     def nightshift(*words: str) -> str:
-        argv = [sys.executable, "-m", "app.cli.main", *words, "--url", subscription.url]
+        argv = [sys.executable, "-m", "ops.cli.main", *words, "--url", subscription.url]
         return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
     assert nightshift("pause", "--reason", "inventory").startswith("Closed (paused: inventory) until it is resumed")

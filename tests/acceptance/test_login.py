@@ -31,7 +31,7 @@ class Keyed(Stack):
     def start(self) -> Self:
         """Until it shows its screen."""
         self.port = self.port or _free_port()
-        argv = [os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable), "-m", "app.cli.main", "up"]
+        argv = [os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable), "-m", "ops.cli.main", "up"]
         argv += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -61,7 +61,7 @@ def sh(command: str, stack: Stack, cwd: Path, **environ: str) -> subprocess.Comp
     """As a user's shell runs it: `nightshift` is the alias of the README."""
     alias = cwd / "bin" / "nightshift"
     alias.parent.mkdir(exist_ok=True)
-    alias.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m app.cli.main "$@"\n')
+    alias.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m ops.cli.main "$@"\n')
     alias.chmod(0o755)
     env = {**stack._environment(), "NIGHTSHIFT_URL": stack.url, **environ}
     env["PATH"] = f"{alias.parent}{os.pathsep}{env['PATH']}"

@@ -23,7 +23,7 @@ shared_stack = stack_fixture("module")
 
 
 def restart(stack: Stack) -> None:
-    argv = [sys.executable, "-m", "app.cli.main", "restart", "--data-dir", str(stack.data_dir)]
+    argv = [sys.executable, "-m", "ops.cli.main", "restart", "--data-dir", str(stack.data_dir)]
     subprocess.run(argv, cwd=ROOT, check=True, timeout=30)
 
 

@@ -41,7 +41,7 @@ def test_command(command: str, shared_stack: Stack, ids: dict[str, str]) -> None
     )
     command = re.sub(r"/v1/(\w+)/ID", lambda found: f"/v1/{found[1]}/{ids[found[1]]}", command)
     command = re.sub(r"^curl ", "curl --fail-with-body -sS ", command)
-    command = re.sub(r"^nightshift ", f"{sys.executable} -m app.cli.main ", command)
+    command = re.sub(r"^nightshift ", f"{sys.executable} -m ops.cli.main ", command)
     environment = {**shared_stack._environment(), "NIGHTSHIFT_URL": shared_stack.url, "NIGHTSHIFT_OFFLINE": "1"}
     environment |= {"NIGHTSHIFT_DATA_DIR": str(shared_stack.data_dir), "NIGHTSHIFT_PORT": str(shared_stack.port)}
     done = subprocess.run(
@@ -57,7 +57,9 @@ def test_command(command: str, shared_stack: Stack, ids: dict[str, str]) -> None
 
 def test_marks_and_names_are_real() -> None:
     """Each mark to search for, each setting and each metric that the runbook names is in the code."""
-    sources = "\n".join(path.read_text() for part in ("app", "api", "workers") for path in (ROOT / part).rglob("*.py"))
+    sources = "\n".join(
+        path.read_text() for part in ("app", "api", "ops", "workers") for path in (ROOT / part).rglob("*.py")
+    )
     for mark in set(re.findall(r"\[[A-Z]{3,}\]", RUNBOOK)):
         assert f'"{mark} ' in sources, mark
     for name in set(re.findall(r"NIGHTSHIFT_[A-Z_]+", RUNBOOK)):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-ARGV = [sys.executable, "-m", "app.cli.main", "status"]
+ARGV = [sys.executable, "-m", "ops.cli.main", "status"]
 
 
 def environment(stack: Stack) -> Mapping[str, str]:

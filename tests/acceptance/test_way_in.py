@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from standardwebhooks import Webhook
 
 from app.jobs.record import record_key
-from app.stack import redis_server
+from ops.supervisor import redis_server
 from tests.acceptance.test_batches import line, read, start, wait
 from tests.integration.api.running import api
 from tests.redis_server import wait_until

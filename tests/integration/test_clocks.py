@@ -37,7 +37,7 @@ socket.gethostname = lambda: sys.argv[2]
 from app.connection import connect
 from app.jobs.recovery import Maintenance
 from app.settings import Settings
-from app.stack.child import die_with_parent
+from app.parent import die_with_parent
 
 die_with_parent()
 maintenance = Maintenance(connect(sys.argv[1]), Settings(lease_seconds=4.0, beat_seconds=1.0), "worker")

@@ -17,8 +17,8 @@ from redis import Redis
 
 from app import hashes, supervisors
 from app.batches.record import ACTIVE
-from app.doctor import redis
 from app.settings import Settings
+from ops.doctor import redis
 from simulator.process import RunningSimulator, running_simulator
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def doctor(tmp_path: Path, *args: str, **environment: str) -> tuple[int, dict[st
         "NIGHTSHIFT_DATA_DIR": str(tmp_path / "data"),
         **environment,
     }
-    argv = [sys.executable, "-m", "app.cli.main", "doctor", "--json", *args]
+    argv = [sys.executable, "-m", "ops.cli.main", "doctor", "--json", *args]
     done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout, done.stderr
     found: list[dict[str, str]] = json.loads(done.stdout)

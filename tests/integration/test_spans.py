@@ -22,8 +22,8 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 MODULES = (
     "api.server",
-    "app.cli.main",
-    "app.cli.up",
+    "ops.cli.main",
+    "ops.cli.up",
     "workers.chat_worker",
     "workers.callback_worker",
     "workers.tasks",

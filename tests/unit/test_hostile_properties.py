@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from app.batches import window
 from app.batches.endpoints import CHAT_COMPLETIONS, NOTHING, RESPONSES, accept_line
 from app.batches.lines import LineError, parse
-from app.cli.batch.tables import TableError
-from app.cli.batch.template import fill
 from app.errors import ErrorReply
 from app.messages import to_claude
 from app.openai.accept import accept
@@ -27,6 +25,8 @@ from app.openai.json_text import parse as parse_json
 from app.openai.responses.accept import accept as accept_response
 from app.openai.responses.fields import RESPONSE_FIELDS
 from app.settings import Settings
+from ops.cli.batch.tables import TableError
+from ops.cli.batch.template import fill
 from workers.claude import to_cli
 
 _examples = os.environ.get("NIGHTSHIFT_FUZZ_EXAMPLES")

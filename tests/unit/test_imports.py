@@ -1,4 +1,4 @@
-"""The direction of imports: `api -> app <- workers`, one module with the SDK, and no task path that leads nowhere."""
+"""The direction of imports: `api -> app <- workers` and `ops -> app`, one module with the SDK, and no task path that leads nowhere."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [
-        ("app", {"api", "workers", "simulator", "flask", "claude_agent_sdk", "gunicorn"}),
-        ("api", {"workers", "simulator", "claude_agent_sdk"}),
-        ("workers", {"api", "simulator", "flask"}),
-        ("simulator", {"api", "app", "workers"}),
+        ("app", {"api", "ops", "workers", "simulator", "flask", "claude_agent_sdk", "gunicorn"}),
+        ("api", {"ops", "workers", "simulator", "claude_agent_sdk"}),
+        ("ops", {"api", "workers", "simulator", "flask", "claude_agent_sdk"}),
+        ("workers", {"api", "ops", "simulator", "flask"}),
+        ("simulator", {"api", "app", "ops", "workers"}),
     ],
 )
 def test_imports_run_one_way(package: str, forbidden: set[str]) -> None:
@@ -73,11 +74,11 @@ def test_one_module_reads_the_environment() -> None:
     """`os.environ` is read in `app/environment.py` (and by the launchers, which make a child's environment) alone."""
     readers = {
         str(path.relative_to(ROOT))
-        for package in ("app", "api", "workers")
+        for package in ("app", "api", "ops", "workers")
         for path in (ROOT / package).rglob("*.py")
         if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
     }
-    assert readers <= {"app/environment.py", "app/stack/child.py", "workers/claude/launcher.py"}
+    assert readers <= {"app/environment.py", "ops/supervisor/child.py", "workers/claude/launcher.py"}
 
 
 @pytest.mark.parametrize("path", [*TASK_PATHS.values(), DELIVER_TASK])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app import misspelled
-from app.cli import main
 from app.settings import Settings
+from ops.cli import main
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def alone(_redis_for_session: Any, connection: Redis, tmp_path: Path) -> Iterato
 
 
 def command(running: RunningApi, *args: object) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "app.cli.main", *map(str, args), "--url", running.url]
+    argv = [sys.executable, "-m", "ops.cli.main", *map(str, args), "--url", running.url]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -36,7 +36,7 @@ def test_the_id_comes_at_once_and_why_nothing_moves_soon(alone: RunningApi, tmp_
     """Nobody is left before a silent terminal: id and page first, after five seconds why, and the command ends."""
     path = tmp_path / "lines.txt"
     path.write_text("hi\n")
-    argv = [sys.executable, "-m", "app.cli.main", "batch", "submit", str(path), "--template", "{text}"]
+    argv = [sys.executable, "-m", "ops.cli.main", "batch", "submit", str(path), "--template", "{text}"]
     process = subprocess.Popen(
         [*argv, "--url", alone.url], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -27,7 +27,7 @@ from app.batches import leadership, output
 from app.batches.feeder import Feeder
 from app.connection import connect
 from app.settings import Settings
-from app.stack.child import die_with_parent
+from app.parent import die_with_parent
 
 die_with_parent()
 leadership.LEASE_SECONDS = 0.5

@@ -23,7 +23,7 @@ from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
 from app.outcome import Outcome
 from app.settings import Settings
-from app.stack import hooks
+from ops.supervisor import hooks
 from tests.integration.jobs.conftest import Take, new_record
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.cli import address
-from app.stack.lock import DataDirLock
+from ops.cli import address
+from ops.supervisor.lock import DataDirLock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.cli import main
-from app.cli.batch import answers, source, tables, template
+from ops.cli import main
+from ops.cli.batch import answers, source, tables, template
 
 if TYPE_CHECKING:
     from pathlib import Path

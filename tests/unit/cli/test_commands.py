@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import logs
-from app.cli import main, screen
 from app.settings import Settings
+from ops.cli import main, screen
 
 if TYPE_CHECKING:
     from pathlib import Path

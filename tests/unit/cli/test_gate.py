@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.cli import gate
+from ops.cli import gate
 
 
 def test_a_time_of_day_is_the_next_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.cli import status, status_text
+from ops.cli import status, status_text
 
 NOW = 1_795_000_000.0
 WORKER = {

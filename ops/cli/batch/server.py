@@ -1,0 +1,213 @@
+"""The API as the command line uses it. Every method raises `ServerError`, whose message is for the user."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+
+from app import environment
+from ops.cli import address
+from ops.supervisor.errors import StackError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: a large upload is answered when it is on the server's disk, seconds
+_TIMEOUT_SECONDS = 600.0
+_CONNECT_SECONDS = 5.0
+FINAL = ("completed", "failed", "expired", "cancelled")
+#: in a batch's metadata: which requests were submitted, see `source.Source.digest`
+DIGEST = "nightshift_digest"
+
+
+class ServerError(StackError):
+    """The server refused, or is not there."""
+
+
+class ServerAway(ServerError):
+    """Nobody answers."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the server is, and how to print."""
+    parser.add_argument(
+        "--url", help="the server (default: NIGHTSHIFT_URL, or what runs on this machine); key: NIGHTSHIFT_API_KEY"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+
+
+class Server:
+    """One server. Use with `with`."""
+
+    def __init__(self, url: str | None) -> None:
+        environ = environment.variables()
+        self._url = address.url(url, environ)
+        key = address.key(environ)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        timeout = httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_SECONDS)
+        self._http = httpx.Client(
+            base_url=self._url, headers=headers, timeout=timeout, trust_env=address.may_need_a_proxy(self._url)
+        )
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def upload(self, file: IO[bytes], name: str) -> str:
+        """The file's id. It is streamed, however large."""
+        form = {"purpose": (None, "batch"), "file": (name, file, "application/octet-stream")}
+        return str(self._ask("POST", "/v1/files", files=form)["id"])
+
+    def create(self, file_id: str, metadata: dict[str, str], completion_window: str) -> dict[str, Any]:
+        """The batch."""
+        body = {
+            "input_file_id": file_id,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": completion_window,
+            "metadata": metadata,
+        }
+        return self._ask("POST", "/v1/batches", json=body)
+
+    def check_model(self, name: str) -> None:
+        """Raises `ServerError` for a model that the server does not know, before thousands of requests name it."""
+        self._ask("GET", f"/v1/models/{quote(name, safe='')}")
+
+    def made_since(self, second: float, name: str, value: str) -> dict[str, Any] | None:
+        """The newest batch since then that has this in its metadata, if it ran or may yet run."""
+        after = ""
+        while True:
+            found = self._ask("GET", f"/v1/batches?limit=100{after}")
+            for batch in found["data"]:
+                if batch["created_at"] < second:
+                    return None
+                if (batch["metadata"] or {}).get(name) == value and batch["status"] != "failed":
+                    return dict(batch)
+            if not found["has_more"]:
+                return None
+            after = f"&after={found['last_id']}"
+
+    def batch(self, batch_id: str) -> dict[str, Any]:
+        """The batch."""
+        return self._ask("GET", f"/v1/batches/{batch_id}")
+
+    def batches(self, limit: int) -> list[dict[str, Any]]:
+        """The newest batches."""
+        found: list[dict[str, Any]] = self._ask("GET", f"/v1/batches?limit={limit}")["data"]
+        return found
+
+    def cancel(self, batch_id: str) -> dict[str, Any]:
+        """The batch afterwards."""
+        return self._ask("POST", f"/v1/batches/{batch_id}/cancel")
+
+    def retry(self, batch_id: str) -> dict[str, Any]:
+        """The new batch."""
+        return self._ask("POST", f"/v1/batches/{batch_id}/retry_failed")
+
+    def output(self, batch_id: str, *, errors: bool = False) -> Iterator[bytes]:
+        """The lines of the output (or of the error file) so far, each with its line feed."""
+        yield from self._lines(f"/v1/batches/{batch_id}/output{'?errors=true' if errors else ''}")
+
+    def report(self, batch_id: str) -> dict[str, Any]:
+        """The morning report's numbers."""
+        return self._ask("GET", f"/v1/batches/{batch_id}/report")
+
+    def report_page(self, batch_id: str, answers: int) -> bytes:
+        """The morning report as HTML, with so many answers, to be read anywhere."""
+        return b"".join(self._pieces(f"/batches/{batch_id}?links=absolute&answers={answers}"))
+
+    def download(self, file_id: str, path: Path) -> None:
+        """A file's bytes to the disk."""
+        with path.open("wb") as target:
+            for piece in self._pieces(f"/v1/files/{file_id}/content"):
+                target.write(piece)
+
+    def _lines(self, path: str) -> Iterator[bytes]:
+        rest = b""
+        for piece in self._pieces(path):
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from (line + b"\n" for line in lines)
+
+    def _pieces(self, path: str) -> Iterator[bytes]:
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.status_code >= 400:
+                    response.read()
+                    raise _refused(response)
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._away(error) from error
+
+    def health(self) -> dict[str, Any]:
+        """What `/health` says."""
+        return self._ask("GET", "/health")
+
+    def failures(self, limit: int) -> list[dict[str, Any]]:
+        """The newest jobs that failed, with their errors."""
+        found = self._ask("GET", f"/v1/jobs?status=failed&limit={limit}")["data"]
+        return [self._ask("GET", f"/v1/jobs/{job['id']}") for job in found]
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self._url
+
+    def pause(self, until: float | None, reason: str) -> dict[str, Any]:
+        """The gate object."""
+        body = {"reason": reason} | ({} if until is None else {"until": until})
+        return self._ask("POST", "/v1/gate/pause", json=body)
+
+    def resume(self) -> dict[str, Any]:
+        """The gate object."""
+        return self._ask("POST", "/v1/gate/resume")
+
+    def _ask(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **fields)
+        except httpx.HTTPError as error:
+            raise self._away(error) from error
+        if response.status_code >= 400:
+            raise _refused(response)
+        found: dict[str, Any] = response.json()
+        return found
+
+    def _away(self, error: httpx.HTTPError) -> ServerAway:
+        return ServerAway(
+            f"No answer from {self._url} ({type(error).__name__}). Is `nightshift up` running there?"
+            " Another address: --url or NIGHTSHIFT_URL."
+        )
+
+
+def _refused(response: httpx.Response) -> ServerError:
+    try:
+        error = response.json()["error"]
+        text = f"{error['message']}" + (f" ({error['param']})" if error.get("param") else "")
+    except (ValueError, KeyError, TypeError):
+        text = response.text[:300]
+    if response.status_code == 503:
+        return ServerAway(text)
+    return ServerError(f"{text} [HTTP {response.status_code}]")
+
+
+def status_of(batch: dict[str, Any]) -> int:
+    """The exit status that a batch which has ended stands for."""
+    if batch["status"] != "completed":
+        return 1
+    return 3 if batch["request_counts"]["failed"] else 0
+
+
+def say(line: str) -> None:
+    """For people, beside what goes to stdout."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def show_json(value: Any) -> None:
+    """For scripts."""
+    print(json.dumps(value, ensure_ascii=False))

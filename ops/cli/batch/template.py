@@ -1,0 +1,76 @@
+"""A row as a request: the template that is filled from it, and what all rows' requests share."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ops.cli.batch import tables
+from ops.cli.batch.tables import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NAME = re.compile(r"\{\{|\}\}|\{([^{}\n]+)\}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a row becomes a request."""
+
+    template: str
+    model: str = "sonnet"
+    system: str | None = None
+    #: a JSON schema that the answers satisfy, and its name
+    schema: tuple[str, dict[str, Any]] | None = None
+    id_column: str | None = None
+
+
+def names(template: str) -> list[str]:
+    """The columns that it names."""
+    return [found[1] for found in _NAME.finditer(template) if found[1] is not None]
+
+
+def check(template: str, columns: Iterable[str]) -> None:
+    """Raises `TableError` for one that no column goes into: each row would be asked the same."""
+    if not names(template):
+        known = list(columns)
+        example = f"{{{known[0] if known else 'text'}}}"
+        raise TableError(
+            f"The template names no column, so that every row would ask the same. Put a column's name in braces, e.g."
+            f" --template 'Summarise: {example}'. There are: {', '.join(known)}."
+        )
+
+
+def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
+    """The line of a batch's input file. Raises `TableError`."""
+    messages = [{"role": "system", "content": recipe.system}] if recipe.system else []
+    messages.append({"role": "user", "content": fill(recipe.template, row, number)})
+    body: dict[str, Any] = {"model": recipe.model, "messages": messages}
+    if recipe.schema is not None:
+        name, schema = recipe.schema
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": name, "schema": schema, "strict": True},
+        }
+    custom_id = tables.row_id(row, number, recipe.id_column)
+    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+
+
+def fill(template: str, row: dict[str, Any], number: int) -> str:
+    """`{column}` becomes the row's value, `{{` and `}}` braces. Nothing else in a template means anything."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[0] in ("{{", "}}"):
+            return found[0][0]
+        name = found[1]
+        if name not in row:
+            raise TableError(
+                f"row {number}: the template names '{name}', which is no column. There are: {', '.join(row)}."
+                f" Braces that are text are written twice: '{{{{{name}}}}}'."
+            )
+        return row[name] if isinstance(row[name], str) else json.dumps(row[name], ensure_ascii=False)
+
+    return _NAME.sub(value, template)

@@ -1,0 +1,155 @@
+"""`nightshift batch watch ID`."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from ops.cli.batch import server
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from ops.cli.batch.server import Server
+
+HELP = "Show how a batch goes, in one line, until it has ended. Ctrl-C leaves it running."
+_POLL_SECONDS = 1.0
+#: where no terminal is, a line is printed when something has changed, at most so often, seconds
+_LINE_SECONDS = 10.0
+_REASONS = {
+    "usage_limit": "waits for Claude's usage limit",
+    "utilization": "leaves the rest of Claude's window to you",
+    "login": "waits for a login that works",
+    "overload": "waits, since Claude is overloaded",
+    "rate_limit": "waits, since Claude takes no more requests for now",
+    "paused": "is paused by hand",
+    "batch_window": "waits for its window",
+    "reserve": "waits for a worker beyond the reserve",
+    "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift api` or `worker` in containers",
+    "no_workers": "waits: no worker is running. Start `nightshift up`, or `nightshift worker` in containers",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which one."""
+    parser.add_argument("batch", metavar="ID")
+    server.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Until it has ended."""
+    with server.Server(args.url) as api:
+        api.batch(args.batch)
+        with goes_on(args.batch):
+            batch = until_ended(api, args.batch)
+    if args.json:
+        server.show_json(batch)
+    return server.status_of(batch)
+
+
+def begun(args: argparse.Namespace, api: Server, batch: dict[str, Any]) -> int:
+    """Tell of a batch that was named, with `--watch` until it has ended. The exit status."""
+    if args.watch:
+        with goes_on(batch["id"]):
+            batch = until_ended(api, batch["id"])
+    elif batch["status"] not in server.FINAL and (reason := why(batch)):
+        server.say(f"nightshift: {batch['id']} {reason}")
+    if args.json:
+        server.show_json(batch)
+    return server.status_of(batch) if args.watch else 0
+
+
+def name(args: argparse.Namespace, api: Server, batch: dict[str, Any]) -> None:
+    """Say at once which batch was made, whatever becomes of it: its id on stdout, its page beside it."""
+    if not args.json:
+        print(batch["id"], flush=True)
+    server.say(f"nightshift: {batch['id'] if args.json else 'its page'}: {api.url}/batches/{batch['id']}")
+
+
+@contextlib.contextmanager
+def goes_on(batch_id: str) -> Iterator[None]:
+    """Whoever presses Ctrl-C is told that the batch goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        server.say(
+            f"\nnightshift: {batch_id} goes on without you. `nightshift batch watch {batch_id}` shows it again,"
+            f" `nightshift batch cancel {batch_id}` ends it."
+        )
+        raise
+
+
+def why(batch: dict[str, Any]) -> str:
+    """Why nothing moves, and until when; empty when nothing is known against it."""
+    ours = batch["nightshift"]
+    if not ours["waiting_for"]:
+        return ""
+    until = (
+        f" until {time.strftime('%a %H:%M', time.localtime(ours['waiting_until']))}" if ours["waiting_until"] else ""
+    )
+    known = _REASONS.get(ours["waiting_for"])
+    return (known or f"waits: {ours.get('waiting_reason') or ours['waiting_for']}") + until
+
+
+def until_ended(api: Server, batch_id: str) -> dict[str, Any]:
+    """Show one live line on stderr, or now and then a line where it is no terminal. The batch, ended."""
+    from tqdm import tqdm  # noqa: PLC0415 - the other commands need none
+
+    is_live = sys.stderr.isatty()
+    bar = None
+    batch: dict[str, Any] = {}
+    shown, next_line = "", 0.0
+    while batch.get("status") not in server.FINAL:
+        try:
+            batch = api.batch(batch_id)
+        except server.ServerAway:
+            if bar is not None:
+                bar.set_postfix_str("no answer from the server; trying again")
+            time.sleep(_POLL_SECONDS)
+            continue
+        done = _done(batch)
+        if is_live and batch["request_counts"]["total"]:
+            if bar is None:
+                bar = tqdm(total=batch["request_counts"]["total"], initial=done, unit=" requests", dynamic_ncols=True)
+            bar.n = done
+            bar.set_postfix_str(details(batch))
+        elif not is_live and time.monotonic() >= next_line and (line := _line(batch)) != shown:
+            server.say(line)
+            shown, next_line = line, time.monotonic() + _LINE_SECONDS
+        if batch["status"] not in server.FINAL:
+            time.sleep(_POLL_SECONDS)
+    if bar is not None:
+        bar.close()
+    server.say(_line(batch))
+    return batch
+
+
+def details(batch: dict[str, Any]) -> str:
+    """What stands behind the bar: tokens, cost, failures, and why it waits and until when."""
+    ours = batch["nightshift"]
+    parts = [batch["status"]] if batch["status"] != "in_progress" else []
+    parts.append(f"{batch['usage']['total_tokens']:,} tokens")
+    if ours["cost_usd"]:
+        parts.append(f"${ours['cost_usd']:.2f}")
+    if ours.get("unpriced"):
+        parts.append(f"{ours['unpriced']} answers of unknown cost")
+    if batch["request_counts"]["failed"]:
+        parts.append(f"{batch['request_counts']['failed']} failed")
+    if ours["unrun"]:
+        parts.append(f"{ours['unrun']} not run")
+    if reason := why(batch):
+        parts.append(reason)
+    return ", ".join(parts)
+
+
+def _done(batch: dict[str, Any]) -> int:
+    counts = batch["request_counts"]
+    return int(counts["completed"] + counts["failed"] + batch["nightshift"]["unrun"])
+
+
+def _line(batch: dict[str, Any]) -> str:
+    status = f"{batch['status']}: " if batch["status"] == "in_progress" else ""
+    return f"{batch['id']} {status}{_done(batch)}/{batch['request_counts']['total']}, {details(batch)}"

@@ -1,0 +1,115 @@
+"""Options that several subcommands share, and the checks that come before anything is started."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from app.settings import Settings, SettingsError
+from ops.supervisor import probe
+
+if TYPE_CHECKING:
+    from app.login import Login
+
+#: settings that may come from an option of the same name
+_NAMES = ("host", "port", "workers", "reserve", "data_dir", "offline")
+
+NO_LOGIN = """\
+There is no login for Claude. One of these is enough:
+    export ANTHROPIC_API_KEY=...          a key from the Claude Console
+    export ANTHROPIC_AUTH_TOKEN=...       a token for a gateway of your own (with ANTHROPIC_BASE_URL)
+    export CLAUDE_CODE_OAUTH_TOKEN=...    a subscription's token, made by `claude setup-token`
+    claude                                log in once with the Claude Code command; its login is found
+To try Nightshift without any: `nightshift up --offline`. Answers are then simulated."""
+
+
+def address(parser: argparse.ArgumentParser) -> None:
+    """Where the API listens."""
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1); others need NIGHTSHIFT_API_KEYS")
+    parser.add_argument("--port", type=_port, help="port to listen on (default 8204); 0: any that is free")
+
+
+def data_dir(parser: argparse.ArgumentParser) -> None:
+    """Where state lives."""
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where state lives (default ~/.nightshift)")
+
+
+def count(text: str) -> int:
+    """A number of processes."""
+    return _whole_number(text, 1, 256)
+
+
+def count_or_none(text: str) -> int:
+    """The same, or 0."""
+    return 0 if text.strip() == "0" else count(text)
+
+
+def reserve(parser: argparse.ArgumentParser) -> None:
+    """How many workers are kept from batches."""
+    parser.add_argument(
+        "--reserve", type=_reserved, metavar="N", help="workers that never take batch lines (default 0)"
+    )
+
+
+def settings(args: argparse.Namespace, **overrides: Any) -> Settings:
+    """The environment's settings, with what the command line says on top. Raises `SettingsError`."""
+    given = {name: getattr(args, name, None) for name in _NAMES}
+    return Settings.from_environment(**(given | overrides))
+
+
+def require_redis(found: Settings) -> None:
+    """Parts that run alone meet in a Redis of the user's."""
+    if not found.redis_url:
+        fail("REDIS_URL is not set. Parts that run alone meet in one Redis; `nightshift up` brings its own.")
+
+
+def check_exposure(found: Settings) -> None:
+    """Without keys, nobody but this machine's users may reach the API."""
+    if not found.api_keys and not probe.is_loopback(found.host):
+        fail(
+            f"--host {found.host} would let others use your Claude login. Set NIGHTSHIFT_API_KEYS to one or more keys,"
+            " comma-separated, which clients then send as 'Authorization: Bearer KEY'; or listen on 127.0.0.1."
+        )
+
+
+def check_reserve(found: Settings) -> None:
+    """Where these workers are all that there are, one at least must be left for batches."""
+    if found.workers == 0:
+        fail("NIGHTSHIFT_WORKERS is 0: no request would ever be answered. Set it to 1 at least.")
+    if found.reserve >= found.workers:
+        fail(
+            f"--reserve {found.reserve} of {found.workers} worker{'s' if found.workers > 1 else ''}: no batch line would"
+            " ever run. Reserve fewer, or start more workers."
+        )
+
+
+def require_login(found: Settings) -> Login | None:
+    """The login that Claude's processes will use; None when offline, which needs none. Raises `SettingsError`."""
+    if found.offline:
+        return None
+    from app.login import login_in_use  # noqa: PLC0415 - only what needs a login looks for one
+
+    login = login_in_use(found)
+    if login is None:
+        fail(NO_LOGIN)
+    return login
+
+
+def fail(message: str) -> NoReturn:
+    """Refuse what was asked for: exit status 2."""
+    raise SettingsError(message)
+
+
+def _reserved(text: str) -> int:
+    return _whole_number(text, 0, 256)
+
+
+def _port(text: str) -> int:
+    return _whole_number(text, 0, 65535)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"takes {least} to {most}, not '{text}'")
+    return int(text)

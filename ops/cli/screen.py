@@ -1,0 +1,75 @@
+"""The one screen that `nightshift up` shows when everything runs."""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+import socket
+from typing import TYPE_CHECKING
+
+from ops.supervisor import probe
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+OFFLINE = "OFFLINE: answers are simulated. No request leaves this machine; without --offline Claude answers."
+
+
+def url(settings: Settings) -> str:
+    """Where this machine finds the API."""
+    host = probe.reachable(settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def text(
+    settings: Settings,
+    address: tuple[str, int],
+    login: str | None,
+    new_secret: str | None,
+    *,
+    embedded: bool,
+    trouble: str = "",
+) -> str:
+    """What runs where, and how to try it.
+
+    `address`: the socket's own; `new_secret`: made at this start, shown this once; `trouble`: why nothing is served yet.
+    """
+    base = url(settings)
+    rows = [
+        ("Listens on", _listens_on(*address)),
+        ("API", f"{base}/v1"),
+        ("Page", f"{base}/"),
+        ("Health", f"{base}/health"),
+        ("Login", "none needed (offline)" if settings.offline else login or "unknown"),
+        ("Workers", str(settings.workers)),
+        ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),
+    ]
+    if new_secret:
+        rows.append(("Webhooks", f"signed with {new_secret}"))
+        rows.append(("", f"made just now, kept in {settings.data_dir / 'webhook-secret'}, not shown again"))
+    title = f"Nightshift runs, and can't answer yet. {trouble}" if trouble else "Nightshift is up."
+    lines = ["", title + (f"  {OFFLINE}" if settings.offline else ""), ""]
+    lines += [f"  {name:<10} {value}" for name, value in rows]
+    lines += ["", "Try it:", "", *_curl(settings, base), "", "Ctrl-C or `nightshift stop` ends it.", ""]
+    return "\n".join(lines)
+
+
+def _listens_on(host: str, port: int) -> str:
+    """Who can reach it, which the address to try it by does not say."""
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if probe.is_loopback(host):
+        return f"{place}, for this machine only"
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        return f"{place}, every address of this machine ({socket.gethostname()})"
+    return place
+
+
+def _curl(settings: Settings, base: str) -> list[str]:
+    body = '{"model": "haiku", "messages": [{"role": "user", "content": "Say hello."}]}'
+    key = ["    -H 'Authorization: Bearer ONE-OF-NIGHTSHIFT_API_KEYS' \\"] if settings.api_keys else []
+    return [
+        f"  curl {shlex.quote(base + '/v1/chat/completions')} \\",
+        *key,
+        "    -H 'Content-Type: application/json' \\",
+        f"    -d '{body}'",
+    ]

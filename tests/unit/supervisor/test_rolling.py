@@ -1,0 +1,34 @@
+"""A restart, with processes that take their time to leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from ops.supervisor import rolling
+from ops.supervisor.process import ProcessSpec
+from ops.supervisor.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_two_restarts_while_one_is_still_leaving(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each process has one follower: one that is still leaving since the restart before gets no second one."""
+    # Nobody minds this signal, so that no process ever leaves.
+    spec = ProcessSpec(
+        name="api",
+        argv=["sleep", "600"],
+        env={"PATH": os.environ["PATH"]},
+        leave_signal=signal.SIGURG,
+        leaves_alone=True,
+        stop_seconds=0.1,
+    )
+    with Supervisor() as supervisor:
+        supervisor.start([spec])
+        for expected in (2, 3):
+            rolling.roll(supervisor, supervisor._stages, print)
+            assert len(supervisor.pids()) == expected
+            assert len([one for one in supervisor._stages[0] if not one.is_leaving]) == 1
+    assert capsys.readouterr().out.count("Restarted.") == 2
