@@ -21,8 +21,8 @@ from api.openai.batch_object import batch_object
 from api.openai.batches import head
 from api.overview import words
 from api.services import services
-from app import clock, errors
-from app.batches import excerpts, facts, report, surroundings, window
+from app import clock, errors, window
+from app.batches import excerpts, facts, report, surroundings
 from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
 

@@ -10,15 +10,15 @@ from flask import Blueprint, Response, jsonify
 
 from api import auth, gate_object, memory
 from api.services import Services, services
-from app import clock, disk, vitals
+from app import clock, disk
 from app.connection import RedisError
-from app.readiness import unready, warnings
+from app.health import look, unready, warnings
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.vitals import Vitals
+    from app.health import Health
     from app.worker_status import WorkerStatus
 
 blueprint = Blueprint("health", __name__)
@@ -40,7 +40,7 @@ def health() -> dict[str, Any]:
     }
     rows: Sequence[WorkerStatus] = ()
     try:
-        now = vitals.look(here.connection)
+        now = look(here.connection)
     except RedisError as error:
         found |= {"status": "degraded", "redis": {"reachable": False, "error": str(error)[:200]}}
     else:
@@ -59,7 +59,7 @@ def health() -> dict[str, Any]:
 def ready() -> Response:
     """200 when a worker can serve; else 503 with the reason as the error's code."""
     here = services()
-    now = vitals.look(here.connection)
+    now = look(here.connection)
     error = unready(now, here.settings.lease_seconds)
     if error is not None:
         raise error
@@ -67,7 +67,7 @@ def ready() -> Response:
     return jsonify({"status": "ready", **({"warnings": told} if told else {})})
 
 
-def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
+def _of_redis(here: Services, now: Health) -> dict[str, Any]:
     error = unready(now, here.settings.lease_seconds)
     is_sound = error is None and now.redis.is_persisting
     feeder = now.feeders[0] if now.feeders else None
@@ -94,7 +94,7 @@ def _of_redis(here: Services, now: Vitals) -> dict[str, Any]:
     }
 
 
-def clocks_off(now: Vitals) -> dict[str, float]:
+def clocks_off(now: Health) -> dict[str, float]:
     """By host, how far a clock is ahead of Redis' (below 0: behind), where that is too far, seconds."""
     own = {socket.gethostname(): round(clock.skew() or 0.0, 3)}
     return {host: skew for host, skew in {**own, **now.skews}.items() if clock.is_off(skew)}

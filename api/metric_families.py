@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from app import counters, vitals
+from app import counters, health
 from app.connection import RedisError
 from app.gate import Cause
+from app.health import unready
 from app.history import closings
 from app.history.replacements import REASONS
 from app.jobs.counting import ENDPOINTS
-from app.readiness import unready
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.counters import Counts
+    from app.health import Health, Server
     from app.settings import Settings
-    from app.vitals import Server, Vitals
     from app.worker_status import WorkerStatus
 
 _MIB = 1024 * 1024
@@ -77,7 +77,7 @@ class Families(Collector):
         if self._disk_free_bytes is not None:
             yield _gauge("data_dir_free_bytes", "Room on the disk of the data dir.", self._disk_free_bytes)
         try:
-            now = vitals.look(self._connection)
+            now = health.look(self._connection)
             counts = counters.read(self._connection)
             closed_seconds = closings.closed_seconds(self._connection)
         except RedisError:
@@ -91,7 +91,7 @@ class Families(Collector):
         yield from _server(now.redis)
         yield from self._workers(now)
 
-    def _workers(self, now: Vitals) -> Iterator[Metric]:
+    def _workers(self, now: Health) -> Iterator[Metric]:
         lease = self._settings.lease_seconds
         alive = [row for row in now.workers if row.is_alive(lease)]
         is_ready = unready(now, lease) is None
@@ -151,7 +151,7 @@ def _closed_seconds(seconds: dict[str, float]) -> Metric:
     return family
 
 
-def _queue(now: Vitals) -> Iterator[Metric]:
+def _queue(now: Health) -> Iterator[Metric]:
     yield _gauge("queued", "Requests that wait.", now.queued)
     yield _gauge("in_progress", "Requests that run.", now.in_progress)
     yield _gauge("oldest_queued_seconds", "The age of the request that waits longest.", now.oldest_queued_seconds)
@@ -170,7 +170,7 @@ def _queue(now: Vitals) -> Iterator[Metric]:
     )
 
 
-def _gate(now: Vitals) -> Iterator[Metric]:
+def _gate(now: Health) -> Iterator[Metric]:
     family = GaugeMetricFamily("nightshift_gate_closed", "Whether no request is taken, by cause.", labels=["cause"])
     causes = {closed.cause for closed in now.closed}
     for cause in Cause:

@@ -15,9 +15,9 @@ from app import clock, errors, worker_status
 from app.connection import AWAY
 from app.error_codes import ErrorCode
 from app.gate import Cause, Closed, Gate
+from app.health import nobody_serves
 from app.jobs import transitions
 from app.outcome import Outcome
-from app.readiness import nobody_serves
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from dataclasses import Field, dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from app import environment
-from app.batches import window
+from app import environment, window
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -165,8 +165,8 @@ def upload() -> Callable[[bytes], None]:
 
 def window() -> Callable[[bytes], None]:
     """Times of a day, and a `completion_window`."""
-    from app.batches.window import WindowError, completion_seconds, parse
     from app.errors import ErrorReply
+    from app.window import WindowError, completion_seconds, parse
 
     def one(data: bytes) -> None:
         text = data.decode("utf-8", "replace")

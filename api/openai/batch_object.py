@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from app import clock, history
-from app.batches import eta, stalled, window
+from app import clock, history, window
+from app.batches import eta, stalled
 from app.batches.capacity import beyond_reserve, living
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
 from app.batches.validation import read_faults

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from api.health import clocks_off
 from api.openai.batch_object import batch_object
 from api.overview import past
-from app import clock, history, vitals
+from app import clock, health, history
 from app.jobs.record import JobRecord, record_key
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Snapshot:
 
 def take(here: Services, hours: Past) -> Snapshot:
     """A new one, around the hours that were read a while ago. Raises redis-py's errors when Redis is away."""
-    at, now = clock.now(), vitals.look(here.connection)
+    at, now = clock.now(), health.look(here.connection)
     return Snapshot(
         at=at,
         offline=here.settings.offline,

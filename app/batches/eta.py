@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.batches import window
+from app import window
 from app.batches.record import BatchStatus
 
 if TYPE_CHECKING:

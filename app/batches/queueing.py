@@ -12,10 +12,10 @@ from app.batches.endpoints import accept_line
 from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.batches.steps import LineJob, LineRuns, Steps
-from app.batches.window import is_open
 from app.ids import new_request_id
 from app.jobs.record import BATCH_LINE, JobRecord, Status
 from app.trace_context import NONE
+from app.window import is_open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -103,7 +103,7 @@ class BatchRecord:
     input_name: str = ""
     #: whether answers of it are simulated ones
     offline: bool = False
-    #: when its lines may run, see `app.batches.window`; empty: as the settings say
+    #: when its lines may run, see `app.window`; empty: as the settings say
     window: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 

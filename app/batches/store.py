@@ -8,8 +8,8 @@ import shutil
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from app import clock, errors
-from app.batches import place, window
+from app import clock, errors, window
+from app.batches import place
 from app.batches.files import BATCH, FileStore, new_file_id
 from app.batches.record import (
     ACTIVE,

@@ -11,8 +11,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app import clock, history
-from app.batches import window
+from app import clock, history, window
 from app.connection import AWAY
 from app.private_files import write_private
 

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from app import environment, misspelled
+from app import environment
 from app.settings import Settings, SettingsError
-from ops.cli import options
+from ops.cli import misspelled, options
 
 if TYPE_CHECKING:
     import argparse

@@ -10,8 +10,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Protocol, cast
 
-from app import environment, misspelled
+from app import environment
 from app.settings import SettingsError
+from ops.cli import misspelled
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:

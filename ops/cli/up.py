@@ -144,7 +144,7 @@ def _start(supervisor: Supervisor, settings: Settings, listener: socket.socket) 
 
     def is_clear() -> bool:
         nonlocal found
-        found = probe.readiness(settings.host, settings.port)
+        found = probe.not_ready(settings.host, settings.port)
         # Nothing that waiting would change.
         return found is None or found[0] == ErrorCode.LOGIN_REQUIRED
 

@@ -6,7 +6,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from app import clock, supervisors, vitals
+from app import clock, health, supervisors
 from app.batches.record import ACTIVE
 from app.connection import RedisError, connect
 from ops.doctor.finding import Finding, fail, ok, warn
@@ -91,7 +91,7 @@ def _asked(client: Redis, which: str, *, is_own: bool) -> Iterator[Finding]:
 
 def _batches(client: Redis) -> Iterator[Finding]:
     waiting = client.zcard(ACTIVE)
-    if waiting and not vitals.look(client).feeders:
+    if waiting and not health.look(client).feeders:
         yield warn(
             "Batches",
             f"{waiting:,} of them have not ended, and nobody does their work",

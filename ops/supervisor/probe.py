@@ -32,7 +32,7 @@ def status(host: str, port: int, path: str) -> int | None:
         client.close()
 
 
-def readiness(host: str, port: int) -> tuple[str, str] | None:
+def not_ready(host: str, port: int) -> tuple[str, str] | None:
     """Why the API says that no request would be served: the error's code and message, both empty when it does not answer. None: it would."""
     client = http.client.HTTPConnection(reachable(host), port, timeout=_SECONDS)
     try:

@@ -13,7 +13,7 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app import clock, supervisors, vitals
+from app import clock, health, supervisors
 from app.connection import connect
 from app.jobs import leases, tickets
 from app.jobs.record import LEASES, Status
@@ -156,7 +156,7 @@ def test_it_rests_while_another_machine_is_right_and_goes_on_when_its_clock_is(
                 return found is not None and found.rests == expected
 
             wait_until(says, expected or "that it goes on")
-        assert vitals.look(connection).skews["off"] == pytest.approx(-30.0, abs=0.5)
+        assert health.look(connection).skews["off"] == pytest.approx(-30.0, abs=0.5)
 
 
 def test_redis_own_clock_is_set(connection: Redis) -> None:

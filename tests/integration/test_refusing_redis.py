@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import errors, vitals, worker_status
+from app import errors, health, worker_status
 from app.connection import (
     AWAY,
     CannotSaveError,
@@ -74,9 +74,9 @@ def test_workers_can_be_looked_at(connection: Redis) -> None:
     worker_status.write(connection, WorkerStatus(name="alive", state=WorkerState.IDLE))
     connection.sadd(worker_status.WORKERS, "silent")
     connection.config_set("min-replicas-to-write", 1)
-    assert [row.name for row in vitals.look(connection).workers] == ["alive"]
+    assert [row.name for row in health.look(connection).workers] == ["alive"]
     connection.config_set("min-replicas-to-write", 0)
-    assert [row.name for row in vitals.look(connection).workers] == ["alive"]
+    assert [row.name for row in health.look(connection).workers] == ["alive"]
     assert connection.smembers(worker_status.WORKERS) == {b"alive"}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.batches import window
+from app import window
 from app.batches.endpoints import CHAT_COMPLETIONS, NOTHING, RESPONSES, accept_line
 from app.batches.lines import LineError, parse
 from app.errors import ErrorReply

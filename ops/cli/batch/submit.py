@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.batches import window
+from app import window
 from ops.cli import options
 from ops.cli.batch import again, faults, server, source, watch
 

@@ -1,25 +1,32 @@
-"""How the whole does at this moment, as Redis knows it: for `/health`, `/metrics` and the page."""
+"""How the whole does at this moment, as Redis knows it, and whether a request that comes now would be answered."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import clock, supervisors, worker_status
+from app import clock, errors, supervisors, worker_status
 from app.batches.leadership import Leader, leaders
-from app.gate import GATE, PAUSE, Closed, read_from
+from app.error_codes import ErrorCode
+from app.gate import GATE, PAUSE, Cause, Closed, read_from
 from app.jobs.record import Status, status_key
 from app.webhooks import outbox
+from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from redis import Redis
 
+    from app.errors import ErrorReply
     from app.supervisors import SupervisorStatus
     from app.worker_status import WorkerStatus
 
 _MIB = 1024 * 1024
+#: advice to whoever asks whether a worker can serve, seconds
+READY_RETRY_SECONDS = 2.0
+#: what a worker will not get out of by itself, or nobody knows when
+_STUCK = frozenset({WorkerState.UNAVAILABLE, WorkerState.WAITING_FOR_LOGIN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Vitals:
+class Health:
     """One look at everything."""
 
     workers: list[WorkerStatus]
@@ -78,7 +85,7 @@ class Vitals:
         return {row.host: row.clock_skew_seconds for row in self.supervisors}
 
 
-def look(connection: Redis) -> Vitals:
+def look(connection: Redis) -> Health:
     """Raises redis-py's errors when Redis is away."""
     pipe = connection.pipeline(transaction=False)
     pipe.zcard(status_key(Status.QUEUED))
@@ -92,7 +99,7 @@ def look(connection: Redis) -> Vitals:
     queued, in_progress, oldest, pause, gate, waiting, undelivered, info = pipe.execute()
     now = clock.now()
     closed = [found for found in (read_from(pause), read_from(gate)) if found is not None and found.lasts_at(now)]
-    return Vitals(
+    return Health(
         workers=worker_status.read_all(connection),
         queued=queued,
         in_progress=in_progress,
@@ -104,6 +111,52 @@ def look(connection: Redis) -> Vitals:
         supervisors=tuple(supervisors.read_all(connection)),
         redis=_server(info),
     )
+
+
+def unready(health: Health, lease_seconds: float) -> ErrorReply | None:
+    """None while a worker can serve, else the error that says why none can."""
+    alive = [row for row in health.workers if row.is_alive(lease_seconds)]
+    are_starting = all(row.state is WorkerState.STARTING for row in alive)
+    for closed in health.closed:
+        # Workers that start may have another login.
+        if closed.cause is Cause.LOGIN and not are_starting:
+            return errors.login_required(closed.reason)
+    if any(row.state.is_serving for row in alive):
+        return None
+    return nobody_serves(alive) or _not_ready(f"No worker can serve: {_states(alive)}.", ErrorCode.NO_WORKER_READY)
+
+
+def nobody_serves(alive: Sequence[WorkerStatus]) -> ErrorReply | None:
+    """Why no request will be served for all that is known, whatever the gate says; None while a worker serves or may do so soon."""
+    if not alive:
+        said = "No worker is running. Start one: 'nightshift up', or 'nightshift worker' beside this API."
+        return _not_ready(said, ErrorCode.NO_WORKER)
+    if any(row.state not in _STUCK for row in alive):
+        return None
+    if all(row.state is WorkerState.WAITING_FOR_LOGIN for row in alive):
+        return errors.login_required("no worker's is taken")
+    reasons = "; ".join(sorted({row.reason for row in alive if row.state is WorkerState.UNAVAILABLE and row.reason}))
+    said = f"No worker can serve: {_states(alive)}{f' ({reasons})' if reasons else ''}."
+    return _not_ready(said, ErrorCode.NO_WORKER_READY)
+
+
+def _states(rows: Sequence[WorkerStatus]) -> str:
+    return ", ".join(sorted({str(row.state) for row in rows}))
+
+
+def warnings(health: Health) -> list[str]:
+    """What will not be done though requests are answered, for people."""
+    found = []
+    if not health.feeders:
+        found.append(
+            "Nobody does the batches' work: start `nightshift up`, or `nightshift api` or `worker` in containers."
+        )
+    off = {host: skew for host, skew in health.skews.items() if clock.is_off(skew)}
+    return [*found, *(f"The clock of {host} is {clock.words(skew)}: have it set by NTP." for host, skew in off.items())]
+
+
+def _not_ready(message: str, code: ErrorCode) -> ErrorReply:
+    return errors.unavailable(message, code, READY_RETRY_SECONDS)
 
 
 def _server(info: Mapping[str, Any]) -> Server:

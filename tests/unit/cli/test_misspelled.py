@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app import misspelled
 from app.settings import Settings
-from ops.cli import main
+from ops.cli import main, misspelled
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.batches import window
+from app import window
 from app.settings import Settings, SettingsError
 
 BERLIN = ZoneInfo("Europe/Berlin")
