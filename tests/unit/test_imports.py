@@ -46,6 +46,37 @@ def test_imports_run_one_way(package: str, forbidden: set[str]) -> None:
     assert found == []
 
 
+#: the folders of `app`, the lowest first; a single module of `app` itself is below them all, but for these two
+LAYERS = ("app", "outbound", "webhooks", "openai", "messages", "jobs", "history", "batches", "health", "maintenance")
+#: what imports upwards all the same: ARCHITECTURE.md says why
+UPWARD = {
+    ("openai", "messages"),  # what can't be translated is refused when it is accepted
+    ("openai", "jobs"),  # for types only
+    ("messages", "jobs"),  # for types only
+    ("app", "jobs"),  # for types only
+    ("jobs", "batches"),  # a line's job has its batch in its id
+    ("jobs", "history"),  # the maintenance takes the samples
+}
+
+
+def layer(name: str) -> str:
+    """The folder of `app` that a module is in."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in LAYERS else "app"
+
+
+def test_app_has_no_upward_arrow_but_those_that_are_named() -> None:
+    """Each folder of `app` knows those below it."""
+    arrows = set()
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "app":
+                names = [f"app.{one.name}" for one in node.names] if node.module == "app" else [str(node.module)]
+                arrows |= {(layer(module), layer(name)) for name in names}
+    assert {(a, b) for a, b in arrows if LAYERS.index(b) > LAYERS.index(a)} <= UPWARD
+
+
 def test_the_translation_is_pure() -> None:
     """Whoever has a request can translate it: no process, no Redis, no queue is needed for it."""
     code = "import sys, app.messages; print(*sys.modules)"
