@@ -1,0 +1,125 @@
+"""Which of the project's modules one chat request walks through: `python -m tests.walk` lists them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from api.app import create_app
+from api.services import EXTENSION
+from app.connection import connect
+from app.settings import Settings
+from tests.engine import ScriptedEngine, answer
+from workers.claude_worker import ClaudeWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_ROOT = Path(__file__).parents[1]
+_PARTS = ("api", "app", "workers")
+#: what everybody in a process uses
+_SHARED_GROUND = ("app",)
+
+
+class Walk:
+    """The modules of which a function ran in one thread (`app/openai/accept`), in the order of their first call."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Follow what this thread calls."""
+        sys.setprofile(self._note)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event != "call" or frame.f_code.co_name == "<module>" or not path.is_relative_to(_ROOT):
+            return
+        module = path.relative_to(_ROOT).with_suffix("").as_posix()
+        if module.partition("/")[0] in _PARTS and module not in self.all:
+            self.all.append(module)
+
+    @property
+    def modules(self) -> list[str]:
+        """Without the shared ground: what lies at the top of `app`."""
+        return [module for module in self.all if module.rpartition("/")[0] not in _SHARED_GROUND]
+
+    def returns(self) -> list[str]:
+        """The modules that are met in a room (a folder) that was left for another one. The top of `api` is a hall, and no room."""
+        left: set[str] = set()
+        room, found = "", []
+        for module in self.modules:
+            into = module.rpartition("/")[0]
+            if into in (room, "api"):
+                continue
+            left.add(room)
+            room = into
+            if room in left:
+                found.append(module)
+        return found
+
+
+def walk(redis_url: str, **fields: Any) -> tuple[Walk, Walk]:
+    """One synchronous chat request: through the API, through a worker. Only in the main thread, for the sake of RQ's signals."""
+    settings = Settings(redis_url=redis_url)
+    app, asked, worked = create_app(settings), Walk(), Walk()
+    engine = ScriptedEngine(answer("Good night."))
+    worker = ClaudeWorker(f"w-{time.monotonic_ns()}", connect(redis_url), settings, engine)
+    statuses: list[int] = []
+
+    def post() -> None:
+        body = {"model": "sonnet", "messages": [{"role": "user", "content": "Hello."}], **fields}
+        with asked.followed():
+            statuses.append(app.test_client().post("/v1/chat/completions", json=body).status_code)
+
+    take = worker.execute_job
+
+    def execute_job(*args: Any) -> None:
+        with worked.followed():
+            take(*args)
+
+    worker.execute_job = execute_job  # type: ignore[method-assign]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
+    client = threading.Thread(target=post)
+    client.start()
+    worker.work(max_jobs=1)
+    client.join()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    app.extensions[EXTENSION].waiting.stop()
+    assert statuses == [200]
+    return asked, worked
+
+
+def main() -> None:
+    """Print both walks."""
+    from tests.redis_server import RedisForTests  # noqa: PLC0415 - a test has one already
+
+    server = RedisForTests()
+    server.start()
+    try:
+        walks = walk(server.url)
+    finally:
+        server.close()
+    for walked in walks:
+        back = walked.returns()
+        print(*(f"{module}{'   <- back' if module in back else ''}" for module in walked.modules), "", sep="\n")
+    asked, worked = walks
+    everything = {*asked.all, *worked.all}
+    print(len({*asked.modules, *worked.modules}), "modules;", len(everything), "with the shared ground at the top of `app`;")
+    print(len(asked.returns()), "and", len(worked.returns()), "times back")
+
+
+if __name__ == "__main__":
+    main()
