@@ -1,4 +1,4 @@
-"""Which of the project's modules one chat request walks through: `python -m tests.walk` lists them."""
+"""Which of the project's modules one chat request walks through; `scripts/walk` lists them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def walk(redis_url: str, **fields: Any) -> tuple[Walk, Walk]:
         with worked.followed():
             take(*args)
 
-    worker.execute_job = execute_job  # type: ignore[method-assign]
+    worker.execute_job = execute_job  # type: ignore[assignment, method-assign]
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)}
     client = threading.Thread(target=post)
     client.start()
@@ -100,26 +100,3 @@ def walk(redis_url: str, **fields: Any) -> tuple[Walk, Walk]:
     app.extensions[EXTENSION].waiting.stop()
     assert statuses == [200]
     return asked, worked
-
-
-def main() -> None:
-    """Print both walks."""
-    from tests.redis_server import RedisForTests  # noqa: PLC0415 - a test has one already
-
-    server = RedisForTests()
-    server.start()
-    try:
-        walks = walk(server.url)
-    finally:
-        server.close()
-    for walked in walks:
-        back = walked.returns()
-        print(*(f"{module}{'   <- back' if module in back else ''}" for module in walked.modules), "", sep="\n")
-    asked, worked = walks
-    everything = {*asked.all, *worked.all}
-    print(len({*asked.modules, *worked.modules}), "modules;", len(everything), "with the shared ground at the top of `app`;")
-    print(len(asked.returns()), "and", len(worked.returns()), "times back")
-
-
-if __name__ == "__main__":
-    main()

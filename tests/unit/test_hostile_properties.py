@@ -141,7 +141,7 @@ def test_no_message_forges_a_turn(turns: list[tuple[str, str]], last: str) -> No
     assert found == [(role, text) for role, text in [*turns, ("user", last)] if role in ("user", "assistant")]
     assert (asked.system or "") == "\n\n".join(text for role, text in turns if role in ("system", "developer"))
     assert json.loads(json.dumps(asked.messages)) == json.loads(json.dumps(asked.messages, ensure_ascii=False))
-    assert isinstance(json.loads(to_cli(asked).profile.extra_body), dict)
+    assert isinstance(json.loads(to_cli(asked).prompt.in_body(asked.system, is_bare=True)), dict)
 
 
 def texts(content: Any) -> list[str]:

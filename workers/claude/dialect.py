@@ -1,4 +1,4 @@
-"""A Messages API request in the words of Claude's CLI: the profile that a process is launched with, the prompt and body of a turn.
+"""A Messages API request in the words of Claude's CLI: the profile that a process is launched with, and the prompt of a turn.
 
 The CLI calls a caller's function `mcp__client__NAME`, and some providers take 64 characters at most. Names that get too
 long are shortened the same way each time, since a conversation's history has to use them too. The value of a schema
@@ -63,16 +63,16 @@ def to_cli(request: MessagesRequest) -> CliRequest:
         return {**block, "name": named(block["name"])} if "name" in block else block
 
     messages = tuple({**message, "content": _each(spoken, message["content"])} for message in request.messages)
-    body: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     if request.max_tokens is not None:
-        body["max_tokens"] = request.max_tokens
-    body |= request.sampling
+        fields["max_tokens"] = request.max_tokens
+    fields |= request.sampling
     if request.stop_sequences:
-        body["stop_sequences"] = list(request.stop_sequences)
+        fields["stop_sequences"] = list(request.stop_sequences)
     if request.tools:
-        body["tools"] = [spoken(tool) for tool in request.tools]
+        fields["tools"] = [spoken(tool) for tool in request.tools]
     if request.tool_choice is not None:
-        body["tool_choice"] = spoken(request.tool_choice)
+        fields["tool_choice"] = spoken(request.tool_choice)
     content = messages[-1]["content"]
     thinking = request.thinking
     return CliRequest(
@@ -83,12 +83,11 @@ def to_cli(request: MessagesRequest) -> CliRequest:
             thinking_tokens=thinking.tokens if thinking else None,
             schema=ANY_OBJECT if output.value is not None else None,
             tools=_launched(output.known) if output.known else None,
-            # The order of what is in it is the client's.
-            extra_body=json.dumps(body, separators=(",", ":")),
         ),
         Prompt(
             content=content if isinstance(content, str) else tuple(content),
             history=messages[:-1],
+            fields=fields,
         ),
         {short_name(name): name for name in output.offers},
     )

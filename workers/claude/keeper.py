@@ -76,7 +76,7 @@ class Keeper:
         *,
         body: str | None = None,
     ) -> Answer:
-        """Run one turn until `deadline` (`time.monotonic()`), with `body` in place of the profile's. Raises `TurnFailed`."""
+        """Run one turn until `deadline` (`time.monotonic()`), with `body` in place of the prompt's. Raises `TurnFailed`."""
         self._interrupted.clear()
         login = login_in_use(self._settings)
         is_bare = _is_bare(login)
@@ -89,8 +89,8 @@ class Keeper:
                 if self._interrupted.is_set():
                     raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.")
                 if body is None:
-                    body = prompt.in_body(profile.fields(is_bare=is_bare))
-                return await process.ask(prompt, body, deadline, on_delta, max_tokens=profile.max_tokens)
+                    body = prompt.in_body(profile.system, is_bare=is_bare)
+                return await process.ask(prompt, body, deadline, on_delta)
             finally:
                 self._pool.busy = None
                 self._wiping = self._tasks.spawn(self._after_turn(process))

@@ -79,15 +79,10 @@ class ClaudeProcess(RunningCli):
         body: str,
         deadline: float,
         on_delta: Callable[[Delta], None] | None,
-        *,
-        max_tokens: int | None = None,
     ) -> Answer:
-        """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Prompt.in_body`). Raises `TurnFailed`.
-
-        `max_tokens`: those that `body` allows, if it limits them.
-        """
+        """Run one turn until `deadline` (`time.monotonic()`), with `body` (`Prompt.in_body`). Raises `TurnFailed`."""
         has_schema = self.profile.schema is not None
-        turn = Turn(str(uuid4()), on_delta, may_call_again=has_schema, max_tokens=max_tokens)
+        turn = Turn(str(uuid4()), on_delta, may_call_again=has_schema, max_tokens=prompt.max_tokens)
         self.turns += 1
         self._turn, self._last_uuid, self._interrupted = turn, turn.uuid, False
         self._is_clean = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from app.messages.request import as_blocks
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Profile:
-    """How a request is to be run. Hashable, for warm processes to be looked up by; so structured fields are JSON texts.
+    """What a process is started with. Hashable, for warm processes to be looked up by; so structured fields are JSON texts.
 
-    `extra_body`, and with a login that takes `--bare` also `system`, can change from one turn to the next; a request
-    that differs in anything else needs another process.
+    A request that differs in one of these needs another process; with a login that takes `--bare`, `system` is none of them.
     """
 
     #: an alias (`haiku`, `sonnet`, `opus`) or a Claude model id
@@ -32,34 +31,12 @@ class Profile:
     effort: str | None = None
     #: JSON text of the schema that the answer must fit, in the CLI's strict dialect; None: free text
     schema: str | None = None
-    #: JSON object merged into every API request: `max_tokens`, `temperature`, `top_p`, `stop_sequences`, `tool_choice`
-    extra_body: str = "{}"
     #: JSON array of the caller's functions (`{"name", "description", "input_schema"}`), never run here; None: none
     tools: str | None = None
 
-    @property
-    def max_tokens(self) -> int | None:
-        """What the caller lets an answer have, tokens; None: what the model can."""
-        limit = json.loads(self.extra_body).get("max_tokens")
-        return None if limit is None else int(limit)
-
     def at_launch(self, *, is_bare: bool) -> Profile:
         """What of it is fixed when a process starts."""
-        return replace(self, extra_body="{}", system=None if is_bare else self.system)
-
-    def fields(self, *, is_bare: bool) -> dict[str, Any]:
-        """What the CLI merges into every API request of a turn, the conversation apart.
-
-        With a login of one's own (a key, a cloud provider) the system slot gets the client's text and nothing else; the
-        CLI's line that it is an agent belongs to a subscription's requests, and stays there. Without a text it stays with a
-        key, too: an empty slot is nothing that the API is known to take.
-        """
-        found: dict[str, Any] = json.loads(self.extra_body)
-        if is_bare and self.system:
-            found["system"] = [marked({"type": "text", "text": self.system})]
-        if self.system is None and found.get("tools"):
-            found["tools"][-1] = marked(found["tools"][-1])
-        return found
+        return replace(self, system=None) if is_bare else self
 
 
 #: The user's message that the CLI is given; the model never sees it.
@@ -83,9 +60,27 @@ class Prompt:
     history: tuple[Json, ...] = ()
     #: HTTP headers that the API's requests of this turn have besides: `name: value`, one a line
     headers: str = ""
+    #: what else the API's requests have: `max_tokens`, `temperature`, `top_p`, `stop_sequences`, `tools`, `tool_choice`
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
-    def in_body(self, fields: Mapping[str, Any]) -> str:
-        """The JSON object that the CLI merges into the API's requests: `fields` (`Profile.fields`) and the conversation."""
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens that the answer may have; None: what the model can."""
+        return self.fields.get("max_tokens")
+
+    def in_body(self, system: str | None, *, is_bare: bool) -> str:
+        """The JSON object that the CLI merges into the API's requests. `system`: `Profile.system`.
+
+        With a login of one's own (a key, a cloud provider) the system slot gets the client's text and nothing else; the
+        CLI's line that it is an agent belongs to a subscription's requests, and stays there. Without a text it stays with a
+        key, too: an empty slot is nothing that the API is known to take.
+        """
+        fields = dict(self.fields)
+        if is_bare and system:
+            fields["system"] = [marked({"type": "text", "text": system})]
+        if system is None and fields.get("tools"):
+            *others, last = fields["tools"]
+            fields["tools"] = [*others, marked(last)]
         blocks = as_blocks(self.content)
         if self.history and blocks:
             # Up to here it is the beginning of the next request, too.

@@ -91,7 +91,7 @@ def marks(body: dict[str, Any]) -> list[str]:
     ]
 
 
-TOOLS = '{"tools":[{"name":"mcp__client__f","input_schema":{"type":"object"}},{"name":"mcp__client__g","input_schema":{"type":"object"}}]}'
+TOOLS = {"tools": [{"name": f"mcp__client__{name}", "input_schema": {"type": "object"}} for name in "fg"]}
 EARLIER = ({"role": "user", "content": "1"}, {"role": "assistant", "content": "2"})
 
 
@@ -102,12 +102,12 @@ def test_only_what_is_read_again_is_marked_for_the_cache(
     """A prompt by itself is not: nobody reads it again, and writing costs a quarter more. Marks last five minutes."""
     invoker = make(login=login)
     invoker.ask("once")
-    invoker.ask("once", Profile(extra_body=TOOLS))
+    invoker.ask(Prompt("once", fields=TOOLS))
     invoker.ask(Prompt("3", EARLIER))
     alone, with_tools, talk = (marks(body) for body in bodies(simulator))
     assert (alone, with_tools, talk) == ([], ["tools"], ["messages[2]"])
     simulator.control.clear_requests()
-    invoker.ask("once", Profile(system="Be brief.", extra_body=TOOLS))
+    invoker.ask(Prompt("once", fields=TOOLS), Profile(system="Be brief."))
     (body,) = bodies(simulator)
     assert set(marks(body)) == {"system"}
     assert body["system"][-1] == {**text("Be brief."), "cache_control": {"type": "ephemeral"}}

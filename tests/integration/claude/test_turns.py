@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -93,12 +92,12 @@ def test_parameters_reach_the_api(make: Make, simulator: RunningSimulator) -> No
     """What the SDK has no name for is merged into the request."""
     extra = {"max_tokens": 77, "temperature": 0.3, "stop_sequences": ["END"]}
     invoker = make()
-    invoker.ask("hi", Profile(model="claude-sonnet-4-5", extra_body=json.dumps(extra)))
+    invoker.ask(Prompt("hi", fields=extra), Profile(model="claude-sonnet-4-5"))
     body = bodies(simulator)[-1]
     assert {name: body[name] for name in extra} == extra
     pid = invoker.status().pid
     # Not `top_p`: the CLI puts a temperature beside it, which this model refuses (findings/claude_cli_top_p.sh).
-    invoker.ask("hi", Profile(model="claude-sonnet-4-5", extra_body='{"metadata": {"user_id": "me"}}'))
+    invoker.ask(Prompt("hi", fields={"metadata": {"user_id": "me"}}), Profile(model="claude-sonnet-4-5"))
     body = bodies(simulator)[-1]
     assert body["metadata"] == {"user_id": "me"}
     assert "stop_sequences" not in body
@@ -157,7 +156,7 @@ def test_a_cut_answer_is_refused_its_continuation(
         {"stop_reason": "max_tokens", "text": "word " * 10}, match={"contains": "cut me"}, tokens_per_second=10
     )
     invoker = make()
-    answer = invoker.ask("cut me", Profile(extra_body='{"max_tokens": 20}'))
+    answer = invoker.ask(Prompt("cut me", fields={"max_tokens": 20}))
     assert (answer.text, answer.stop_reason) == ("word " * 10, "max_tokens")
     wait_for(lambda: len(bodies(simulator)) > 1)
     assert len(answered(simulator)) == 1
@@ -171,12 +170,12 @@ def test_after_an_answer_near_its_cap_all_is_as_before(
     long: dict[str, Any] = {"text": "word " * 200} if schema is None else {"structured": {"a": "word " * 200}}
     simulator.control.add_rule(long, times=1)
     invoker = make()
-    capped = Profile(extra_body='{"max_tokens": 500}', schema=schema)
-    assert invoker.ask("at length", capped).stop_reason == "end_turn"
+    profile = Profile(schema=schema)
+    assert invoker.ask(Prompt("at length", fields={"max_tokens": 500}), profile).stop_reason == "end_turn"
     pid = invoker.status().pid
     if schema is not None:
         simulator.control.add_rule({"structured": {}})
-    assert invoker.ask("next", replace(capped, extra_body="{}")).stop_reason == "end_turn"
+    assert invoker.ask("next", profile).stop_reason == "end_turn"
     assert invoker.status().pid == pid
     asked = [body["messages"][-1]["content"][0]["text"] for body in bodies(simulator)]
     assert asked == ["at length", "next"]
@@ -269,7 +268,7 @@ def test_results_of_calls_arrive_as_they_are(make: Make, simulator: RunningSimul
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "2"}
     tools = [{"name": "mcp__client__f", "input_schema": {"type": "object", "properties": {"a": {"type": "integer"}}}}]
     names = json.dumps([{"name": "f", "input_schema": {"type": "object", "properties": {}}}])
-    answer = make().ask(Prompt((result,), history), Profile(tools=names, extra_body=json.dumps({"tools": tools})))
+    answer = make().ask(Prompt((result,), history, fields={"tools": tools}), Profile(tools=names))
     (body,) = bodies(simulator)
     assert body["messages"][:2] == [*history]
     assert body["messages"][2]["content"] == [{**result, "cache_control": {"type": "ephemeral"}}]
@@ -317,7 +316,7 @@ def test_values_of_many_schemas_from_one_process(make: Make, simulator: RunningS
         properties = {"n": {"const": number}, "pad": {"const": "x" * 100_000 * number}}
         tool = {"name": "StructuredOutput", "input_schema": {"type": "object", "properties": properties}}
         body = {"tools": [tool], "tool_choice": {"type": "tool", "name": "StructuredOutput"}}
-        answer = invoker.ask("value", Profile(schema='{"type":"object"}', extra_body=json.dumps(body)))
+        answer = invoker.ask(Prompt("value", fields=body), Profile(schema='{"type":"object"}'))
         assert answer.structured["n"] == number
         assert json.loads(answer.value_calls[0].arguments) == answer.structured
         pids.add(invoker.status().pid)
@@ -336,7 +335,7 @@ def test_prose_in_place_of_a_value_is_not_asked_about_unseen(make: Make, simulat
 def test_a_cut_value_is_what_there_is(make: Make, simulator: RunningSimulator) -> None:
     """At the output cap the text so far is handed out, and nothing is asked again."""
     simulator.control.add_rule({"structured": {"a": "word " * 50}}, tokens_per_second=10)
-    answer = make().ask("value", Profile(schema='{"type":"object"}', extra_body='{"max_tokens": 9}'))
+    answer = make().ask(Prompt("value", fields={"max_tokens": 9}), Profile(schema='{"type":"object"}'))
     assert (answer.stop_reason, answer.structured) == ("max_tokens", None)
     assert answer.value_calls[0].arguments.startswith('{"a": "word')
     assert len(answered(simulator)) == 1

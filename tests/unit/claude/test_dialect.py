@@ -27,8 +27,8 @@ def functions(*names: str) -> list[dict[str, Any]]:
 
 def test_only_the_clients_parameters_are_in_the_body() -> None:
     """What nobody asked for is left to the CLI."""
-    assert json.loads(asked().profile.extra_body) == {}
-    body = json.loads(asked(temperature=0, stop="END", max_tokens=100).profile.extra_body)
+    assert asked().prompt.fields == {}
+    body = asked(temperature=0, stop="END", max_tokens=100).prompt.fields
     assert body == {"max_tokens": 100, "stop_sequences": ["END"], "temperature": 0}
 
 
@@ -41,7 +41,7 @@ def test_functions_have_the_clis_names_everywhere() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": "3"},
         tools=functions("f", LONG),
     )
-    short, long = (tool["name"] for tool in json.loads(found.profile.extra_body)["tools"])
+    short, long = (tool["name"] for tool in found.prompt.fields["tools"])
     assert short == f"{TOOL_PREFIX}f"
     assert long.startswith(f"{TOOL_PREFIX}a_function") and len(long) == MAX_NAME
     assert found.prompt.history[1]["content"][1]["name"] == long
@@ -70,7 +70,7 @@ def test_answers_have_the_clients_names() -> None:
 def test_a_value_comes_by_the_clis_own_tool(fields: dict[str, Any]) -> None:
     """The process takes any object, whatever the schema, which goes with the request; a function of that name is another."""
     found = asked(**fields)
-    body = json.loads(found.profile.extra_body)
+    body = found.prompt.fields
     assert found.profile.schema == '{"type":"object"}'
     assert [tool["name"] for tool in body["tools"]][-1:] == [SCHEMA_TOOL]
     assert [tool["name"] for tool in body["tools"]].count(SCHEMA_TOOL) == 1
@@ -81,5 +81,5 @@ def test_which_functions_are_allowed_asks_for_no_other_process() -> None:
     some = {"mode": "auto", "tools": functions("f")}
     every = asked(tools=functions("f", "g"))
     allowed = asked(tools=functions("f", "g"), tool_choice={"type": "allowed_tools", "allowed_tools": some})
-    assert allowed.profile != every.profile
-    assert allowed.profile.at_launch(is_bare=True) == every.profile.at_launch(is_bare=True)
+    assert allowed.prompt.fields != every.prompt.fields
+    assert allowed.profile == every.profile

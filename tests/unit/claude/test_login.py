@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,7 +11,7 @@ import pytest
 from app.login import Login, login_in_use
 from app.settings import Settings
 from workers.claude.environment import surroundings
-from workers.claude.profile import Profile
+from workers.claude.profile import Profile, Prompt
 
 KEY = Login("api_key", "")
 
@@ -62,12 +63,12 @@ def test_the_users_directory_is_shared_never_copied(tmp_path: Path) -> None:
 
 def test_system_text_goes_alone_where_the_login_permits() -> None:
     """With a key it replaces the whole slot, turn by turn; a subscription's process is started with it."""
-    profile = Profile(system="text", extra_body='{"top_p":1}')
-    fields = profile.fields(is_bare=True)
-    assert ([block["text"] for block in fields["system"]], fields["top_p"]) == (["text"], 1)
+    profile, prompt = Profile(system="text"), Prompt("hi", fields={"top_p": 1})
+    body = json.loads(prompt.in_body("text", is_bare=True))
+    assert ([block["text"] for block in body["system"]], body["top_p"]) == (["text"], 1)
     assert profile.at_launch(is_bare=True) == Profile()
-    assert profile.fields(is_bare=False) == {"top_p": 1}
-    assert profile.at_launch(is_bare=False) == Profile(system="text")
+    assert json.loads(prompt.in_body("text", is_bare=False)).keys() == {"top_p", "messages"}
+    assert profile.at_launch(is_bare=False) == profile
 
 
 def test_a_thinking_profile_does_not_turn_thinking_off(tmp_path: Path) -> None:
