@@ -19,10 +19,10 @@ KEY = "Idempotency-Key"
 HEADER: dict[str, Any] = {KEY: {"type": "string", "minLength": 1, "maxLength": MAX_KEY}}
 
 
-def fence(body: bytes) -> Fence:
-    """Of a request with that body. Raises `ErrorReply` (400) for a key that is none."""
+def fence(body: bytes, value: Any = None) -> Fence:
+    """Of a request with that body, and its `value` where it was parsed already. Raises `ErrorReply` (400) for a key that is none."""
     if KEY in request.headers:
-        return fence_of(idempotency.fingerprint(body))
+        return fence_of(idempotency.fingerprint(body, value))
     # Clients send the same bytes again, so that nothing needs to be parsed.
     return fence_of(hashlib.sha256(body).hexdigest())
 

@@ -67,10 +67,14 @@ def by_content(scope: str, fingerprint: str, *, is_retry: bool) -> Fence:
     return Fence(name, fingerprint, has_key=False, is_repeatable=is_retry)
 
 
-def fingerprint(body: bytes) -> str:
-    """Of a JSON body: the same for the same value, whatever the order of its fields. Of other bytes: their own."""
+def fingerprint(body: bytes, value: Any = None) -> str:
+    """Of a JSON body: the same for the same value, whatever the order of its fields. Of other bytes: their own.
+
+    `value`: what the body says, where it was parsed already.
+    """
     with suppress(ValueError, RecursionError):
-        body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+        value = json.loads(body) if value is None else value
+        body = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     return _digest(body)
 
 

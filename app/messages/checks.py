@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.openai.json_schema import compile_schema
 from app.openai.schema_apart import TooSlowError
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from app.messages.answer import Answer, ToolCall
     from app.messages.output_spec import OutputSpec, ToolSpec, Value
-    from app.openai.json_schema import Schema
+    from app.messages.schema import Shape
 
 #: how many faults are named, and how long each may be, characters
 MAX_FAULTS = 5
@@ -93,7 +92,7 @@ def _value(answer: Answer, call: ToolCall | None, wanted: Value) -> Any:
     """The first of the readings of an answer that fits. Models now and then give JSON as text, or forget the wrapper."""
     faults = ""
     for reading in _readings(answer, call, wanted):
-        found = _faults(reading, wanted.schema)
+        found = _faults(reading, wanted.shape)
         if not found:
             return reading
         faults = faults or found
@@ -135,10 +134,10 @@ def _dump(value: Any) -> str:
 
 
 def _call(call: ToolCall, offer: ToolSpec) -> FunctionCall:
-    if not offer.shape.is_wrapped and offer.checked_by is None:
+    if not offer.shape.is_wrapped and not offer.is_checked:
         return FunctionCall(call.id, offer.name, call.arguments)
     arguments = offer.shape.value_of(call.input)
-    if offer.checked_by is not None and (faults := _faults(arguments, offer.checked_by)):
+    if offer.is_checked and (faults := _faults(arguments, offer.shape)):
         raise Mismatch(f"the arguments of '{offer.name}': {faults}", call.arguments)
     return FunctionCall(call.id, offer.name, _dump(arguments))
 
@@ -159,11 +158,11 @@ def _as_it_is(answer: Answer, wanted: OutputSpec) -> Checked:
     return Checked(None, tuple(given))
 
 
-def _faults(value: Any, schema: Schema) -> str:
+def _faults(value: Any, shape: Shape) -> str:
     """What is wrong, in words; empty: nothing."""
     found: list[str] = []
     try:
-        faults = compile_schema(schema).iter_errors(value)
+        faults = shape.validator.iter_errors(value)
     except TooSlowError as slow:
         return f"it could not be checked: {slow}"
     for error in faults:

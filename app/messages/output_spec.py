@@ -9,13 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from app.messages import tools
 from app.messages.schema import Shape, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from app.openai.json_schema import Schema
 
 #: name of the tool whose input is the value, unless one of the client's functions has it
 VALUE_TOOL = "give_answer"
@@ -25,7 +22,6 @@ VALUE_TOOL = "give_answer"
 class Value:
     """One value that fits a schema: the answer itself, or the arguments of `function`."""
 
-    schema: Schema
     shape: Shape
     function: str | None = None
     description: str = ""
@@ -50,8 +46,8 @@ class ToolSpec:
     name: str
     shape: Shape
     tool: Mapping[str, Any]
-    #: what its arguments are held against; None: they are the client's to check
-    checked_by: Schema | None
+    #: whether its arguments are held against their schema; else they are the client's to check
+    is_checked: bool
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class OutputSpec:
     @property
     def is_tellable(self) -> bool:
         """Whether the text may be told while it comes: what is to be checked is checked before anybody sees it."""
-        return self.value is None and not any(offer.checked_by is not None for offer in self.offers.values())
+        return self.value is None and not any(offer.is_checked for offer in self.offers.values())
 
 
 def output_spec(request: dict[str, Any]) -> OutputSpec:
@@ -136,30 +132,28 @@ def _offered(functions: dict[str, Any], value: Value | None, *, is_required: boo
 def _asked_value(request: dict[str, Any]) -> Value | None:
     asked = request.get("response_format") or {"type": "text"}
     if asked["type"] == "json_object":
-        return Value({"type": "object"}, shape_of({"type": "object"}), description="The answer is a JSON object.")
+        return Value(shape_of({"type": "object"}), description="The answer is a JSON object.")
     if asked["type"] == "json_schema":
         named = asked["json_schema"]
-        schema = named.get("schema", True)
         words = f"The answer is a '{named['name']}'. {named.get('description') or ''}".strip()
-        return Value(schema, shape_of(schema), description=words)
+        return Value(shape_of(named.get("schema", True)), description=words)
     return None
 
 
 def _arguments_of(function: dict[str, Any]) -> Value:
-    schema = _parameters(function)
-    shape = shape_of(schema, may_be_empty=True)
-    return Value(schema, shape, function["name"], function.get("description") or "")
+    return Value(_parameters(function), function["name"], function.get("description") or "")
 
 
 def _offer(function: dict[str, Any]) -> ToolSpec:
-    schema = _parameters(function)
-    shape = shape_of(schema, may_be_empty=True)
-    checked_by = schema if function.get("strict") else None
-    return ToolSpec(function["name"], shape, tools.tool(function, shape), checked_by)
+    shape = _parameters(function)
+    tool = {"name": function["name"], "input_schema": shape.input_schema}
+    if words := function.get("description"):
+        tool["description"] = words
+    return ToolSpec(function["name"], shape, tool, bool(function.get("strict")))
 
 
-def _parameters(function: dict[str, Any]) -> dict[str, Any]:
-    return function.get("parameters") or {"type": "object", "properties": {}}
+def _parameters(function: dict[str, Any]) -> Shape:
+    return shape_of(function.get("parameters") or {"type": "object", "properties": {}}, may_be_empty=True)
 
 
 def _called(request: dict[str, Any]) -> list[str]:

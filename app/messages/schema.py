@@ -9,12 +9,12 @@ the client's own schema (`app.messages.checks`), so where words differ the resul
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
 from app.messages.schema_words import ANNOTATIONS, LISTS, LOOSE, MAPS, SINGLE, WORDS, legacy
-from app.openai.json_schema import Schema, draft_of
+from app.openai.json_schema import Schema, Validator, compile_schema, draft_of
 
 #: the one property of the object that a root is put into
 WRAPPER = "value"
@@ -32,6 +32,8 @@ class Shape:
 
     input_schema: dict[str, Any]
     is_wrapped: bool
+    #: of values, as the schema has it that the client wrote
+    validator: Validator = field(compare=False, repr=False)
 
     def value_of(self, given: Any) -> Any:
         """The value in a tool's input. A model that forgot the wrapper has given the value itself."""
@@ -45,12 +47,13 @@ class Shape:
 
 
 def shape_of(schema: Schema, *, may_be_empty: bool = False) -> Shape:
-    """The input for values of `schema`, which `compile_schema` has accepted.
+    """The input for values of `schema`. Raises `SchemaError`.
 
     An object without properties is wrapped, since models answer an empty form with `{}`; `may_be_empty` leaves it, for
     functions without parameters.
     """
-    cleaner = _Cleaner(schema)
+    validator = compile_schema(schema)
+    cleaner = _Cleaner(schema, draft_of(validator))
     root = cleaner.clean(cleaner.root())
     cleaner.follow()
     is_plain = isinstance(root, dict) and _is_plain_object(root, may_be_empty=may_be_empty)
@@ -65,7 +68,7 @@ def shape_of(schema: Schema, *, may_be_empty: bool = False) -> Shape:
         }
     if cleaner.definitions:
         found["$defs"] = cleaner.definitions
-    return Shape(found, not is_plain)
+    return Shape(found, not is_plain, validator)
 
 
 def _is_plain_object(root: dict[str, Any], *, may_be_empty: bool) -> bool:
@@ -80,9 +83,9 @@ def _is_plain_object(root: dict[str, Any], *, may_be_empty: bool) -> bool:
 class _Cleaner:
     """One document: rewrites its parts, and collects what its references lead to."""
 
-    def __init__(self, document: Schema) -> None:
+    def __init__(self, document: Schema, draft: int) -> None:
         self._document = document
-        self._draft = draft_of(document)
+        self._draft = draft
         self._names: dict[str, str] = {}
         self._is_loose = _has_loose_words(document, self._draft)
         self.definitions: dict[str, Any] = {}

@@ -65,13 +65,8 @@ def compile_in_place(schema: Schema) -> Validator:
     return validator
 
 
-def draft_of(schema: Schema) -> int:
-    """The draft that `compile_schema` reads it by: 4, 6, 7, 2019 or 2020."""
-    return draft_name(compile_schema(schema))
-
-
-def draft_name(validator: Validator) -> int:
-    """The draft of a validator."""
+def draft_of(validator: Validator) -> int:
+    """The draft that its schema was read by: 4, 6, 7, 2019 or 2020."""
     return validator.draft if isinstance(validator, Apart) else _DRAFTS[type(validator).__name__]
 
 

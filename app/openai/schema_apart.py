@@ -117,7 +117,7 @@ def _slow(seconds: int) -> str:
 def main() -> None:
     """The process: one question, one answer."""
     # Here alone: it is this module that the other imports.
-    from app.openai.json_schema import SchemaError, compile_in_place, draft_name  # noqa: PLC0415
+    from app.openai.json_schema import SchemaError, compile_in_place, draft_of  # noqa: PLC0415
 
     asked = json.load(sys.stdin)
     os.nice(10)
@@ -136,7 +136,7 @@ def main() -> None:
             faults.append({"message": fault.message[:1000], "instance_path": list(fault.instance_path)})
             if len(faults) == _MAX_FAULTS:
                 break
-    json.dump({"draft": draft_name(validator), "faults": faults}, sys.stdout)
+    json.dump({"draft": draft_of(validator), "faults": faults}, sys.stdout)
 
 
 if __name__ == "__main__":
