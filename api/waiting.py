@@ -167,8 +167,7 @@ class Waiting:
         if not wait.owns_job:
             self._leave(wait, 0.0)
             return Outcome(error=error)
-        ttl = self._settings.result_ttl_seconds
-        transitions.fail_waiting(self._connection, job_id, error, ttl_seconds=ttl, spares_running=True)
+        transitions.fail_waiting(self._connection, self._settings, job_id, error, spares_running=True)
         return self._jobs.outcome(job_id)
 
     def leave(self, wait: Wait) -> None:

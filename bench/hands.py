@@ -12,6 +12,7 @@ from rq.serializers import JSONSerializer
 from app.connection import connect
 from app.jobs import leases, tickets
 from app.outcome import Outcome
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 #: how many at once
 HANDS = 4
 _LEASE_SECONDS = 60.0
-_TTL_SECONDS = 3600
+_SETTINGS = Settings(result_ttl_seconds=3600)
 _USAGE = {"prompt_tokens": 120, "completion_tokens": 40, "total_tokens": 160}
 _TEXT = "It is kind. " * 20
 
@@ -52,9 +53,9 @@ class Hands:
             found = Queue.dequeue_any([tickets.queue(redis)], 1, connection=redis, serializer=JSONSerializer)
         except DequeueTimeout:
             return
-        if found is None or (claimed := leases.claim(redis, found[0], name, _LEASE_SECONDS)) is None:
+        if found is None or (claimed := leases.claim(redis, found[0].id, name, _LEASE_SECONDS)) is None:
             return
         lease, record = claimed
         body = {"id": record.id, "usage": _USAGE, "choices": [{"message": {"role": "assistant", "content": _TEXT}}]}
         outcome = Outcome(body=body, headers={"x-nightshift-cost-usd": "0.001"})
-        leases.publish(redis, lease, outcome, ttl_seconds=_TTL_SECONDS)
+        leases.publish(redis, _SETTINGS, lease, outcome)

@@ -15,7 +15,7 @@ from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Cause
-from app.jobs.leases import PutBack
+from app.jobs.change import PutBack
 from app.messages.failure import FailureKind, TurnFailed
 from app.outcome import Outcome
 from workers import usage_windows

@@ -21,8 +21,8 @@ from rq.worker import WorkerStatus
 from app import clock, durability, errors, logs
 from app.connection import AWAY, connect_blocking
 from app.gate import Cause, Gate
-from app.jobs import gathering, leases, recovery, tickets
-from app.jobs.leases import PutBack
+from app.jobs import leases, tickets
+from app.jobs.change import Lease, LeaseLost, PutBack
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -126,14 +126,14 @@ class ClaudeWorker(PatientWorker):
         self.set_state(WorkerStatus.BUSY)
         try:
             execution_id, lease_seconds = leases.new_execution(), self._settings.lease_seconds
-            claimed = self._patiently(lambda: leases.claim(self._steps, job, self.name, lease_seconds, execution_id))
+            claimed = self._patiently(lambda: leases.claim(self._steps, job.id, self.name, lease_seconds, execution_id))
             if claimed is not None:
                 with logs.about(**claimed[1].ids):
                     self._run(job, *claimed)
         finally:
             self.set_state(WorkerStatus.IDLE)
 
-    def _run(self, job: Job, lease: leases.Lease, record: JobRecord) -> None:
+    def _run(self, job: Job, lease: Lease, record: JobRecord) -> None:
         run = Run(lease, record, self._jobs, self._gate, self._settings, self._engine, self._steps)
         runs.begin(run)
         self.beat.hold(run)
@@ -166,24 +166,21 @@ class ClaudeWorker(PatientWorker):
                 give_up = time.monotonic() + REPLICATION_SECONDS
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
             elif isinstance(ending, AskApart):
-                self._patiently(lambda: gathering.ask(self._steps, self._settings, run.lease, ending.choices))
+                self._patiently(lambda: leases.fan_out(self._steps, self._settings, run.lease, ending.choices))
             else:
-                self._patiently(lambda: self._put_back(run, ending))
-        except leases.LeaseLost as lost:
+                self._patiently(lambda: leases.put_back(self._steps, self._settings, run.lease, ending))
+        except LeaseLost as lost:
             log.warning("[RECOVERY] job=%s worker=%s reason=result dropped: %s", run.record.id, self.name, lost)
 
-    def _publish(self, lease: leases.Lease, outcome: Outcome, give_up: float) -> None:
+    def _publish(self, lease: Lease, outcome: Outcome, give_up: float) -> None:
         """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
-        gathering.publish(self._steps, self._settings, lease, outcome)
+        leases.publish(self._steps, self._settings, lease, outcome)
         try:
             durability.confirm(self._steps, outcome_key(lease.job_id), self._settings.wait_replicas)
         except durability.NotReplicatedError as error:
             if time.monotonic() < give_up:
                 raise
             log.warning("[RECOVERY] job=%s reason=published, and %s", lease.job_id, error)
-
-    def _put_back(self, run: Run, ending: PutBack) -> None:
-        recovery.put_back(self._steps, self._settings, run.lease, ending, deaths=run.record.deaths)
 
     def _patiently(self, step: Callable[[], _T]) -> _T:
         """Do a step in Redis; while Redis is away, wait for it. An answer is not thrown away for that."""

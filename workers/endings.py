@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.jobs.leases import PutBack
+from app.jobs.change import PutBack
 
 if TYPE_CHECKING:
     from app.outcome import Outcome

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.gate import Gate
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
     from app.settings import Settings

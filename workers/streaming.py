@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
     from app.messages.answer import Delta
     from app.messages.output_spec import OutputSpec
     from workers.run import Run

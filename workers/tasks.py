@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock, durability, errors, messages
 from app.connection import AWAY
 from app.jobs import choices, leases
-from app.jobs.leases import PutBack
+from app.jobs.change import LeaseLost, PutBack, Spent
 from app.jobs.record import CHOICE, PAYLOAD_VERSION, record_key
 from app.messages.failure import TurnFailed
 from app.messages.payload import answers, as_asked, as_chat_payload
@@ -86,6 +86,6 @@ def _note_sent(run: Run) -> Ending | None:
     except AWAY as error:
         # Whether it was noted or not: this run sends nothing.
         return PutBack(f"Redis went away before its turn ({type(error).__name__})", counts=False, was_sent=False)
-    except (leases.LeaseLost, leases.Spent) as error:
+    except (LeaseLost, Spent) as error:
         return PutBack(str(error), counts=False)
     return None

@@ -1,1 +1,1 @@
-"""Jobs: what was asked, how far it is, and what came of it. `record` is the data; `leases`, `transitions` and `gathering` alone change it."""
+"""Jobs: what was asked, how far it is, and what came of it. `record` is the data, `lifecycle` its life, `apply` its one writer."""

@@ -1,6 +1,6 @@
 """The choices of a request (OpenAI's `n`): a job for each answer, so that idle workers ask at once and other requests go between.
 
-The job that the client knows is their parent: it waits for them outside of the queue, held by no worker (`app.jobs.gathering`).
+The job that the client knows is their parent: it waits for them outside of the queue, held by no worker (`lifecycle.fan_out`, `join`).
 A choice has no request of its own, it asks for its parent's. Clients see nothing of it, and nobody counts it.
 """
 
@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.jobs import removal, tickets
-from app.jobs.record import CHOICE, CHOICES, DEADLINES, PAYLOAD_VERSION, JobRecord, Status, record_key
+from app.jobs.record import CHOICE, PAYLOAD_VERSION, JobRecord, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from redis import Redis
-    from redis.client import Pipeline
 
 #: how long a choice is kept that nobody needs any more, seconds
 SPARE_SECONDS = 60
@@ -49,37 +45,6 @@ def of(parent: JobRecord, number: int) -> JobRecord:
         parent=parent.id,
         version=PAYLOAD_VERSION,
     )
-
-
-def read(connection: Redis, pipe: Pipeline, parent: JobRecord) -> list[JobRecord | None]:
-    """The choices in their order, None for one that is not there. `pipe` watches them from here on."""
-    keys = [record_key(id_of(parent.id, number)) for number in range(parent.choices)]
-    if not keys:
-        return []
-    pipe.watch(*keys)  # type: ignore[no-untyped-call]
-    reader = connection.pipeline(transaction=False)
-    for key in keys:
-        reader.hgetall(key)
-    return [JobRecord.from_hash(data) for data in reader.execute()]
-
-
-def put(connection: Redis, pipe: Pipeline, parent: JobRecord, numbers: Sequence[int], *, ttl_seconds: int) -> None:
-    """New ones into the queue, at its head, or before all that lets others pass if its parent does."""
-    for number in reversed(numbers):
-        choice = of(parent, number)
-        removal.forget(connection, pipe, choice.id)
-        pipe.hset(record_key(choice.id), mapping=choice.to_hash())  # type: ignore[arg-type]
-        pipe.zadd(CHOICES, {choice.id: choice.created_at})
-        pipe.zadd(DEADLINES, {choice.id: choice.deadline_at})
-        tickets.issue(
-            pipe,
-            connection,
-            choice.id,
-            description=choice.description,
-            ttl_seconds=ttl_seconds,
-            at_front=True,
-            yields=choice.yields,
-        )
 
 
 def is_missing(choice: JobRecord | None) -> bool:

@@ -14,7 +14,7 @@ from app.jobs.record import DELTAS, record_key, stream_key
 if TYPE_CHECKING:
     from redis import Redis
 
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
 
 #: how many deltas of a job are kept, about; and how many bytes of them: what comes after is told, but not kept
 MAX_KEPT = 20_000

@@ -13,11 +13,10 @@ from app import clock, errors, supervisors, worker_status
 from app.connection import AWAY, texts
 from app.gate import Gate
 from app.history import closings, sampling
-from app.jobs import gathering, leases, removal, tickets, transitions
-from app.jobs.leases import Lease, LeaseLost, PutBack, Spent, TextSent
+from app.jobs import leases, removal, tickets, transitions
+from app.jobs.change import Lease, LeaseLost, PutBack
 from app.jobs.record import ABANDONED, CHOICES, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
-from app.outcome import Outcome
 from app.webhooks import dispatch
 
 if TYPE_CHECKING:
@@ -55,31 +54,13 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
 def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) -> None:
     """A run that died: the job goes back to the queue's head, or, having died too often, is set aside as failed."""
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
-    deaths = record.deaths if record is not None else 0
     try:
-        put_back(connection, settings, lease, PutBack(reason, counts=False, died=True), deaths=deaths)
+        leases.put_back(connection, settings, lease, PutBack(reason, counts=False, died=True))
         ids = {} if record is None else record.ids
         extra = {**ids, "worker": lease.worker or None}
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason, extra=extra)
     except LeaseLost:
         connection.zrem(LEASES, lease.member)
-
-
-def put_back(connection: Redis, settings: Settings, lease: Lease, how: PutBack, *, deaths: int) -> None:
-    """The job goes back to the queue, or ends as failed when it must not be run again. Raises `LeaseLost`.
-
-    It must not when it has died too often (`deaths`: before this run), when its client has read a part of the answer, or
-    when it was sent to Claude as often as its client allows.
-    """
-    if how.died and deaths + 1 >= settings.max_worker_deaths:
-        gathering.publish(connection, settings, lease, Outcome(error=errors.set_aside(deaths + 1, how.reason)))
-        return
-    try:
-        leases.put_back(connection, lease, how)
-    except Spent:
-        gathering.publish(connection, settings, lease, Outcome(error=errors.not_sent_again(how.reason)))
-    except TextSent:
-        gathering.publish(connection, settings, lease, Outcome(error=errors.stream_interrupted(how.reason)))
 
 
 class Maintenance:
@@ -182,8 +163,8 @@ class Maintenance:
             self._requeue(job_id)
 
     def _requeue(self, job_id: str) -> None:
-        if not gathering.settle(self._connection, self._settings, job_id):
-            transitions.requeue_ticket(self._connection, job_id, at_front=True)
+        if not transitions.join(self._connection, self._settings, job_id):
+            transitions.requeue_ticket(self._connection, job_id)
 
     def _cancel_abandoned(self) -> None:
         for job_id in self._due(ABANDONED):
@@ -194,12 +175,7 @@ class Maintenance:
         for job_id in self._due(DEADLINES):
             record = self._jobs.get(job_id)
             seconds = record.deadline_at - record.created_at if record else 0.0
-            transitions.fail_waiting(
-                self._connection,
-                job_id,
-                errors.deadline_exceeded(seconds),
-                ttl_seconds=self._settings.result_ttl_seconds,
-            )
+            transitions.fail_waiting(self._connection, self._settings, job_id, errors.deadline_exceeded(seconds))
 
     def _audit(self) -> None:
         """A queued job whose ticket is nowhere (an operator emptied the queue, say) gets a new one."""
@@ -213,7 +189,7 @@ class Maintenance:
             return
         held = tickets.all_waiting(self._connection, tickets.CLAUDE_QUEUE)
         for job_id in waiting - held:
-            if transitions.reissue(self._connection, job_id, ttl_seconds=self._settings.result_ttl_seconds):
+            if transitions.reissue(self._connection, self._settings, job_id):
                 log.warning(
                     "[RECOVERY] job=%s reason=its ticket was gone from the queue", job_id, extra={"job_id": job_id}
                 )

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors
-from app.connection import RedisError, transaction
+from app.connection import transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.jobs import search, tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
     CHOICES,
-    RETENTION,
     JobRecord,
     Status,
-    interrupt_channel,
     outcome_key,
     record_key,
     request_key,
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
     from app.idempotency import Fence
     from app.settings import Settings
 
-#: how long the outcome of a deleted job is left to those who wait for it, seconds
-_NOTICE_SECONDS = 60.0
 #: how long after its deadline a request without a key finds the job of its client's earlier try, seconds
 _TRIES_SECONDS = 60.0
 
@@ -170,15 +165,7 @@ class Jobs:
 
     def set_metadata(self, job_id: str, metadata: Mapping[str, str]) -> bool:
         """Other metadata in place of what there was. False when there is no such job (any more)."""
-
-        def change(pipe: Any) -> bool:
-            is_there = bool(pipe.exists(record_key(job_id)))
-            pipe.multi()
-            if is_there:
-                pipe.hset(record_key(job_id), "metadata", json.dumps(dict(metadata)))
-            return is_there
-
-        return transaction(self._connection, record_key(job_id), change)
+        return transitions.label(self._connection, job_id, metadata)
 
     def cancel(self, job_id: str, error: ErrorReply | None = None) -> JobRecord | None:
         """Cancel whatever is not final, and tell the worker. The record afterwards; None when there is no such job."""
@@ -191,24 +178,10 @@ class Jobs:
     def delete(self, job_id: str) -> None:
         """Put a job out of sight, and remove it when who waits for it has had time to notice; one that runs is cancelled."""
         self.cancel(job_id)
-
-        def change(pipe: Any) -> None:
-            is_there = pipe.exists(record_key(job_id))
-            pipe.multi()
-            if is_there:
-                pipe.hset(record_key(job_id), mapping={"is_stored": "False", "is_deleted": "True"})
-                pipe.zadd(RETENTION, {job_id: clock.now() + _NOTICE_SECONDS})
-
-        transaction(self._connection, record_key(job_id), change)
+        transitions.hide(self._connection, job_id)
 
     def _end(self, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
-        ttl = self._settings.result_ttl_seconds
-        before = transitions.end(self._connection, job_id, ttl_seconds=ttl, error=error, status=status)
-        if before is not None and before.status is Status.IN_PROGRESS:
-            # Should this message be lost, the worker sees within a beat that its lease is gone.
-            with suppress(RedisError):
-                self._connection.publish(interrupt_channel(before.worker), job_id)
-        return self.get(job_id) if before is not None else None
+        return transitions.end(self._connection, self._settings, job_id, error, status)
 
 
 def _earlier(pipe: Any, fence: Fence) -> JobRecord | None:

@@ -1,22 +1,25 @@
-"""The changes of a job that no worker holds: it comes, it waits, it ends unrun. Each function is one step in Redis.
-
-`end` takes it from a worker, too: see `leases` for the fence that keeps that one out afterwards.
-"""
+"""What befalls a job that no run gives up: it comes, it waits, it ends from outside. Each is one step in Redis."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from app.jobs import choices, tickets
-from app.jobs.record import ALL_JOBS, CHOICES, DEADLINES, JobRecord, Status, record_key, request_key, status_key
-from app.jobs.steps import change_record, finish
+from app import errors
+from app.jobs import apply, lifecycle
+from app.jobs.change import Ticket
+from app.jobs.record import JobRecord, Status, outcome_key, request_key
+from app.openai.merged import merged
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from redis import Redis
     from redis.client import Pipeline
 
     from app.errors import ErrorReply
+    from app.jobs.change import Change, Found
+    from app.settings import Settings
 
 
 def submit(connection: Redis, pipe: Pipeline, record: JobRecord, request: str, *, ttl_seconds: int) -> None:
@@ -24,97 +27,72 @@ def submit(connection: Redis, pipe: Pipeline, record: JobRecord, request: str, *
 
     It must not be there: the caller watches something that this step changes, and has looked. Done twice, it would be run twice.
     """
-    pipe.hset(record_key(record.id), mapping=record.to_hash())  # type: ignore[arg-type]
     pipe.set(request_key(record.id), request)
-    pipe.zadd(ALL_JOBS, {record.id: record.created_at})
-    pipe.zadd(status_key(record.status), {record.id: record.created_at})
-    pipe.zadd(DEADLINES, {record.id: record.deadline_at})
-    _issue(connection, pipe, record, ttl_seconds)
+    apply.write(connection, pipe, record.id, lifecycle.submit(record, ttl_seconds))
 
 
-def end(connection: Redis, job_id: str, *, ttl_seconds: int, error: ErrorReply, status: Status) -> JobRecord | None:
-    """Whatever is not final to cancelled or failed: a queued job never starts, a running one can publish nothing any more.
-
-    Returns the record as it was before, None when there is no such job. The caller tells the worker to interrupt.
-    """
-
-    def change(pipe: Pipeline, record: JobRecord | None) -> JobRecord | None:
-        if record is None or record.status.is_final:
-            pipe.multi()
-            return record
-        finish(connection, pipe, record, Outcome(error=error), ttl_seconds, status=status)
-        return record
-
-    return change_record(connection, job_id, change)
+def end(connection: Redis, settings: Settings, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
+    """Whatever is not final to cancelled or failed; its worker is interrupted. The record afterwards, None when there is none."""
+    return apply.step(connection, job_id, lambda found: lifecycle.end(found, error, status, settings)).after
 
 
 def fail_waiting(
-    connection: Redis, job_id: str, error: ErrorReply, *, ttl_seconds: int, spares_running: bool = False
-) -> bool:
-    """Queued to failed, for a job that can't be run any more (its deadline passed, say). Whether it was queued.
+    connection: Redis, settings: Settings, job_id: str, error: ErrorReply, *, spares_running: bool = False
+) -> None:
+    """Queued to failed, for a job that can't be run any more (its deadline passed, say).
 
     `spares_running`: not if it waits for choices of which none waits itself.
     """
-    was_queued = False
-
-    def change(pipe: Pipeline, record: JobRecord | None) -> bool:
-        nonlocal was_queued
-        if record is None or record.status is not Status.QUEUED:
-            pipe.multi()
-            pipe.zrem(DEADLINES, job_id)
-            return was_queued
-        if spares_running and record.choices:
-            made = choices.read(connection, pipe, record)
-            if all(one is not None and one.status is not Status.QUEUED for one in made):
-                pipe.multi()
-                return False
-        was_queued = True
-        finish(connection, pipe, record, Outcome(error=error), ttl_seconds)
-        return True
-
-    return change_record(connection, job_id, change)
-
-
-def requeue_ticket(connection: Redis, job_id: str, *, at_front: bool) -> bool:
-    """Put a queued job's ticket (back) into the queue. False when the job is not waiting, and the ticket goes."""
-
-    def change(pipe: Pipeline, record: JobRecord | None) -> bool:
-        job = tickets.ticket(connection, job_id)
-        pipe.multi()
-        if record is None or record.status is not Status.QUEUED:
-            tickets.take_out(pipe, job)
-            return False
-        pipe.hset(record_key(job_id), "waiting_for", "")
-        # What lets others pass does so when it comes back, too.
-        tickets.put_back(pipe, job, None, at_front=at_front and not record.yields)
-        return True
-
-    return change_record(connection, job_id, change)
-
-
-def reissue(connection: Redis, job_id: str, *, ttl_seconds: int) -> bool:
-    """A new ticket for a queued job whose own has vanished. Whether it was needed."""
-
-    def change(pipe: Pipeline, record: JobRecord | None) -> bool:
-        pipe.multi()
-        if record is None or record.status is not Status.QUEUED:
-            if record is None or record.status.is_final:
-                # Older code that ended it knew nothing of that index.
-                pipe.zrem(CHOICES, job_id)
-            return False
-        tickets.take_out(pipe, tickets.ticket(connection, job_id))
-        _issue(connection, pipe, record, ttl_seconds)
-        return True
-
-    return change_record(connection, job_id, change)
-
-
-def _issue(connection: Redis, pipe: Pipeline, record: JobRecord, ttl_seconds: int) -> None:
-    tickets.issue(
-        pipe,
+    apply.step(
         connection,
-        record.id,
-        description=record.description,
-        ttl_seconds=ttl_seconds,
-        yields=record.yields,
+        job_id,
+        lambda found: lifecycle.fail_waiting(found, error, settings, spares_running=spares_running),
     )
+
+
+def requeue_ticket(connection: Redis, job_id: str) -> None:
+    """Put a queued job's ticket (back) into the queue; that of a job that is not waiting goes."""
+    apply.step(connection, job_id, lifecycle.requeue_ticket)
+
+
+def reissue(connection: Redis, settings: Settings, job_id: str) -> bool:
+    """A new ticket for a queued job whose own has vanished. Whether it was needed."""
+    ttl = settings.result_ttl_seconds
+    return apply.step(connection, job_id, lambda found: lifecycle.reissue(found, ttl)).ticket is Ticket.NEW
+
+
+def label(connection: Redis, job_id: str, metadata: Mapping[str, str]) -> bool:
+    """Other metadata in place of what there was. False when there is no such job (any more)."""
+    return apply.step(connection, job_id, lambda found: lifecycle.label(found, metadata)).after is not None
+
+
+def hide(connection: Redis, job_id: str) -> None:
+    """Put an ended job out of sight, and remove it when who waits for it has had time to notice."""
+    apply.step(connection, job_id, lifecycle.hide)
+
+
+def join(connection: Redis, settings: Settings, job_id: str) -> bool:
+    """A job that waits for its choices gets its outcome from them: their answers, or the error of one that failed.
+
+    It takes no worker: the answer does not wait behind a gate that has closed. Is it to come yet, the job goes on waiting, or to
+    the queue's head when a worker has to make choices for it. False for a job that waits for none, with which nothing is done.
+    """
+    has_waited = False
+
+    def decide(found: Found) -> Change:
+        nonlocal has_waited
+        # Or did, before a try whose reply was lost.
+        has_waited = has_waited or lifecycle.waits_for_choices(found.record)
+        ended = lifecycle.joined(found)
+        outcome = _merged(connection, job_id, ended, settings.max_result_bytes) if ended else None
+        return lifecycle.join(found, outcome, settings)
+
+    apply.step(connection, job_id, decide)
+    return has_waited
+
+
+def _merged(connection: Redis, job_id: str, ended: Sequence[JobRecord], max_bytes: int) -> Outcome:
+    texts = cast("list[bytes | None]", connection.mget([outcome_key(one.id) for one in ended]))
+    outcomes = [Outcome(error=errors.internal()) if text is None else Outcome.from_json(text) for text in texts]
+    outcome = merged(outcomes, job_id)
+    return outcome if outcome.size() <= max_bytes else Outcome(error=errors.result_too_large(max_bytes))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from app.jobs.change import Lease
+
 #: a supervisor's maintenance, on a machine of its own name
 SUPERVISOR = """
 import socket, sys, time
@@ -55,7 +57,7 @@ from app.jobs import leases, tickets
 
 connection = connect(sys.argv[1])
 found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
-print(leases.claim(connection, found[0], "shifted", 10.0) is not None)
+print(leases.claim(connection, found[0].id, "shifted", 10.0) is not None)
 """
 SETTINGS = Settings(lease_seconds=4.0, beat_seconds=1.0)
 
@@ -89,10 +91,10 @@ def row(connection: Redis, host: str) -> supervisors.SupervisorStatus | None:
     return next((one for one in supervisors.read_all(connection) if one.host == host), None)
 
 
-def take(connection: Redis, lease_seconds: float = 4.0) -> leases.Lease:
+def take(connection: Redis, lease_seconds: float = 4.0) -> Lease:
     found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
     assert found is not None
-    claimed = leases.claim(connection, found[0], "healthy", lease_seconds)
+    claimed = leases.claim(connection, found[0].id, "healthy", lease_seconds)
     assert claimed is not None
     return claimed[0]
 

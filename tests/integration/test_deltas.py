@@ -13,8 +13,8 @@ from redis import Redis
 from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
-from app.jobs import deltas, leases, recovery, steps, tickets
-from app.jobs.leases import PutBack
+from app.jobs import apply, deltas, leases, recovery, tickets
+from app.jobs.change import PutBack
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -27,7 +27,7 @@ from workers.streaming import DeltaWriter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
     from tests.redis_server import RedisForTests
 
 SETTINGS = Settings()
@@ -102,7 +102,7 @@ def test_before_the_first_piece_a_death_is_invisible(connection: Redis, lease: L
 def test_after_the_first_piece_the_job_is_not_run_again(connection: Redis, lease: Lease, reason: str) -> None:
     """A second beginning would follow the first: the job fails and says why."""
     write(connection, lease, 1)
-    recovery.put_back(connection, SETTINGS, lease, PutBack(reason, counts=False), deaths=0)
+    leases.put_back(connection, SETTINGS, lease, PutBack(reason, counts=False))
     assert record_of(connection, lease).status is Status.FAILED
     outcome = Jobs(connection, SETTINGS).outcome(lease.job_id)
     assert outcome is not None and outcome.error == errors.stream_interrupted(reason)
@@ -122,10 +122,10 @@ def test_a_piece_in_the_moment_of_putting_back(
         return plain(*args)
 
     monkeypatch.setattr(tickets, "execution_of", in_between)
-    with pytest.raises(leases.TextSent):
-        leases.put_back(connection, lease, PutBack("race", counts=True))
+    leases.put_back(connection, SETTINGS, lease, PutBack("race", counts=True))
     assert written == [True]
-    assert record_of(connection, lease).status is Status.IN_PROGRESS
+    outcome = Jobs(connection, SETTINGS).outcome(lease.job_id)
+    assert outcome is not None and outcome.error == errors.stream_interrupted("race")
 
 
 def test_every_key_has_an_end(connection: Redis, lease: Lease) -> None:
@@ -133,7 +133,7 @@ def test_every_key_has_an_end(connection: Redis, lease: Lease) -> None:
     write(connection, lease, 1)
     assert 0 < connection.ttl(stream_key(lease.job_id)) <= 61
     Hands(connection).answer(lease)
-    assert 0 < connection.ttl(stream_key(lease.job_id)) <= steps.STREAM_TTL_SECONDS
+    assert 0 < connection.ttl(stream_key(lease.job_id)) <= apply.STREAM_TTL_SECONDS
     assert not write(connection, lease, 2)
     connection.zadd("nightshift:jobs:retention", {lease.job_id: 1})
     Maintenance(connection, SETTINGS).run_once()

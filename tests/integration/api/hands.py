@@ -12,18 +12,21 @@ from rq.serializers import JSONSerializer
 from app.jobs import leases, tickets
 from app.jobs.record import request_key
 from app.outcome import Outcome
+from app.settings import Settings
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from redis import Redis
 
     from app.errors import ErrorReply
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
     from app.jobs.record import JobRecord
 
 
 class Hands:
     """A worker with nobody in it."""
+
+    settings = Settings(result_ttl_seconds=60)
 
     def __init__(self, connection: Redis) -> None:
         self.connection = connection
@@ -36,7 +39,7 @@ class Hands:
         def claimed() -> bool:
             popped = Queue.dequeue_any([self._queue], None, connection=self.connection, serializer=JSONSerializer)
             if popped is not None:
-                lease = leases.claim(self.connection, popped[0], "hands", 60)
+                lease = leases.claim(self.connection, popped[0].id, "hands", 60)
                 if lease is not None:
                     found.append(lease)
             return bool(found)
@@ -53,16 +56,12 @@ class Hands:
 
     def answer(self, lease: Lease, text: str = "hello", **headers: str) -> None:
         """Publish a completion."""
-        leases.publish(
-            self.connection,
-            lease,
-            Outcome(body=completion(lease.job_id, text), headers=headers),
-            ttl_seconds=60,
-        )
+        outcome = Outcome(body=completion(lease.job_id, text), headers=headers)
+        leases.publish(self.connection, self.settings, lease, outcome)
 
     def fail(self, lease: Lease, error: ErrorReply) -> None:
         """Publish an error."""
-        leases.publish(self.connection, lease, Outcome(error=error), ttl_seconds=60)
+        leases.publish(self.connection, self.settings, lease, Outcome(error=error))
 
 
 def completion(job_id: str, text: str) -> dict[str, Any]:

@@ -70,9 +70,8 @@ def test_what_ended_is_counted(client: FlaskClient, hands: Hands) -> None:
     assert deltas.write(hands.connection, lease, 1, "{}", keep=True, expires_at=time.time() + 60)
     body = {"id": record.id, "usage": USAGE}
     for _ in range(2):  # the reply of the first may have been lost
-        leases.publish(
-            hands.connection, lease, Outcome(body=body, headers={"x-nightshift-cost-usd": "0.000123"}), ttl_seconds=60
-        )
+        outcome = Outcome(body=body, headers={"x-nightshift-cost-usd": "0.000123"})
+        leases.publish(hands.connection, hands.settings, lease, outcome)
     submit(client, model="claude-opus-9-made-up")
     hands.fail(hands.take()[0], errors.upstream_failed("no"))
     submit(client)

@@ -67,7 +67,7 @@ def check(response: dict[str, Any]) -> None:
 def answer(hands: Hands) -> None:
     lease, record = hands.take()
     body = finished(record, hands.payload(record.id)["response"], completion(record.id, "an answer"), time.time())
-    leases.publish(hands.connection, lease, Outcome(body=body), ttl_seconds=60)
+    leases.publish(hands.connection, hands.settings, lease, Outcome(body=body))
 
 
 def streamed(server: RunningApi, hands: Hands, error: errors.ErrorReply | None = None, **fields: Any) -> list[Any]:

@@ -81,7 +81,7 @@ def streamed(server: RunningApi, hands: Hands, path: str, error: errors.ErrorRep
         elif record.kind == KIND:
             asked = hands.payload(record.id)["response"]
             body = finished(record, asked, completion(record.id, "an answer"), time.time())
-            leases.publish(hands.connection, lease, Outcome(body=body, headers=COST), ttl_seconds=60)
+            leases.publish(hands.connection, hands.settings, lease, Outcome(body=body, headers=COST))
         else:
             hands.answer(lease, "an answer", **COST)
         return found + response.read()

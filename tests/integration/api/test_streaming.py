@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
     from tests.integration.api.hands import Hands
     from tests.integration.api.running import RunningApi
     from tests.redis_server import RedisForTests

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from app.batches.facts import Fact
     from app.batches.record import BatchRecord
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
     from app.jobs.record import JobRecord
 
 USAGE = {
@@ -84,7 +84,7 @@ class Night:
             [tickets.queue(self.connection)], None, connection=self.connection, serializer=JSONSerializer
         )
         assert found is not None
-        claimed = leases.claim(self.connection, found[0], worker, 60)
+        claimed = leases.claim(self.connection, found[0].id, worker, 60)
         assert claimed is not None
         return claimed
 
@@ -92,7 +92,7 @@ class Night:
         """Take one job and end it; its custom id."""
         lease, record = self.take()
         outcome = outcome or Outcome(body={"id": record.id, "usage": USAGE}, headers={"x-nightshift-cost-usd": "0.5"})
-        leases.publish(self.connection, lease, outcome, ttl_seconds=3600)
+        leases.publish(self.connection, self.settings, lease, outcome)
         return record.metadata["custom_id"]
 
     def output(self, batch: BatchRecord, *, errors: bool = False) -> list[dict[str, Any]]:

@@ -20,8 +20,8 @@ from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.store import NewBatch
 from app.batches.validation import read_faults
 from app.connection import texts
-from app.jobs import gathering, leases, recovery, tickets, transitions
-from app.jobs.leases import PutBack
+from app.jobs import leases, recovery, tickets, transitions
+from app.jobs.change import LeaseLost, PutBack
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -173,7 +173,7 @@ def test_a_reserve_keeps_workers_free_of_lines(night: Night, monkeypatch: pytest
     batch = replace(night, feeder=reserving).start([line(str(n)) for n in range(9)])
     assert night.queued() == ["0", "1"]
     lease, _ = night.take()
-    leases.put_back(night.connection, lease, PutBack("overloaded", counts=False, delay_seconds=600))
+    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=False, delay_seconds=600))
     reserving.run_once()
     assert night.queued() == ["1"]
     night.answer()
@@ -228,8 +228,8 @@ def test_interactive_requests_go_before_lines(night: Night) -> None:
     for _ in range(2):
         night.take()
     lease, _ = night.take()
-    leases.put_back(night.connection, lease, PutBack("overloaded", counts=False, delay_seconds=0.01))
-    transitions.requeue_ticket(night.connection, lease.job_id, at_front=True)
+    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=False, delay_seconds=0.01))
+    transitions.requeue_ticket(night.connection, lease.job_id)
     assert night.queued() == ["b", "a"]
 
 
@@ -313,8 +313,8 @@ def test_a_cancel_names_what_never_ran(night: Night, monkeypatch: pytest.MonkeyP
     night.batches.cancel(batch.id)
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.unrun) == (BatchStatus.CANCELLED, 1, 49)
-    with pytest.raises(leases.LeaseLost):
-        leases.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    with pytest.raises(LeaseLost):
+        leases.publish(night.connection, night.settings, lease, Outcome(body={}))
     named = night.output(batch, errors=True)
     assert sorted(int(one["custom_id"]) for one in named) == list(range(1, 50))
     assert {one["error"]["code"] for one in named} == {output.BATCH_CANCELLED}
@@ -420,7 +420,7 @@ def test_when_the_window_closes_what_waits_goes_back(night: Night) -> None:
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
-    leases.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    leases.publish(night.connection, night.settings, lease, Outcome(body={}))
     assert night.look(batch).completed == 1
     night.connection.hset(batch_key(batch.id), "window", "")
     while night.look(batch).status is not BatchStatus.COMPLETED:
@@ -433,14 +433,14 @@ def test_a_line_whose_choices_are_asked_for_has_begun(night: Night) -> None:
     """Its job stands in no queue, and yet it is not taken back when the window closes: its choices would be asked for again."""
     batch = night.start([line("several", n=2), line("waits")])
     lease, record = night.take()
-    gathering.ask(night.connection, night.settings, lease, 2)
+    leases.fan_out(night.connection, night.settings, lease, 2)
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     queued = tickets.queue(night.connection).get_job_ids()
     assert queued == [f"{record.id}-0", f"{record.id}-1"]
     for _ in queued:
         answer = Outcome(body=completion("any", "x"), headers={"x-nightshift-attempts": "1"})
-        gathering.publish(night.connection, night.settings, night.take()[0], answer)
+        leases.publish(night.connection, night.settings, night.take()[0], answer)
     assert night.look(batch).completed == 1
     (several,) = night.output(batch)
     assert len(several["response"]["body"]["choices"]) == 2
@@ -459,8 +459,8 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert (poison.metadata["custom_id"], poison.deaths) == ("poison", 2)
     lease, _ = night.take()
     leases.note_sent(night.connection, lease)
-    leases.put_back(night.connection, lease, PutBack("overloaded", counts=True, delay_seconds=600))
-    leases.put_back(night.connection, stopped, PutBack("its worker was stopped", counts=False))
+    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=True, delay_seconds=600))
+    leases.put_back(night.connection, night.settings, stopped, PutBack("its worker was stopped", counts=False))
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
@@ -473,11 +473,10 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     lease, once = night.take()
     assert (once.sends, once.attempts) == (1, 2)
     leases.note_sent(night.connection, lease)
-    with pytest.raises(leases.Spent):
-        leases.put_back(night.connection, lease, PutBack("overloaded", counts=True))
-    leases.publish(night.connection, lease, Outcome(body={}), ttl_seconds=60)
+    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=True))
     batch = night.look(batch)
-    assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 1, 1)
+    assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 0, 2)
+    assert {one["error"]["code"] for one in night.output(batch, errors=True)} == {"worker_died", "max_attempts_reached"}
     assert night.connection.keys("nightshift:batch:*:*") == []
 
 

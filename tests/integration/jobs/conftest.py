@@ -16,7 +16,7 @@ from app.jobs.store import Jobs
 from app.settings import Settings
 
 if TYPE_CHECKING:
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
 
 
 class Submit(Protocol):
@@ -59,7 +59,7 @@ def take(connection: Redis) -> Take:
     def taken(worker: str = "w1", *, lease_seconds: float = 10) -> tuple[Lease, JobRecord]:
         found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
         assert found is not None
-        claimed = leases.claim(connection, found[0], worker, lease_seconds)
+        claimed = leases.claim(connection, found[0].id, worker, lease_seconds)
         assert claimed is not None
         return claimed
 

@@ -18,9 +18,9 @@ from app.batches.record import line_id
 from app.connection import texts
 from app.error_codes import ErrorCode
 from app.gate import Gate
-from app.jobs import gathering, leases, recovery, removal, tickets, transitions
+from app.jobs import leases, recovery, removal, tickets, transitions
+from app.jobs.change import LeaseLost, PutBack
 from app.jobs.choices import SPARE_SECONDS
-from app.jobs.leases import LeaseLost, PutBack
 from app.jobs.record import (
     BATCH_LINE,
     CHOICES,
@@ -44,7 +44,7 @@ from workers import tasks
 from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
-    from app.jobs.leases import Lease
+    from app.jobs.change import Lease
     from app.jobs.store import Jobs
     from tests.integration.jobs.conftest import Take
 
@@ -58,7 +58,7 @@ def split(connection: Redis, jobs: Jobs, take: Take, record: JobRecord | None = 
     record = record or new_record(PARENT)
     jobs.submit(record, {})
     lease, _ = take("first")
-    gathering.ask(connection, replace(SETTINGS, **settings), lease, 3)
+    leases.fan_out(connection, replace(SETTINGS, **settings), lease, 3)
     return record
 
 
@@ -71,7 +71,7 @@ def answer(text: str) -> Outcome:
 
 
 def end(connection: Redis, lease: Lease, text: str = "hello") -> None:
-    gathering.publish(connection, SETTINGS, lease, answer(text))
+    leases.publish(connection, SETTINGS, lease, answer(text))
 
 
 def status(jobs: Jobs, job_id: str = PARENT) -> Status | None:
@@ -104,13 +104,13 @@ def test_the_choices_take_the_jobs_place(connection: Redis, jobs: Jobs, take: Ta
     jobs.submit(new_record(PARENT), {})
     jobs.submit(new_record("chatcmpl-2"), {})
     lease, _ = take()
-    gathering.ask(connection, SETTINGS, lease, 3)
+    leases.fan_out(connection, SETTINGS, lease, 3)
     assert queue(connection) == [*OURS, "chatcmpl-2"]
     parent = jobs.get(PARENT)
     assert parent is not None
     assert (parent.status, parent.shown, parent.attempts, parent.worker) == (Status.QUEUED, Status.IN_PROGRESS, 0, "")
     with pytest.raises(LeaseLost):
-        gathering.ask(connection, SETTINGS, lease, 3)
+        leases.fan_out(connection, SETTINGS, lease, 3)
 
 
 def test_older_workers_leave_them_alone(connection: Redis, jobs: Jobs, take: Take) -> None:
@@ -142,10 +142,10 @@ def test_they_are_made_once(connection: Redis, jobs: Jobs, take: Take) -> None:
     """A second run of the job, whatever led to it, leaves those alone that are there."""
     split(connection, jobs, take)
     take("busy")
-    assert transitions.requeue_ticket(connection, PARENT, at_front=True)
+    transitions.requeue_ticket(connection, PARENT)
     lease, parent = take()
     assert lease.job_id == PARENT and parent.started_at is not None
-    gathering.ask(connection, SETTINGS, lease, 3)
+    leases.fan_out(connection, SETTINGS, lease, 3)
     assert queue(connection) == OURS[1:]
     assert status(jobs, OURS[0]) is Status.IN_PROGRESS
 
@@ -216,7 +216,7 @@ def test_cancelled_while_a_choice_is_taken(connection: Redis, jobs: Jobs, take: 
 
         def claim(job: Job = found[0], start: threading.Barrier = start) -> None:
             start.wait()
-            leases.claim(Redis.from_url(redis_url), job, "w1", 10)
+            leases.claim(Redis.from_url(redis_url), job.id, "w1", 10)
 
         claiming = threading.Thread(target=claim)
         claiming.start()
@@ -227,7 +227,9 @@ def test_cancelled_while_a_choice_is_taken(connection: Redis, jobs: Jobs, take: 
         assert connection.zcard(LEASES) == 0
 
 
-def test_a_worker_that_died_before_it_could_tell(connection: Redis, jobs: Jobs, take: Take) -> None:
+def test_a_worker_that_died_before_it_could_tell(
+    connection: Redis, jobs: Jobs, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last choice ended, and its worker before anything else: the next look finds it, and no sooner is a worker asked."""
     split(connection, jobs, take)
     maintenance = Maintenance(connection, SETTINGS)
@@ -235,7 +237,9 @@ def test_a_worker_that_died_before_it_could_tell(connection: Redis, jobs: Jobs, 
         make_due(connection)
         maintenance.run_once()
         assert (status(jobs), queue(connection)) == (Status.QUEUED, [])
-        leases.publish(connection, lease, answer("x"), ttl_seconds=60)
+        with monkeypatch.context() as dying:
+            dying.setattr(transitions, "join", lambda *_: False)
+            end(connection, lease)
     assert status(jobs) is Status.QUEUED
     make_due(connection)
     maintenance.run_once()
@@ -250,7 +254,7 @@ def test_one_that_fails_fails_the_job(connection: Redis, jobs: Jobs, take: Take)
         heard.subscribe(interrupt_channel("w2"))
         assert heard.get_message(timeout=5) is not None
         error = errors.invalid_request("no", code=ErrorCode.MODEL_NOT_FOUND)
-        gathering.publish(connection, SETTINGS, failing, Outcome(error=error))
+        leases.publish(connection, SETTINGS, failing, Outcome(error=error))
         message = heard.get_message(timeout=5)
     assert message is not None and message["data"] == OURS[1].encode()
     assert (status(jobs), error_of(jobs)) == (Status.FAILED, "model_not_found")
@@ -287,7 +291,7 @@ def test_a_choice_that_is_gone_is_made_again(connection: Redis, jobs: Jobs, take
     for _ in range(2):
         end(connection, take()[0])
     assert queue(connection) == [PARENT]
-    gathering.ask(connection, SETTINGS, take()[0], 3)
+    leases.fan_out(connection, SETTINGS, take()[0], 3)
     assert queue(connection) == [OURS[1]]
     end(connection, take()[0])
     assert status(jobs) is Status.COMPLETED
@@ -320,7 +324,7 @@ def test_one_that_may_be_sent_once(connection: Redis, jobs: Jobs, take: Take) ->
     once = replace(new_record(PARENT), max_sends=1)
     fence = idempotency.by_key("chat", "k", "body")
     jobs.submit(once, {"a": 1}, fence=fence)
-    gathering.ask(connection, SETTINGS, take()[0], 3)
+    leases.fan_out(connection, SETTINGS, take()[0], 3)
     lease, choice = take()
     assert choice.max_sends == 1
     leases.note_sent(connection, lease)
@@ -335,7 +339,7 @@ def test_a_lines_choices_let_others_pass(connection: Redis, jobs: Jobs, take: Ta
         jobs.submit(record, {})
     lease, _ = take()
     jobs.submit(new_record("chatcmpl-2"), {})
-    gathering.ask(connection, SETTINGS, lease, 2)
+    leases.fan_out(connection, SETTINGS, lease, 2)
     jobs.submit(new_record("chatcmpl-3"), {})
     choices = [f"{lines[0].id}-0", f"{lines[0].id}-1"]
     assert queue(connection) == ["chatcmpl-2", "chatcmpl-3", *choices, lines[1].id]
@@ -352,10 +356,10 @@ def test_a_reserve_is_kept(connection: Redis, jobs: Jobs, take: Take) -> None:
     split(connection, jobs, take, line, reserve=1)
     for number in range(3):
         assert queue(connection) == [OURS[number]]
-        gathering.publish(connection, kept, take()[0], answer("x"))
+        leases.publish(connection, kept, take()[0], answer("x"))
         if number < 2:
             assert queue(connection) == [PARENT]
-            gathering.ask(connection, kept, take()[0], 3)
+            leases.fan_out(connection, kept, take()[0], 3)
     assert status(jobs) is Status.COMPLETED
 
 
@@ -379,12 +383,12 @@ def test_refused_while_a_choice_waits(connection: Redis, jobs: Jobs, take: Take)
     """At a closed gate a client is sent away unless all that is left of its request runs."""
     split(connection, jobs, take)
     running = [take()[0] for _ in range(3)]
-    refuse: dict[str, Any] = {"ttl_seconds": 60, "spares_running": True}
-    assert not transitions.fail_waiting(connection, PARENT, errors.internal(), **refuse)
+    transitions.fail_waiting(connection, SETTINGS, PARENT, errors.internal(), spares_running=True)
+    assert status(jobs) is Status.QUEUED
     end(connection, running[0])
-    leases.put_back(connection, running[1], PutBack("usage_limit", counts=False))
-    assert transitions.fail_waiting(connection, PARENT, errors.internal(), **refuse)
-    assert status(jobs, OURS[2]) is Status.CANCELLED
+    leases.put_back(connection, SETTINGS, running[1], PutBack("usage_limit", counts=False))
+    transitions.fail_waiting(connection, SETTINGS, PARENT, errors.internal(), spares_running=True)
+    assert (status(jobs), status(jobs, OURS[2])) == (Status.FAILED, Status.CANCELLED)
 
 
 def test_more_than_can_be_stored(connection: Redis, jobs: Jobs, take: Take) -> None:
@@ -392,7 +396,7 @@ def test_more_than_can_be_stored(connection: Redis, jobs: Jobs, take: Take) -> N
     split(connection, jobs, take)
     small = replace(SETTINGS, max_result_bytes=answer("x" * 1000).size() * 2)
     for _ in range(3):
-        gathering.publish(connection, small, take()[0], answer("x" * 1000))
+        leases.publish(connection, small, take()[0], answer("x" * 1000))
     assert (status(jobs), error_of(jobs)) == (Status.FAILED, "result_too_large")
 
 
@@ -401,6 +405,6 @@ def test_its_time_is_that_of_the_first_run(connection: Redis, jobs: Jobs, take: 
     split(connection, jobs, take)
     began = jobs.get(PARENT)
     time.sleep(0.01)
-    transitions.requeue_ticket(connection, PARENT, at_front=True)
+    transitions.requeue_ticket(connection, PARENT)
     _, again = take()
     assert began is not None and again.started_at == began.started_at

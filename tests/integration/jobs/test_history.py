@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from app.jobs.store import Jobs
     from tests.integration.jobs.conftest import Take
 
+SETTINGS = Settings()
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4}}
 
 
@@ -38,14 +39,14 @@ def complete(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     jobs.submit(new_record(name), {})
     lease, _ = take()
     outcome = Outcome(body={"usage": USAGE}, headers={"x-nightshift-cost-usd": "0.25"})
-    leases.publish(connection, lease, outcome, ttl_seconds=60)
+    leases.publish(connection, SETTINGS, lease, outcome)
 
 
 def fail(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     jobs.submit(new_record(name), {})
     lease, _ = take()
     error = errors.ErrorReply(504, "No byte.", code=ErrorCode.STALLED)
-    leases.publish(connection, lease, Outcome(error=error), ttl_seconds=60)
+    leases.publish(connection, SETTINGS, lease, Outcome(error=error))
 
 
 def test_a_sample_has_what_ended_since_the_one_before(connection: Redis, jobs: Jobs, take: Take) -> None:

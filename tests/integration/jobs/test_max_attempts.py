@@ -11,7 +11,7 @@ from app import durability
 from app.connection import connect
 from app.gate import Gate
 from app.jobs import leases, recovery
-from app.jobs.leases import PutBack, Spent
+from app.jobs.change import PutBack
 from app.jobs.record import JobRecord, Status
 from app.openai.accept import accept
 from app.settings import Settings
@@ -57,14 +57,13 @@ def test_again_when_it_was_not(connection: Redis, jobs: Jobs, take: Take, limite
     recovery.release_worker(connection, SETTINGS, "dead")
     second, _ = take()
     leases.note_sent(connection, second)
-    recovery.put_back(connection, SETTINGS, second, PutBack("no process", counts=False, was_sent=False), deaths=1)
+    leases.put_back(connection, SETTINGS, second, PutBack("no process", counts=False, was_sent=False))
     third, record = take()
     assert record.sends == 0
     leases.note_sent(connection, third)
-    with pytest.raises(Spent):
-        leases.put_back(connection, third, PutBack("overloaded", counts=False))
+    leases.put_back(connection, SETTINGS, third, PutBack("overloaded", counts=False))
     found = jobs.get(limited.id)
-    assert found is not None and found.status is Status.IN_PROGRESS
+    assert found is not None and found.status is Status.FAILED
 
 
 @pytest.mark.parametrize("fault", ["it is on 0 replicas", "Redis is away"])
@@ -86,6 +85,6 @@ def test_what_could_not_be_noted_was_not_sent(
     assert isinstance(ending, PutBack)
     assert (ending.counts, ending.was_sent) == (False, False)
     assert engine.asked == []
-    recovery.put_back(connection, settings, lease, PutBack("", counts=False, was_sent=ending.was_sent), deaths=0)
+    leases.put_back(connection, settings, lease, PutBack("", counts=False, was_sent=ending.was_sent))
     _, again = take()
     assert (again.sends, again.attempts) == (0, 1)

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 from app import counters
 from app.connection import connect, texts
 from app.jobs import leases, recovery, tickets
-from app.jobs.leases import PutBack
+from app.jobs.change import PutBack
 from app.jobs.record import LEASES, Status
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -137,7 +137,7 @@ def test_a_delayed_retry_is_enqueued_when_due(
     """A job that waits out a backoff is back in the queue once its second has come."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.put_back(connection, lease, PutBack("overloaded", counts=True, delay_seconds=0.01))
+    leases.put_back(connection, SETTINGS, lease, PutBack("overloaded", counts=True, delay_seconds=0.01))
     time.sleep(0.02)
     maintenance.run_once()
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
@@ -160,7 +160,7 @@ def test_jobs_are_removed_after_their_time(connection: Redis, take: Take) -> Non
     jobs = Jobs(connection, short)
     jobs.submit(new_record(), {"x": 1})
     lease, _ = take()
-    leases.publish(connection, lease, Outcome(body={}), ttl_seconds=0)
+    leases.publish(connection, short, lease, Outcome(body={}))
     Maintenance(connection, short).run_once()
     assert jobs.get("chatcmpl-1") is None
     stays = (counters.KEY, "nightshift:history:", "nightshift:writable", "nightshift:supervisor")

@@ -19,8 +19,8 @@ from app.connection import texts
 from app.gate import Cause, Gate
 from app.history import RestartEvent, closings, replacements, sampling
 from app.idempotency import by_key
-from app.jobs import deltas, gathering, leases, recovery, removal, tickets, transitions
-from app.jobs.leases import Lease, PutBack
+from app.jobs import apply, deltas, leases, lifecycle, recovery, removal, tickets, transitions
+from app.jobs.change import Change, Found, Lease, PutBack
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 JOB = "chatcmpl-1"
 EXECUTION = "e" * 32
-TTL = 600
 ANSWER = Outcome(body={"id": JOB, "usage": {"prompt_tokens": 3, "completion_tokens": 5}})
 
 
@@ -74,7 +73,7 @@ class Ground:
     def run(self, name: str = JOB, **fields: Any) -> Lease:
         """A job that worker w1 has."""
         self.submit(name, **fields)
-        claimed = leases.claim(self.redis, self.dequeue(), "w1", 60, EXECUTION)
+        claimed = leases.claim(self.redis, self.dequeue().id, "w1", 60, EXECUTION)
         assert claimed is not None
         return claimed[0]
 
@@ -141,10 +140,6 @@ def _nothing(_: Ground) -> None:
     """An empty Redis."""
 
 
-def _ticket(ground: Ground) -> Job:
-    return tickets.ticket(ground.redis, JOB)
-
-
 def _waits(ground: Ground, *names: str) -> None:
     ground.submit()
     for name in names:
@@ -187,19 +182,23 @@ def _has_delivered(ground: Ground) -> None:
 
 
 def _parent(ground: Ground) -> None:
-    gathering.ask(ground.redis, ground.settings, ground.run(), 2)
+    leases.fan_out(ground.redis, ground.settings, ground.run(), 2)
 
 
 def _answered(ground: Ground) -> None:
     """All choices, without settling their parent."""
     _parent(ground)
     for number in range(2):
-        claimed = leases.claim(ground.redis, ground.dequeue(), "w1", 60, f"{number}" * 32)
+        claimed = leases.claim(ground.redis, ground.dequeue().id, "w1", 60, f"{number}" * 32)
         assert claimed is not None
         body = {"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
-        leases.publish(
-            ground.redis, claimed[0], Outcome(body=body, headers={"x-nightshift-attempts": "1"}), ttl_seconds=TTL
-        )
+        lease, outcome = claimed[0], Outcome(body=body, headers={"x-nightshift-attempts": "1"})
+        apply.step(ground.redis, lease.job_id, _publish(lease, outcome, ground.settings))
+
+
+def _publish(lease: Lease, outcome: Outcome, settings: Settings) -> Callable[[Found], Change]:
+    """As a worker does that dies in the moment after."""
+    return lambda found: lifecycle.publish(found, lease, outcome, settings)
 
 
 def _gone_ticket(ground: Ground) -> None:
@@ -233,9 +232,9 @@ def _fed_again(ground: Ground) -> None:
 def _all_answered(ground: Ground) -> None:
     _fed(ground)
     for number in range(3):
-        claimed = leases.claim(ground.redis, ground.dequeue(), "w1", 60, f"{number}" * 32)
+        claimed = leases.claim(ground.redis, ground.dequeue().id, "w1", 60, f"{number}" * 32)
         assert claimed is not None
-        leases.publish(ground.redis, claimed[0], ANSWER, ttl_seconds=TTL)
+        leases.publish(ground.redis, ground.settings, claimed[0], ANSWER)
 
 
 def _cancelling(ground: Ground) -> None:
@@ -295,24 +294,24 @@ def _tell(ground: Ground) -> bool:
 STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "jobs: submit": (_nothing, _submit),
     "jobs: submit with a key": (_nothing, lambda g: _submit(g, fence=by_key("me", "key", "what was sent"))),
-    "jobs: claim": (_gap, lambda g: leases.claim(g.redis, _ticket(g), "w1", 60, EXECUTION)),
+    "jobs: claim": (_gap, lambda g: leases.claim(g.redis, JOB, "w1", 60, EXECUTION)),
     "jobs: claim what has ended": (
         _cancelled,
-        lambda g: leases.claim(g.redis, _ticket(g), "w1", 60, EXECUTION),
+        lambda g: leases.claim(g.redis, JOB, "w1", 60, EXECUTION),
     ),
     "jobs: renew": (Ground.run, lambda g: leases.renew(g.redis, _LEASE, 60)),
     "jobs: note sent": (lambda g: g.run(max_sends=2), lambda g: leases.note_sent(g.redis, _LEASE)),
     "jobs: publish": (
         lambda g: (g.endpoint(), g.run(callback_url="https://example.com/", background=True)),
-        lambda g: gathering.publish(g.redis, g.settings, _LEASE, ANSWER),
+        lambda g: leases.publish(g.redis, g.settings, _LEASE, ANSWER),
     ),
     "jobs: put back": (
         Ground.run,
-        lambda g: leases.put_back(g.redis, _LEASE, PutBack("limit", counts=True, died=True)),
+        lambda g: leases.put_back(g.redis, g.settings, _LEASE, PutBack("limit", counts=True, died=True)),
     ),
     "jobs: put back later": (
         lambda g: g.run(max_sends=3),
-        lambda g: leases.put_back(g.redis, _LEASE, PutBack("overloaded", counts=False, delay_seconds=5)),
+        lambda g: leases.put_back(g.redis, g.settings, _LEASE, PutBack("overloaded", counts=False, delay_seconds=5)),
     ),
     "jobs: give back": (
         _overdue_lease,
@@ -323,15 +322,15 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "jobs: delete": (Ground.submit, lambda g: g.jobs.delete(JOB)),
     "jobs: fail": (
         lambda g: g.submit(callback_url="https://example.com/"),
-        lambda g: transitions.fail_waiting(g.redis, JOB, errors.deadline_exceeded(1), ttl_seconds=TTL),
+        lambda g: transitions.fail_waiting(g.redis, g.settings, JOB, errors.deadline_exceeded(1)),
     ),
     "jobs: set metadata": (Ground.submit, lambda g: g.jobs.set_metadata(JOB, {"a": "b"})),
-    "jobs: requeue": (_gap, lambda g: transitions.requeue_ticket(g.redis, JOB, at_front=True)),
-    "jobs: reissue": (_gone_ticket, lambda g: transitions.reissue(g.redis, JOB, ttl_seconds=TTL)),
+    "jobs: requeue": (_gap, lambda g: transitions.requeue_ticket(g.redis, JOB)),
+    "jobs: reissue": (_gone_ticket, lambda g: transitions.reissue(g.redis, g.settings, JOB)),
     "jobs: return from the gap": (_gap, lambda g: tickets.return_from_gap(g.redis, "claude", JOB)),
     "jobs: remove": (lambda g: (g.submit(), g.jobs.cancel(JOB)), lambda g: removal.remove(g.redis, JOB)),
-    "choices: ask": (Ground.run, lambda g: gathering.ask(g.redis, g.settings, _LEASE, 2)),
-    "choices: settle": (_answered, lambda g: gathering.settle(g.redis, g.settings, JOB)),
+    "choices: fan out": (Ground.run, lambda g: leases.fan_out(g.redis, g.settings, _LEASE, 2)),
+    "choices: join": (_answered, lambda g: transitions.join(g.redis, g.settings, JOB)),
     "choices: cancel the parent": (_parent, lambda g: g.jobs.cancel(JOB)),
     "waiters: arrive": (Ground.submit, lambda g: Waiters(g.redis).arrive(JOB, "a", 60)),
     "waiters: one of two leaves": (

@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.webhooks.endpoints import EVENT_TYPES, MAX_ENDPOINTS, Endpoints
 from app.webhooks.outbox import Outbox
 from chaos.lossy import Kind, Loss, LossyProxy, Once, Request
-from tests.integration.replies.steps import ANSWER, EXECUTION, JOB, TTL, Ground, new_record
+from tests.integration.replies.steps import ANSWER, EXECUTION, JOB, Ground, new_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,9 +55,9 @@ def lose(lossy: LossyProxy, *parts: str, meanwhile: Callable[[], Any] | None = N
 
 def answer(ground: Ground) -> None:
     """What a worker does."""
-    claimed = leases.claim(ground.redis, ground.dequeue(), "w1", 60)
+    claimed = leases.claim(ground.redis, ground.dequeue().id, "w1", 60)
     assert claimed is not None
-    leases.publish(ground.redis, claimed[0], ANSWER, ttl_seconds=TTL)
+    leases.publish(ground.redis, ground.settings, claimed[0], ANSWER)
 
 
 @pytest.mark.parametrize("fence", [None, by_key("me", "key", "what was sent")])
@@ -81,10 +81,10 @@ def test_a_claim_whose_reply_is_lost_is_this_runs_own(lossy: LossyProxy, here: G
     here.submit()
     job = here.dequeue()
     plan = lose(lossy, "EXEC", EXECUTION)
-    claimed = leases.claim(far.redis, job, "w1", 60, EXECUTION)
+    claimed = leases.claim(far.redis, job.id, "w1", 60, EXECUTION)
     assert plan.hit is not None
     assert claimed is not None
-    leases.publish(far.redis, claimed[0], ANSWER, ttl_seconds=TTL)
+    leases.publish(far.redis, far.settings, claimed[0], ANSWER)
     record = here.jobs.get(JOB)
     assert record is not None
     assert (record.status, record.attempts, record.deaths) == (Status.COMPLETED, 1, 0)
@@ -98,9 +98,9 @@ def test_a_claim_that_fails_with_redis_away_is_known_when_it_is_back(
     job = here.dequeue()
     lose(lossy, "EXEC", EXECUTION, meanwhile=lambda: setattr(lossy, "plan", _everything))
     with pytest.raises(AWAY):
-        leases.claim(far.redis, job, "w1", 60, EXECUTION)
+        leases.claim(far.redis, job.id, "w1", 60, EXECUTION)
     lossy.plan = None
-    claimed = leases.claim(far.redis, job, "w1", 60, EXECUTION)
+    claimed = leases.claim(far.redis, job.id, "w1", 60, EXECUTION)
     assert claimed is not None
     assert claimed[1].attempts == 1
 
@@ -113,10 +113,10 @@ def test_another_workers_claim_is_not_taken_for_ones_own(lossy: LossyProxy, here
     def taken_over() -> None:
         here.redis.zadd("nightshift:leases", {f"{JOB}:{EXECUTION}": 1.0})
         recovery.Maintenance(here.redis, here.settings)._expire_leases()
-        assert leases.claim(here.redis, here.dequeue(), "w2", 60) is not None
+        assert leases.claim(here.redis, here.dequeue().id, "w2", 60) is not None
 
     lose(lossy, "EXEC", EXECUTION, meanwhile=taken_over)
-    assert leases.claim(far.redis, job, "w1", 60, EXECUTION) is None
+    assert leases.claim(far.redis, job.id, "w1", 60, EXECUTION) is None
 
 
 def test_a_batch_that_has_begun_does_not_begin_again(lossy: LossyProxy, here: Ground, far: Ground) -> None:
@@ -141,7 +141,7 @@ def test_a_line_that_has_run_is_not_fed_again(lossy: LossyProxy, here: Ground, f
     taken = []
 
     def take() -> None:
-        taken.append(leases.claim(here.redis, here.dequeue(), "w1", 60))
+        taken.append(leases.claim(here.redis, here.dequeue().id, "w1", 60))
 
     plan = lose(lossy, "EXEC", "SREM", f"{batch_id}:again", meanwhile=take)
     far.feed()

@@ -9,9 +9,9 @@ import openai
 import pytest
 
 from app import errors
-from app.jobs import steps, transitions
+from app.jobs import transitions
 from app.jobs.record import BATCH_LINE, JobRecord, Status
-from app.outcome import Outcome
+from app.settings import Settings
 from app.webhooks import announce
 from app.webhooks.endpoints import MAX_ENDPOINTS, OVERLAP_SECONDS, Endpoint, Endpoints, TooManyEndpoints
 from app.webhooks.outbox import Outbox
@@ -51,7 +51,7 @@ def job(connection: Redis, *, kind: str = "response", background: bool = True, c
 
 
 def end(connection: Redis, record: JobRecord, status: Status) -> None:
-    transitions.end(connection, record.id, ttl_seconds=60, error=errors.cancelled(), status=status)
+    transitions.end(connection, Settings(), record.id, errors.cancelled(), status)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,6 @@ def test_the_own_callback_comes_too(connection: Redis) -> None:
     Endpoints(connection).create("one", "https://example.com/1", ALL)
     end(connection, job(connection, callback_url="https://example.com/own"), Status.FAILED)
     assert sorted(stored.url for stored in pending(connection)) == ["https://example.com/1", "https://example.com/own"]
-
-
-def test_an_incomplete_response(connection: Redis) -> None:
-    """The event says how the response ended, not how the job did."""
-    body = {"status": "incomplete"}
-    assert steps._event_type(job(connection), Status.COMPLETED, Outcome(body=body)) == "response.incomplete"
 
 
 def store(connection: Redis, endpoint: Endpoint) -> str:

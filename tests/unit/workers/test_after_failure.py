@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.jobs.leases import Lease, PutBack
+from app.jobs.change import Lease, PutBack
 from app.messages.failure import FailureKind, TurnFailed
 from workers.after_failure import ending_of
 

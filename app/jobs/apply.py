@@ -1,0 +1,198 @@
+"""The one writer of what `lifecycle` decides: record, indexes, ticket, outcome, event and counters, in one MULTI."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from app import clock
+from app.connection import transaction
+from app.gate import OVERLOADS
+from app.jobs import choices, counting, removal, tickets
+from app.jobs.change import Change, Found, Lease, Ticket
+from app.jobs.record import (
+    ABANDONED,
+    ALL_JOBS,
+    CHOICE,
+    CHOICES,
+    DEADLINES,
+    DONE,
+    LEASES,
+    RETENTION,
+    JobRecord,
+    Status,
+    interrupt_channel,
+    outcome_key,
+    record_key,
+    request_key,
+    status_key,
+    stream_key,
+)
+from app.webhooks import announce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+    from redis.client import Pipeline
+
+    from app.outcome import Outcome
+
+#: how long the request of an ended job is kept, seconds
+REQUEST_TTL_SECONDS = 3600
+#: how long the pieces of an ended job's answer are kept, for readers who are behind, seconds
+STREAM_TTL_SECONDS = 60
+
+
+def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, count: int = 0) -> Change:
+    """Read the job and its choices under WATCH, and write what `decide`, a function of `lifecycle`, makes of it.
+
+    Again when somebody else changed it in between, or the reply was lost. What `decide` raises is raised. `count`: how many choices
+    a job that has none yet is to have.
+    """
+
+    def change(pipe: Any) -> Change:
+        record = JobRecord.from_hash(pipe.hgetall(record_key(job_id)))
+        made = _read_choices(connection, pipe, job_id, (record.choices or count) if record is not None else 0)
+        decided = decide(Found(record, made, clock.now()))
+        announcement = None
+        if decided.event and record is not None:
+            announcement = announce.prepare(
+                pipe, decided.event, job_id, record.callback_url, to_endpoints=record.background
+            )
+        pipe.multi()
+        write(connection, pipe, job_id, decided)
+        if announcement is not None:
+            announcement.add(pipe)
+        return decided
+
+    return transaction(connection, record_key(job_id), change)
+
+
+def write(connection: Redis, pipe: Pipeline, job_id: str, change: Change) -> None:
+    """Put the commands of a change on the caller's pipeline, which watches what it was decided by."""
+    if change.ticket is Ticket.NEW_FIRST:
+        # A choice of that id may have been there, and was cancelled.
+        removal.forget(connection, pipe, job_id)
+    # What moves the ticket writes the record, too: the same step, were it to come late, fails at its WATCH.
+    if change.after is not None and (change.after != change.before or change.ticket is not Ticket.STAYS):
+        _move(pipe, change.before, change.after)
+    for index in change.leaves:
+        pipe.zrem(index, job_id)
+    if change.lease_until is not None and change.after is not None:
+        pipe.zadd(LEASES, {Lease(job_id, change.after.execution, "").member: change.lease_until})
+    if change.kept_until is not None:
+        pipe.zadd(RETENTION, {job_id: change.kept_until})
+    _move_ticket(connection, pipe, job_id, change)
+    if change.outcome is not None and change.before is not None:
+        _end(pipe, change.before, change.outcome, change)
+    for one in change.choices:
+        if one.after is not None:
+            write(connection, pipe, one.after.id, one)
+
+
+def _move(pipe: Pipeline, before: JobRecord | None, after: JobRecord) -> None:
+    """Write the difference: fields, and the indexes that name the job."""
+    was, now = before.to_hash() if before else {}, after.to_hash()
+    changed = {name: text for name, text in now.items() if was.get(name) != text}
+    pipe.hset(record_key(after.id), mapping=changed or {"status": now["status"]})  # type: ignore[arg-type]
+    if gone := was.keys() - now.keys():
+        pipe.hdel(record_key(after.id), *gone)
+    listed, lists = _indexes(before), _indexes(after)
+    if before is not None and before.choices:
+        # Older code lists what waits for its choices as queued.
+        listed.setdefault(status_key(before.status), before.created_at)
+    for index in listed.keys() - lists.keys():
+        pipe.zrem(index, after.id)
+    for index in lists.keys() - listed.keys():
+        pipe.zadd(index, {after.id: lists[index]})
+    if before is not None and before.execution and before.execution != after.execution:
+        pipe.zrem(LEASES, Lease(before.id, before.execution, "").member)
+
+
+def _indexes(record: JobRecord | None) -> dict[str, float]:
+    """Those that name a job in this state, and its score there."""
+    if record is None:
+        return {}
+    found: dict[str, float] = {}
+    if record.kind != CHOICE:
+        found = {ALL_JOBS: record.created_at, status_key(record.shown): record.created_at}
+    if record.status is Status.QUEUED:
+        found[DEADLINES] = record.deadline_at
+    if (record.choices or record.kind == CHOICE) and not record.status.is_final:
+        found[CHOICES] = record.created_at
+    return found
+
+
+def _move_ticket(connection: Redis, pipe: Pipeline, job_id: str, change: Change) -> None:
+    before, after, job = change.before, change.after, tickets.ticket(connection, job_id)
+    execution = None
+    if before is not None and before.execution:
+        execution = tickets.execution_of(connection, job_id, before.execution, before.worker)
+    match change.ticket:
+        case Ticket.NEW | Ticket.NEW_FIRST if after is not None:
+            if before is not None:
+                tickets.take_out(pipe, job)
+            tickets.issue(
+                pipe,
+                connection,
+                job_id,
+                description=after.description,
+                ttl_seconds=change.ttl_seconds,
+                at_front=change.ticket is Ticket.NEW_FIRST,
+                yields=after.yields,
+            )
+        case Ticket.STARTED if after is not None:
+            tickets.start(pipe, job, after.worker, after.execution)
+            tickets.describe(pipe, job, after.description)
+        case Ticket.FIRST | Ticket.LAST:
+            tickets.put_back(pipe, job, execution, at_front=change.ticket is Ticket.FIRST)
+        case Ticket.LATER:
+            if execution is None:
+                tickets.take_out(pipe, job)
+            tickets.put_back_later(pipe, job, execution, at=change.due_at)
+        case Ticket.OUT:
+            tickets.take_out(pipe, job)
+        case Ticket.ENDED if after is not None and after.status is Status.CANCELLED:
+            tickets.cancel(pipe, job, execution, ttl_seconds=change.ttl_seconds)
+        case Ticket.ENDED if change.outcome is not None:
+            if execution is None:
+                tickets.take_out(pipe, job)
+            tickets.finish(pipe, job, execution, failed=_cause(change.outcome), ttl_seconds=change.ttl_seconds)
+
+
+def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) -> None:
+    """`record`: as it was before."""
+    ttl = change.ttl_seconds
+    pipe.set(outcome_key(record.id), outcome.to_json())
+    # A request may be megabytes; it is kept as long as somebody might look why it ended so.
+    pipe.expire(request_key(record.id), ttl if record.is_stored else min(ttl, REQUEST_TTL_SECONDS))
+    pipe.expire(stream_key(record.id), min(ttl, STREAM_TTL_SECONDS))
+    pipe.zrem(ABANDONED, record.id)
+    if outcome.error is None:
+        pipe.delete(OVERLOADS)
+    if record.kind != CHOICE:
+        counting.count(pipe, record, outcome, clock.now())
+    pipe.publish(DONE, json.dumps({"id": record.id}))
+    if change.interrupts:
+        # Should this message be lost, the worker sees within a beat that its lease is gone.
+        pipe.publish(interrupt_channel(record.worker), record.id)
+
+
+def _read_choices(connection: Redis, pipe: Pipeline, job_id: str, count: int) -> list[JobRecord | None]:
+    """In their order, None for one that is not there; watched from here on."""
+    keys = [record_key(choices.id_of(job_id, number)) for number in range(count)]
+    if not keys:
+        return []
+    pipe.watch(*keys)  # type: ignore[no-untyped-call]
+    reader = connection.pipeline(transaction=False)
+    for key in keys:
+        reader.hgetall(key)
+    return [JobRecord.from_hash(data) for data in reader.execute()]
+
+
+def _cause(outcome: Outcome) -> str:
+    """What rq-dashboard shows of a failure: its code and status. Never its message, which may quote the request."""
+    if outcome.error is None:
+        return ""
+    return f"{outcome.error.code or outcome.error.type} (HTTP {outcome.error.status})"

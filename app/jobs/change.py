@@ -1,0 +1,105 @@
+"""What a step in a job's life reads and what it does, as data: made by `lifecycle`, written by `apply`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.jobs.record import JobRecord
+    from app.outcome import Outcome
+
+
+class LeaseLost(Exception):
+    """This run may not change the job any more: its lease ended, or the job was cancelled. Its result is dropped."""
+
+
+class Spent(Exception):
+    """The job can't be run again: it was sent to Claude as often as its client allows."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to publish the outcome of one run."""
+
+    job_id: str
+    execution_id: str
+    worker: str
+
+    @property
+    def member(self) -> str:
+        """How `record.LEASES` names it."""
+        return f"{self.job_id}:{self.execution_id}"
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """How a job goes back to the queue: nothing is its fault, or it may be tried again."""
+
+    reason: str
+    #: whether the run used up one of the job's attempts
+    counts: bool
+    #: whether the job may have killed the process that ran it; this is counted by itself, in `deaths`
+    died: bool = False
+    #: False: it was not sent to Claude after all, though it may have been noted
+    was_sent: bool = True
+    #: 0: to the queue's head, at once
+    delay_seconds: float = 0.0
+
+
+class Found(NamedTuple):
+    """What a step has read: the record, None when there is none, the choices that it waits for, in their order, and the time."""
+
+    record: JobRecord | None
+    choices: Sequence[JobRecord | None] = ()
+    now: float = 0.0
+
+
+class Ticket(Enum):
+    """What becomes of the job's place in the queue."""
+
+    STAYS = auto()
+    #: issued, to the queue's end, or, FIRST, to its head
+    NEW = auto()
+    NEW_FIRST = auto()
+    #: taken by the run that `execution` names
+    STARTED = auto()
+    #: back into the queue
+    FIRST = auto()
+    LAST = auto()
+    #: outside of the queue until `due_at`
+    LATER = auto()
+    #: gone from the queue, since the job does not wait
+    OUT = auto()
+    #: among RQ's finished, failed or cancelled ones
+    ENDED = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one step does. Times are seconds since the epoch."""
+
+    #: as it was read, and as it is to be: the difference is written
+    before: JobRecord | None
+    after: JobRecord | None
+    ticket: Ticket = Ticket.STAYS
+    due_at: float = 0.0
+    #: when the lease of the run that begins ends
+    lease_until: float | None = None
+    #: what the job ends with; None: it does not end
+    outcome: Outcome | None = None
+    #: the event that reports its end; empty: none does
+    event: str = ""
+    #: when it is removed
+    kept_until: float | None = None
+    #: how long RQ keeps its ticket, and we its request, after its end
+    ttl_seconds: int = 0
+    #: whether the worker that runs it is told to stop
+    interrupts: bool = False
+    #: indexes that name it without reason
+    leaves: tuple[str, ...] = ()
+    #: what becomes of its choices in the same step
+    choices: tuple[Change, ...] = ()

@@ -1,0 +1,290 @@
+"""The life of a job as functions: a record and an event in, the change out. No Redis, no clock; `app.jobs.apply` writes changes.
+
+The fence: `record.execution` names the only run that may publish an outcome or put the job back. A step whose reply was lost is
+decided again on what it has written itself: it knows its own work by an id, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from app import errors
+from app.jobs import choices
+from app.jobs.change import Change, LeaseLost, Spent, Ticket
+from app.jobs.record import BATCH_LINE, CHOICE, CHOICES, DEADLINES, PAYLOAD_VERSION, JobRecord, Status
+from app.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.errors import ErrorReply
+    from app.jobs.change import Found, Lease, PutBack
+    from app.settings import Settings
+
+#: how often a job that waits for its choices is looked at, should nobody have reported their end, seconds
+LOOK_SECONDS = 5.0
+#: how long the outcome of a deleted job is left to those who wait for it, seconds
+NOTICE_SECONDS = 60.0
+WAITING_FOR = "its choices"
+
+
+def submit(record: JobRecord, ttl_seconds: int) -> Change:
+    """A new job, queued."""
+    return Change(before=None, after=record, ticket=Ticket.NEW, ttl_seconds=ttl_seconds)
+
+
+def end(found: Found, error: ErrorReply, status: Status, settings: Settings) -> Change:
+    """Whatever is not final to cancelled or failed: a queued job never starts, a running one can publish nothing any more."""
+    if found.record is None or found.record.status.is_final:
+        return _unchanged(found.record)
+    return _ended(found, found.record, Outcome(error=error), settings, status=status)
+
+
+def fail_waiting(found: Found, error: ErrorReply, settings: Settings, *, spares_running: bool = False) -> Change:
+    """Queued to failed, for a job that can't be run any more (its deadline passed, say).
+
+    `spares_running`: not if it waits for choices of which none waits itself.
+    """
+    record = found.record
+    if record is None or record.status is not Status.QUEUED:
+        return replace(_unchanged(record), leaves=(DEADLINES,))
+    if spares_running and record.choices and all(one and one.status is not Status.QUEUED for one in found.choices):
+        return _unchanged(record)
+    return _ended(found, record, Outcome(error=error), settings)
+
+
+def requeue_ticket(found: Found) -> Change:
+    """The ticket of a queued job (back) into the queue; that of any other out of it."""
+    record = found.record
+    if record is None or record.status is not Status.QUEUED:
+        return replace(_unchanged(record), ticket=Ticket.OUT)
+    # What lets others pass does so when it comes back, too.
+    ticket = Ticket.LAST if record.yields else Ticket.FIRST
+    return Change(before=record, after=replace(record, waiting_for=""), ticket=ticket)
+
+
+def reissue(found: Found, ttl_seconds: int) -> Change:
+    """A new ticket for a queued job whose own has vanished."""
+    record = found.record
+    if record is not None and record.status is Status.QUEUED:
+        return Change(before=record, after=record, ticket=Ticket.NEW, ttl_seconds=ttl_seconds)
+    # Older code that ended it knew nothing of that index.
+    is_over = record is None or record.status.is_final
+    return replace(_unchanged(record), leaves=(CHOICES,) if is_over else ())
+
+
+def label(found: Found, metadata: Mapping[str, str]) -> Change:
+    """Other metadata in place of what there was."""
+    return Change(before=found.record, after=found.record and replace(found.record, metadata=metadata))
+
+
+def hide(found: Found) -> Change:
+    """Out of sight, and removed when who waits for it has had time to notice."""
+    if (record := found.record) is None:
+        return _unchanged(record)
+    after = replace(record, is_stored=False, is_deleted=True)
+    return Change(before=record, after=after, kept_until=found.now + NOTICE_SECONDS)
+
+
+def claim(found: Found, lease: Lease, lease_seconds: float) -> Change:
+    """Queued to in_progress. The ticket goes when there is nothing to run: ended, taken by somebody else, or gone."""
+    record = found.record
+    if record is not None and record.execution == lease.execution_id:
+        return _unchanged(record)
+    if record is None or record.status is not Status.QUEUED:
+        return replace(_unchanged(record), ticket=Ticket.OUT)
+    after = replace(
+        record,
+        status=Status.IN_PROGRESS,
+        execution=lease.execution_id,
+        worker=lease.worker,
+        # What waited for its choices has begun once, however often it is looked at.
+        started_at=(record.choices and record.started_at) or found.now,
+        attempts=record.attempts + 1,
+        waiting_for="",
+    )
+    return Change(before=record, after=after, ticket=Ticket.STARTED, lease_until=found.now + lease_seconds)
+
+
+def note_sent(found: Found, lease: Lease) -> Change:
+    """From here on this run is taken to have been sent to Claude. Raises `LeaseLost`, and `Spent` when it must not be."""
+    held = _held(found, lease)
+    if held.sent_by == lease.execution_id:
+        return _unchanged(held)
+    if held.is_spent:
+        raise Spent(held.id)
+    return Change(before=held, after=replace(held, sends=held.sends + 1, sent_by=lease.execution_id))
+
+
+def publish(found: Found, lease: Lease, outcome: Outcome, settings: Settings) -> Change:
+    """In_progress to completed or failed. Raises `LeaseLost`."""
+    if found.record is not None and found.record.published_by == lease.execution_id:
+        return _unchanged(found.record)
+    return _ended(found, _held(found, lease), outcome, settings, published_by=lease.execution_id)
+
+
+def put_back(found: Found, lease: Lease, how: PutBack, name: str, settings: Settings) -> Change:
+    """In_progress to queued, or to failed when the job must not be run again. `name`: this step's id. Raises `LeaseLost`."""
+    if found.record is not None and found.record.requeued_by == name:
+        return _unchanged(found.record)
+    held = _held(found, lease)
+    was_sent = how.was_sent or held.sent_by != held.execution
+    if (error := _why_not_again(held, how, settings.max_worker_deaths, was_sent=was_sent)) is not None:
+        change = _ended(found, held, Outcome(error=error), settings, published_by=lease.execution_id)
+        return replace(change, after=change.after and replace(change.after, requeued_by=name))
+    is_delayed = how.delay_seconds > 0
+    after = replace(
+        held,
+        status=Status.QUEUED,
+        execution="",
+        waiting_for=how.reason,
+        attempts=held.attempts if how.counts else held.attempts - 1,
+        delays=held.delays + (is_delayed and not how.counts),
+        deaths=held.deaths + how.died,
+        sends=held.sends - (not was_sent),
+        sent_by="",
+        requeued_by=name,
+    )
+    ticket = Ticket.LATER if is_delayed else Ticket.FIRST
+    return Change(before=held, after=after, ticket=ticket, due_at=found.now + how.delay_seconds)
+
+
+def fan_out(found: Found, lease: Lease, count: int, name: str, settings: Settings) -> Change:
+    """In_progress to queued, while jobs of their own ask for its `count` answers: those that are not there are made.
+
+    It uses no attempt. With a reserve, a batch's line asks for one after the other: it has one worker's place, as any line.
+    `name`: this step's id. Raises `LeaseLost`.
+    """
+    if found.record is not None and found.record.requeued_by == name:
+        return _unchanged(found.record)
+    held = _held(found, lease)
+    after = replace(
+        held,
+        status=Status.QUEUED,
+        choices=held.choices or count,
+        execution="",
+        worker="",
+        waiting_for=WAITING_FOR,
+        attempts=held.attempts - 1,
+        requeued_by=name,
+        # An older worker would ask for all of them again.
+        version=PAYLOAD_VERSION,
+    )
+    missing = [number for number, choice in enumerate(found.choices) if choices.is_missing(choice)]
+    if settings.reserve and held.kind == BATCH_LINE:
+        missing = [] if any(map(choices.is_under_way, found.choices)) else missing[:1]
+    if choices.failed(found.choices):
+        missing = []
+    made = (
+        replace(submit(choices.of(after, number), settings.result_ttl_seconds), ticket=Ticket.NEW_FIRST)
+        for number in reversed(missing)
+    )
+    return Change(before=held, after=after, ticket=Ticket.LATER, due_at=found.now + LOOK_SECONDS, choices=tuple(made))
+
+
+def waits_for_choices(record: JobRecord | None) -> bool:
+    """Whether its outcome is to come from them."""
+    return record is not None and record.status is Status.QUEUED and record.choices > 0
+
+
+def joined(found: Found) -> list[JobRecord]:
+    """Of a job that waits for its choices, those whose outcomes make its own: the one that failed, or all. Empty: not yet."""
+    if not waits_for_choices(found.record):
+        return []
+    if failed := choices.failed(found.choices):
+        return [failed]
+    answered = [one for one in found.choices if one is not None and one.status is Status.COMPLETED]
+    return answered if len(answered) == len(found.choices) else []
+
+
+def join(found: Found, outcome: Outcome | None, settings: Settings) -> Change:
+    """A job that waits for its choices ends with `outcome`, which is made of theirs.
+
+    None: that is to come yet. It goes on waiting, or to the queue's head when a worker has to make choices for it.
+    """
+    record = found.record
+    if record is None or not waits_for_choices(record):
+        return _unchanged(record)
+    if outcome is not None:
+        return _ended(found, record, outcome, settings)
+    ticket = Ticket.LATER if any(map(choices.is_under_way, found.choices)) else Ticket.FIRST
+    return Change(before=record, after=record, ticket=ticket, due_at=found.now + LOOK_SECONDS)
+
+
+def _unchanged(record: JobRecord | None) -> Change:
+    """Nothing to do, or done already."""
+    return Change(before=record, after=record)
+
+
+def _held(found: Found, lease: Lease) -> JobRecord:
+    if found.record is None or found.record.execution != lease.execution_id:
+        raise LeaseLost(f"{lease.job_id} is no longer this worker's")
+    return found.record
+
+
+def _why_not_again(held: JobRecord, how: PutBack, max_deaths: int, *, was_sent: bool) -> ErrorReply | None:
+    if how.died and held.deaths + 1 >= max_deaths:
+        return errors.set_aside(held.deaths + 1, how.reason)
+    if held.streamed_by:
+        # Its client may have read a piece of the answer, and would read a beginning twice.
+        return errors.stream_interrupted(how.reason)
+    return errors.not_sent_again(how.reason) if held.is_spent and was_sent else None
+
+
+def _ended(
+    found: Found,
+    record: JobRecord,
+    outcome: Outcome,
+    settings: Settings,
+    *,
+    status: Status | None = None,
+    published_by: str = "",
+) -> Change:
+    """The job ends so, and its choices with it."""
+    status = status or (Status.COMPLETED if outcome.error is None else Status.FAILED)
+    made = [one for one in found.choices if one is not None]
+    return Change(
+        before=record,
+        after=replace(_over(record, status, found.now), published_by=published_by, **choices.runs(made)),
+        ticket=Ticket.ENDED,
+        outcome=outcome,
+        event="" if record.kind == CHOICE else _event(record, status, outcome),
+        kept_until=_kept_until(record, status, found.now, settings),
+        ttl_seconds=settings.result_ttl_seconds,
+        interrupts=bool(record.execution) and not published_by,
+        choices=tuple(_let_go(one, found.now) for one in made),
+    )
+
+
+def _over(record: JobRecord, status: Status, now: float) -> JobRecord:
+    return replace(record, status=status, finished_at=now, execution="", published_by="", waiting_for="")
+
+
+def _let_go(choice: JobRecord, now: float) -> Change:
+    """A choice whose parent ends: nobody needs it any more, and the turn that it may have is interrupted."""
+    spare = Change(before=choice, after=choice, kept_until=now + choices.SPARE_SECONDS)
+    if choice.status.is_final:
+        return spare
+    return replace(
+        spare,
+        after=_over(choice, Status.CANCELLED, now),
+        ticket=Ticket.ENDED,
+        outcome=Outcome(error=errors.cancelled()),
+        ttl_seconds=choices.SPARE_SECONDS,
+        interrupts=bool(choice.execution),
+    )
+
+
+def _kept_until(record: JobRecord, status: Status, now: float, settings: Settings) -> float | None:
+    if record.kind == BATCH_LINE:
+        return None  # its batch removes it
+    return choices.kept_until(record, status, now) if record.kind == CHOICE else now + settings.result_ttl_seconds
+
+
+def _event(record: JobRecord, status: Status, outcome: Outcome) -> str:
+    """OpenAI's name for this end: a response may also be incomplete, or cancelled; a chat completion has failed then."""
+    if record.kind == "response" and outcome.body is not None:
+        return f"{record.kind}.{outcome.body.get('status', status)}"
+    has_own_name = status is not Status.CANCELLED or record.kind == "response"
+    return f"{record.kind}.{status if has_own_name else Status.FAILED}"
