@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app import clock, wait_log
+from app import clock, hashes, wait_log
 from app.connection import repeated, transaction
 
 if TYPE_CHECKING:
@@ -213,15 +213,11 @@ class Gate:
 
 def read_from(data: Mapping[Any, Any]) -> Closed | None:
     """The state in a hash that `Gate` wrote; None for an empty one."""
-    if not data:
-        return None
-    text = {key.decode(): value.decode() for key, value in data.items()}
-    since, until, probe_at = (float(text[name]) for name in ("since", "until", "probe_at"))
-    return Closed(Cause(text["cause"]), since, until, probe_at, text["reason"], text["limit"])
+    return hashes.from_hash(Closed, data)
 
 
 def _write(pipe: Pipeline, key: str, closed: Closed) -> None:
-    pipe.hset(key, mapping={name: str(value) for name, value in vars(closed).items()})
+    pipe.hset(key, mapping=hashes.to_hash(closed))
     wait_log.note(pipe, _in_log(closed, math.inf))
 
 

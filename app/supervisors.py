@@ -75,7 +75,7 @@ def announce(connection: Redis, status: SupervisorStatus) -> SupervisorStatus:
     else:
         now = replace(now, rests="")
     pipe = connection.pipeline()
-    pipe.hset(_key(now.name), mapping=hashes.to_hash(now))  # type: ignore[arg-type]
+    pipe.hset(_key(now.name), mapping=hashes.to_hash(now))
     pipe.expire(_key(now.name), KEEP_SECONDS)
     pipe.sadd(_NAMES, now.name)
     pipe.expire(_NAMES, KEEP_SECONDS)

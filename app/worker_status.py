@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
-from app import clock
+from app import clock, hashes
 from app.connection import REFUSING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from redis import Redis
 
 WORKERS = "nightshift:workers"
@@ -57,7 +54,7 @@ class WorkerStatus:
     #: requests that all processes of this worker have answered
     turns_total: int = 0
     #: how often the Claude process was replaced, by reason
-    restarts: Mapping[str, int] = field(default_factory=dict)
+    restarts: hashes.Counts = field(default_factory=dict)
     errors: int = 0
     #: all its Claude processes and their children
     rss_mb: float = 0.0
@@ -80,7 +77,7 @@ class WorkerStatus:
 def write(connection: Redis, status: WorkerStatus) -> None:
     """Store it, in one step."""
     pipe = connection.pipeline()
-    pipe.hset(_key(status.name), mapping=_to_hash(status))
+    pipe.hset(_key(status.name), mapping=hashes.to_hash(status))
     pipe.expire(_key(status.name), KEEP_SECONDS)
     pipe.sadd(WORKERS, status.name)
     pipe.execute()
@@ -105,27 +102,8 @@ def read_all(connection: Redis) -> list[WorkerStatus]:
         # A Redis that takes no writes can be looked at all the same.
         with suppress(*REFUSING):
             connection.srem(WORKERS, *silent)
-    return [_from_hash(data) for data in rows.values() if data]
+    return [row for data in rows.values() if (row := hashes.from_hash(WorkerStatus, data)) is not None]
 
 
 def _key(name: str) -> str:
     return f"nightshift:worker:{name}"
-
-
-def _to_hash(status: WorkerStatus) -> dict[Any, Any]:
-    found = {name: str(value) for name, value in vars(status).items() if name != "restarts"}
-    found["restarts"] = json.dumps(dict(status.restarts))
-    return found
-
-
-def _from_hash(data: Mapping[bytes, bytes]) -> WorkerStatus:
-    text = {key.decode(): value.decode() for key, value in data.items()}
-    readers: dict[str, Any] = {
-        "int": int,
-        "float": float,
-        "WorkerState": WorkerState,
-        "Mapping[str, int]": json.loads,
-    }
-    # Fields that a newer worker writes are left aside.
-    known = {f.name: readers.get(str(f.type), str) for f in fields(WorkerStatus)}
-    return WorkerStatus(**{name: read(text[name]) for name, read in known.items() if name in text})

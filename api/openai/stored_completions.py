@@ -15,7 +15,7 @@ from api import paging, params
 from api.described import METADATA, PAGING, described
 from api.openai.chat import KIND
 from api.services import services
-from app import errors
+from app import errors, hashes
 from app.openai.chat_request import Metadata
 from app.openai.model_names import resolve
 
@@ -39,7 +39,7 @@ def list_stored() -> dict[str, Any]:
     """Those made with `store: true`, the oldest first: `?metadata[name]=value&model=&order=asc|desc&limit=&after=`."""
     here = services()
     size = paging.limit()
-    fields = {"kind": KIND, "is_stored": "True"}
+    fields = {"kind": KIND, "is_stored": hashes.to_text(True)}
     if model := request.args.get("model"):
         fields["model"] = resolve(model, here.settings)
     records = here.jobs.completed(

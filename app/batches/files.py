@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from app import clock, errors
+from app import clock, errors, hashes
 from app.batches import place
 from app.connection import MAYBE_DONE, RedisError, texts, transaction
 from app.durability import confirm
@@ -269,8 +269,7 @@ class FileStore:
 
 def put(pipe: Pipeline, record: FileRecord) -> None:
     """Put the commands that make a file known on the caller's pipeline; its bytes are on the disk already."""
-    fields = {name: str(value) for name, value in vars(record).items() if value is not None}
-    pipe.hset(_key(record.id), mapping=cast("Any", fields))
+    pipe.hset(_key(record.id), mapping=hashes.to_hash(record))
     pipe.zadd(FILES, {record.id: record.created_at})
     pipe.zadd(_index(record.purpose), {record.id: record.created_at})
     if record.expires_at is not None:
@@ -295,15 +294,4 @@ def _is_over(record: FileRecord) -> bool:
 
 
 def _from_hash(data: Any) -> FileRecord | None:
-    if not data:
-        return None
-    text = {key.decode(): value.decode() for key, value in data.items()}
-    return FileRecord(
-        id=text["id"],
-        filename=text["filename"],
-        purpose=text["purpose"],
-        bytes=int(text["bytes"]),
-        created_at=float(text["created_at"]),
-        expires_at=float(text["expires_at"]) if "expires_at" in text else None,
-        place=text.get("place", ""),
-    )
+    return hashes.from_hash(FileRecord, data)

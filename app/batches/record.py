@@ -105,7 +105,7 @@ class BatchRecord:
     offline: bool = False
     #: when its lines may run, see `app.window`; empty: as the settings say
     window: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: hashes.Texts = field(default_factory=dict)
 
     @property
     def files(self) -> list[tuple[str, int]]:
@@ -123,7 +123,7 @@ class BatchRecord:
     @classmethod
     def from_hash(cls, data: Mapping[Any, Any]) -> BatchRecord | None:
         """The inverse of `to_hash`; None for an empty hash, which is how Redis says that there is none."""
-        return hashes.from_hash(cls, data, BatchStatus=BatchStatus)
+        return hashes.from_hash(cls, data)
 
 
 def batch_key(batch_id: str) -> str:

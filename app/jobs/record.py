@@ -143,7 +143,7 @@ class JobRecord:
     #: the trace that it belongs to, see `app.trace_context`
     traceparent: str = ""
     tracestate: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: hashes.Texts = field(default_factory=dict)
     #: how many jobs were made of it, one for each answer that it wants; 0: it asks by itself
     choices: int = 0
     #: of such a job, the one that it was made of
@@ -200,4 +200,4 @@ class JobRecord:
     @classmethod
     def from_hash(cls, data: Mapping[Any, Any]) -> JobRecord | None:
         """The inverse of `to_hash`; None for an empty hash, which is how Redis says that there is none."""
-        return hashes.from_hash(cls, data, Status=Status)
+        return hashes.from_hash(cls, data)
