@@ -12,7 +12,7 @@ from api.described import METADATA, PAGING, described
 from api.services import services
 from app import clock, errors
 from app.error_codes import ErrorCode
-from app.jobs.record import CHOICE, JobRecord, Status
+from app.jobs.record import JobKind, JobRecord, Status
 from app.webhooks.outbox import EventStatus, Outbox, StoredEvent, UnknownEventError
 
 blueprint = Blueprint("jobs", __name__)
@@ -84,7 +84,7 @@ def resend_event(event_id: str) -> dict[str, Any]:
 
 def _record(job_id: str) -> JobRecord:
     record = services().jobs.get(job_id) if _ID.fullmatch(job_id) else None
-    if record is None or record.kind == CHOICE:
+    if record is None or record.kind == JobKind.CHOICE:
         raise _no_job(job_id)
     return record
 

@@ -15,7 +15,7 @@ from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Cause
-from app.jobs.change import PutBack
+from app.jobs.change import PutBack, Reason
 from app.messages.failure import FailureKind, TurnFailed
 from app.outcome import Outcome
 from workers import usage_windows
@@ -44,19 +44,19 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             log.warning("[LIMIT] cause=login job=%s: the workers wait for a login that works", run.record.id)
             return PutBack(Cause.LOGIN, counts=False)
         case FailureKind.UNAVAILABLE:
-            return PutBack("Claude's process could not be started", counts=False, was_sent=False)
+            return PutBack(Reason.NO_PROCESS, counts=False, was_sent=False)
         case FailureKind.INTERRUPTED:
-            return PutBack("its worker was stopped", counts=False)
+            return PutBack(Reason.WORKER_STOPPED, counts=False)
         case FailureKind.DEADLINE:
             return Publish(Outcome(error=errors.deadline_exceeded(run.record.deadline_at - run.record.created_at)))
         case FailureKind.OVERLOADED | FailureKind.RATE_LIMITED:
             return _put_off(failure, run)
         case FailureKind.DIED:
-            return PutBack("its Claude process died", counts=False, died=True)
+            return PutBack(Reason.PROCESS_DIED, counts=False, died=True)
         case FailureKind.MEMORY:
-            return PutBack("its Claude process took too much memory", counts=False, died=True)
+            return PutBack(Reason.PROCESS_MEMORY, counts=False, died=True)
         case FailureKind.GARBLED:
-            return PutBack("its Claude process sent too much, or what can't be read", counts=False, died=True)
+            return PutBack(Reason.PROCESS_GARBLED, counts=False, died=True)
         case FailureKind.CALLER:
             return Publish(Outcome(error=callers_fault(failure)))
         case FailureKind.UNKNOWN_END:

@@ -22,7 +22,7 @@ from app import clock, durability, errors, logs
 from app.connection import AWAY, connect_blocking
 from app.gate import Cause, Gate
 from app.jobs import leases, tickets
-from app.jobs.change import Lease, LeaseLost, PutBack
+from app.jobs.change import Lease, LeaseLost, PutBack, Reason
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -141,7 +141,7 @@ class ClaudeWorker(PatientWorker):
             ending: Ending = job.perform()
         except AWAY as error:
             log.warning("[RECOVERY] job=%s reason=Redis went away before its turn: %s", record.id, error)
-            ending = PutBack("Redis went away", counts=False)
+            ending = PutBack(Reason.REDIS_AWAY, counts=False)
         except Exception:
             log.exception("job %s failed inside Nightshift", record.id)
             ending = Publish(Outcome(error=errors.internal()))
@@ -149,7 +149,7 @@ class ClaudeWorker(PatientWorker):
             # A second signal: the turn must not go on behind our back.
             runs.interrupt(Interruption.STOPPING)
             runs.end()
-            self._settle(run, PutBack("its worker was stopped", counts=False))
+            self._settle(run, PutBack(Reason.WORKER_STOPPED, counts=False))
             raise
         runs.end()
         self._settle(run, ending)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from app import clock, durability, errors, messages
 from app.connection import AWAY
 from app.jobs import choices, leases
-from app.jobs.change import LeaseLost, PutBack, Spent
-from app.jobs.record import CHOICE, PAYLOAD_VERSION, record_key
+from app.jobs.change import LeaseLost, PutBack, Reason, Spent
+from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
 from app.messages.payload import answers, as_asked, as_chat_payload
 from app.outcome import Outcome
@@ -32,7 +32,7 @@ def run_job(job_id: str) -> Ending:
     record = run.record
     if record.version > PAYLOAD_VERSION:
         # In the midst of a restart: its like are on their way. Alone, it waits until its deadline.
-        return PutBack("it needs a newer worker", counts=False, delay_seconds=NEWER_WORKER_SECONDS)
+        return PutBack(Reason.NEWER_WORKER, counts=False, delay_seconds=NEWER_WORKER_SECONDS)
     if record.choices:
         return AskApart(record.choices)
     run_spans.queued(run)
@@ -42,11 +42,11 @@ def run_job(job_id: str) -> Ending:
     if record.parent and ((parent := run.jobs.get(record.parent)) is None or parent.status.is_final):
         # It has ended without knowing of this choice, in a process of older code.
         run.interruption = Interruption.CANCELLED
-        return PutBack("nobody waits for it", counts=False)
+        return PutBack(Reason.UNWANTED, counts=False)
     payload = run.jobs.request(record.parent or job_id)
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
-    if record.kind != CHOICE and (count := answers(payload)) > 1:
+    if record.kind != JobKind.CHOICE and (count := answers(payload)) > 1:
         return AskApart(count)
     number = choices.number_of(record)
     ending = _asked(run, as_chat_payload(payload, number))
@@ -85,7 +85,7 @@ def _note_sent(run: Run) -> Ending | None:
         durability.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
     except AWAY as error:
         # Whether it was noted or not: this run sends nothing.
-        return PutBack(f"Redis went away before its turn ({type(error).__name__})", counts=False, was_sent=False)
+        return PutBack(f"{Reason.REDIS_AWAY} before its turn ({type(error).__name__})", counts=False, was_sent=False)
     except (LeaseLost, Spent) as error:
         return PutBack(str(error), counts=False)
     return None

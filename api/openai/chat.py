@@ -13,6 +13,7 @@ from api.openai import answering, submission
 from api.openai.answering import Checked
 from api.openai.chunks import Chunks
 from app import ids
+from app.jobs.record import JobKind
 from app.openai.accept import accept
 from app.openai.chat_request import ChatRequest
 from app.openai.fields import FIELDS
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 blueprint = Blueprint("chat", __name__)
 
 #: the kind of these jobs, and the first part of their events' types
-KIND = "chat.completion"
 
 
 @blueprint.post("/v1/chat/completions")
@@ -46,7 +46,7 @@ def _check(body: bytes, settings: Settings) -> Checked:
     tracing.name_ignored(accepted.ignored)
     chat = accepted.chat
     return Checked(
-        kind=KIND,
+        kind=JobKind.CHAT_COMPLETION,
         job_id=ids.new_completion_id(),
         claude_model=accepted.claude_model,
         payload=accepted.payload,

@@ -13,10 +13,9 @@ from api.openai import answering, submission
 from api.openai.answering import Checked
 from api.openai.text_chunks import TextChunks
 from app import ids
-from app.jobs.record import COMPLETION_VERSION
+from app.jobs.record import COMPLETION_VERSION, JobKind
 from app.openai.completions.accept import accept
 from app.openai.completions.fields import COMPLETION_FIELDS
-from app.openai.completions.objects import KIND
 from app.openai.completions.request import CompletionRequest
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def _check(body: bytes, settings: Settings) -> Checked:
     tracing.name_ignored(accepted.ignored)
     asked = accepted.request
     return Checked(
-        kind=KIND,
+        kind=JobKind.TEXT_COMPLETION,
         job_id=ids.new_text_completion_id(),
         claude_model=accepted.claude_model,
         payload=accepted.payload,

@@ -13,8 +13,8 @@ from api.openai import stream, submission
 from api.openai.response_events import ResponseEvents
 from api.waiting import Wait
 from app import clock, errors
+from app.jobs.record import JobKind
 from app.openai.responses import objects
-from app.openai.responses.objects import KIND
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -29,7 +29,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 def stored(here: Services, response_id: str) -> JobRecord:
     """The record of a stored response. Raises `ErrorReply` (404)."""
     record = here.jobs.get(response_id) if _ID.fullmatch(response_id) else None
-    if record is None or record.kind != KIND or not record.is_stored:
+    if record is None or record.kind != JobKind.RESPONSE or not record.is_stored:
         raise errors.not_found(f"Response with id '{response_id[:100]}' not found.", param="id")
     return record
 

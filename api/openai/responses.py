@@ -18,11 +18,10 @@ from api.waiting import Wait
 from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
-from app.jobs.record import JobRecord, Status
+from app.jobs.record import JobKind, JobRecord, Status
 from app.openai.responses import as_chat
 from app.openai.responses.accept import accept
 from app.openai.responses.fields import RESPONSE_FIELDS
-from app.openai.responses.objects import KIND
 from app.openai.responses.request import ResponseRequest
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def _record(here: Services, accepted: AcceptedResponse, seconds: float) -> JobRe
     asked = accepted.request
     return JobRecord(
         id=accepted.id,
-        kind=KIND,
+        kind=JobKind.RESPONSE,
         status=Status.QUEUED,
         model=accepted.claude_model,
         version=accepted.version,

@@ -13,9 +13,9 @@ from pydantic import BaseModel
 
 from api import paging, params
 from api.described import METADATA, PAGING, described
-from api.openai.chat import KIND
 from api.services import services
 from app import errors, hashes
+from app.jobs.record import JobKind
 from app.openai.chat_request import Metadata
 from app.openai.model_names import resolve
 
@@ -39,7 +39,7 @@ def list_stored() -> dict[str, Any]:
     """Those made with `store: true`, the oldest first: `?metadata[name]=value&model=&order=asc|desc&limit=&after=`."""
     here = services()
     size = paging.limit()
-    fields = {"kind": KIND, "is_stored": hashes.to_text(True)}
+    fields = {"kind": JobKind.CHAT_COMPLETION, "is_stored": hashes.to_text(True)}
     if model := request.args.get("model"):
         fields["model"] = resolve(model, here.settings)
     records = here.jobs.completed(
@@ -101,7 +101,7 @@ def delete(completion_id: str) -> dict[str, Any]:
 
 def _record(completion_id: str) -> JobRecord:
     record = services().jobs.get(completion_id) if _ID.fullmatch(completion_id) else None
-    if record is None or record.kind != KIND or record.is_deleted:
+    if record is None or record.kind != JobKind.CHAT_COMPLETION or record.is_deleted:
         raise _not_found(completion_id)
     return record
 

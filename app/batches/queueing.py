@@ -13,7 +13,7 @@ from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.batches.steps import LineJob, LineRuns, Steps
 from app.ids import new_request_id
-from app.jobs.record import BATCH_LINE, JobRecord, Status
+from app.jobs.record import JobKind, JobRecord, Status
 from app.trace_context import NONE
 from app.window import is_open
 
@@ -102,7 +102,7 @@ class Queueing:
         accepted = accept_line(line, record.endpoint, self._settings)
         job = JobRecord(
             id=line_id(record.id, number),
-            kind=BATCH_LINE,
+            kind=JobKind.BATCH_LINE,
             status=Status.QUEUED,
             model=accepted.claude_model,
             created_at=clock.now(),

@@ -13,12 +13,12 @@ from app.jobs.change import Change, Found, Lease, Ticket
 from app.jobs.record import (
     ABANDONED,
     ALL_JOBS,
-    CHOICE,
     CHOICES,
     DEADLINES,
     DONE,
     LEASES,
     RETENTION,
+    JobKind,
     JobRecord,
     Status,
     interrupt_channel,
@@ -115,11 +115,11 @@ def _indexes(record: JobRecord | None) -> dict[str, float]:
     if record is None:
         return {}
     found: dict[str, float] = {}
-    if record.kind != CHOICE:
+    if record.kind != JobKind.CHOICE:
         found = {ALL_JOBS: record.created_at, status_key(record.shown): record.created_at}
     if record.status is Status.QUEUED:
         found[DEADLINES] = record.deadline_at
-    if (record.choices or record.kind == CHOICE) and not record.status.is_final:
+    if (record.choices or record.kind == JobKind.CHOICE) and not record.status.is_final:
         found[CHOICES] = record.created_at
     return found
 
@@ -171,7 +171,7 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     pipe.zrem(ABANDONED, record.id)
     if outcome.error is None:
         pipe.delete(OVERLOADS)
-    if record.kind != CHOICE:
+    if record.kind != JobKind.CHOICE:
         counting.count(pipe, record, outcome, clock.now())
     pipe.publish(DONE, json.dumps({"id": record.id}))
     if change.interrupts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -35,10 +35,27 @@ class Lease:
         return f"{self.job_id}:{self.execution_id}"
 
 
+class Reason(StrEnum):
+    """Why a job is put back, besides what closed the gate and kinds of failures; clients read it as `waiting_for`."""
+
+    WORKER_DIED = "its worker died"
+    WORKER_STOPPED = "its worker was stopped"
+    LEASE_ENDED = "its lease ended"
+    PROCESS_DIED = "its Claude process died"
+    PROCESS_MEMORY = "its Claude process took too much memory"
+    PROCESS_GARBLED = "its Claude process sent too much, or what can't be read"
+    NO_PROCESS = "Claude's process could not be started"
+    REDIS_AWAY = "Redis went away"
+    NEWER_WORKER = "it needs a newer worker"
+    UNWANTED = "nobody waits for it"
+    CHOICES = "its choices"
+
+
 @dataclass(frozen=True)
 class PutBack:
     """How a job goes back to the queue: nothing is its fault, or it may be tried again."""
 
+    #: a `Reason`, the `gate.Cause` that all wait for, the `FailureKind` of the turn, or a text for people
     reason: str
     #: whether the run used up one of the job's attempts
     counts: bool

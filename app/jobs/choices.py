@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.jobs.record import CHOICE, PAYLOAD_VERSION, JobRecord, Status
+from app.jobs.record import PAYLOAD_VERSION, JobKind, JobRecord, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,14 +24,14 @@ def id_of(parent_id: str, number: int) -> str:
 
 def number_of(record: JobRecord) -> int:
     """Which of its parent's answers a choice asks for, from 0; 0 for any other job."""
-    return int(record.id.rpartition("-")[2]) if record.kind == CHOICE else 0
+    return int(record.id.rpartition("-")[2]) if record.kind == JobKind.CHOICE else 0
 
 
 def of(parent: JobRecord, number: int) -> JobRecord:
     """A choice that has not been asked for yet. It has its parent's time and patience, and each its own attempts."""
     return JobRecord(
         id=id_of(parent.id, number),
-        kind=CHOICE,
+        kind=JobKind.CHOICE,
         status=Status.QUEUED,
         model=parent.model,
         created_at=parent.created_at,

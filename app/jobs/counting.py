@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import counters
 from app.error_codes import ErrorCode, known
-from app.jobs.record import BATCH_LINE
+from app.jobs.record import JobKind
 from app.openai.model_names import ALIASES, CLAUDE_MODELS
 from app.openai.usage import tokens
 
@@ -23,11 +23,11 @@ CANCELLED = (ErrorCode.BATCH_CANCELLED, ErrorCode.CANCELLED, ErrorCode.CLIENT_CL
 #: what is none of a known set: a model that we do not know, an error that only newer code knows
 OTHER = "other"
 
-_ENDPOINTS = {
-    "chat.completion": "/v1/chat/completions",
-    "response": "/v1/responses",
-    "text_completion": "/v1/completions",
-    BATCH_LINE: "/v1/batches",
+_ENDPOINTS: dict[str, str] = {
+    JobKind.CHAT_COMPLETION: "/v1/chat/completions",
+    JobKind.RESPONSE: "/v1/responses",
+    JobKind.TEXT_COMPLETION: "/v1/completions",
+    JobKind.BATCH_LINE: "/v1/batches",
 }
 ENDPOINTS = (*_ENDPOINTS.values(), OTHER)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from app import errors
 from app.jobs import choices
-from app.jobs.change import Change, LeaseLost, Spent, Ticket
-from app.jobs.record import BATCH_LINE, CHOICE, CHOICES, DEADLINES, PAYLOAD_VERSION, JobRecord, Status
+from app.jobs.change import Change, LeaseLost, Reason, Spent, Ticket
+from app.jobs.record import CHOICES, DEADLINES, PAYLOAD_VERSION, JobKind, JobRecord, Status
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 5.0
 #: how long the outcome of a deleted job is left to those who wait for it, seconds
 NOTICE_SECONDS = 60.0
-WAITING_FOR = "its choices"
 
 
 def submit(record: JobRecord, ttl_seconds: int) -> Change:
@@ -165,14 +164,14 @@ def fan_out(found: Found, lease: Lease, count: int, name: str, settings: Setting
         choices=held.choices or count,
         execution="",
         worker="",
-        waiting_for=WAITING_FOR,
+        waiting_for=Reason.CHOICES,
         attempts=held.attempts - 1,
         requeued_by=name,
         # An older worker would ask for all of them again.
         version=PAYLOAD_VERSION,
     )
     missing = [number for number, choice in enumerate(found.choices) if choices.is_missing(choice)]
-    if settings.reserve and held.kind == BATCH_LINE:
+    if settings.reserve and held.kind == JobKind.BATCH_LINE:
         missing = [] if any(map(choices.is_under_way, found.choices)) else missing[:1]
     if choices.failed(found.choices):
         missing = []
@@ -249,7 +248,7 @@ def _ended(
         after=replace(_over(record, status, found.now), published_by=published_by, **choices.runs(made)),
         ticket=Ticket.ENDED,
         outcome=outcome,
-        event="" if record.kind == CHOICE else _event(record, status, outcome),
+        event="" if record.kind == JobKind.CHOICE else _event(record, status, outcome),
         kept_until=_kept_until(record, status, found.now, settings),
         ttl_seconds=settings.result_ttl_seconds,
         interrupts=bool(record.execution) and not published_by,
@@ -277,14 +276,16 @@ def _let_go(choice: JobRecord, now: float) -> Change:
 
 
 def _kept_until(record: JobRecord, status: Status, now: float, settings: Settings) -> float | None:
-    if record.kind == BATCH_LINE:
+    if record.kind == JobKind.BATCH_LINE:
         return None  # its batch removes it
-    return choices.kept_until(record, status, now) if record.kind == CHOICE else now + settings.result_ttl_seconds
+    return (
+        choices.kept_until(record, status, now) if record.kind == JobKind.CHOICE else now + settings.result_ttl_seconds
+    )
 
 
 def _event(record: JobRecord, status: Status, outcome: Outcome) -> str:
     """OpenAI's name for this end: a response may also be incomplete, or cancelled; a chat completion has failed then."""
-    if record.kind == "response" and outcome.body is not None:
+    if record.kind == JobKind.RESPONSE and outcome.body is not None:
         return f"{record.kind}.{outcome.body.get('status', status)}"
-    has_own_name = status is not Status.CANCELLED or record.kind == "response"
+    has_own_name = status is not Status.CANCELLED or record.kind == JobKind.RESPONSE
     return f"{record.kind}.{status if has_own_name else Status.FAILED}"

@@ -16,12 +16,6 @@ from app.trace_context import TraceContext
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: the kind of a batch's lines: their outcomes are collected, and they are removed, by `app.batches` and nobody else
-BATCH_LINE = "batch.line"
-
-#: the kind of a job that asks for one of several answers to a request, see `app.jobs.choices`
-CHOICE = "choice"
-
 #: version of the layout below and of the request's payload; fields that are missing have their default, others are left.
 #: A worker runs no job of a version above its own: raise it when what is left out there would change the answer
 PAYLOAD_VERSION = 3
@@ -43,6 +37,18 @@ CHOICES = "nightshift:jobs:choices"
 DONE = "nightshift:done"
 #: channel on which the pieces of the answers that somebody reads while they are written are published
 DELTAS = "nightshift:deltas"
+
+
+class JobKind(StrEnum):
+    """What a job is for; of a request, OpenAI's name for the object that it becomes."""
+
+    CHAT_COMPLETION = "chat.completion"
+    RESPONSE = "response"
+    TEXT_COMPLETION = "text_completion"
+    #: a batch's line: its outcome is collected, and it is removed, by `app.batches` and nobody else
+    BATCH_LINE = "batch.line"
+    #: it asks for one of several answers to a request, see `app.jobs.choices`
+    CHOICE = "choice"
 
 
 class Status(StrEnum):
@@ -95,6 +101,7 @@ class JobRecord:
     """The state of a job. Times are seconds since the epoch; a time that has not come is None."""
 
     id: str
+    #: a `JobKind`, or what only newer code knows
     kind: str
     status: Status
     model: str

@@ -14,7 +14,7 @@ from app.connection import AWAY, texts
 from app.gate import Gate
 from app.history import closings, sampling
 from app.jobs import leases, removal, tickets, transitions
-from app.jobs.change import Lease, LeaseLost, PutBack
+from app.jobs.change import Lease, LeaseLost, PutBack, Reason
 from app.jobs.record import ABANDONED, CHOICES, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
 from app.webhooks import dispatch
@@ -43,7 +43,7 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
         job_id, _, execution_id = member.partition(":")
         record = JobRecord.from_hash(connection.hgetall(record_key(job_id)))
         if record is not None and record.worker == worker and record.execution == execution_id:
-            give_back(connection, settings, Lease(job_id, execution_id, worker), "its worker died")
+            give_back(connection, settings, Lease(job_id, execution_id, worker), Reason.WORKER_DIED)
             released.append(job_id)
     # What else it had begun is known by this to be nobody's, and its name leaves RQ's lists.
     connection.delete(f"rq:worker:{worker}")
@@ -51,7 +51,7 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
     return released
 
 
-def give_back(connection: Redis, settings: Settings, lease: Lease, reason: str) -> None:
+def give_back(connection: Redis, settings: Settings, lease: Lease, reason: Reason) -> None:
     """A run that died: the job goes back to the queue's head, or, having died too often, is set aside as failed."""
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     try:
@@ -138,7 +138,7 @@ class Maintenance:
     def _expire_leases(self) -> None:
         for member in self._due(LEASES):
             job_id, _, execution_id = member.partition(":")
-            give_back(self._connection, self._settings, Lease(job_id, execution_id, ""), "its lease ended")
+            give_back(self._connection, self._settings, Lease(job_id, execution_id, ""), Reason.LEASE_ENDED)
 
     def _close_gap(self) -> None:
         now = time.monotonic()

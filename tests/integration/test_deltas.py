@@ -14,7 +14,7 @@ from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
 from app.jobs import apply, deltas, leases, recovery, tickets
-from app.jobs.change import PutBack
+from app.jobs.change import PutBack, Reason
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
@@ -94,7 +94,7 @@ def test_a_piece_written_twice_is_kept_once(connection: Redis, lease: Lease) -> 
 
 def test_before_the_first_piece_a_death_is_invisible(connection: Redis, lease: Lease) -> None:
     """A job that nobody has read of goes back to the queue like any other."""
-    recovery.give_back(connection, SETTINGS, lease, "its worker died")
+    recovery.give_back(connection, SETTINGS, lease, Reason.WORKER_DIED)
     assert record_of(connection, lease).status is Status.QUEUED
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from app.errors import ErrorReply
     from app.jobs.record import JobRecord
 
-#: the kind of these jobs, and the first part of their events' types
-KIND = "response"
 
 #: what the Messages API takes for `temperature` and `top_p` where a request has none: all of the distribution as it is
 UNCHANGED = 1.0

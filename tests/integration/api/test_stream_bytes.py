@@ -18,7 +18,8 @@ from api.openai.stream import BEGIN_SECONDS, SILENCE_SECONDS, silence_seconds
 from app import errors
 from app.error_codes import ErrorCode
 from app.jobs import leases
-from app.openai.responses.objects import KIND, finished
+from app.jobs.record import JobKind
+from app.openai.responses.objects import finished
 from app.outcome import Outcome
 from app.settings import Settings
 from tests.integration.api.hands import completion
@@ -78,7 +79,7 @@ def streamed(server: RunningApi, hands: Hands, path: str, error: errors.ErrorRep
         lease, record = hands.take()
         if error is not None:
             hands.fail(lease, error)
-        elif record.kind == KIND:
+        elif record.kind == JobKind.RESPONSE:
             asked = hands.payload(record.id)["response"]
             body = finished(record, asked, completion(record.id, "an answer"), time.time())
             leases.publish(hands.connection, hands.settings, lease, Outcome(body=body, headers=COST))

@@ -22,11 +22,11 @@ from app.jobs import leases, recovery, removal, tickets, transitions
 from app.jobs.change import LeaseLost, PutBack
 from app.jobs.choices import SPARE_SECONDS
 from app.jobs.record import (
-    BATCH_LINE,
     CHOICES,
     LEASES,
     PAYLOAD_VERSION,
     RETENTION,
+    JobKind,
     JobRecord,
     Status,
     interrupt_channel,
@@ -334,7 +334,7 @@ def test_one_that_may_be_sent_once(connection: Redis, jobs: Jobs, take: Take) ->
 
 def test_a_lines_choices_let_others_pass(connection: Redis, jobs: Jobs, take: Take) -> None:
     """They stand before other lines, and behind every request that comes, as the line did; when put back, too."""
-    lines = [replace(new_record(line_id("batch_ab", number)), kind=BATCH_LINE) for number in range(2)]
+    lines = [replace(new_record(line_id("batch_ab", number)), kind=JobKind.BATCH_LINE) for number in range(2)]
     for record in lines:
         jobs.submit(record, {})
     lease, _ = take()
@@ -352,7 +352,7 @@ def test_a_lines_choices_let_others_pass(connection: Redis, jobs: Jobs, take: Ta
 def test_a_reserve_is_kept(connection: Redis, jobs: Jobs, take: Take) -> None:
     """With one, a line has one worker at a time: the next choice is made when the one before has ended."""
     kept = replace(SETTINGS, reserve=1)
-    line = replace(new_record(PARENT), kind=BATCH_LINE)
+    line = replace(new_record(PARENT), kind=JobKind.BATCH_LINE)
     split(connection, jobs, take, line, reserve=1)
     for number in range(3):
         assert queue(connection) == [OURS[number]]

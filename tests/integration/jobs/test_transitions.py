@@ -18,7 +18,7 @@ from app import counters, errors, idempotency
 from app.batches.record import line_id
 from app.jobs import leases, removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, PutBack
-from app.jobs.record import BATCH_LINE, LEASES, Status, record_key
+from app.jobs.record import LEASES, JobKind, Status, record_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.settings import Settings
@@ -249,7 +249,7 @@ def test_no_prompt_is_in_the_ticket(connection: Redis, jobs: Jobs, take: Take) -
 
 def test_a_ticket_says_which_job_it_is(connection: Redis, jobs: Jobs, take: Take) -> None:
     """Its description, which RQ's tools show, has kind, id, batch, model and attempt, and stays true in the next run."""
-    line = replace(new_record(line_id("batch_ab", 7)), kind=BATCH_LINE)
+    line = replace(new_record(line_id("batch_ab", 7)), kind=JobKind.BATCH_LINE)
     for record in (new_record("chatcmpl-1"), line):
         jobs.submit(record, {"messages": "secret"})
 

@@ -20,7 +20,7 @@ from app.gate import Cause, Gate
 from app.history import RestartEvent, closings, replacements, sampling
 from app.idempotency import by_key
 from app.jobs import apply, deltas, leases, lifecycle, recovery, removal, tickets, transitions
-from app.jobs.change import Change, Found, Lease, PutBack
+from app.jobs.change import Change, Found, Lease, PutBack, Reason
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
@@ -315,7 +315,7 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     ),
     "jobs: give back": (
         _overdue_lease,
-        lambda g: recovery.give_back(g.redis, g.settings, Lease(JOB, EXECUTION, ""), "its lease ended"),
+        lambda g: recovery.give_back(g.redis, g.settings, Lease(JOB, EXECUTION, ""), Reason.LEASE_ENDED),
     ),
     "jobs: release a worker": (_worker, lambda g: recovery.release_worker(g.redis, g.settings, "w1")),
     "jobs: cancel": (Ground.run, lambda g: g.jobs.cancel(JOB)),

@@ -10,7 +10,7 @@ import pytest
 
 from app import errors
 from app.jobs import transitions
-from app.jobs.record import BATCH_LINE, JobRecord, Status
+from app.jobs.record import JobKind, JobRecord, Status
 from app.settings import Settings
 from app.webhooks import announce
 from app.webhooks.endpoints import MAX_ENDPOINTS, OVERLAP_SECONDS, Endpoint, Endpoints, TooManyEndpoints
@@ -77,7 +77,7 @@ def test_the_end_of_background_work(connection: Redis, kind: str, status: Status
     assert {stored.event.type for stored in found} == {type_}
 
 
-@pytest.mark.parametrize("fields", [{"background": False}, {"kind": BATCH_LINE, "background": False}])
+@pytest.mark.parametrize("fields", [{"background": False}, {"kind": JobKind.BATCH_LINE, "background": False}])
 def test_what_somebody_waits_for_is_no_event(connection: Redis, fields: dict[str, Any]) -> None:
     """A request that is answered, and a batch's line, tell nobody."""
     Endpoints(connection).create("one", "https://example.com/1", ALL)

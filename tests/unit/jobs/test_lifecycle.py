@@ -10,7 +10,7 @@ import pytest
 from app import errors
 from app.jobs import choices, lifecycle
 from app.jobs.change import Change, Found, Lease, LeaseLost, PutBack, Spent, Ticket
-from app.jobs.record import BATCH_LINE, CHOICES, DEADLINES, PAYLOAD_VERSION, JobRecord, Status
+from app.jobs.record import CHOICES, DEADLINES, PAYLOAD_VERSION, JobKind, JobRecord, Status
 from app.outcome import Outcome
 from app.settings import Settings
 
@@ -249,7 +249,10 @@ def test_the_event_says_how_a_response_ended(status: Status, outcome: Outcome, e
 
 def test_a_line_is_removed_by_its_batch() -> None:
     """Not by its time."""
-    assert lifecycle.end(Found(replace(QUEUED, kind=BATCH_LINE)), ERROR, Status.FAILED, SETTINGS).kept_until is None
+    assert (
+        lifecycle.end(Found(replace(QUEUED, kind=JobKind.BATCH_LINE)), ERROR, Status.FAILED, SETTINGS).kept_until
+        is None
+    )
 
 
 @pytest.mark.parametrize("before", [None, RUNNING, *ENDED])
@@ -288,7 +291,7 @@ def test_what_waits_fails_without_a_run() -> None:
     [
         (replace(QUEUED, waiting_for="overloaded"), Ticket.FIRST),
         (replace(QUEUED, waiting_for="overloaded", service_tier="flex"), Ticket.LAST),
-        (replace(QUEUED, id="batch_req_ab_1", kind=BATCH_LINE), Ticket.LAST),
+        (replace(QUEUED, id="batch_req_ab_1", kind=JobKind.BATCH_LINE), Ticket.LAST),
         (RUNNING, Ticket.OUT),
         (None, Ticket.OUT),
         *((one, Ticket.OUT) for one in ENDED),
@@ -346,9 +349,9 @@ def test_a_job_is_labelled_and_hidden() -> None:
         ("chat.completion", 0, [choice(0, Status.CANCELLED, max_sends=1, sends=1), None], []),
         ("chat.completion", 0, [choice(0, Status.FAILED), None], []),
         ("chat.completion", 1, [None, None], [1, 0]),
-        (BATCH_LINE, 1, [None, None], [0]),
-        (BATCH_LINE, 1, [choice(0), None], []),
-        (BATCH_LINE, 1, [choice(0, Status.COMPLETED), None], [1]),
+        (JobKind.BATCH_LINE, 1, [None, None], [0]),
+        (JobKind.BATCH_LINE, 1, [choice(0), None], []),
+        (JobKind.BATCH_LINE, 1, [choice(0, Status.COMPLETED), None], [1]),
     ],
 )
 def test_choices_are_made(kind: str, reserve: int, made: list[JobRecord | None], missing: list[int]) -> None:
@@ -361,7 +364,7 @@ def test_choices_are_made(kind: str, reserve: int, made: list[JobRecord | None],
         "choices": 2,
         "execution": "",
         "worker": "",
-        "waiting_for": lifecycle.WAITING_FOR,
+        "waiting_for": "its choices",
         "attempts": 0,
         "requeued_by": "step",
         "version": PAYLOAD_VERSION,
