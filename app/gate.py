@@ -16,16 +16,13 @@ from app import clock, hashes, wait_log
 from app.connection import repeated, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from redis import Redis
     from redis.client import Pipeline
 
-GATE = "nightshift:gate"
+#: of all scopes together: a pause is for everybody
 PAUSE = "nightshift:gate:pause"
-_PROBE = "nightshift:gate:probe"
-#: the runs that Claude has put off (529, 429) since the last answer; an answer's publication deletes it
-OVERLOADS = "nightshift:gate:overloaded"
 #: a probe that has not reported for so long has died with its worker, seconds
 PROBE_SECONDS = 120
 #: so many with no answer in between make a wall
@@ -52,6 +49,39 @@ class Cause(StrEnum):
     #: as much of a usage window is used as NIGHTSHIFT_STOP_AT_UTILIZATION allows
     UTILIZATION = "utilization"
     PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a closing stops: the requests that go one way to Claude, of one model family or of all."""
+
+    way: str
+    #: as it is in the models' names, e.g. `opus`; empty: all
+    family: str = ""
+
+    @property
+    def key(self) -> str:
+        """The hash of what closes it. The first scope has the name that the gate had when it was the only one."""
+        return "nightshift:gate" if self == SCOPES[0] else f"nightshift:gate:{self.way}:{self.family or 'all'}"
+
+    @property
+    def probe_key(self) -> str:
+        """The worker that tries whether it is over."""
+        return f"{self.key}:probe"
+
+    @property
+    def overloads_key(self) -> str:
+        """The runs that Claude has put off (529, 429) since the last answer; an answer's publication deletes it."""
+        return f"{self.key}:overloaded"
+
+
+#: those in use, the widest first
+SCOPES = (Scope("cli"),)
+
+
+def scope_of(model: str) -> Scope:
+    """The one whose closing stops a request for that model."""
+    return next((scope for scope in reversed(SCOPES) if scope.family in model), SCOPES[0])
 
 
 @dataclass(frozen=True)
@@ -82,8 +112,9 @@ class Closed:
 class Gate:
     """Reads and changes the state. Every method is one round trip, or one transaction."""
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, scope: Scope = SCOPES[0]) -> None:
         self._connection = connection
+        self._scope = scope
         #: whether this worker passed a closed gate: most pass an open one, and need not ask whether they were the probe
         self._is_probing = False
 
@@ -95,12 +126,9 @@ class Gate:
     def read(self) -> Closed | None:
         """The closed gate, or None when it is open. A pause is told before any other cause."""
         pipe = self._connection.pipeline(transaction=False)
-        pipe.hgetall(PAUSE)
-        pipe.hgetall(GATE)
-        pause, gate = map(read_from, pipe.execute())
-        if pause is not None and pause.lasts_at(clock.now()):
-            return pause
-        return gate
+        for key in (PAUSE, self._scope.key):
+            pipe.hgetall(key)
+        return next(iter(lasting(pipe.execute(), clock.now())), None)
 
     def may_pass(self, worker: str) -> bool:
         """Whether this worker may take a job now: the gate is open, or it is this worker's turn to probe."""
@@ -109,14 +137,16 @@ class Gate:
             return True
         if not closed.may_be_probed:
             return False
-        taken = self._connection.set(_PROBE, worker, nx=True, ex=PROBE_SECONDS)
+        taken = self._connection.set(self._scope.probe_key, worker, nx=True, ex=PROBE_SECONDS)
         self._is_probing = bool(taken) or self._is_probe(worker)
         return self._is_probing
 
     def close(self, cause: Cause, until: float, reason: str, limit: str = "", *, probe_at: float | None = None) -> None:
         """Close it, or say anew why it is closed and until when; `since` stays while the cause does."""
         now = clock.now()
-        self._shut(GATE, Closed(cause, now, until, until if probe_at is None else probe_at, reason[:500], limit))
+        self._shut(
+            self._scope.key, Closed(cause, now, until, until if probe_at is None else probe_at, reason[:500], limit)
+        )
 
     def stop_at_share(self, worker: str, until: float, reason: str, window: str, *, probe_at: float) -> bool:
         """This worker's answer told that our share of a window is used. Whether it is closed for that now.
@@ -126,7 +156,7 @@ class Gate:
         is_probe = self._is_probing and self._is_probe(worker)
         self._is_probing = False
         closed = Closed(Cause.UTILIZATION, clock.now(), until, probe_at, reason[:500], window)
-        return self._shut(GATE, closed, yields=not is_probe)
+        return self._shut(self._scope.key, closed, yields=not is_probe)
 
     def note_overload(self, run: str, reason: str, cause: Cause = Cause.OVERLOAD) -> bool:
         """Claude put this run off; after some in a row the gate closes for a while, for this cause. Whether it is closed now.
@@ -134,9 +164,9 @@ class Gate:
         A run counts once, however often it says so.
         """
         pipe = self._connection.pipeline()
-        pipe.sadd(OVERLOADS, run)
-        pipe.expire(OVERLOADS, OVERLOAD_MEMORY_SECONDS)
-        pipe.scard(OVERLOADS)
+        pipe.sadd(self._scope.overloads_key, run)
+        pipe.expire(self._scope.overloads_key, OVERLOAD_MEMORY_SECONDS)
+        pipe.scard(self._scope.overloads_key)
         count = int(pipe.execute()[-1])
         if count < OVERLOADS_FOR_A_WALL:
             return False
@@ -152,7 +182,7 @@ class Gate:
 
     def open(self) -> bool:
         """Open it, whatever the cause but a pause. Whether it was closed."""
-        return self._end(GATE)
+        return self._end(self._scope.key)
 
     def pause(self, until: float = math.inf, reason: str = BY_HAND) -> None:
         """No worker takes a job until then, or until `resume`. What runs goes on."""
@@ -160,13 +190,13 @@ class Gate:
 
     def resume(self) -> bool:
         """End a pause, and try at once whatever else closed the gate. Whether there was anything to end."""
-        return self._end(PAUSE, GATE)
+        return self._end(*state_keys())
 
     def _shut(self, key: str, closed: Closed, *, yields: bool = False) -> bool:
         """Whether it was done: one that `yields` does not take another cause's place."""
 
         def change(pipe: Pipeline) -> bool:
-            before = read_from(pipe.hgetall(key))
+            before = _read_from(pipe.hgetall(key))
             pipe.multi()
             if yields and before is not None and before.cause is not closed.cause:
                 return False
@@ -175,8 +205,8 @@ class Gate:
             else:
                 _log_end(pipe, before)
                 _write(pipe, key, closed)
-            if key == GATE:
-                pipe.delete(_PROBE)
+            if key != PAUSE:
+                pipe.delete(self._scope.probe_key)
             elif closed.until == math.inf:
                 pipe.persist(key)
             else:
@@ -191,28 +221,38 @@ class Gate:
         def change(pipe: Any) -> bool:
             nonlocal was_closed
             pipe.watch(*keys)
-            ended = [read_from(pipe.hgetall(key)) for key in keys]
+            ended = [_read_from(pipe.hgetall(key)) for key in keys]
             # By a try whose reply was lost, too.
             was_closed = was_closed or any(ended)
             pipe.multi()
             for closed in ended:
                 _log_end(pipe, closed)
-            pipe.delete(*keys, _PROBE, OVERLOADS)
+            ended_scopes = [scope for scope in SCOPES if scope.key in keys]
+            pipe.delete(*keys, *(name for scope in ended_scopes for name in (scope.probe_key, scope.overloads_key)))
             return was_closed
 
-        return transaction(self._connection, GATE, change)
+        return transaction(self._connection, self._scope.key, change)
 
     def end_probe(self, worker: str) -> None:
         """This worker's probe told nothing (the job was cancelled, the worker died): the next may go."""
         # In one step, or the next worker's probe could be taken for this one's.
-        repeated(lambda: self._connection.eval(_END_PROBE, 1, _PROBE, worker))
+        repeated(lambda: self._connection.eval(_END_PROBE, 1, self._scope.probe_key, worker))
 
     def _is_probe(self, worker: str) -> bool:
-        return self._connection.get(_PROBE) == worker.encode()
+        return self._connection.get(self._scope.probe_key) == worker.encode()
 
 
-def read_from(data: Mapping[Any, Any]) -> Closed | None:
-    """The state in a hash that `Gate` wrote; None for an empty one."""
+def state_keys() -> list[str]:
+    """The hashes of all that may close it, a pause first: `lasting` reads them."""
+    return [PAUSE, *(scope.key for scope in SCOPES)]
+
+
+def lasting(replies: Iterable[Mapping[Any, Any]], now: float) -> list[Closed]:
+    """What those hashes have that closes it now, in their order."""
+    return [found for data in replies if (found := _read_from(data)) is not None and found.lasts_at(now)]
+
+
+def _read_from(data: Mapping[Any, Any]) -> Closed | None:
     return hashes.from_hash(Closed, data)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import clock, errors, supervisors, worker_status
+from app import clock, errors, gate, supervisors, worker_status
 from app.batches.leadership import Leader, leaders
 from app.error_codes import ErrorCode
-from app.gate import GATE, PAUSE, Cause, Closed, read_from
+from app.gate import Cause, Closed
 from app.jobs.record import Status, status_key
 from app.webhooks import outbox
 from app.worker_status import WorkerState
@@ -91,20 +91,19 @@ def look(connection: Redis) -> Health:
     pipe.zcard(status_key(Status.QUEUED))
     pipe.zcard(status_key(Status.IN_PROGRESS))
     pipe.zrange(status_key(Status.QUEUED), 0, 0, withscores=True)
-    pipe.hgetall(PAUSE)
-    pipe.hgetall(GATE)
     pipe.zcard(outbox.DUE)
     pipe.zcard(outbox.UNDELIVERED)
     pipe.info()
-    queued, in_progress, oldest, pause, gate, waiting, undelivered, info = pipe.execute()
+    for key in gate.state_keys():
+        pipe.hgetall(key)
+    queued, in_progress, oldest, waiting, undelivered, info, *closings = pipe.execute()
     now = clock.now()
-    closed = [found for found in (read_from(pause), read_from(gate)) if found is not None and found.lasts_at(now)]
     return Health(
         workers=worker_status.read_all(connection),
         queued=queued,
         in_progress=in_progress,
         oldest_queued_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
-        closed=tuple(closed),
+        closed=tuple(gate.lasting(closings, now)),
         callbacks_waiting=waiting,
         callbacks_undelivered=undelivered,
         feeders=tuple(leaders(connection)),

@@ -10,9 +10,8 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from app import clock, counters, wait_log
+from app import clock, counters, gate, wait_log
 from app.connection import transaction
-from app.gate import GATE, PAUSE, read_from
 from app.history.keep import KEEP_SECONDS
 from app.wait_log import Closing
 
@@ -24,13 +23,11 @@ if TYPE_CHECKING:
 #: closings that are remembered
 MAX_WAITS = 1000
 
-_KEYS = (wait_log.KEY, GATE, PAUSE)
-
 
 def waits(connection: Redis, since: float, until: float) -> list[Closing]:
     """The closings that reach into that time, the first first. They may overlap: a pause stands beside other causes."""
     pipe = connection.pipeline()
-    for key in _KEYS:
+    for key in (wait_log.KEY, *gate.state_keys()):
         pipe.hgetall(key)
     found = _closings(clock.now(), *pipe.execute())
     return [closing for closing in found if closing.since <= until and closing.until >= since]
@@ -40,7 +37,7 @@ def closed_seconds(connection: Redis) -> dict[str, float]:
     """For how long the gate was closed so far, for each cause that it had."""
     now = clock.now()
     pipe = connection.pipeline()
-    for key in (counters.KEY, *_KEYS):
+    for key in (counters.KEY, wait_log.KEY, *gate.state_keys()):
         pipe.hgetall(key)
     counted, *replies = pipe.execute()
     counts = counters.counts_of(counted)
@@ -54,10 +51,10 @@ def tidy(connection: Redis) -> None:
     """Give an end to closings that have lost theirs, and turn old ones into a sum in the counters. For the maintenance."""
 
     def change(pipe: Any) -> None:
-        pipe.watch(*_KEYS)
+        pipe.watch(*gate.state_keys())
         now = clock.now()
-        log, gate, pause = (pipe.hgetall(key) for key in _KEYS)
-        ended = [closing for closing in _closings(now, log, gate, pause) if closing.until != math.inf]
+        log, *closed = (pipe.hgetall(key) for key in (wait_log.KEY, *gate.state_keys()))
+        ended = [closing for closing in _closings(now, log, *closed) if closing.until != math.inf]
         pipe.multi()
         for index, closing in enumerate(ended):
             if closing.until < now - KEEP_SECONDS or index < len(ended) - MAX_WAITS:
@@ -69,16 +66,13 @@ def tidy(connection: Redis) -> None:
     transaction(connection, wait_log.KEY, change)
 
 
-def _closings(
-    now: float, log: Mapping[bytes, bytes], gate: Mapping[bytes, bytes], pause: Mapping[bytes, bytes]
-) -> list[Closing]:
+def _closings(now: float, log: Mapping[bytes, bytes], *replies: Mapping[bytes, bytes]) -> list[Closing]:
     """What was written and what lasts, in order; what has no end and does not last ends now."""
     logged = {closing.field: closing for closing in map(wait_log.closing_of, log.values())}
     lasting: dict[str, Closing] = {}
-    for closed in filter(None, (read_from(gate), read_from(pause))):
-        if closed.lasts_at(now):
-            closing = Closing(closed.cause, closed.reason, closed.limit, closed.since, math.inf)
-            lasting[closing.field] = closing
+    for closed in gate.lasting(replies, now):
+        closing = Closing(closed.cause, closed.reason, closed.limit, closed.since, math.inf)
+        lasting[closing.field] = closing
     ended = {
         field: closing if closing.until < now else replace(closing, until=now) for field, closing in logged.items()
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock
 from app.connection import transaction
-from app.gate import OVERLOADS
+from app.gate import scope_of
 from app.jobs import choices, counting, removal, tickets
 from app.jobs.change import Change, Found, Lease, Ticket
 from app.jobs.record import (
@@ -170,7 +170,7 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     pipe.expire(stream_key(record.id), min(ttl, STREAM_TTL_SECONDS))
     pipe.zrem(ABANDONED, record.id)
     if outcome.error is None:
-        pipe.delete(OVERLOADS)
+        pipe.delete(scope_of(record.model).overloads_key)
     if record.kind != JobKind.CHOICE:
         counting.count(pipe, record, outcome, clock.now())
     pipe.publish(DONE, json.dumps({"id": record.id}))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from app import clock, errors, supervisors, worker_status
 from app.connection import AWAY, texts
-from app.gate import Gate
+from app.gate import SCOPES, Gate
 from app.history import closings, sampling
 from app.jobs import leases, removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, PutBack, Reason
@@ -38,7 +38,8 @@ _WRITABLE = "nightshift:writable"
 def release_worker(connection: Redis, settings: Settings, worker: str) -> list[str]:
     """The worker process is known to be dead: its jobs go back at once. The ids of the jobs."""
     released = []
-    Gate(connection).end_probe(worker)
+    for scope in SCOPES:
+        Gate(connection, scope).end_probe(worker)
     for member in texts(connection.zrange(LEASES, 0, -1)):
         job_id, _, execution_id = member.partition(":")
         record = JobRecord.from_hash(connection.hgetall(record_key(job_id)))

@@ -8,7 +8,8 @@ import time
 import pytest
 from redis import Redis
 
-from app.gate import OVERLOADS, OVERLOADS_FOR_A_WALL, Cause, Gate
+from app import gate as gate_module
+from app.gate import OVERLOADS_FOR_A_WALL, SCOPES, Cause, Gate, Scope
 from app.jobs.leases import new_execution
 
 
@@ -97,7 +98,7 @@ def test_some_refusals_in_a_row_make_a_wall(gate: Gate, cause: Cause) -> None:
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
         assert not gate.note_overload(new_execution(), "no", cause)
     connection = gate._connection
-    connection.delete(OVERLOADS)  # as the publication of an answer does
+    connection.delete(SCOPES[0].overloads_key)  # as the publication of an answer does
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
         assert not gate.note_overload(new_execution(), "no", cause)
     waits = []
@@ -131,3 +132,27 @@ def test_a_pause_ends_at_its_time(gate: Gate) -> None:
     assert not gate.may_pass("a")
     time.sleep(0.06)
     assert gate.may_pass("a")
+
+
+def test_a_closing_stops_its_own_scope(redis_url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What closes the gate for one model family stops no other request; a pause, and its end, are for all."""
+    opus = Scope("cli", "opus")
+    monkeypatch.setattr(gate_module, "SCOPES", (SCOPES[0], opus))
+    narrow = Gate(Redis.from_url(redis_url), opus)
+    narrow.close(Cause.USAGE_LIMIT, time.time() + 60, "limit", "opus")
+    assert (gate.may_pass("a"), narrow.may_pass("a")) == (True, False)
+    gate.note_overload("run", "529")
+    assert Redis.from_url(redis_url).scard(opus.overloads_key) == 0
+    gate.pause()
+    assert (gate.may_pass("a"), narrow.may_pass("a")) == (False, False)
+    assert gate.resume()
+    assert (gate.may_pass("a"), narrow.may_pass("a")) == (True, True)
+
+
+def test_a_request_falls_under_the_narrowest_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of its model's family, else the one of all models, whose keys are those from before there were scopes."""
+    opus = Scope("cli", "opus")
+    monkeypatch.setattr(gate_module, "SCOPES", (SCOPES[0], opus))
+    assert [gate_module.scope_of(model) for model in ("claude-opus-4-5", "claude-haiku-4-5")] == [opus, SCOPES[0]]
+    assert (SCOPES[0].key, SCOPES[0].probe_key) == ("nightshift:gate", "nightshift:gate:probe")
+    assert opus.key == "nightshift:gate:cli:opus"

@@ -12,7 +12,7 @@ import pytest
 
 from app import counters, errors, history, wait_log, worker_status
 from app.error_codes import ErrorCode
-from app.gate import GATE, Cause, Gate
+from app.gate import SCOPES, Cause, Gate
 from app.history import closings, replacements, sampling
 from app.history.replacements import RestartEvent
 from app.jobs import leases
@@ -163,7 +163,7 @@ def test_a_closing_whose_end_nobody_wrote(connection: Redis) -> None:
     Gate(connection).close(Cause.LOGIN, math.inf, "no login")
     closings.tidy(connection)
     assert history.waits(connection, 0, math.inf)[0].until == math.inf
-    connection.delete(GATE)
+    connection.delete(SCOPES[0].key)
     assert history.waits(connection, 0, math.inf)[0].until <= time.time()
     closings.tidy(connection)
     written_at = time.time()
