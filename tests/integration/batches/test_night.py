@@ -476,7 +476,8 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=True))
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 0, 2)
-    assert {one["error"]["code"] for one in night.output(batch, errors=True)} == {"worker_died", "max_attempts_reached"}
+    codes = {one["response"]["body"]["error"]["code"] for one in night.output(batch, errors=True)}
+    assert codes == {"worker_died", "max_attempts_reached"}
     assert night.connection.keys("nightshift:batch:*:*") == []
 
 
