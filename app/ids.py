@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import secrets
 
+#: the `owner` of every job, file, batch, webhook endpoint and event, until API keys have names
+OWNER = "default"
+
 
 def new_id(prefix: str) -> str:
     """`prefix` + 32 hexadecimal digits, e.g. `chatcmpl-0f…`; 128 random bits."""

@@ -18,7 +18,7 @@ from app.connection import MAYBE_DONE, RedisError, texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
-from app.ids import new_id
+from app.ids import OWNER, new_id
 from app.private_files import private
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class FileRecord:
     expires_at: float | None = None
     #: the name of the directory that it is in (`app.batches.place`); empty: older code made it
     place: str = ""
+    #: whose it is
+    owner: str = OWNER
 
 
 def new_file_id() -> str:

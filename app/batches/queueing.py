@@ -112,6 +112,7 @@ class Queueing:
             **runs._asdict(),
             request_id=new_request_id(),
             version=accepted.version,
+            owner=record.owner,
             metadata={"batch_id": record.id, "custom_id": line.custom_id},
         )
         with spans.span("accept", NONE, spans.of_job(job, batch_id=record.id)) as span:

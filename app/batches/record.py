@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import hashes
+from app.ids import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +107,8 @@ class BatchRecord:
     #: when its lines may run, see `app.window`; empty: as the settings say
     window: str = ""
     metadata: hashes.Texts = field(default_factory=dict)
+    #: whose it is, and all that is made of it
+    owner: str = OWNER
 
     @property
     def files(self) -> list[tuple[str, int]]:

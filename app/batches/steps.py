@@ -89,7 +89,7 @@ class Steps:
         """Validating to failed: its file has faults."""
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
-            told = announce.prepare(pipe, "batch.failed", batch_id, record.callback_url)
+            told = announce.prepare(pipe, "batch.failed", batch_id, record.callback_url, owner=record.owner)
             pipe.multi()
             if record.status is not BatchStatus.VALIDATING:
                 return record
@@ -209,7 +209,7 @@ class Steps:
         """To completed, expired or cancelled: the files are known from now on, and the callback's event is in the outbox."""
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
-            told = announce.prepare(pipe, f"batch.{status}", batch_id, record.callback_url)
+            told = announce.prepare(pipe, f"batch.{status}", batch_id, record.callback_url, owner=record.owner)
             pipe.multi()
             if record.status.is_final:
                 return record
@@ -226,7 +226,7 @@ class Steps:
 
         def change(pipe: Any, record: BatchRecord) -> BatchRecord:
             numbers = [int(number) for number in pipe.smembers(lines_key(record.id))]
-            told = announce.prepare(pipe, "batch.failed", record.id, record.callback_url)
+            told = announce.prepare(pipe, "batch.failed", record.id, record.callback_url, owner=record.owner)
             pipe.multi()
             if record.status.is_final:
                 return record
@@ -304,4 +304,5 @@ def _file(record: BatchRecord, file_id: str, size: int, name: str) -> FileRecord
         created_at=now,
         expires_at=None if keep is None else now + keep,
         place=record.place,
+        owner=record.owner,
     )

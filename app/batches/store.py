@@ -116,6 +116,7 @@ class Batches:
             window=new.metadata.get(WINDOW, ""),
             metadata=new.metadata,
             place=self.files.place(),
+            owner=source.owner,
         )
         self._link_input(record, input_path)
         made = self._make(record, fence)

@@ -58,7 +58,12 @@ def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, c
         announcement = None
         if decided.event and record is not None:
             announcement = announce.prepare(
-                pipe, decided.event, job_id, record.callback_url, to_endpoints=record.background
+                pipe,
+                decided.event,
+                job_id,
+                record.callback_url,
+                to_endpoints=record.background,
+                owner=record.owner,
             )
         pipe.multi()
         write(connection, pipe, job_id, decided)

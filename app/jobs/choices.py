@@ -44,6 +44,7 @@ def of(parent: JobRecord, number: int) -> JobRecord:
         tracestate=parent.tracestate,
         parent=parent.id,
         version=PAYLOAD_VERSION,
+        owner=parent.owner,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import hashes
 from app.batches.record import LINE_ID, batch_of
+from app.ids import OWNER
 from app.trace_context import TraceContext
 
 if TYPE_CHECKING:
@@ -157,6 +158,8 @@ class JobRecord:
     parent: str = ""
     #: the oldest version that can run it
     version: int = 1
+    #: whose it is, see `app.ids`
+    owner: str = OWNER
 
     @property
     def ids(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from app.ids import OWNER
 from app.webhooks import outbox
 from app.webhooks.endpoints import subscribed
 from app.webhooks.events import Event
@@ -30,13 +31,14 @@ class Announcement:
     targets: tuple[tuple[str, str], ...]
     #: told beside the object's id
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: whose that object is
+    owner: str = OWNER
 
     def add(self, pipeline: Pipeline) -> None:
         """Put the commands that store the events on `pipeline`."""
         for url, endpoint_id in self.targets:
-            outbox.add(
-                pipeline, Event.new(self.type, {"id": self.object_id, **self.details}), url, endpoint_id=endpoint_id
-            )
+            event = Event.new(self.type, {"id": self.object_id, **self.details}, owner=self.owner)
+            outbox.add(pipeline, event, url, endpoint_id=endpoint_id)
 
 
 def prepare(
@@ -47,9 +49,10 @@ def prepare(
     *,
     to_endpoints: bool = True,
     details: Mapping[str, Any] = MappingProxyType({}),
+    owner: str = OWNER,
 ) -> Announcement:
     """`reader`: a connection, or a pipeline that has not begun its MULTI."""
     targets = [(callback_url, "")] if callback_url else []
     if to_endpoints:
         targets += [(endpoint.url, endpoint.id) for endpoint in subscribed(reader, type_)]
-    return Announcement(type_, object_id, tuple(targets), details)
+    return Announcement(type_, object_id, tuple(targets), details, owner)

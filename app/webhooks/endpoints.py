@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock
 from app.connection import transaction
-from app.ids import new_id
+from app.ids import OWNER, new_id
 from app.webhooks.events import WORKER_MEMORY
 from app.webhooks.signing import make_secret
 
@@ -67,6 +67,8 @@ class Endpoint:
     #: the one before, until then
     old_secret: str = field(default="", repr=False)
     old_until: float = 0.0
+    #: whose it is
+    owner: str = OWNER
 
     def secrets(self, now: float) -> tuple[str, ...]:
         """What signs now, the newest first."""
@@ -76,7 +78,12 @@ class Endpoint:
     def from_json(cls, text: str | bytes) -> Endpoint:
         """As it is stored."""
         found = json.loads(text)
-        return cls(**{**found, "event_types": tuple(found["event_types"])})
+        known = {name: found[name] for name in cls.__annotations__ if name in found}
+        return cls(**{**known, "event_types": tuple(found["event_types"])})
+
+    def to_json(self) -> str:
+        """The inverse. Version 0.1.0, which may run beside this one, reads no field that it does not know."""
+        return json.dumps({name: value for name, value in asdict(self).items() if (name, value) != ("owner", OWNER)})
 
 
 class Endpoints:
@@ -100,7 +107,7 @@ class Endpoints:
             pipe.multi()
             if earlier is not None:
                 return earlier
-            pipe.hset(KEY, made.id, json.dumps(asdict(made)))
+            pipe.hset(KEY, made.id, made.to_json())
             if fence is not None:
                 fence.note(pipe, made.id, TRIES_SECONDS)
             return made
@@ -163,7 +170,7 @@ class Endpoints:
             if found is None or is_done:
                 return found
             after = changed(found)
-            pipe.hset(KEY, endpoint_id, json.dumps(asdict(after)))
+            pipe.hset(KEY, endpoint_id, after.to_json())
             if fence is not None:
                 fence.note(pipe, endpoint_id, TRIES_SECONDS)
             return after

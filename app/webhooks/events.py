@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import clock
-from app.ids import new_id
+from app.ids import OWNER, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,9 +33,11 @@ class Event:
     created_at: int
     #: UTF-8 JSON
     body: bytes
+    #: whose object it is about; nothing of this is sent
+    owner: str = OWNER
 
     @classmethod
-    def new(cls, type_: str, data: Mapping[str, Any], *, now: float | None = None) -> Event:
+    def new(cls, type_: str, data: Mapping[str, Any], *, now: float | None = None, owner: str = OWNER) -> Event:
         """An event of that type; `data` is thin: `{"id": "chatcmpl-..."}`, the job, response or batch it is about."""
         event_id = new_id("evt_")
         created_at = int(clock.now() if now is None else now)
@@ -46,4 +48,4 @@ class Event:
             "type": type_,
             "data": dict(data),
         }
-        return cls(event_id, type_, created_at, json.dumps(body, separators=(",", ":")).encode())
+        return cls(event_id, type_, created_at, json.dumps(body, separators=(",", ":")).encode(), owner)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from app import counters
 from app.connection import repeated
+from app.ids import OWNER
 from app.webhooks import outbox_scripts as scripts
 from app.webhooks.events import Event
 from app.webhooks.schedule import GIVE_UP_SECONDS
@@ -104,6 +105,7 @@ def add(pipeline: Pipeline, event: Event, url: str, *, endpoint_id: str = "") ->
         "attempts": 0,
         "tries": 0,
         "give_up_at": event.created_at + GIVE_UP_SECONDS,
+        "owner": event.owner,
     }
     pipeline.hset(_PREFIX + event.id, mapping=cast("Any", fields))
     pipeline.zadd(DUE, {event.id: event.created_at})
@@ -250,7 +252,13 @@ def _index(status: EventStatus) -> str:
 def _stored(event_id: str, fields: dict[bytes, bytes], history: list[bytes], due: float | None) -> StoredEvent:
     ended_at = fields.get(b"ended_at")
     return StoredEvent(
-        event=Event(event_id, fields[b"type"].decode(), int(fields[b"created_at"]), fields[b"body"]),
+        event=Event(
+            event_id,
+            fields[b"type"].decode(),
+            int(fields[b"created_at"]),
+            fields[b"body"],
+            fields.get(b"owner", OWNER.encode()).decode(),
+        ),
         url=fields[b"url"].decode(),
         status=cast("EventStatus", fields[b"status"].decode()),
         attempts=int(fields[b"attempts"]),

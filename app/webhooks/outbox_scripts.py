@@ -1,6 +1,6 @@
 """The outbox's steps as Lua: each reads and writes at once on the server, so that two processes cannot both win.
 
-An event is a hash `nightshift:event:{id}`: type, url, endpoint_id, body, created_at, status, attempts (all there were), tries (since
+An event is a hash `nightshift:event:{id}`: type, url, endpoint_id, body, created_at, owner, status, attempts (all there were), tries (since
 it was created or sent again), give_up_at, ended_at, endpoint_gone, and while an attempt is under way claim (its
 number), claimed_until and claimant. A script that is sent again, since its reply was lost, does what it did once: who claims,
 puts off or asks for another delivery has a name of its own. Times are seconds since the epoch.
