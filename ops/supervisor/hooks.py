@@ -56,7 +56,7 @@ def is_registered(settings: Settings, worker_name: str) -> bool:
 def maintenance(settings: Settings, part: str) -> Sequence[tuple[str, float, Callable[[], object]]]:
     """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own. `part`: the command."""
     from app.connection import connect  # noqa: PLC0415 - see above
-    from app.jobs.recovery import Maintenance  # noqa: PLC0415
+    from app.maintenance import Maintenance  # noqa: PLC0415
 
     return [("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings, part).run_once)]
 

@@ -17,8 +17,8 @@ from app import clock, health, supervisors
 from app.connection import connect
 from app.jobs import leases, tickets
 from app.jobs.record import LEASES, Status
-from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
+from app.maintenance import Maintenance
 from app.settings import Settings
 from chaos.clocks import MachineClock
 from tests.integration.jobs.conftest import new_record
@@ -37,7 +37,7 @@ SUPERVISOR = """
 import socket, sys, time
 socket.gethostname = lambda: sys.argv[2]
 from app.connection import connect
-from app.jobs.recovery import Maintenance
+from app.maintenance import Maintenance
 from app.settings import Settings
 from app.parent import die_with_parent
 

@@ -16,8 +16,8 @@ from app import errors
 from app.jobs import apply, deltas, leases, recovery, tickets
 from app.jobs.change import PutBack, Reason
 from app.jobs.record import JobRecord, Status, stream_key
-from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
+from app.maintenance import Maintenance
 from app.messages.answer import TextDelta
 from app.settings import Settings
 from tests.integration.api.hands import Hands

@@ -19,8 +19,8 @@ from app.connection import (
     transaction,
 )
 from app.jobs.record import LEASES, RETENTION, record_key
-from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
+from app.maintenance import Maintenance
 from app.settings import Settings
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.jobs.conftest import new_record

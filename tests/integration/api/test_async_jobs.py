@@ -10,8 +10,8 @@ import pytest
 from app import errors
 from app.jobs import search
 from app.jobs.record import ALL_JOBS, record_key
-from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
+from app.maintenance import Maintenance
 from app.settings import Settings
 from tests.integration.api.running import chat_body
 from tests.integration.jobs.conftest import new_record

@@ -18,8 +18,8 @@ from app.gate import Cause, Gate
 from app.jobs import recovery
 from app.jobs.change import Reason
 from app.jobs.record import Status
-from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
+from app.maintenance import Maintenance
 from app.messages.answer import TextDelta
 from app.settings import Settings
 from tests.integration.api.running import api, chat_body, send

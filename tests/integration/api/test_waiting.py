@@ -18,8 +18,8 @@ from app import errors, worker_status
 from app.error_codes import ErrorCode
 from app.gate import Cause, Gate
 from app.jobs.record import DONE, Status
-from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs, Submission
+from app.maintenance import Maintenance
 from app.settings import Settings
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import api, chat_body, receive, send

@@ -33,7 +33,7 @@ from app.jobs.record import (
     record_key,
     status_key,
 )
-from app.jobs.recovery import Maintenance
+from app.maintenance import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
 from tests.engine import ScriptedEngine

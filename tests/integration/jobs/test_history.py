@@ -16,7 +16,7 @@ from app.gate import SCOPES, Cause, Gate
 from app.history import closings, replacements, sampling
 from app.history.replacements import RestartEvent
 from app.jobs import leases
-from app.jobs.recovery import Maintenance
+from app.maintenance import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
 from app.webhooks.endpoints import Endpoints

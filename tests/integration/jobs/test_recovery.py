@@ -18,9 +18,9 @@ from app.connection import connect, texts
 from app.jobs import leases, recovery, tickets
 from app.jobs.change import PutBack
 from app.jobs.record import LEASES, Status
-from app.jobs.recovery import Maintenance
 from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
+from app.maintenance import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
 from ops.supervisor import hooks

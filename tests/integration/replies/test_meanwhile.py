@@ -112,7 +112,7 @@ def test_another_workers_claim_is_not_taken_for_ones_own(lossy: LossyProxy, here
 
     def taken_over() -> None:
         here.redis.zadd("nightshift:leases", {f"{JOB}:{EXECUTION}": 1.0})
-        recovery.Maintenance(here.redis, here.settings)._expire_leases()
+        recovery.Recovery(here.redis, here.settings).expire_leases()
         assert leases.claim(here.redis, here.dequeue().id, "w2", 60) is not None
 
     lose(lossy, "EXEC", EXECUTION, meanwhile=taken_over)
@@ -185,7 +185,7 @@ def test_a_client_that_hangs_up_leaves_once(lossy: LossyProxy, here: Ground, far
     plan = lose(lossy, ABANDONED)
     Waiters(far.redis).leave(JOB, "first", abandon_at=time.time() - 1)
     assert plan.hit is not None
-    recovery.Maintenance(here.redis, here.settings)._cancel_abandoned()
+    recovery.Recovery(here.redis, here.settings).cancel_abandoned()
     record = here.jobs.get(JOB)
     assert record is not None
     assert record.status is Status.QUEUED
