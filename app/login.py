@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from app import environment
+from app.ways import Way
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,9 @@ _BY_VARIABLE: tuple[tuple[str, LoginKind, str], ...] = (
     ("ANTHROPIC_API_KEY", "api_key", "an API key (ANTHROPIC_API_KEY)"),
     ("CLAUDE_CODE_OAUTH_TOKEN", "oauth_token", "a subscription's token (CLAUDE_CODE_OAUTH_TOKEN)"),
 )
+
+#: The variables of the Messages API's own logins.
+_OF_THE_API = ("ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY")
 
 #: Values with which the CLI takes a switch for off.
 _OFF = frozenset({"", "0", "false", "no", "off"})
@@ -48,13 +52,16 @@ class Login:
 
 
 def login_in_use(settings: Settings) -> Login | None:
-    """The login that a Claude process would use, or None when there is none. Whether it is still good is not known."""
+    """The login that the way in use would take, or None when there is none. Whether it is still good is not known."""
+    is_api = settings.way is Way.API
     for variable, kind, description in _BY_VARIABLE:
+        if is_api and variable not in _OF_THE_API:
+            continue
         value = settings.claude_environment.get(variable, "")
         is_switch = kind in ("bedrock", "vertex")
         if value and not (is_switch and value.lower() in _OFF):
             return Login(kind, description)
-    if _is_logged_in(settings.claude_home):
+    if not is_api and _is_logged_in(settings.claude_home):
         return Login("claude_home", f"the login of {settings.claude_home}")
     return None
 

@@ -10,7 +10,8 @@ from dataclasses import Field, dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from app import environment, window
+from app import environment, ways, window
+from app.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,9 @@ class Settings:
     webhook_secret: str | None = field(default=None, repr=False)
     #: comma-separated host names that callbacks may go to although they are not public addresses
     callback_allowed_hosts: tuple[str, ...] = ()
+    #: the way to Claude: `cli`, its command line as long-lived processes, for any login; or `api`, the Messages API itself,
+    #: which needs `ANTHROPIC_API_KEY` and no process ([ways](docs/ways.md))
+    ways: tuple[str, ...] = (Way.CLI,)
     #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "opus", "gpt-*": "sonnet"}: adds to
     #: [those that are known](#models), and goes before them
     model_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -187,6 +191,7 @@ class Settings:
         except ValueError as error:
             raise SettingsError(f"NIGHTSHIFT_DATA_DIR or CLAUDE_CONFIG_DIR is needed: {error}.") from error
         settings._check()
+        settings._check_ways()
         return settings
 
     def _check(self) -> None:
@@ -220,6 +225,19 @@ class Settings:
                 window.parse(self.batch_window)
             except window.WindowError as error:
                 raise SettingsError(f"NIGHTSHIFT_BATCH_WINDOW={self.batch_window!r} {error}.") from error
+
+    def _check_ways(self) -> None:
+        if found := ways.fault(self.ways):
+            raise SettingsError(f"NIGHTSHIFT_WAYS {found}.")
+        if self.way is Way.API and self.offline and self.offline_login != "api_key":
+            raise SettingsError(
+                "NIGHTSHIFT_WAYS=api needs an API key, and NIGHTSHIFT_OFFLINE_LOGIN=subscription plays none."
+            )
+
+    @property
+    def way(self) -> Way:
+        """The first of the ways, which is the one that is used."""
+        return Way(self.ways[0])
 
     @property
     def hardest_rss_mb(self) -> int:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from app import errors
 from app.error_codes import ErrorCode
 from app.messages.media import IMAGE_TYPES, image_type, is_remote
-from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, Resolver, check_url, system_resolver
 
 if TYPE_CHECKING:
+    from app.outbound import OutboundClient, Resolver
     from app.settings import Settings
 
 #: the whole of one image: looking the name up, connecting, receiving, seconds
@@ -25,7 +25,7 @@ def inlined(
     settings: Settings,
     *,
     client: OutboundClient | None = None,
-    resolver: Resolver = system_resolver,
+    resolver: Resolver | None = None,
 ) -> dict[str, Any]:
     """The payload with each https image as a data URL; the very same one where there is none.
 
@@ -40,7 +40,7 @@ def inlined(
     for at, part_at, url in places:
         if url not in fetched:
             param = f"messages[{at}].content[{part_at}].image_url"
-            fetched[url] = _fetch(url, param, settings, client or OutboundClient(), resolver)
+            fetched[url] = _fetch(url, param, settings, client, resolver)
         content = list(messages[at]["content"])
         content[part_at] = {**content[part_at], "image_url": {**content[part_at]["image_url"], "url": fetched[url]}}
         messages[at]["content"] = content
@@ -56,11 +56,20 @@ def _remote(messages: Any) -> Any:
                 yield at, part_at, part["image_url"]["url"]
 
 
-def _fetch(url: str, param: str, settings: Settings, client: OutboundClient, resolver: Resolver) -> str:
+def _fetch(url: str, param: str, settings: Settings, client: OutboundClient | None, resolver: Resolver | None) -> str:
+    # A megabyte, for those alone who send addresses.
+    from app.outbound import (  # noqa: PLC0415
+        ForbiddenTarget,
+        OutboundClient,
+        OutboundError,
+        check_url,
+        system_resolver,
+    )
+
     limit = settings.max_image_bytes
     try:
-        target = check_url(url, settings.callback_allowed_hosts, resolver=resolver)
-        reply = client.request(
+        target = check_url(url, settings.callback_allowed_hosts, resolver=resolver or system_resolver)
+        reply = (client or OutboundClient()).request(
             "GET",
             target,
             headers={"accept": ", ".join(IMAGE_TYPES)},

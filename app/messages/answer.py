@@ -1,10 +1,12 @@
-"""Claude's answer to a request, and the pieces that it comes in. No field knows which way the request took."""
+"""Claude's answer to a request, and the pieces that it comes in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from app.ways import Way
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Answer:
     thinking: str = ""
     #: the stop sequence that ended the answer, when `stop_reason` is `stop_sequence`
     stop_sequence: str | None = None
+    #: which way it came
+    way: Way = Way.CLI
 
 
 def add_usage(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import jsonschema_rs
-
 from app.openai import schema_apart
 from app.openai.schema_apart import Apart
 from app.openai.tangled import is_tangled
@@ -51,6 +49,8 @@ def compile_schema(schema: Schema) -> Validator:
 
 def compile_in_place(schema: Schema) -> Validator:
     """The same, whatever the schema does to this process."""
+    import jsonschema_rs  # noqa: PLC0415 - 3.5 MB, for those alone who use schemas
+
     try:
         validator: Validator = jsonschema_rs.validator_for(schema, retriever=_refuse)
     except jsonschema_rs.ValidationError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from app.settings import Settings, SettingsError
+from app.ways import Way
 from ops.supervisor import probe
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ There is no login for Claude. One of these is enough:
     export CLAUDE_CODE_OAUTH_TOKEN=...    a subscription's token, made by `claude setup-token`
     claude                                log in once with the Claude Code command; its login is found
 To try Nightshift without any: `nightshift up --offline`. Answers are then simulated."""
+
+NO_KEY = """\
+NIGHTSHIFT_WAYS=api asks Claude's API with a key, and there is none. One of these is enough:
+    export ANTHROPIC_API_KEY=...          a key from the Claude Console
+    export ANTHROPIC_AUTH_TOKEN=...       a token for a gateway of your own (with ANTHROPIC_BASE_URL)
+Any other login needs Claude's command line: leave NIGHTSHIFT_WAYS out, or set it to cli."""
 
 
 def address(parser: argparse.ArgumentParser) -> None:
@@ -85,14 +92,14 @@ def check_reserve(found: Settings) -> None:
 
 
 def require_login(found: Settings) -> Login | None:
-    """The login that Claude's processes will use; None when offline, which needs none. Raises `SettingsError`."""
+    """The login that the workers will use; None when offline, which needs none. Raises `SettingsError`."""
     if found.offline:
         return None
     from app.login import login_in_use  # noqa: PLC0415 - only what needs a login looks for one
 
     login = login_in_use(found)
     if login is None:
-        fail(NO_LOGIN)
+        fail(NO_KEY if found.way is Way.API else NO_LOGIN)
     return login
 
 

@@ -1,4 +1,4 @@
-"""Text that Claude's process tells in JSON, made of whole characters: half of a surrogate pair has no UTF-8, and no store takes it."""
+"""Text that Claude tells in JSON, made of whole characters: half of a surrogate pair has no UTF-8, and no store takes it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,87 @@
+"""The same request asks the Messages API the same, by Claude's CLI with a key and without it; what can't be is in one list."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.claude.conftest import bodies, settings_for
+from tests.integration.messages_api.test_engine import asked
+from workers.claude import CliEngine
+from workers.messages_api import ApiEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from simulator.process import RunningSimulator
+    from workers.engine import Engine
+
+FUNCTIONS = [{"type": "function", "function": {"name": name, "description": "d"}} for name in ("f", "g")]
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+USER = {"role": "user", "content": "go"}
+TALK = [USER, {"role": "assistant", "content": "ok"}, USER]
+RESULT = [
+    USER,
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "3"},
+]
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {"name": "n", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+}
+OLDER = {"model": "claude-sonnet-4-5"}
+
+CASES: dict[str, dict[str, Any]] = {
+    **{model: {"model": model} for model in ("sonnet", "opus", "haiku", "claude-sonnet-4-5", "claude-other-9")},
+    "a cap, sampling, a stop sequence": {**OLDER, "max_tokens": 9, "temperature": 0, "stop": "END"},
+    "a system text": {"messages": [{"role": "system", "content": "Be brief."}, USER]},
+    "a conversation": {"messages": TALK},
+    "functions": {"tools": FUNCTIONS},
+    "a result": {"tools": FUNCTIONS, "messages": RESULT},
+    "any function": {"tools": FUNCTIONS, "tool_choice": "required"},
+    "one function": {"tools": FUNCTIONS, "tool_choice": {"type": "function", "function": {"name": "f"}}},
+    "a schema": {"response_format": SCHEMA},
+    "thinking": {"reasoning_effort": "high"},
+    "thinking within a budget": {**OLDER, "reasoning_effort": "low"},
+    "thinking within a cap": {**OLDER, "reasoning_effort": "low", "max_tokens": 4000},
+}
+
+
+@pytest.fixture(scope="module")
+def engines(
+    _simulator_for_session: RunningSimulator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Engine, Engine]]:
+    settings = settings_for(_simulator_for_session.base_url, tmp_path_factory.mktemp("both"))
+    with CliEngine(settings, name="cli") as cli, ApiEngine(settings, name="api") as api:
+        yield cli, api
+
+
+def without_the_clis_own(body: dict[str, Any], *, has_effort: bool, has_sampling: bool) -> dict[str, Any]:
+    """The whole list of differences: what the CLI adds to a request by itself, and its names of functions."""
+    text = json.dumps(body).replace("mcp__client__", "").replace('"StructuredOutput"', '"give_answer"')
+    found: dict[str, Any] = json.loads(text)
+    del found["metadata"]  # ids of its device and session
+    if found["system"][0]["text"].startswith("You are a Claude agent"):
+        del found["system"]  # where the client gives none
+    if found["tools"] == []:
+        del found["tools"]
+    if not has_effort:
+        found.pop("output_config", None)  # its own default
+    if not has_sampling:
+        found.pop("temperature", None)  # 1, which is the API's default
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_body_is_the_same(engines: tuple[Engine, Engine], simulator: RunningSimulator, name: str) -> None:
+    """And so is the answer, text, calls and reason alike."""
+    request = asked(**CASES[name]) if "messages" in CASES[name] else asked("go", **CASES[name])
+    answers = [engine.ask(request, time.monotonic() + 30) for engine in engines]
+    by_cli, by_api = bodies(simulator)
+    own = without_the_clis_own(by_cli, has_effort=request.thinking is not None, has_sampling=bool(request.sampling))
+    assert by_api == own
+    one, two = ((a.text, a.stop_reason, a.model, [c.input for c in (*a.tool_calls, *a.value_calls)]) for a in answers)
+    assert one == two

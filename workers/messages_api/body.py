@@ -1,0 +1,87 @@
+"""A `MessagesRequest` as the body of `POST /v1/messages`.
+
+The same bytes as by Claude's CLI with a key, but for what docs/ways.md lists.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from app.messages.request import as_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.messages.request import Json, MessagesRequest, Thinking
+
+#: the models behind the aliases, as Claude's CLI 2.1.332 has them
+ALIASES = {"haiku": "claude-haiku-5-5", "sonnet": "claude-sonnet-5-5", "opus": "claude-opus-5-5"}
+#: the longest answer where the client sets no cap, tokens (docs/cost.md); for any other model `OTHER_MAX_TOKENS`
+MAX_TOKENS = (
+    (re.compile(r"claude-(haiku|sonnet|opus)-4-5\b"), 64_000),
+    (re.compile(r"claude-(opus|sonnet)-4-6\b|claude-(haiku|sonnet|opus)-5\b"), 128_000),
+)
+OTHER_MAX_TOKENS = 32_000
+#: models that think within a budget; all others by an effort
+_BY_BUDGET = re.compile(r"claude-(haiku|sonnet|opus)-4-[015]\b|claude-3")
+
+
+#: thinks between calls too, so that its budget may be larger than `max_tokens`; and `output_config.effort`
+_INTERLEAVED, _EFFORT = "interleaved-thinking-2025-05-14", "effort-2025-11-24"
+
+
+def betas_of(body: Mapping[str, Any]) -> dict[str, str]:
+    """The header that names what of a body needs to be asked for; none where nothing does."""
+    betas = []
+    if body.get("thinking", {}).get("type") == "enabled":
+        betas.append(_INTERLEAVED)
+    if "output_config" in body:
+        betas.append(_EFFORT)
+    return {"anthropic-beta": ",".join(betas)} if betas else {}
+
+
+def body_of(request: MessagesRequest) -> dict[str, Any]:
+    """JSON, always of a stream."""
+    model = ALIASES.get(request.model, request.model)
+    found: dict[str, Any] = {"model": model, "messages": _messages(request)}
+    if request.system:
+        found["system"] = [_marked({"type": "text", "text": request.system})]
+    if request.tools:
+        tools: list[Json] = [*request.tools]
+        if request.system is None:
+            tools[-1] = _marked(tools[-1])
+        found["tools"] = tools
+    if request.tool_choice is not None:
+        found["tool_choice"] = dict(request.tool_choice)
+    found["max_tokens"] = request.max_tokens or _max_tokens(model)
+    if request.thinking is not None:
+        found |= _thinking(request.thinking, model)
+    # From an allow-list: `MessagesRequest.sampling` has `temperature` and `top_p` alone.
+    found |= request.sampling
+    if request.stop_sequences:
+        found["stop_sequences"] = list(request.stop_sequences)
+    found["stream"] = True
+    return found
+
+
+def _messages(request: MessagesRequest) -> list[Json]:
+    *before, last = request.messages
+    blocks = as_blocks(last["content"])
+    if before and blocks:
+        blocks[-1] = _marked(blocks[-1])
+    return [*before, {"role": "user", "content": blocks}]
+
+
+def _thinking(wanted: Thinking, model: str) -> dict[str, Any]:
+    if _BY_BUDGET.match(model):
+        return {"thinking": {"budget_tokens": wanted.tokens, "type": "enabled"}}
+    return {"thinking": {"type": "adaptive"}, "output_config": {"effort": wanted.effort}}
+
+
+def _max_tokens(model: str) -> int:
+    return next((limit for pattern, limit in MAX_TOKENS if pattern.match(model)), OTHER_MAX_TOKENS)
+
+
+def _marked(block: Json) -> Json:
+    return {**block, "cache_control": {"type": "ephemeral"}}

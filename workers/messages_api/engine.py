@@ -1,0 +1,247 @@
+"""See the package. One event loop in one thread, so that a question can be ended at any moment by cancelling its task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx2
+
+from app import clock
+from app.login import login_in_use
+from app.messages.failure import FailureKind, TurnFailed
+from app.ways import Way
+from workers.engine import EngineStatus
+from workers.engine.protocol import NO_HEADERS
+from workers.messages_api.body import betas_of, body_of
+from workers.messages_api.client import client
+from workers.messages_api.failures import failure_of
+from workers.messages_api.reading import Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from app.messages.answer import Answer, Delta
+    from app.messages.request import MessagesRequest
+    from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Refused by the API with a 400 before a model sees it, so that it costs nothing.
+REFUSED_BODY: dict[str, Any] = {"model": "claude-haiku-5-5", "max_tokens": 1, "messages": []}
+#: of an error's body, bytes
+MAX_ERROR_BYTES = 1024 * 1024
+#: one event of a stream, bytes
+MAX_EVENT_BYTES = 64 * 1024 * 1024
+#: how long the end of a stream that has said its last is waited for: its connection can be used again then, seconds
+END_SECONDS = 0.2
+CLOSE_SECONDS = 10.0
+
+
+class ApiEngine:
+    """An `Engine` (`workers.engine`) with one HTTP client, whose connection no other process may share."""
+
+    def __init__(self, settings: Settings, *, name: str) -> None:
+        """Raises `SettingsError`."""
+        self._settings = settings
+        self._login = login_in_use(settings)
+        self._client = client(settings)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"{name}-loop", daemon=True)
+        self._lock = threading.Lock()
+        self._is_started = self._is_closed = False
+        #: the running question, of the loop's thread
+        self._task: asyncio.Task[Answer] | None = None
+        self._turns = self._errors = 0
+        self._since = clock.now()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the loop."""
+        with self._lock:
+            if not self._is_started and not self._is_closed:
+                self._is_started = True
+                self._thread.start()
+
+    def ask(
+        self,
+        request: MessagesRequest,
+        deadline: float,
+        on_delta: Callable[[Delta], None] | None = None,
+        *,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> Answer:
+        """See `Engine.ask`; pieces come from the loop's thread."""
+        value = request.output.value
+        reading = Reading(on_delta, value.tool_name if value is not None else None)
+        body = body_of(request)
+        self._turns += 1
+        try:
+            answer = self._run(lambda: self._asked(body, reading, {**headers, **betas_of(body)}), deadline)
+        except TurnFailed as failure:
+            self._errors += failure.kind.is_fault
+            log.info("[API] request=%s kind=%s status=%s", reading.request_id, failure.kind, failure.status)
+            raise
+        log.debug("[API] request=%s", reading.request_id)
+        return answer
+
+    def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
+        """By a request that the API refuses."""
+        reading = Reading(None, None)
+        try:
+            self._run(lambda: self._asked(REFUSED_BODY, reading, NO_HEADERS), time.monotonic() + timeout_seconds)
+        except TurnFailed as failure:
+            return None if failure.kind is FailureKind.CALLER else failure
+        return None
+
+    def interrupt(self) -> None:
+        """End the running question."""
+        with self._lock:
+            if self._is_started and not self._is_closed:
+                self._loop.call_soon_threadsafe(self._cancel)
+
+    def status(self) -> EngineStatus:
+        """No process, so no memory of one."""
+        return EngineStatus(
+            state="closed" if self._is_closed else "busy" if self._task else "idle",
+            reason="",
+            since=self._since,
+            pid=None,
+            turns=self._turns,
+            turns_total=self._turns,
+            errors=self._errors,
+            login=self._login.kind if self._login else None,
+            way=Way.API,
+        )
+
+    def is_ready(self) -> bool:
+        """As long as it is not closed: a connection is made when it is needed."""
+        return not self._is_closed
+
+    def close(self) -> None:
+        """End the running question and the connections."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        if self._is_started:
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(CLOSE_SECONDS)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(CLOSE_SECONDS)
+        self._loop.close()
+
+    def _run(self, work: Callable[[], Coroutine[Any, Any, Answer]], deadline: float) -> Answer:
+        self.start()
+        done: Future[Answer] = Future()
+        with self._lock:
+            if self._is_closed:
+                raise TurnFailed(FailureKind.UNAVAILABLE, "This engine is closed.")
+            # In order with interrupts: whatever is interrupted after this line is this question.
+            self._loop.call_soon_threadsafe(self._begin, work, deadline, done)
+        return done.result()
+
+    def _begin(self, work: Callable[[], Coroutine[Any, Any, Answer]], deadline: float, done: Future[Answer]) -> None:
+        async def bounded() -> Answer:
+            try:
+                # The loop's clock is `time.monotonic`.
+                async with asyncio.timeout_at(deadline):
+                    return await work()
+            except TimeoutError:
+                words = "The request's deadline passed before Claude had answered."
+                raise TurnFailed(FailureKind.DEADLINE, words) from None
+
+        def settle(task: asyncio.Task[Answer]) -> None:
+            self._task = None
+            if task.cancelled():
+                done.set_exception(TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted."))
+            elif error := task.exception():
+                done.set_exception(error)
+            else:
+                done.set_result(task.result())
+
+        self._task = self._loop.create_task(bounded())
+        self._task.add_done_callback(settle)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._client.aclose()
+
+    async def _asked(self, body: dict[str, Any], reading: Reading, headers: Mapping[str, str]) -> Answer:
+        """Raises `TurnFailed`, also for whatever the client raises, or what came is no answer."""
+        try:
+            async with self._client.stream(
+                "POST",
+                "v1/messages",
+                content=json.dumps(body).encode(),
+                headers={**headers, "content-type": "application/json"},
+            ) as response:
+                reading.request_id = response.headers.get("request-id", "")
+                if response.status_code != 200:
+                    raise failure_of(
+                        response.status_code, await _error(response), response.headers, model=str(body["model"])
+                    )
+                await self._read(response, reading)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise TurnFailed(FailureKind.SERVER, f"Claude's API could not be reached: {error}") from None
+        except (httpx2.HTTPError, OSError) as error:
+            raise reading.failed(
+                FailureKind.SERVER, f"The connection to Claude's API broke ({type(error).__name__})."
+            ) from None
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise reading.failed(
+                FailureKind.SERVER, f"Claude's API sent what can't be read ({type(error).__name__})."
+            ) from None
+        return reading.answer()
+
+    async def _read(self, response: httpx2.Response, reading: Reading) -> None:
+        """Feed the reading. A ping is no sign of life: a model that says nothing else has stalled."""
+        stall_seconds = self._settings.stall_seconds
+        is_ended = False
+        try:
+            async with asyncio.timeout(stall_seconds) as silence:
+                async for event in httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES):
+                    if is_ended:
+                        continue
+                    is_ended = reading.take(event.data)
+                    if is_ended:
+                        silence.reschedule(self._loop.time() + END_SECONDS)
+                    elif event.event != "ping":
+                        silence.reschedule(self._loop.time() + stall_seconds)
+        except TimeoutError:
+            if not is_ended:
+                raise reading.failed(FailureKind.STALLED, "Claude sent nothing for too long.") from None
+        except httpx2.HTTPError:
+            if not is_ended:
+                raise
+
+
+async def _error(response: httpx2.Response) -> Any:
+    """The body of an error as JSON; None when it is none."""
+    found = bytearray()
+    with contextlib.suppress(httpx2.HTTPError):
+        async for piece in response.aiter_raw():
+            found += piece
+            if len(found) > MAX_ERROR_BYTES:
+                break
+    try:
+        return json.loads(found)
+    except ValueError:
+        return None
