@@ -18,7 +18,7 @@ _PATHS = "/v1/"
 _METHODS = "GET, POST, DELETE"
 #: headers of answers that scripts may read, beside those that any may
 _EXPOSED = (
-    "x-request-id, x-nightshift-cost-usd, x-nightshift-attempts, x-nightshift-ignored, x-nightshift-simulated, Location,"
+    "x-request-id, x-nightshift-cost-usd, x-nightshift-attempts, x-nightshift-ignored, x-nightshift-simulated, x-nightshift-way, Location,"
     " Preference-Applied, Retry-After, x-should-retry"
 )
 #: how long a browser may keep what a preflight said, seconds

@@ -33,10 +33,11 @@ def summary(record: JobRecord) -> dict[str, Any]:
 
 
 def of(record: JobRecord, jobs: Jobs) -> dict[str, Any]:
-    """The whole job: `position` (jobs before it) while it queues, `result` or `error` once it has ended."""
+    """The whole job: `position` (jobs before it) while it queues; `result` or `error`, and the `way` it came, once it has ended."""
     found = summary(record)
     found["position"] = jobs.position(record.id) if record.shown is Status.QUEUED else None
     outcome = jobs.outcome(record.id) if record.status.is_final else None
+    found["way"] = (outcome.way or None) if outcome else None
     found["result"] = outcome.body if outcome else None
     found["error"] = outcome.error.body()["error"] if outcome and outcome.error else None
     return found

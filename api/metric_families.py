@@ -20,6 +20,7 @@ from app.health import unready
 from app.history import closings
 from app.history.replacements import REASONS
 from app.jobs.counting import ENDPOINTS
+from app.ways import Way
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _COUNTERS = (
     ("requests", counters.REQUESTS, "Requests that ended.", ("endpoint", "model", "outcome"), 1, ()),
     ("tokens", counters.TOKENS, "Tokens read and written, by kinds that do not overlap.", ("kind", "model"), 1, ()),
     ("cost_usd", counters.COST, "What Claude said it cost.", ("model",), 1e-6, ()),
+    ("answers", counters.WAYS, "Requests that Claude was asked for, by the way to it.", ("way",), 1, tuple(Way)),
     ("worker_restarts", counters.RESTARTS, "Claude processes that were replaced.", ("reason",), 1, REASONS),
     (
         "callback_attempts",

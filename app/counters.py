@@ -23,6 +23,8 @@ REQUESTS = "requests"
 TOKENS = "tokens"
 #: millionths of a dollar; label: model
 COST = "cost"
+#: jobs that Claude was asked for; label: the way (`app.ways`)
+WAYS = "ways"
 #: Claude processes that were replaced; label: reason
 RESTARTS = "restarts"
 #: attempts to deliver an event; label: `delivered`, `retry` (another follows) or `undelivered` (none does)

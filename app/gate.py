@@ -158,10 +158,19 @@ class Gate:
         closed = Closed(Cause.UTILIZATION, clock.now(), until, probe_at, reason[:500], window)
         return self._shut(self._scope.key, closed, yields=not is_probe)
 
-    def note_overload(self, run: str, reason: str, cause: Cause = Cause.OVERLOAD) -> bool:
+    def note_overload(
+        self,
+        run: str,
+        reason: str,
+        cause: Cause = Cause.OVERLOAD,
+        *,
+        retry_after: float = 0.0,
+        probe_seconds: float = math.inf,
+    ) -> bool:
         """Claude put this run off; after some in a row the gate closes for a while, for this cause. Whether it is closed now.
 
-        A run counts once, however often it says so.
+        A run counts once, however often it says so. `retry_after`: what Claude asked for, seconds; a probe goes after `probe_seconds`
+        all the same.
         """
         pipe = self._connection.pipeline()
         pipe.sadd(self._scope.overloads_key, run)
@@ -171,7 +180,8 @@ class Gate:
         if count < OVERLOADS_FOR_A_WALL:
             return False
         wait = min(WALL_SECONDS * 2 ** min(count - OVERLOADS_FOR_A_WALL, 10), WALL_CAP_SECONDS)
-        self.close(cause, clock.now() + wait, reason)
+        now, wait = clock.now(), max(wait, retry_after)
+        self.close(cause, now + wait, reason, probe_at=now + min(wait, probe_seconds))
         return True
 
     def passed(self, worker: str) -> None:

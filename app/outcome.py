@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.errors import ErrorReply
@@ -12,6 +12,9 @@ from app.errors import ErrorReply
 COST_HEADER = "x-nightshift-cost-usd"
 #: the header that names the fields of a request that had no effect
 IGNORED = "x-nightshift-ignored"
+
+#: the header that names the way to Claude by which it was answered, or refused (`app.ways`)
+WAY_HEADER = "x-nightshift-way"
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,15 @@ class Outcome:
         """What it cost at list prices, US dollars; None: nobody knows."""
         cost = self.headers.get(COST_HEADER)
         return None if cost is None else float(cost)
+
+    @property
+    def way(self) -> str:
+        """Which way to Claude it came; several where its choices came by several; empty: nobody was asked."""
+        return self.headers.get(WAY_HEADER, "")
+
+    def by(self, way: str) -> Outcome:
+        """The same, having come this way."""
+        return replace(self, headers={**self.headers, WAY_HEADER: way})
 
     def size(self) -> int:
         """As stored, bytes."""

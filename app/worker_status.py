@@ -63,6 +63,8 @@ class WorkerStatus:
     cli_version: str = ""
     #: which login is in use: its kind, never itself
     login: str = ""
+    #: which way it goes to Claude (`app.ways`)
+    way: str = ""
     pid: int = 0
     started_at: float = 0.0
     #: how far its machine's clock is ahead of Redis' (below 0: behind), as far as it is known for sure

@@ -122,9 +122,10 @@ def _tool_uses(request: MessageRequest, calls: list[ToolCall]) -> tuple[list[Blo
 
 
 def _structured(request: MessageRequest, value: Any) -> tuple[list[Block], str]:
-    if request.find_tool(STRUCTURED_OUTPUT_TOOL) is None:
+    tool = request.find_tool(STRUCTURED_OUTPUT_TOOL)
+    if tool is None:
         return [TextBlock(_dump(value))], "end_turn"
-    return [ToolUseBlock(_dump(value), name=STRUCTURED_OUTPUT_TOOL)], "tool_use"
+    return [ToolUseBlock(_dump(value), name=str(tool["name"]))], "tool_use"
 
 
 def _limit(blocks: list[Block], request: MessageRequest) -> tuple[list[Block], str | None, str | None]:

@@ -11,8 +11,9 @@ from simulator import tokens
 #: Openings of the text blocks that the CLI adds to the user's own; they are no part of what the user said.
 CLI_BLOCK_OPENINGS = ("<system-reminder>", "<command-name>", "<local-command-")
 
-#: The tool by which the CLI collects a structured answer.
+#: The tool by which the CLI collects a structured answer, and its name where the request is asked without the CLI.
 STRUCTURED_OUTPUT_TOOL = "StructuredOutput"
+_WITHOUT_THE_CLI = "give_answer"
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class MessageRequest:
             offered = str(tool.get("name", ""))
             if offered == name or (offered.startswith("mcp__") and offered.endswith(suffix)):
                 return tool
-        return None
+        return self.find_tool(_WITHOUT_THE_CLI) if name == STRUCTURED_OUTPUT_TOOL else None
 
 
 def _blocks(content: Any) -> list[dict[str, Any]]:

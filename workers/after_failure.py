@@ -72,7 +72,13 @@ def _put_off(failure: TurnFailed, run: Run) -> Ending:
     Several without an answer in between, of whichever jobs, are a wall that all wait at. Until then this one waits by itself.
     """
     cause = Cause.OVERLOAD if failure.kind is FailureKind.OVERLOADED else Cause.RATE_LIMIT
-    if run.gate.note_overload(run.lease.execution_id, failure.message, cause):
+    if run.gate.note_overload(
+        run.lease.execution_id,
+        failure.message,
+        cause,
+        retry_after=failure.retry_after or 0.0,
+        probe_seconds=run.settings.limit_probe_seconds,
+    ):
         log.warning("[LIMIT] cause=%s job=%s: Claude puts off one request after the other", cause, run.record.id)
         return PutBack(cause, counts=False)
     return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record))

@@ -1,4 +1,4 @@
-"""`python -m workers.check`: whether Claude starts here, and with one request whether its login works. JSON on stdout."""
+"""`python -m workers.check`: whether the way to Claude is there, and with one request whether its login works. JSON on stdout."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-from app.settings import Settings
-from workers.claude import ClaudeInvoker, Profile, TurnFailed
+from app.messages import to_claude
+from app.messages.failure import FailureKind, TurnFailed
+from app.settings import Settings, SettingsError
+from app.ways import Way
+from workers.claude import ClaudeInvoker, Profile
 from workers.claude.cli import sdk_version
+from workers.messages_api import ApiEngine
 
 #: Claude's smallest model
 _MODEL = "haiku"
 _SECONDS = 60.0
+_QUESTION = "Answer with one word: yes."
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,9 +29,29 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="check")
     parser.add_argument("--no-request", action="store_true")
     asks = not parser.parse_args(argv).no_request
+    settings = Settings.from_environment()
+    found = _by_api(settings, asks=asks) if settings.way is Way.API else _by_cli(settings, asks=asks)
+    sys.stdout.write(json.dumps(found))
+    return 0
+
+
+def _by_api(settings: Settings, *, asks: bool) -> dict[str, Any]:
+    body = {"model": _MODEL, "messages": [{"role": "user", "content": _QUESTION}]}
+    try:
+        with ApiEngine(settings, name="check") as engine:
+            if not asks:
+                return {}
+            answer = engine.ask(to_claude({"claude_model": _MODEL, "request": body}), time.monotonic() + _SECONDS)
+    except SettingsError as error:
+        return {"failure": str(FailureKind.UNAVAILABLE), "message": str(error)}
+    except TurnFailed as failure:
+        return {"failure": str(failure.kind), "message": str(failure)}
+    return {"model": answer.model, "seconds": answer.duration_seconds}
+
+
+def _by_cli(settings: Settings, *, asks: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"sdk_version": sdk_version()}
     with tempfile.TemporaryDirectory(prefix="nightshift-check-") as directory:
-        settings = Settings.from_environment()
         profile = Profile(model=_MODEL)
         with ClaudeInvoker(settings, name="check", work_dir=Path(directory), profile=profile) as claude:
             claude.wait_until_idle(_SECONDS)
@@ -35,13 +61,12 @@ def main(argv: list[str] | None = None) -> int:
                 found |= {"failure": "unavailable", "message": status.reason}
             elif asks:
                 found |= _ask(claude, profile)
-    sys.stdout.write(json.dumps(found))
-    return 0
+    return found
 
 
 def _ask(claude: ClaudeInvoker, profile: Profile) -> dict[str, Any]:
     try:
-        answer = claude.ask("Answer with one word: yes.", profile, timeout_seconds=_SECONDS)
+        answer = claude.ask(_QUESTION, profile, timeout_seconds=_SECONDS)
     except TurnFailed as failure:
         return {"failure": str(failure.kind), "message": str(failure)}
     return {"model": answer.model, "seconds": answer.duration_seconds}

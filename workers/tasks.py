@@ -12,7 +12,7 @@ from app.jobs.change import LeaseLost, PutBack, Reason, Spent
 from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
 from app.messages.payload import answers, as_asked, as_chat_payload
-from app.outcome import Outcome
+from app.outcome import WAY_HEADER, Outcome
 from workers import asking, remote_images, run_spans, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
@@ -60,17 +60,20 @@ def run_job(job_id: str) -> Ending:
 
 def _asked(run: Run, chat: dict[str, Any]) -> Ending:
     """One chat completion, asked for and answered."""
+    way = ""
     try:
         chat = remote_images.inlined(chat, run.settings)
         request = messages.to_claude(chat)
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending
+        way = run.engine.status().way
         with streaming.told(run, request.output) as on_event:
             asked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:
-        return Publish(Outcome(error=error))
+        return Publish(Outcome(error=error, headers={WAY_HEADER: way} if way else {}))
     except TurnFailed as failure:
-        return ending_of(failure, run)
+        ending = ending_of(failure, run)
+        return Publish(ending.outcome.by(way)) if isinstance(ending, Publish) else ending
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
         if not usage_windows.leave_the_rest(run, asked.answer.windows):

@@ -47,6 +47,8 @@ class Fact:
     kind: str
     #: the error's code (or type); empty for what completed
     cause: str
+    #: which way to Claude it came; empty: nobody was asked, or older code wrote it down
+    way: str = ""
 
 
 def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
@@ -68,6 +70,7 @@ def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
         cost_usd=line.cost_usd,
         kind=line.kind,
         cause=line.cause,
+        way=line.way,
     )
 
 

@@ -42,6 +42,8 @@ class Ended:
     cost_usd: float | None = None
     #: of what did not complete, the error's code (or type)
     cause: str = ""
+    #: which way to Claude it came; empty: nobody was asked
+    way: str = ""
 
 
 def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> Ended:
@@ -53,12 +55,13 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
         if isinstance(error.code, ErrorCode) and error.code in _UNRUN:
             return never_run(line_id, custom_id, error.code)
         response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
-        return Ended("failed", _line(line_id, custom_id, response, None), {}, cause=error.cause)
+        return Ended("failed", _line(line_id, custom_id, response, None), {}, cause=error.cause, way=outcome.way)
     body = dict(outcome.body or {})
     # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
     response = {"status_code": 200, "request_id": request_id, "body": body}
-    return Ended("completed", _line(line_id, custom_id, response, None), body.get("usage") or {}, outcome.cost_usd)
+    text, usage = _line(line_id, custom_id, response, None), body.get("usage") or {}
+    return Ended("completed", text, usage, outcome.cost_usd, way=outcome.way)
 
 
 def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:

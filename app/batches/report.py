@@ -120,6 +120,8 @@ class Report:
     per_hour: float | None
     #: lines that were run more than once
     retried: int
+    #: lines that came each way to Claude
+    ways: Mapping[str, int]
     queue: Latency
     run: Latency
     curve: Curve
@@ -187,6 +189,7 @@ def build(
         waited_seconds=round(waited, 3),
         per_hour=round((record.completed + record.failed) / worked * 3600, 1) if tally.ran and worked > 0 else None,
         retried=tally.retried,
+        ways=dict(sorted(tally.ways.items())),
         queue=tally.latency(tally.queued),
         run=tally.latency(tally.running),
         curve=tally.curve(),
@@ -217,6 +220,7 @@ class _Tally:
         self._completed, self._failed = [0] * bars, [0] * bars
         self._causes: dict[tuple[bool, str], int] = {}
         self._workers: dict[str, tuple[int, int, float]] = {}
+        self.ways: dict[str, int] = {}
         self.queued, self.running = Quantiles(), Quantiles()
         self.count = self.ran = self.retried = 0
 
@@ -235,6 +239,8 @@ class _Tally:
         if fact.kind == "unrun" or fact.run_seconds is None or fact.queued_seconds is None:
             return
         self.ran += 1
+        if fact.way:
+            self.ways[fact.way] = self.ways.get(fact.way, 0) + 1
         self.retried += fact.attempts > 1
         self.queued.add(fact.queued_seconds)
         self.running.add(fact.run_seconds)

@@ -41,6 +41,8 @@ def count(pipe: Pipeline, record: JobRecord, outcome: Outcome, now: float) -> No
         counters.observe(pipe, counters.RUN, endpoint, now - record.started_at)
     if record.first_token_at is not None:
         counters.observe(pipe, counters.FIRST_TOKEN, endpoint, record.first_token_at - record.created_at)
+    for way in filter(None, outcome.way.split(", ")):
+        counters.add(pipe, counters.WAYS, way)
     if outcome.body is not None:
         for kind, number in _tokens(outcome.body.get("usage") or {}).items():
             counters.add(pipe, counters.TOKENS, kind, model, by=number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.outcome import COST_HEADER, IGNORED, Outcome
+from app.outcome import COST_HEADER, IGNORED, WAY_HEADER, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def to_openai(answer: Answer, checked: Checked, record: JobRecord, ignored: Sequ
     }
     if record.service_tier:
         body["service_tier"] = "flex" if record.yields else "default"
-    headers = {"x-nightshift-attempts": str(record.attempts)}
+    headers = {"x-nightshift-attempts": str(record.attempts), WAY_HEADER: answer.way}
     if answer.cost_usd is not None:
         headers[COST_HEADER] = f"{answer.cost_usd:.6f}"
     if ignored:

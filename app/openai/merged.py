@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from app.outcome import COST_HEADER, IGNORED, Outcome
+from app.outcome import COST_HEADER, IGNORED, WAY_HEADER, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,8 @@ def merged(outcomes: Sequence[Outcome], completion_id: str) -> Outcome:
     headers = {_ATTEMPTS: str(max(int(one.headers[_ATTEMPTS]) for one in outcomes))}
     if ignored := sorted({name for one in outcomes for name in one.headers.get(IGNORED, "").split(", ") if name}):
         headers[IGNORED] = ", ".join(ignored)
+    if ways := sorted({one.way for one in outcomes if one.way}):
+        headers[WAY_HEADER] = ", ".join(ways)
     costs = [one.cost_usd for one in outcomes if one.cost_usd is not None]
     if len(costs) == len(outcomes):
         headers[COST_HEADER] = f"{sum(costs):.6f}"

@@ -7,12 +7,15 @@ import shlex
 import socket
 from typing import TYPE_CHECKING
 
+from app.ways import Way
 from ops.supervisor import probe
 
 if TYPE_CHECKING:
     from app.settings import Settings
 
 OFFLINE = "OFFLINE: answers are simulated. No request leaves this machine; without --offline Claude answers."
+
+_WAYS = {Way.CLI: "Claude's command line (cli)", Way.API: "Claude's API (api)"}
 
 
 def url(settings: Settings) -> str:
@@ -41,7 +44,7 @@ def text(
         ("Page", f"{base}/"),
         ("Health", f"{base}/health"),
         ("Login", "none needed (offline)" if settings.offline else login or "unknown"),
-        ("Workers", str(settings.workers)),
+        ("Workers", f"{settings.workers}, by {_WAYS[settings.way]}"),
         ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),
     ]
     if new_secret:

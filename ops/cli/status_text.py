@@ -78,7 +78,7 @@ def _worker(row: dict[str, Any]) -> str:
     job = f"{row['job']} for {_span(row['job_seconds'] or 0)}" if row["job"] else row["reason"]
     restarts = ", ".join(f"{number} {reason}" for reason, number in row["restarts"].items()) or "none"
     return (
-        f"{row['name']}  {row['state']:<10} {row['turns_total']:>6} turns  {row['errors']:>4} errors"
+        f"{row['name']}  {row['state']:<10} {row.get('way', ''):<4} {row['turns_total']:>6} turns  {row['errors']:>4} errors"
         f"  {row['rss_mb'] + row['python_rss_mb']:>6,.0f} MB  replaced: {restarts}  {job}"
     ).rstrip()
 

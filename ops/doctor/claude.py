@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from app.login import Login, login_in_use
+from app.ways import Way
 from ops.doctor.finding import Finding, fail, ok, warn
 from ops.supervisor import plan
 from ops.supervisor.child import command
@@ -98,14 +99,21 @@ def _check(env: Mapping[str, str], *, asks: bool) -> dict[str, Any]:
 def _told(found: Mapping[str, Any], settings: Settings, login: Login | None) -> Iterator[Finding]:
     failure = found.get("failure", "")
     version = found.get("cli_version")
-    if version is None:
+    if settings.way is Way.API:
+        yield ok("Way", "api: the workers ask Claude's API themselves; no Claude process is needed")
+    elif version is None:
         yield fail("Claude CLI", f"does not start: {found.get('message', '')}", _MENDS["unavailable"])
         return
-    yield ok("Claude CLI", f"{version}, of claude-agent-sdk {found['sdk_version']}; it starts")
+    else:
+        yield ok("Claude CLI", f"{version}, of claude-agent-sdk {found['sdk_version']}; it starts (way: cli)")
     if login is None and not settings.offline:
         return
     which = "simulated (offline)" if login is None else login.description
-    if failure:
+    if failure == "unavailable":
+        yield fail(
+            "Login", f"{which}: {found['message']}", "Set the variable that is named to a value that can be used."
+        )
+    elif failure:
         mend = _MENDS.get(
             failure, "Look at the message; the network, a proxy (HTTPS_PROXY) or ANTHROPIC_BASE_URL may be wrong."
         )

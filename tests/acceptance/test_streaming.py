@@ -91,8 +91,8 @@ def test_the_cost_is_told(stack: Stack, path: str, body: dict[str, Any], last: s
     streamed = stack.http("POST", path, {"model": "sonnet", "stream": True, **body})
     assert "x-nightshift-cost-usd" not in streamed.headers
     lines = streamed.body.splitlines()
-    comments = [": x-nightshift-attempts: 1", f": x-nightshift-cost-usd: {cost}"]
-    assert lines[lines.index(last) - 3 : lines.index(last)] == ["", *comments]
+    comments = [": x-nightshift-attempts: 1", ": x-nightshift-way: cli", f": x-nightshift-cost-usd: {cost}"]
+    assert lines[lines.index(last) - 4 : lines.index(last)] == ["", *comments]
 
 
 def test_the_cap_is_told(stack: Stack) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
+import psutil
 
 from app import clock
 from app.login import login_in_use
@@ -42,6 +43,7 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 #: how long the end of a stream that has said its last is waited for: its connection can be used again then, seconds
 END_SECONDS = 0.2
 CLOSE_SECONDS = 10.0
+_MIB = 1024 * 1024
 
 
 class ApiEngine:
@@ -60,6 +62,7 @@ class ApiEngine:
         self._task: asyncio.Task[Answer] | None = None
         self._turns = self._errors = 0
         self._since = clock.now()
+        self._process = psutil.Process()
 
     def __enter__(self) -> Self:
         self.start()
@@ -122,6 +125,7 @@ class ApiEngine:
             turns=self._turns,
             turns_total=self._turns,
             errors=self._errors,
+            python_rss_mb=round(self._process.memory_info().rss / _MIB, 1),
             login=self._login.kind if self._login else None,
             way=Way.API,
         )

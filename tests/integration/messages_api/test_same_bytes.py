@@ -33,6 +33,33 @@ SCHEMA = {
     "json_schema": {"name": "n", "schema": {"type": "object", "properties": {"n": {"type": "integer"}}}},
 }
 OLDER = {"model": "claude-sonnet-4-5"}
+LONG = "a_function_with_a_name_of_sixty_four_letters_which_is_the_longest"[:64]
+WEATHER = {
+    "name": "get_weather",
+    "description": "Weather of a city.",
+    "strict": True,
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "enum": ["Bern", "Rome"]}},
+        "required": ["city"],
+        "additionalProperties": False,
+    },
+}
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+IMAGE = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+
+
+def schema_of(root: Any, **fields: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "n", "schema": root, **fields}}
+
+
+def call_of(name: str, number: int = 1, arguments: str = "{}") -> dict[str, Any]:
+    return {"id": f"c{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def result_of(number: int, content: Any) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": f"c{number}", "content": content}
+
 
 CASES: dict[str, dict[str, Any]] = {
     **{model: {"model": model} for model in ("sonnet", "opus", "haiku", "claude-sonnet-4-5", "claude-other-9")},
@@ -46,6 +73,77 @@ CASES: dict[str, dict[str, Any]] = {
     "a schema": {"response_format": SCHEMA},
     "thinking": {"reasoning_effort": "high"},
     "thinking within a budget": {**OLDER, "reasoning_effort": "low"},
+    "several system texts": {
+        "messages": [{"role": "developer", "content": "A."}, {"role": "system", "content": "B."}, USER]
+    },
+    "a system text in mid-conversation": {"messages": [USER, {"role": "system", "content": "Now in verse."}, USER]},
+    "a system text and functions": {"messages": [{"role": "system", "content": "Be brief."}, USER], "tools": FUNCTIONS},
+    "parts": {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
+    },
+    "an image": {"messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, IMAGE]}]},
+    "an image in an earlier turn": {
+        "messages": [{"role": "user", "content": [IMAGE]}, {"role": "assistant", "content": "a dot"}, USER]
+    },
+    "what is not ASCII": {
+        "messages": [{"role": "user", "content": "\u00e9\u4e16 \U0001f600 \u2028 <tag> @/etc/hostname /clear"}]
+    },
+    "two of one role": {"messages": [USER, USER]},
+    "a name": {"messages": [{**USER, "name": "ann"}]},
+    "a refusal that was": {"messages": [USER, {"role": "assistant", "content": None, "refusal": "No."}, USER]},
+    "a cap by its newer name": {"max_completion_tokens": 50},
+    "several stop sequences": {**OLDER, "stop": ["A", "B\n", "\n"]},
+    "a temperature": {**OLDER, "temperature": 0.7},
+    "an older model": {"model": "claude-opus-4-1"},
+    "a dated model": {"model": "claude-haiku-4-5-20251001"},
+    "a newer model": {"model": "claude-opus-4-6"},
+    "a function with all that it may have": {"tools": [{"type": "function", "function": WEATHER}]},
+    "a function with a long name": {"tools": [{"type": "function", "function": {"name": LONG[:50]}}]},
+    "functions and none to be called": {"tools": FUNCTIONS, "tool_choice": "none"},
+    "functions, one at a time": {"tools": FUNCTIONS, "parallel_tool_calls": False},
+    "one function, once": {
+        "tools": FUNCTIONS,
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "parallel_tool_calls": False,
+    },
+    "several calls and results": {
+        "tools": FUNCTIONS,
+        "messages": [
+            USER,
+            {
+                "role": "assistant",
+                "content": "Both.",
+                "tool_calls": [call_of("f", 1), call_of("g", 2, '{"x": "\u00e9"}')],
+            },
+            result_of(1, "one"),
+            result_of(2, [{"type": "text", "text": "two"}]),
+            USER,
+        ],
+    },
+    "a call of what is not offered any more": {
+        "tools": FUNCTIONS,
+        "messages": [USER, {"role": "assistant", "content": None, "tool_calls": [call_of("old")]}, result_of(1, "3")],
+    },
+    "any JSON": {"response_format": {"type": "json_object"}},
+    "a list": {"response_format": schema_of({"type": "array", "items": {"type": "integer"}})},
+    "a strict schema with definitions": {
+        "response_format": schema_of(
+            {
+                "type": "object",
+                "properties": {"a": {"$ref": "#/$defs/A"}},
+                "required": ["a"],
+                "additionalProperties": False,
+                "$defs": {"A": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]}},
+            },
+            strict=True,
+            description="What it is.",
+        )
+    },
+    "a schema and functions": {"response_format": SCHEMA, "tools": FUNCTIONS},
+    "a schema and a conversation": {"response_format": SCHEMA, "messages": TALK},
+    **{f"thinking, {effort}": {"reasoning_effort": effort} for effort in ("low", "medium", "xhigh", "none")},
+    "thinking and functions": {"tools": FUNCTIONS, "reasoning_effort": "medium"},
+    "thinking within a budget and functions": {**OLDER, "tools": FUNCTIONS, "reasoning_effort": "high"},
     "thinking within a cap": {**OLDER, "reasoning_effort": "low", "max_tokens": 4000},
 }
 
