@@ -58,13 +58,17 @@ def rss_by_kind(root: int, kinds: Iterable[str]) -> dict[str, float]:
     return found
 
 
+def workers(root: int) -> list[psutil.Process]:
+    """Each Nightshift worker below `root`."""
+    return [process for process in tree(root) if _kind(process) == "worker"]
+
+
 def worker_memory(root: int, turns: dict[int, int]) -> list[WorkerMemory]:
     """Each Nightshift worker below `root`; `turns` by its pid."""
     found = []
-    for process in tree(root):
-        if _kind(process) == "worker":
-            below = sum(_rss(p) for p in tree(process.pid)[1:])
-            found.append(WorkerMemory(_rss(process), below, turns.get(process.pid, 0)))
+    for process in workers(root):
+        below = sum(_rss(p) for p in tree(process.pid)[1:])
+        found.append(WorkerMemory(_rss(process), below, turns.get(process.pid, 0)))
     return found
 
 
