@@ -18,7 +18,7 @@ from api import figures, paging, report_chart
 from api.described import described
 from api.figures import Clock
 from api.openai.batch_object import batch_object
-from api.openai.batches import head
+from api.openai.batches import file_so_far
 from api.overview import words
 from api.services import services
 from app import clock, errors, window
@@ -27,8 +27,6 @@ from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from app.batches.record import BatchRecord
     from app.batches.report import Report
 
@@ -42,6 +40,7 @@ _FAULTS, _WAITS = 20, 8
 _SHAPES = {"wide": (960, 280), "narrow": (336, 240)}
 #: a batch's files, and what is in them
 _FILES = {"output": "answers", "errors": "requests without an answer, and why", "input": "the requests"}
+_GONE = "There is no such file of this batch, or it was deleted."
 _SPARK = {"width": 120, "height": 32}
 
 
@@ -85,9 +84,9 @@ def page(batch_id: str) -> Response:
             spark_shape=_SPARK,
             shown_waits=_WAITS,
             now=batch_object(record, here, is_listed=True)["nightshift"],
-            faults=read_faults(here.batches.directory(record.id), _FAULTS) if found.faults else [],
+            faults=read_faults(here.batches.storage, record.id, _FAULTS) if found.faults else [],
             files=_files(record),
-            answers=_answers(record, most, skip) if most else [],
+            answers=excerpts.answers(here.batches.storage, record, skip=skip, most=most) if most else [],
             most=most,
             skip=skip,
             url=f"{base}batches/{record.id}",
@@ -107,13 +106,9 @@ def page(batch_id: str) -> Response:
 def download(batch_id: str, name: str) -> Response:
     """`input`, `output` or `errors` of a batch, for a browser; what there is so far. 404 when it was deleted."""
     record = services().batches.require(batch_id)
-    path, size = _file(record, name) if name in _FILES else (None, 0)
-    if path is not None and not path.exists() and not services().batches.files.is_here(record.place):
-        raise errors.files_elsewhere(record.id, services().batches.files.directory())
-    if path is None or not path.exists():
-        raise errors.not_found("There is no such file of this batch, or it was deleted.", code=ErrorCode.FILE_NOT_FOUND)
-    response = Response(head(path, size), mimetype="application/jsonl")
-    response.headers["Content-Length"] = str(size)
+    if name not in _FILES:
+        raise errors.not_found(_GONE, code=ErrorCode.FILE_NOT_FOUND)
+    response = file_so_far(record, name, gone=_GONE)
     response.headers["Content-Disposition"] = f'attachment; filename="{record.id}_{name}.jsonl"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
@@ -121,50 +116,27 @@ def download(batch_id: str, name: str) -> Response:
 
 def _report(record: BatchRecord) -> Report:
     here = services()
-    directory = here.batches.directory(record.id)
+    storage = here.batches.storage
     now = clock.now()
-    around = surroundings.frozen(directory) if record.status.is_final else None
+    around = surroundings.frozen(storage, record.id) if record.status.is_final else None
     if around is None:
         around = surroundings.gather(here.connection, record, here.settings.batch_window, min(now, _end(record) or now))
-    return report.build(
-        record,
-        facts.read(directory / facts.FILE, record.facts_bytes),
-        around,
-        excerpts.failures(*_file(record, "errors")),
-        now,
-    )
+    return report.build(record, facts.read(storage, record), around, excerpts.failures(storage, record), now)
 
 
 def _end(record: BatchRecord) -> float | None:
     return record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
 
 
-def _file(record: BatchRecord, name: str) -> tuple[Path, int]:
-    """Where it is, and how much of it counts."""
-    batches = services().batches
-    match name:
-        case "output":
-            return batches.files.path(record.output_file), record.output_bytes
-        case "errors":
-            return batches.files.path(record.error_file), record.error_bytes
-        case _:
-            path = batches.directory(record.id) / "input"
-            return path, path.stat().st_size if path.exists() else 0
-
-
 def _files(record: BatchRecord) -> list[tuple[str, str, int]]:
     """Name, meaning and bytes of those that there are."""
-    found = []
-    for name, meaning in _FILES.items():
-        path, size = _file(record, name)
-        if size and path.exists():
-            found.append((name, meaning, size))
-    return found
-
-
-def _answers(record: BatchRecord, most: int, skip: int) -> list[excerpts.Answer]:
-    directory = services().batches.directory(record.id)
-    return excerpts.answers(*_file(record, "output"), directory, skip=skip, most=most)
+    batches = services().batches
+    stored = {what: batches.stored(record, what) for what in _FILES}
+    return [
+        (what, _FILES[what], size)
+        for what, (name, size) in stored.items()
+        if size and batches.storage.size(name) is not None
+    ]
 
 
 def _clock(record: BatchRecord, found: Report) -> Clock:

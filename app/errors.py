@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from typing import Any
 
 from app import error_codes
 from app.error_codes import Code, ErrorCode, ErrorType
@@ -132,17 +129,15 @@ def login_required(reason: str) -> ErrorReply:
     )
 
 
-def files_elsewhere(what: str, directory: Path) -> ErrorReply:
+def files_elsewhere(what: str, where: str) -> ErrorReply:
     """Another machine has them: whoever shares its directory can serve this."""
-    message = f"The bytes of {what} are not on this machine: all parts must share {directory}."
+    message = f"The bytes of {what} are not on this machine: all parts must share {where}."
     return unavailable(message, ErrorCode.FILES_ELSEWHERE, FILES_RETRY_SECONDS)
 
 
-def files_gone(what: str, directory: Path, param: str = "id") -> ErrorReply:
+def files_gone(what: str, where: str, param: str = "id") -> ErrorReply:
     """They were here, and somebody has removed them."""
-    return ErrorReply(
-        404, f"The bytes of {what} are gone from {directory}.", param=param, code=ErrorCode.FILE_NOT_FOUND
-    )
+    return ErrorReply(404, f"The bytes of {what} are gone from {where}.", param=param, code=ErrorCode.FILE_NOT_FOUND)
 
 
 def queue_away() -> ErrorReply:

@@ -71,7 +71,7 @@ def _errors(record: BatchRecord, here: Services, limit: int) -> dict[str, Any] |
     if record.failure:
         fault = {"code": record.failure, "line": None, "message": _FAILURES.get(record.failure, ""), "param": None}
         return {"object": "list", "data": [fault]}
-    return {"object": "list", "data": read_faults(here.batches.directory(record.id), limit)}
+    return {"object": "list", "data": read_faults(here.batches.storage, record.id, limit)}
 
 
 def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:

@@ -15,17 +15,15 @@ from api.services import services
 from app import errors
 from app.batches import retry
 from app.batches.endpoints import ENDPOINTS
+from app.batches.storage import pieces
 from app.batches.store import NewBatch
 from app.error_codes import ErrorCode
 from app.openai.chat_request import Metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from app.batches.record import BatchRecord
 
 blueprint = Blueprint("batches", __name__)
-
-_PIECE_BYTES = 256 * 1024
 
 
 class ExpiresAfter(BaseModel):
@@ -107,23 +105,22 @@ def retry_failed(batch_id: str) -> dict[str, Any]:
 @described(query={"errors": {"enum": ["true", "false"]}}, answers={200: ("application/jsonl",)})
 def get_output(batch_id: str) -> Response:
     """The output so far, whole lines, in the order in which they ended; `?errors=true`: the error file so far."""
+    record = services().batches.require(batch_id)
+    what = "errors" if paging.choice("errors", ("true", "false")) == "true" else "output"
+    _, size = services().batches.stored(record, what)
+    if not size:
+        return Response(b"", mimetype="application/jsonl", headers={"Content-Length": "0"})
+    return file_so_far(record, what, gone="The batch's output was deleted.")
+
+
+def file_so_far(record: BatchRecord, what: str, *, gone: str) -> Response:
+    """What counts of a batch's `input`, `output` or `errors`. Raises `ErrorReply`: 503 where another storage has it, 404 (`gone`)."""
     batches = services().batches
-    record = batches.require(batch_id)
-    of_errors = paging.choice("errors", ("true", "false")) == "true"
-    file_id, size = (record.error_file, record.error_bytes) if of_errors else (record.output_file, record.output_bytes)
-    path = batches.files.path(file_id)
-    if size and not path.exists():
+    name, size = batches.stored(record, what)
+    try:
+        file = batches.storage.open(name)
+    except FileNotFoundError as error:
         if not batches.files.is_here(record.place):
-            raise errors.files_elsewhere(record.id, batches.files.directory())
-        raise errors.not_found("The batch's output was deleted.", code=ErrorCode.FILE_NOT_FOUND)
-    response = Response(head(path, size) if size else b"", mimetype="application/jsonl")
-    response.headers["Content-Length"] = str(size)
-    return response
-
-
-def head(path: Path, size: int) -> Iterator[bytes]:
-    """The first `size` bytes: what counts of a file that may be growing."""
-    with path.open("rb") as file:
-        while size > 0 and (piece := file.read(min(size, _PIECE_BYTES))):
-            size -= len(piece)
-            yield piece
+            raise errors.files_elsewhere(record.id, batches.storage.where) from error
+        raise errors.not_found(gone, code=ErrorCode.FILE_NOT_FOUND) from error
+    return Response(pieces(file, size), mimetype="application/jsonl", headers={"Content-Length": str(size)})

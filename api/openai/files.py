@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request, send_file
@@ -48,14 +49,14 @@ def upload_file() -> dict[str, Any]:
     try:
         purpose = _purpose(sent.fields.get("purpose"))
         record = store.keep(
-            sent.part,
+            sent.draft,
             filename=sent.filename,
             purpose=purpose,
             expires_after_seconds=_expires_after(sent.fields, purpose),
             fence=idempotency.fence_of(_fingerprint(sent)),
         )
     except BaseException:
-        sent.part.discard()
+        sent.draft.discard()
         raise
     return file_object(record)
 
@@ -93,8 +94,16 @@ def get_content(file_id: str) -> Response:
     """The file's bytes as they are; 404 `file_not_found`, 503 `files_elsewhere` where this machine does not have them."""
     store = services().batches.files
     record = store.require(file_id)
-    path = store.locate(record)
-    return send_file(path, mimetype="application/octet-stream", etag=False, conditional=False)
+    response = send_file(
+        store.open(record),
+        mimetype="application/octet-stream",
+        download_name=record.id,
+        etag=False,
+        conditional=False,
+        last_modified=record.created_at,
+    )
+    response.content_length = record.bytes
+    return response
 
 
 @blueprint.delete("/v1/files/<file_id>")
@@ -136,7 +145,9 @@ def keep_seconds(anchor: Any, seconds: Any, name: str) -> int:
 def _fingerprint(sent: Upload) -> str:
     """Of the form as it was meant: its boundary is another each time."""
     told = [sent.filename, *sorted(f"{name}={value}" for name, value in sent.fields.items(multi=True))]
-    return idempotency.fingerprint_of(sent.part.digest(), *told)
+    sent.draft.file.seek(0)
+    digest = hashlib.file_digest(sent.draft.file, "sha256").hexdigest()  # type: ignore[arg-type]
+    return idempotency.fingerprint_of(digest, *told)
 
 
 def _expires_after(fields: MultiDict[str, str], purpose: str) -> int | None:

@@ -1,4 +1,4 @@
-"""`multipart/form-data` with one file, streamed to the disk while it comes: its size is nowhere in memory."""
+"""`multipart/form-data` with one file, streamed to the storage while it comes: its size is nowhere in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from app.errors import ErrorReply
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
-    from app.batches.files import FileStore, Part
+    from app.batches.files import FileStore
+    from app.batches.storage import Draft
 
 #: of the form beside the file
 _MAX_FIELDS = 20
@@ -27,11 +28,11 @@ _ENVELOPE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Upload:
-    """The form. `part` is written, and whoever has it keeps it or discards it."""
+    """The form. `draft` is written, and whoever has it keeps it or discards it."""
 
     fields: MultiDict[str, str]
     filename: str
-    part: Part
+    draft: Draft
 
 
 def receive(store: FileStore, max_bytes: int) -> Upload:
@@ -44,7 +45,7 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
         )
     params.refuse_encoding()
     request.max_content_length = max_bytes + _ENVELOPE_BYTES
-    parts: list[Part] = []
+    drafts: list[Draft] = []
 
     def new_part(
         total_content_length: int | None = None,  # noqa: ARG001 - Werkzeug's signature
@@ -52,38 +53,38 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
         filename: str | None = None,  # noqa: ARG001
         content_length: int | None = None,  # noqa: ARG001
     ) -> IO[bytes]:
-        if parts:
+        if drafts:
             raise errors.invalid_request(
                 "Send one file, in the field 'file'.", param="file", code=ErrorCode.INVALID_VALUE
             )
-        parts.append(store.part())
-        return parts[0].file
+        drafts.append(store.draft())
+        return drafts[0].file
 
     try:
         return _parsed(
-            FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), parts, max_bytes
+            FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), drafts, max_bytes
         )
     except RequestEntityTooLarge as error:
-        _discard(parts)
+        _discard(drafts)
         raise _too_large(max_bytes) from error
     except ValueError as error:
-        _discard(parts)
+        _discard(drafts)
         raise errors.invalid_request(f"The form is not valid: {error}.", code=ErrorCode.INVALID_MULTIPART) from error
     except BaseException:
-        _discard(parts)
+        _discard(drafts)
         raise
 
 
-def _parsed(parser: FormDataParser, parts: list[Part], max_bytes: int) -> Upload:
+def _parsed(parser: FormDataParser, drafts: list[Draft], max_bytes: int) -> Upload:
     _, fields, found = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
     sent = found.get("file")
     if sent is None:
         raise errors.invalid_request(
             "Missing required parameter: 'file'.", param="file", code=ErrorCode.MISSING_REQUIRED_PARAMETER
         )
-    if parts[0].file.seek(0, 2) > max_bytes:
+    if drafts[0].file.seek(0, 2) > max_bytes:
         raise _too_large(max_bytes)
-    return Upload(fields, sent.filename or "upload", parts[0])
+    return Upload(fields, sent.filename or "upload", drafts[0])
 
 
 def _too_large(max_bytes: int) -> ErrorReply:
@@ -92,6 +93,6 @@ def _too_large(max_bytes: int) -> ErrorReply:
     )
 
 
-def _discard(parts: list[Part]) -> None:
-    for part in parts:
-        part.discard()
+def _discard(drafts: list[Draft]) -> None:
+    for draft in drafts:
+        draft.discard()

@@ -1,7 +1,7 @@
 """Brings the outcomes of a batch's jobs into its files: appended first, then counted and forgotten, in one step.
 
 Whoever dies in between leaves bytes that do not count, and outcomes that do: the next one appends them again, in the
-place of the first (`output.append`).
+place of the first (`Storage.append`).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import pydantic_core
 from app import errors
 from app.batches import facts
 from app.batches.lines import BodyError, LineError, LineReader
-from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, append, ended, never_run, unrun_error
+from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
 from app.batches.steps import LineRuns, Steps
+from app.batches.storage import names
 from app.ids import new_request_id
 from app.jobs.record import JobRecord, Status, outcome_key, record_key
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from redis import Redis
 
-    from app.batches.files import FileStore
+    from app.batches.storage import Storage
     from app.error_codes import ErrorCode
     from app.errors import ErrorReply
     from app.jobs.store import Jobs
@@ -73,14 +73,11 @@ class Refused:
 class Collector:
     """Used by the process that does the batches' work."""
 
-    def __init__(
-        self, connection: Redis, steps: Steps, store: FileStore, jobs: Jobs, root: Path, *, offline: bool = False
-    ) -> None:
+    def __init__(self, connection: Redis, steps: Steps, storage: Storage, jobs: Jobs, *, offline: bool = False) -> None:
         self._connection = connection
         self._steps = steps
-        self._files = store
         self._jobs = jobs
-        self._root = root
+        self._storage = storage
         self._offline = offline
 
     def collect(self, record: BatchRecord) -> Look:
@@ -153,8 +150,7 @@ class Collector:
 
     def reader(self, record: BatchRecord) -> LineReader:
         """For the batch's input."""
-        directory = self._root / record.id
-        return LineReader(directory / "input", directory / "lines")
+        return LineReader(self._storage, record.id)
 
     def _write(
         self,
@@ -172,12 +168,15 @@ class Collector:
         return self._steps.collected(
             record,
             lines,
-            output_bytes=append(self._files.path(record.output_file), record.output_bytes, good),
-            error_bytes=append(self._files.path(record.error_file), record.error_bytes, bad),
-            facts_bytes=append(self._root / record.id / facts.FILE, record.facts_bytes, known),
+            output_bytes=self._append(names.stored_file(record.output_file), record.output_bytes, good),
+            error_bytes=self._append(names.stored_file(record.error_file), record.error_bytes, bad),
+            facts_bytes=self._append(names.facts(record.id), record.facts_bytes, known),
             fed=fed,
             offline=self._offline,
         )
+
+    def _append(self, name: str, length: int, added: list[bytes]) -> int:
+        return self._storage.append(name, length, b"".join(added)) if added else length
 
 
 def _why(record: BatchRecord) -> ErrorCode:

@@ -7,11 +7,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.batches import output
 from app.batches.lines import LineReader
+from app.batches.storage import counted_lines, names
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from app.batches.record import BatchRecord
+    from app.batches.storage import Readable
 
 #: examples of one cause, with different messages where there are such
 MAX_EXAMPLES = 3
@@ -39,10 +40,11 @@ class Answer:
     text: str
 
 
-def failures(path: Path, length: int) -> dict[str, list[Excerpt]]:
+def failures(storage: Readable, record: BatchRecord) -> dict[str, list[Excerpt]]:
     """Examples by the errors' code (or type). Empty when the file was deleted."""
     found: dict[str, list[Excerpt]] = {}
-    for raw in output.lines(path, min(length, _SCAN_BYTES)):
+    name, length = names.stored_file(record.error_file), min(record.error_bytes, _SCAN_BYTES)
+    for raw in counted_lines(storage, name, length):
         line: dict[str, Any] = json.loads(raw)
         response = line["response"]
         error = line["error"] if response is None else response["body"]["error"]
@@ -53,15 +55,16 @@ def failures(path: Path, length: int) -> dict[str, list[Excerpt]]:
     return found
 
 
-def answers(path: Path, length: int, directory: Path, *, skip: int, most: int) -> list[Answer]:
-    """Those that stand in the output file after the first `skip`. `directory`: the batch's own."""
+def answers(storage: Readable, record: BatchRecord, *, skip: int, most: int) -> list[Answer]:
+    """Those that stand in the output file after the first `skip`."""
     found = []
-    for raw in itertools.islice(output.lines(path, length), skip, skip + most):
+    lines = counted_lines(storage, names.stored_file(record.output_file), record.output_bytes)
+    for raw in itertools.islice(lines, skip, skip + most):
         line: dict[str, Any] = json.loads(raw)
         found.append(
             Answer(
                 custom_id=line["custom_id"],
-                question=_question(directory, int(line["id"].rpartition("_")[2])),
+                question=_question(LineReader(storage, record.id), int(line["id"].rpartition("_")[2])),
                 text=shortened(_text(line["response"]["body"]), MAX_TEXT),
             )
         )
@@ -90,9 +93,9 @@ def _calls(calls: list[Any]) -> str:
     return json.dumps(calls, ensure_ascii=False, indent=1) if calls else ""
 
 
-def _question(directory: Path, number: int) -> str | None:
+def _question(reader: LineReader, number: int) -> str | None:
     try:
-        ((_, raw),) = LineReader(directory / "input", directory / "lines").read([number])
+        ((_, raw),) = reader.read([number])
     except OSError:
         return None
     body: dict[str, Any] = json.loads(raw)["body"]

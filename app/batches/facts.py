@@ -1,7 +1,7 @@
 """What is known of each line that has ended, beside its answer or error: for the batch's report.
 
-One JSON array a line in the batch's own directory, some 100 bytes, in the order in which they ended. It is written and counted as the
-output is: bytes beyond the counted length do not count (`output.append`).
+One JSON array a line in the batch's own folder, some 100 bytes, in the order in which they ended. It is written and counted as the
+output is: bytes beyond the counted length do not count.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 from app import clock
-from app.batches import output
+from app.batches.storage import counted_lines, names
 from app.openai.usage import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from app.batches.output import Ended
+    from app.batches.record import BatchRecord
+    from app.batches.storage import Readable
     from app.jobs.record import JobRecord
-
-FILE = "facts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +78,9 @@ def line(fact: Fact) -> bytes:
     return json.dumps(astuple(fact), separators=(",", ":")).encode() + b"\n"
 
 
-def read(path: Path, length: int) -> Iterator[Fact]:
+def read(storage: Readable, record: BatchRecord) -> Iterator[Fact]:
     """The facts that count. Fewer when some are lost: whoever adds them up knows how many there should be."""
-    for raw in output.lines(path, length):
+    for raw in counted_lines(storage, names.facts(record.id), record.facts_bytes):
         yield Fact(*json.loads(raw))
 
 

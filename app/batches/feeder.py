@@ -7,25 +7,22 @@ so that any other can go on.
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, logs
-from app.batches import facts, place, surroundings
+from app.batches import place, surroundings
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
-from app.batches.files import FileStore
 from app.batches.leadership import Leadership, NotLeader
-from app.batches.lines import FilesLost
-from app.batches.output import cut
 from app.batches.progress import Progress
 from app.batches.queueing import Queueing, shares
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.steps import Steps
+from app.batches.storage import FilesLost, names
 from app.batches.store import FAIL, ON_BAD_LINE, Batches
 from app.batches.validation import Validation
 from app.connection import AWAY
@@ -53,21 +50,19 @@ class Feeder:
     def __init__(self, connection: Redis, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._root = settings.data_dir / "batches"
-        self._leadership = Leadership(connection, self._root)
-        self._steps = Steps(connection, self._leadership)
-        self._files = FileStore(connection, settings)
         self._batches = Batches(connection, settings)
-        self._collector = Collector(
-            connection, self._steps, self._files, Jobs(connection, settings), self._root, offline=settings.offline
-        )
+        self._storage = self._batches.storage
+        self._leadership = Leadership(connection, self._storage)
+        self._steps = Steps(connection, self._leadership)
+        jobs = Jobs(connection, settings)
+        self._collector = Collector(connection, self._steps, self._storage, jobs, offline=settings.offline)
         self._queueing = Queueing(self._steps, self._collector, settings)
-        self._elsewhere = Elsewhere(connection, self._leadership, self._steps, Jobs(connection, settings))
+        self._elsewhere = Elsewhere(connection, self._leadership, self._steps, jobs)
         self._validations: dict[str, Validation] = {}
         self._capacities = Capacities(connection, settings)
         self._progress = Progress()
         self._next_tidy = 0.0
-        #: why the directory can't be used, as it was logged
+        #: why the storage can't be used, as it was logged
         self._homeless = ""
 
     def run_once(self) -> None:
@@ -82,7 +77,7 @@ class Feeder:
             log.warning("[BATCH] %s", error)
             self._forget_validations()
         except OSError as error:
-            # No directory, or none that can be written to: others do the work, and the batches say if nobody does.
+            # No storage, or none that can be written to: others do the work, and the batches say if nobody does.
             if str(error) != self._homeless:
                 log.error("[BATCH] no batch's work can be done here: %s", error)  # noqa: TRY400 - the disk's reason is all
             self._homeless = str(error)
@@ -164,9 +159,8 @@ class Feeder:
     def _validate(self, record: BatchRecord) -> Look:
         running = self._validations.get(record.id)
         if running is None:
-            directory = self._batches.directory(record.id)
             is_strict = record.metadata.get(ON_BAD_LINE) == FAIL
-            running = Validation(directory, record.endpoint, self._settings, is_strict=is_strict)
+            running = Validation(self._storage, record.id, record.endpoint, self._settings, is_strict=is_strict)
             self._validations[record.id] = running
         try:
             done = running.step(SLICE_SECONDS)
@@ -212,22 +206,21 @@ class Feeder:
         )
 
     def _cut(self, record: BatchRecord) -> None:
-        cut(self._files.path(record.output_file), record.output_bytes)
-        cut(self._files.path(record.error_file), record.error_bytes)
-        directory = self._batches.directory(record.id)
+        for file_id, size in record.files:
+            self._storage.cut(names.stored_file(file_id), size)
         # What is known of each line is for the report alone.
         with suppress(FilesLost):
-            cut(directory / facts.FILE, record.facts_bytes)
-        surroundings.freeze(self._connection, record, self._settings.batch_window, directory)
+            self._storage.cut(names.facts(record.id), record.facts_bytes)
+        surroundings.freeze(self._connection, record, self._settings.batch_window, self._storage)
 
     def _tidy(self, others: list[BatchRecord]) -> None:
         if time.monotonic() < self._next_tidy:
             return
         self._next_tidy = time.monotonic() + TIDY_SECONDS
         self._elsewhere.forget_places(others)
-        self._files.remove_old(clock.now())
+        self._batches.files.remove_old(clock.now())
         for batch_id in self._batches.remove_old(clock.now()):
-            shutil.rmtree(self._root / batch_id, ignore_errors=True)
+            self._storage.remove_folder(batch_id)
 
     def _complain(self, record: BatchRecord, error: OSError) -> None:
         if self._has_lost(record, error):
@@ -244,17 +237,17 @@ class Feeder:
 
     def _is_whole(self, file_id: str, size: int) -> bool:
         try:
-            cut(self._files.path(file_id), size)
+            self._storage.cut(names.stored_file(file_id), size)
         except OSError:
             return False
         return True
 
     def _has_lost(self, record: BatchRecord, error: OSError) -> bool:
-        """Whether somebody has removed what the batch needs. A directory that has another name by now is not looked into."""
+        """Whether somebody has removed what the batch needs. A storage that has another name by now is not looked into."""
         if not isinstance(error, FileNotFoundError | FilesLost):
             return False
         self._drop_validation(record.id)
-        return place.name(self._root) == self._leadership.place
+        return self._storage.identity() == self._leadership.place
 
     def _forget_validations(self) -> None:
         for batch_id in list(self._validations):
@@ -262,5 +255,4 @@ class Feeder:
 
     def _drop_validation(self, batch_id: str) -> None:
         if (running := self._validations.pop(batch_id, None)) is not None:
-            with suppress(OSError):
-                running.close()
+            running.close()

@@ -1,30 +1,25 @@
-"""Stored files: their bytes under the data dir, what is known of them in Redis. A file is never changed once it has a record."""
+"""Stored files: their bytes in the storage, what is known of them in Redis. A file is never changed once it has a record."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
-import tempfile
-import time
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from app import clock, errors, hashes
 from app.batches import place
+from app.batches.storage import names
 from app.connection import MAYBE_DONE, RedisError, texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.ids import OWNER, new_id
-from app.private_files import private
 
 if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
+    from app.batches.storage import Draft, Storage
     from app.idempotency import Fence
     from app.settings import Settings
 
@@ -38,15 +33,11 @@ PURPOSES = (*UPLOAD_PURPOSES, BATCH_OUTPUT)
 UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
 #: how long a repeated upload finds the file that its first try made, seconds
 _TRIES_SECONDS = 24 * 3600
-#: an upload that was not written to for so long was broken off by a crash, seconds
-STRAY_SECONDS = 24 * 3600
 
 FILES = "nightshift:files"
 EXPIRY = "nightshift:files:expiry"
 _ID = re.compile(r"file-[0-9a-f]{32}")
-_PART = ".part-"
-#: before the id of a file of which Redis was told while it went away: whether it knows it is seen after this, seconds
-_DOUBT = ".doubt-"
+#: Redis was told of a file while it went away: whether it knows it is seen after this, seconds
 DOUBT_SECONDS = 600.0
 
 
@@ -60,7 +51,7 @@ class FileRecord:
     bytes: int
     created_at: float
     expires_at: float | None = None
-    #: the name of the directory that it is in (`app.batches.place`); empty: older code made it
+    #: the storage that it is in (`app.batches.place`); empty: older code made it
     place: str = ""
     #: whose it is
     owner: str = OWNER
@@ -71,87 +62,58 @@ def new_file_id() -> str:
     return new_id("file-")
 
 
-class Part:
-    """A file that is being written: has no name that anybody could ask for until `FileStore.keep`."""
-
-    def __init__(self, directory: Path) -> None:
-        descriptor, name = tempfile.mkstemp(dir=directory, prefix=_PART)
-        self.path = Path(name)
-        self.file: IO[bytes] = os.fdopen(descriptor, "w+b")
-
-    def digest(self) -> str:
-        """Of all that was written."""
-        self.file.seek(0)
-        return hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-    def discard(self) -> None:
-        """Nobody wants it."""
-        # On a full disk the rest of it can't be written, which is no reason to keep it.
-        with suppress(OSError):
-            self.file.close()
-        self.path.unlink(missing_ok=True)
-
-
 class FileStore:
     """All that is done with stored files. Safe to share between threads."""
 
-    def __init__(self, connection: Redis, settings: Settings) -> None:
+    def __init__(self, connection: Redis, settings: Settings, storage: Storage) -> None:
         self._connection = connection
-        self._root = settings.data_dir / "batches"
+        self._storage = storage
         self._replicas = settings.wait_replicas
 
-    def directory(self) -> Path:
-        """Where they are; made when it is missing."""
-        private(self._root)
-        return private(self._root / "files")
-
-    def path(self, file_id: str) -> Path:
-        """Where its bytes are, or would be. Raises `ValueError` for what is no file's id."""
-        if not _ID.fullmatch(file_id):
-            raise ValueError(f"{file_id!r} is no file's id")
-        return self.directory() / file_id
-
     def place(self) -> str:
-        """The name of the directory that new files are put in."""
-        return place.name(private(self._root))
-
-    def locate(self, record: FileRecord) -> Path:
-        """Where its bytes are. Raises `ErrorReply`: 503 when another directory has them, 404 when they are gone."""
-        path = self.path(record.id)
-        if path.exists():
-            return path
-        if not self.is_here(record.place):
-            raise errors.files_elsewhere(record.id, self.directory())
-        raise errors.files_gone(record.id, self.directory())
+        """The storage that new files are put in."""
+        return self._storage.identity()
 
     def is_here(self, place_name: str) -> bool:
-        """Whether what has that place is in this process's directory."""
+        """Whether what has that place is in this process's storage."""
         return place.is_at(self._connection, place_name, self.place())
 
-    def part(self) -> Part:
+    def open(self, record: FileRecord) -> IO[bytes]:
+        """Its bytes. Raises `ErrorReply`: 503 when another storage has them, 404 when they are gone."""
+        self.check_bytes(record)
+        return self._storage.open(names.stored_file(record.id))
+
+    def check_bytes(self, record: FileRecord) -> None:
+        """Whether they can be read. Raises `ErrorReply` as `open` does."""
+        if self._storage.size(names.stored_file(record.id)) is not None:
+            return
+        if not self.is_here(record.place):
+            raise errors.files_elsewhere(record.id, self._storage.where)
+        raise errors.files_gone(record.id, self._storage.where)
+
+    def draft(self) -> Draft:
         """A new file to write to."""
-        return Part(self.directory())
+        return self._storage.draft()
 
     def keep(
         self,
-        part: Part,
+        draft: Draft,
         *,
         filename: str,
         purpose: str,
         expires_after_seconds: int | None = UPLOAD_KEEP_SECONDS,
         fence: Fence | None = None,
     ) -> FileRecord:
-        """The part becomes a file: on the disk first, then known. Or the file that an earlier try of the request made.
+        """The draft becomes a file: stored first, then known. Or the file that an earlier try of the request made.
 
         Raises `ErrorReply` (409) for a key that was used for another file.
         """
         now = clock.now()
-        part.file.flush()
-        os.fsync(part.file.fileno())
-        size = os.fstat(part.file.fileno()).st_size
-        part.file.close()
+        file_id = new_file_id()
+        name = names.stored_file(file_id)
+        size = draft.keep(name)
         record = FileRecord(
-            id=new_file_id(),
+            id=file_id,
             filename=filename,
             purpose=purpose,
             bytes=size,
@@ -159,18 +121,17 @@ class FileStore:
             expires_at=None if expires_after_seconds is None else now + expires_after_seconds,
             place=self.place(),
         )
-        path = part.path.replace(self.path(record.id))
         try:
             made = self._make(record, fence)
         except MAYBE_DONE:
             # It may be known, or come to be: its bytes stay until that is sure.
-            (self.directory() / f"{_DOUBT}{record.id}").touch()
+            self._storage.put(names.DOUBT + file_id, b"")
             raise
         except (RedisError, ErrorReply):
-            path.unlink(missing_ok=True)
+            self._storage.remove(name)
             raise
-        if made.id != record.id:
-            path.unlink(missing_ok=True)
+        if made.id != file_id:
+            self._storage.remove(name)
         confirm(self._connection, _key(made.id), self._replicas)
         return made
 
@@ -236,25 +197,22 @@ class FileStore:
     def remove_old(self, now: float) -> None:
         """Remove what has expired, and uploads that a crash or a lost request broke off. Nothing else: Redis may have lost what it knew.
 
-        For the process that does the batches' work in this directory: only it knows that what others left is to go, too.
+        For the process that does the batches' work in this storage: only it knows that what others left is to go, too.
         """
         for file_id in texts(self._connection.zrangebyscore(EXPIRY, 0, now, start=0, num=500)):
             record = _from_hash(self._connection.hgetall(_key(file_id)))
             self._remove(file_id, record.place if record else "")
         left = _left_key(self.place())
         for file_id in texts(self._connection.srandmember(left, 500)):
-            self.path(file_id).unlink(missing_ok=True)
+            self._storage.remove(names.stored_file(file_id))
             self._connection.srem(left, file_id)
-        for path in self.directory().glob(f"{_PART}*"):
-            # By this machine's clock, as the disk's times are.
-            if time.time() - path.stat().st_mtime > STRAY_SECONDS:  # noqa: TID251
-                path.unlink(missing_ok=True)
-        for path in self.directory().glob(f"{_DOUBT}*"):
-            if time.time() - path.stat().st_mtime > DOUBT_SECONDS:  # noqa: TID251
-                file_id = path.name.removeprefix(_DOUBT)
+        self._storage.sweep()
+        for name, age in self._storage.find(names.DOUBT):
+            if age > DOUBT_SECONDS:
+                file_id = name.removeprefix(names.DOUBT)
                 if not self._connection.exists(_key(file_id)):
-                    self.path(file_id).unlink(missing_ok=True)
-                path.unlink(missing_ok=True)
+                    self._storage.remove(names.stored_file(file_id))
+                self._storage.remove(name)
 
     def _remove(self, file_id: str, place_name: str) -> None:
         pipe = self._connection.pipeline()
@@ -266,11 +224,11 @@ class FileStore:
         for index in (FILES, EXPIRY, *map(_index, PURPOSES)):
             pipe.zrem(index, file_id)
         pipe.execute()
-        self.path(file_id).unlink(missing_ok=True)
+        self._storage.remove(names.stored_file(file_id))
 
 
 def put(pipe: Pipeline, record: FileRecord) -> None:
-    """Put the commands that make a file known on the caller's pipeline; its bytes are on the disk already."""
+    """Put the commands that make a file known on the caller's pipeline; its bytes are stored already."""
     pipe.hset(_key(record.id), mapping=hashes.to_hash(record))
     pipe.zadd(FILES, {record.id: record.created_at})
     pipe.zadd(_index(record.purpose), {record.id: record.created_at})
@@ -283,7 +241,7 @@ def _key(file_id: str) -> str:
 
 
 def _left_key(place_name: str) -> str:
-    """A set: files that were deleted elsewhere, whose bytes are in that directory yet."""
+    """A set: files that were deleted elsewhere, whose bytes are in that storage yet."""
     return f"{FILES}:left:{place_name}"
 
 

@@ -1,13 +1,12 @@
-"""Which process does the work of the batches in a directory: one at a time, another within seconds when it dies.
+"""Which process does the work of the batches in a storage: one at a time, another within seconds when it dies.
 
 A lease in Redis decides who; each change of a batch is made only while the lease is held (WATCH). Files know no WATCH:
-a lock on the disk keeps a process that slept through its lease from writing into what its successor writes. The kernel
-releases it when its process ends, however that ends. Each directory has a leader of its own.
+a lock on the storage keeps a process that slept through its lease from writing into what its successor writes. Each storage
+has a leader of its own.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import socket
@@ -17,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from app.batches import place
 from app.batches.record import BatchRecord, batch_key
 from app.connection import transaction
-from app.private_files import private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from redis import Redis
+
+    from app.batches.storage import Lock, Storage
 
 _T = TypeVar("_T")
 
@@ -37,9 +36,9 @@ class NotLeader(Exception):
 
 @dataclass(frozen=True)
 class Leader:
-    """The process that does the work of the batches in a directory."""
+    """The process that does the work of the batches in a storage."""
 
-    #: the directory's name
+    #: the storage's name
     place: str
     #: host and pid, `HOST:PID`
     process: str
@@ -47,7 +46,7 @@ class Leader:
 
 
 def lease_key(place_name: str) -> str:
-    """The lease on the work in a directory; its value is who has it."""
+    """The lease on the work in a storage; its value is who has it."""
     return f"nightshift:batches:feeder:{place_name}"
 
 
@@ -67,21 +66,21 @@ def leaders(connection: Redis) -> list[Leader]:
 
 
 class Leadership:
-    """This process's claim to the work in its directory. Used by one thread."""
+    """This process's claim to the work in its storage. Used by one thread."""
 
-    def __init__(self, connection: Redis, root: Path) -> None:
+    def __init__(self, connection: Redis, storage: Storage) -> None:
         self._connection = connection
-        self._root = root
+        self._storage = storage
         self._token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
-        self._lock: int | None = None
-        #: the directory's name, and the names that it had before its files were lost
+        self._lock: Lock | None = None
+        #: the storage's name, and the names that it had before its files were lost
         self.place = ""
         self.lost: list[str] = []
         self._is_registered = False
 
     def hold(self) -> bool:
         """Become or remain the one who does it, for `LEASE_SECONDS` from now. False: another one is."""
-        if (here := place.name(self._root)) != self.place:
+        if (here := self._storage.identity()) != self.place:
             self.close()
             self.place = here
         milliseconds = int(LEASE_SECONDS * 1000)
@@ -92,17 +91,18 @@ class Leadership:
             return False
         if is_new or not self._is_registered:
             # A SET that is sent again, since its reply was lost, says no.
-            self.lost = place.register(self._connection, self._root, here)
+            self.lost = place.register(self._connection, self._storage, here)
             self._is_registered = True
         self._connection.pexpire(lease, milliseconds)
-        return self._lock_files()
+        self._lock = self._lock or self._storage.lock()
+        return self._lock is not None
 
     def change(self, batch_id: str, work: Callable[[Any, BatchRecord], _T]) -> _T:
         """Run `work(pipe, record)`, which calls `pipe.multi()` and writes, in one step. Raises `NotLeader`."""
         return self._change(batch_id, self.place, self._token, work)
 
     def change_unled(self, batch_id: str, where: str, work: Callable[[Any, BatchRecord], _T]) -> _T:
-        """The same for a batch whose files are in another directory, `where`, in which nobody works. Raises `NotLeader`."""
+        """The same for a batch whose files are in another storage, `where`, in which nobody works. Raises `NotLeader`."""
         return self._change(batch_id, where, None, work)
 
     def _change(self, batch_id: str, where: str, holder: str | None, work: Callable[[Any, BatchRecord], _T]) -> _T:
@@ -119,16 +119,5 @@ class Leadership:
         """Let go of the files."""
         self._is_registered = False
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.close()
             self._lock = None
-
-    def _lock_files(self) -> bool:
-        if self._lock is None:
-            descriptor = os.open(private(self._root) / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                return False
-            self._lock = descriptor
-        return True

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
+from app.batches.storage import FilesLost, names
 from app.error_codes import ErrorCode
 from app.openai import json_text
 from app.openai.json_text import JsonError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from app.batches.storage import Readable
     from app.error_codes import Code
     from app.errors import ErrorReply
 
@@ -32,10 +32,6 @@ class Fault:
     message: str
     param: str | None = None
     line: int | None = None
-
-
-class FilesLost(OSError):
-    """A file of a batch is not what it was: somebody has removed it, or cut it off."""
 
 
 class LineError(ValueError):
@@ -134,43 +130,26 @@ def parse(raw: bytes, endpoint: str) -> Line:
     return Line(custom_id, body)
 
 
-class IndexWriter:
-    """Writes down where each line is: 16 bytes a line."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_suffix(".part")
-        self._file = self._part.open("wb")
-
-    def add(self, place: Place) -> None:
-        """The next line."""
-        self._file.write(_PLACE.pack(place.offset, place.length, place.number))
-
-    def finish(self) -> None:
-        """From now on it can be read; on the disk for good."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._part.replace(self._path)
-
-    def close(self) -> None:
-        """Let go of the file, finished or not. Raises `OSError` when what was added can't be written."""
-        self._file.close()
+def index_entry(place: Place) -> bytes:
+    """Where a line is, as the index has it: 16 bytes a line."""
+    return _PLACE.pack(place.offset, place.length, place.number)
 
 
 class LineReader:
-    """Reads any line of an input file by its number among those that are not blank, from 0."""
+    """Reads any line of a batch's input by its number among those that are not blank, from 0."""
 
-    def __init__(self, input_file: Path, index: Path) -> None:
-        self._input = input_file
-        self._index = index
+    def __init__(self, storage: Readable, batch_id: str) -> None:
+        self._storage = storage
+        self._input, self._index = names.batch_input(batch_id), names.line_index(batch_id)
 
     def read(self, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
         """(number, line) of each of them. Raises `OSError` when the files are gone."""
-        with self._input.open("rb") as file, self._index.open("rb") as index:
+        with self._storage.open(self._input) as file, self._storage.open(self._index) as index:
             for number in numbers:
-                packed = os.pread(index.fileno(), _PLACE.size, number * _PLACE.size)
+                index.seek(number * _PLACE.size)
+                packed = index.read(_PLACE.size)
                 if len(packed) < _PLACE.size:
                     raise FilesLost(f"{self._index} has no line {number}")
                 offset, length, _ = _PLACE.unpack(packed)
-                yield number, os.pread(file.fileno(), length, offset)
+                file.seek(offset)
+                yield number, file.read(length)

@@ -9,12 +9,11 @@ from app import errors
 from app.batches.files import BATCH
 from app.batches.lines import split
 from app.batches.record import BatchRecord, BatchStatus
+from app.batches.storage import names
 from app.batches.store import NewBatch
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from app.batches.files import FileRecord
     from app.batches.store import Batches
     from app.idempotency import Fence
@@ -40,7 +39,7 @@ def retry_failed(batches: Batches, settings: Settings, batch_id: str, *, fence: 
     error_file = batches.files.get(record.error_file)
     if error_file is None:
         raise errors.conflict("The batch has no error file (any more): nothing to run again.", ErrorCode.NOTHING_FAILED)
-    kept = _failed_lines(batches, settings, record, batches.files.locate(error_file))
+    kept = _failed_lines(batches, settings, record, error_file)
     metadata = dict(record.metadata)
     if len(metadata) < _MAX_METADATA or RETRY_OF in metadata:
         metadata[RETRY_OF] = batch_id
@@ -56,17 +55,17 @@ def retry_failed(batches: Batches, settings: Settings, batch_id: str, *, fence: 
     )
 
 
-def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, error_file: Path) -> FileRecord:
+def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, error_file: FileRecord) -> FileRecord:
     """The lines of the input whose ids are in the error file, as a file of their own."""
-    with error_file.open("rb") as file:
+    with batches.files.open(error_file) as file:
         wanted = {json.loads(line)["custom_id"] for line in file}
-    part = batches.files.part()
+    draft = batches.files.draft()
     try:
-        with (batches.directory(record.id) / "input").open("rb") as file:
+        with batches.storage.open(names.batch_input(record.id)) as file:
             for _, raw in split(file, settings.max_body_bytes):
                 if json.loads(raw)["custom_id"] in wanted:
-                    part.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
-        return batches.files.keep(part, filename=f"{record.id}_retry.jsonl", purpose=BATCH)
+                    draft.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
+        return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=BATCH)
     except BaseException:
-        part.discard()
+        draft.discard()
         raise

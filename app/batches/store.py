@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,16 +21,15 @@ from app.batches.record import (
     lines_key,
     runs_key,
 )
+from app.batches.storage import names, open_storage
 from app.connection import texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.ids import new_id
 from app.outbound import ForbiddenTarget, check_url
-from app.private_files import private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from redis import Redis
 
@@ -65,12 +62,16 @@ class Batches:
     def __init__(self, connection: Redis, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._root = settings.data_dir / "batches"
-        self.files = FileStore(connection, settings)
+        self.storage = open_storage(settings)
+        self.files = FileStore(connection, settings, self.storage)
 
-    def directory(self, batch_id: str) -> Path:
-        """Where its input, the index of its lines and its faults are."""
-        return self._root / batch_id
+    def stored(self, record: BatchRecord, what: str) -> tuple[str, int]:
+        """The name in the storage of a batch's `input`, `output` or `errors`, and how many bytes of it count."""
+        if what == "input":
+            name = names.batch_input(record.id)
+            return name, self.storage.size(name) or 0
+        file_id, size = record.files[what == "errors"]
+        return names.stored_file(file_id), size
 
     def made_by(self, fence: Fence | None) -> BatchRecord | None:
         """The batch that an earlier try of the request made. Raises `ErrorReply` (409) for a key of another request."""
@@ -98,7 +99,7 @@ class Batches:
                 param="input_file_id",
                 code=ErrorCode.INVALID_FILE_PURPOSE,
             )
-        input_path = self.files.locate(source)
+        self.files.check_bytes(source)
         now = clock.now()
         record = BatchRecord(
             id=new_id("batch_"),
@@ -118,10 +119,11 @@ class Batches:
             place=self.files.place(),
             owner=source.owner,
         )
-        self._link_input(record, input_path)
+        # The batch's own: they stay while it needs them, though the file be deleted.
+        self.storage.link(names.stored_file(source.id), names.batch_input(record.id))
         made = self._make(record, fence)
         if made.id != record.id:
-            shutil.rmtree(self.directory(record.id), ignore_errors=True)
+            self.storage.remove_folder(record.id)
         confirm(self._connection, batch_key(made.id), self._settings.wait_replicas)
         return made
 
@@ -200,7 +202,7 @@ class Batches:
         return transaction(self._connection, batch_key(batch_id), change)
 
     def remove_old(self, now: float) -> list[str]:
-        """Forget the batches that ended long ago. The ids of those, and of others', whose directories are here and have to go."""
+        """Forget the batches that ended long ago. The ids of those, and of others', whose folders are here and have to go."""
         for batch_id in texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100)):
             record = self.get(batch_id)
             where = place.of(self._connection, record.place if record else "") or self.files.place()
@@ -239,14 +241,6 @@ class Batches:
             ) from error
         return url
 
-    def _link_input(self, record: BatchRecord, source: Path) -> None:
-        """The batch's own link to the bytes: they stay while it needs them, though the file be deleted."""
-        target = private(self.directory(record.id)) / "input"
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-
     def _load(self, ids: list[str]) -> list[BatchRecord]:
         pipe = self._connection.pipeline(transaction=False)
         for batch_id in ids:
@@ -255,5 +249,5 @@ class Batches:
 
 
 def _left_key(place_name: str) -> str:
-    """A set: batches that are forgotten, whose directories are there yet."""
+    """A set: batches that are forgotten, whose folders are there yet."""
     return f"{BATCHES}:left:{place_name}"

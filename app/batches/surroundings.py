@@ -12,21 +12,20 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app import clock, history, window
+from app.batches.storage import names
 from app.connection import AWAY
-from app.private_files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from redis import Redis
 
     from app.batches.record import BatchRecord
+    from app.batches.storage import Readable, Storage
     from app.history import RestartEvent, Sample
 
 log = logging.getLogger(__name__)
 
-FILE = "surroundings.json"
 #: the cause of a wait that only the batch's own hours make
 BATCH_WINDOW = "batch_window"
 #: bounds of what is kept: waits (the longest), and points of each worker's curve
@@ -86,11 +85,12 @@ def gather(connection: Redis, record: BatchRecord, batch_window: str, until: flo
     )
 
 
-def freeze(connection: Redis, record: BatchRecord, batch_window: str, directory: Path) -> None:
+def freeze(connection: Redis, record: BatchRecord, batch_window: str, storage: Storage) -> None:
     """Write down what there was until now. A batch ends whatever becomes of this; only Redis being away is raised."""
     try:
         found = gather(connection, record, batch_window, clock.now())
-        write_private(directory / FILE, json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":")))
+        text = json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":"))
+        storage.put(names.surroundings(record.id), text.encode())
     except AWAY:
         raise
     except Exception:
@@ -99,10 +99,11 @@ def freeze(connection: Redis, record: BatchRecord, batch_window: str, directory:
         )
 
 
-def frozen(directory: Path) -> Surroundings | None:
-    """What was written down; None for a batch that has not ended, or whose directory is elsewhere."""
+def frozen(storage: Readable, batch_id: str) -> Surroundings | None:
+    """What was written down; None for a batch that has not ended, or whose files are elsewhere."""
     try:
-        found: dict[str, Any] = json.loads((directory / FILE).read_bytes())
+        with storage.open(names.surroundings(batch_id)) as file:
+            found: dict[str, Any] = json.load(file)
     except FileNotFoundError:
         return None
     return Surroundings(

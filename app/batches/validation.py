@@ -9,21 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app.batches.endpoints import accept_line
-from app.batches.lines import BodyError, Fault, IndexWriter, LineError, Place, parse, split, why_not_lines
+from app.batches.lines import BodyError, Fault, LineError, Place, index_entry, parse, split, why_not_lines
+from app.batches.storage import names
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.openai import model_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from typing import IO
 
+    from app.batches.storage import Readable, Storage
     from app.settings import Settings
 
 
@@ -135,14 +136,16 @@ class Check:
 class Validation:
     """One validation under way; after a crash it begins anew. Writes the index of the lines, and the faults found."""
 
-    def __init__(self, directory: Path, endpoint: str, settings: Settings, *, is_strict: bool = False) -> None:
+    def __init__(
+        self, storage: Storage, batch_id: str, endpoint: str, settings: Settings, *, is_strict: bool = False
+    ) -> None:
         self.check = Check(endpoint, settings, is_strict=is_strict)
         self.faults = 0
         #: lines whose bodies are refused, of a file that may run
         self.refused = 0
-        self._index = IndexWriter(directory / "lines")
-        self._faults = (directory / "faults.jsonl").open("w", encoding="utf-8")
-        self._input = (directory / "input").open("rb")
+        self._batch_id = batch_id
+        self._input = storage.open(names.batch_input(batch_id))
+        self._index, self._faults = storage.draft(), storage.draft()
         self._verdicts = self.check.verdicts(self._input)
 
     def step(self, seconds: float) -> bool:
@@ -152,31 +155,28 @@ class Validation:
             self.refused += verdict.is_refused
             if verdict.fault is not None and not verdict.is_refused:
                 self.faults += 1
-                self._faults.write(json.dumps(vars(verdict.fault)) + "\n")
+                self._faults.file.write(json.dumps(vars(verdict.fault)).encode() + b"\n")
             elif verdict.place is not None:
-                self._index.add(verdict.place)
+                self._index.file.write(index_entry(verdict.place))
             if time.monotonic() >= until:
                 return False
-        self._index.finish()
+        self._faults.keep(names.faults(self._batch_id))
+        self._index.keep(names.line_index(self._batch_id))
         self.close()
         return True
 
     def close(self) -> None:
-        """Let go of all files. Raises `OSError` when what was found can't be written."""
-        with ExitStack() as opened:
-            for file in (self._input, self._faults, self._index):
-                opened.callback(file.close)
+        """Let go of all files, finished or not."""
+        self._input.close()
+        self._faults.discard()
+        self._index.discard()
 
 
-def read_faults(directory: Path, limit: int) -> list[dict[str, Any]]:
+def read_faults(storage: Readable, batch_id: str, limit: int) -> list[dict[str, Any]]:
     """The first faults that were found, as OpenAI's `errors.data` has them."""
-    found: list[dict[str, Any]] = []
     try:
-        with (directory / "faults.jsonl").open(encoding="utf-8") as file:
-            for line in file:
-                if len(found) >= limit:
-                    break
-                found.append(json.loads(line))
+        file = storage.open(names.faults(batch_id))
     except FileNotFoundError:
-        pass
-    return found
+        return []
+    with file:
+        return [json.loads(line) for line in islice(file, limit)]

@@ -16,6 +16,7 @@ from app import errors
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.record import BatchStatus
+from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.error_codes import ErrorCode
 from app.gate import Cause, Gate
@@ -216,7 +217,7 @@ def test_what_is_gone_is_told(night: Night, server: RunningApi, browser: Browser
     assert browser.text("#failures").count("no example (any more)") == 2
     assert "the output was deleted" in browser.text("#answers")
     assert browser.texts("#files li") == [browser.text("#files li")]
-    (night.batches.directory(batch.id) / "facts").unlink()
+    night.batches.storage.remove(names.facts(batch.id))
     browser.open(f"{with_key(server)}/batches/{batch.id}")
     assert browser.text("h1") == "4 of 6 requests answered, 2 failed"
     assert "are those of 0 of 6 requests" in browser.text("footer")

@@ -14,6 +14,7 @@ from openai import OpenAI
 from app import worker_status
 from app.batches.leadership import Leadership
 from app.batches.record import batch_key
+from app.batches.storage.local_disk import LocalDisk
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import RunningApi, api
 
@@ -242,7 +243,7 @@ def test_a_batch_says_that_it_waits_for_a_worker_beyond_the_reserve(
         return found
 
     assert waits_for() == "no_feeder"
-    assert Leadership(connection, tmp_path / "batches").hold()
+    assert Leadership(connection, LocalDisk(tmp_path / "batches")).hold()
     worker_status.write(connection, WorkerStatus(name="w1", state=WorkerState.BUSY))
     worker_status.write(connection, WorkerStatus(name="w2", state=WorkerState.UNAVAILABLE))
     assert waits_for() == "reserve"

@@ -12,6 +12,7 @@ import pytest
 
 from app import clock, hashes, supervisors, worker_status
 from app.batches.leadership import Leadership
+from app.batches.storage.local_disk import LocalDisk
 from app.gate import Cause, Gate
 from app.settings import Settings
 from app.webhooks import outbox
@@ -86,7 +87,7 @@ def test_what_else_an_operator_asks(make_client: MakeClient, connection: Redis, 
     pipe.execute()
     client = make_client(data_dir=tmp_path / "not" / "made")
     assert client.get("/health").get_json()["feeder"] is None
-    feeder = Leadership(connection, tmp_path)
+    feeder = Leadership(connection, LocalDisk(tmp_path))
     assert feeder.hold()
     found = client.get("/health").get_json()
     feeder.close()

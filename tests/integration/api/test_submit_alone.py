@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.batches.leadership import Leadership
+from app.batches.storage.local_disk import LocalDisk
 from tests.integration.api.running import ROOT, RunningApi, api
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def test_a_batch_that_nobody_runs_says_so(alone: RunningApi, connection: Redis, 
     body = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     made = alone.ask("POST", "/v1/batches", json.dumps(body).encode()).json
     assert (made["nightshift"]["waiting_for"], made["nightshift"]["input_name"]) == ("no_feeder", "night.jsonl")
-    leader = Leadership(connection, tmp_path / "batches")
+    leader = Leadership(connection, LocalDisk(tmp_path / "batches"))
     assert leader.hold()
     connection.hset(f"nightshift:batch:{made['id']}", mapping={"status": "in_progress", "total": "1"})
     found = alone.ask("GET", f"/v1/batches/{made['id']}").json["nightshift"]

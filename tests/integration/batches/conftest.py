@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +11,11 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.batches import facts, place
+from app.batches import facts
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.leadership import lease_key
+from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.jobs import leases, tickets
 from app.outcome import Outcome
@@ -55,12 +56,12 @@ class Night:
     @property
     def lease(self) -> str:
         """The key of the lease on the work in its directory."""
-        return lease_key(place.name(self.settings.data_dir / "batches"))
+        return lease_key(self.batches.storage.identity())
 
     def upload(self, data: bytes) -> str:
-        part = self.batches.files.part()
-        part.file.write(data)
-        return self.batches.files.keep(part, filename="night.jsonl", purpose="batch").id
+        draft = self.batches.files.draft()
+        draft.file.write(data)
+        return self.batches.files.keep(draft, filename="night.jsonl", purpose="batch").id
 
     def start(self, lines: list[Any], **fields: Any) -> BatchRecord:
         data = b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in lines)
@@ -96,13 +97,17 @@ class Night:
         return record.metadata["custom_id"]
 
     def output(self, batch: BatchRecord, *, errors: bool = False) -> list[dict[str, Any]]:
-        path = self.batches.files.path(batch.error_file if errors else batch.output_file)
+        path = self.path(names.stored_file(batch.error_file if errors else batch.output_file))
         return [json.loads(one) for one in path.read_bytes().splitlines()] if path.exists() else []
 
     def facts(self, batch: BatchRecord) -> list[Fact]:
         """All that were written down, counted or not."""
-        path = self.batches.directory(batch.id) / facts.FILE
-        return list(facts.read(path, path.stat().st_size))
+        written = self.batches.storage.size(names.facts(batch.id)) or 0
+        return list(facts.read(self.batches.storage, replace(batch, facts_bytes=written)))
+
+    def path(self, name: str) -> Path:
+        """Where the disk has it."""
+        return self.settings.data_dir / "batches" / name
 
 
 @pytest.fixture

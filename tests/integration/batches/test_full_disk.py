@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.record import BatchStatus
+from app.batches.storage import names
 from app.batches.store import NewBatch
 from tests.integration.batches.conftest import line
 
@@ -46,16 +47,16 @@ def test_a_full_disk(night: Night, caplog: pytest.LogCaptureFixture) -> None:
     with no_file_grows(beyond=50):
         batch = night.look(batch)
     assert (batch.status, batch.completed) == (BatchStatus.IN_PROGRESS, 0)
-    assert night.batches.files.path(batch.output_file).stat().st_size == 50
+    assert night.path(names.stored_file(batch.output_file)).stat().st_size == 50
     batch = night.look(batch)
     assert (batch.status, batch.completed) == (BatchStatus.COMPLETED, 3)
     assert [one["custom_id"] for one in night.output(batch)] == ids
 
 
 def test_an_upload_without_room_leaves_nothing(night: Night) -> None:
-    """The part of an upload that the disk had no room for is gone once it is discarded."""
-    part = night.batches.files.part()
-    part.file.write(b"x" * 100)
+    """The draft of an upload that the disk had no room for is gone once it is discarded."""
+    draft = night.batches.files.draft()
+    draft.file.write(b"x" * 100)
     with no_file_grows():
-        part.discard()
-    assert not list(night.batches.files.directory().iterdir())
+        draft.discard()
+    assert not list(night.batches.storage.find("files/"))

@@ -17,6 +17,7 @@ from app.batches.capacity import LINES_PER_WORKER
 from app.batches.feeder import Feeder
 from app.batches.leadership import NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
+from app.batches.storage import names
 from app.batches.store import NewBatch
 from app.batches.validation import read_faults
 from app.connection import texts
@@ -141,7 +142,7 @@ def test_a_strict_batch_fails_for_one_refused_body(night: Night) -> None:
     """With `on_bad_line: fail` in its metadata nothing runs, and the fault is named with its line."""
     batch = night.start([line("a"), line("b", logprobs=True)], metadata={"on_bad_line": "fail"})
     assert (batch.status, batch.faults, night.queued()) == (BatchStatus.FAILED, 1, [])
-    (fault,) = read_faults(night.batches.directory(batch.id), 9)
+    (fault,) = read_faults(night.batches.storage, batch.id, 9)
     assert (fault["line"], fault["param"]) == (2, "body.logprobs")
 
 
@@ -152,8 +153,8 @@ def test_no_answer_breaks_its_line(night: Night) -> None:
     night.answer(Outcome(body=completion("any", text)))
     night.answer(Outcome(error=errors.invalid_request(text)))
     batch = night.look(batch)
-    for path in (night.batches.files.path(batch.output_file), night.batches.files.path(batch.error_file)):
-        (only,) = path.read_text().splitlines()
+    for file_id in (batch.output_file, batch.error_file):
+        (only,) = night.path(names.stored_file(file_id)).read_text().splitlines()
         body = json.loads(only)["response"]["body"]
         assert text == (body["choices"][0]["message"]["content"] if "choices" in body else body["error"]["message"])
         assert "ü" in only
@@ -484,8 +485,8 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
 def test_a_batch_whose_files_are_gone_stops_nobody_and_keeps_its_answers(night: Night) -> None:
     """It fails as `files_lost`, and what it had of answers can be read; other batches go on."""
     gone = night.start([line(str(n)) for n in range(20)])
-    for name in ("input", "lines"):
-        (night.batches.directory(gone.id) / name).unlink()
+    for name in (names.batch_input(gone.id), names.line_index(gone.id)):
+        night.batches.storage.remove(name)
     while night.queued():
         night.answer()
     other = night.start([line("other")])

@@ -16,6 +16,8 @@ from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.leadership import lease_key
 from app.batches.record import BatchRecord, BatchStatus, batch_key
+from app.batches.storage import names
+from app.batches.storage.local_disk import LocalDisk
 from app.batches.store import Batches, NewBatch
 from app.errors import ErrorReply
 from app.jobs import tickets
@@ -100,7 +102,7 @@ def test_a_batch_of_a_file_that_is_elsewhere_is_refused(night: Night, other: Nig
 def test_a_batch_of_a_file_that_is_gone_is_refused(night: Night) -> None:
     """It is a 404 that names the file, no 500."""
     wanted = new(night)
-    night.batches.files.path(wanted.input_file_id).unlink()
+    night.batches.storage.remove(names.stored_file(wanted.input_file_id))
     with pytest.raises(ErrorReply) as raised:
         night.batches.create(wanted)
     assert (raised.value.status, raised.value.code) == (404, "file_not_found")
@@ -122,7 +124,7 @@ def test_one_that_validates_elsewhere_blocks_no_later_one(night: Night, other: N
 def test_one_that_can_not_be_read_blocks_no_later_one(night: Night) -> None:
     """An older batch whose input can't be read now says so, and the next one is validated; readable again, it goes on."""
     stuck = night.batches.create(new(night))
-    directory = night.batches.directory(stuck.id)
+    directory = night.path(stuck.id)
     (directory / "input").rename(directory / "aside")
     (directory / "input").mkdir()
     assert night.start([line("a")]).status is BatchStatus.IN_PROGRESS
@@ -171,7 +173,7 @@ def test_the_data_dir_is_lost_while_it_is_used(night: Night, monkeypatch: pytest
 def test_a_batch_s_own_directory_is_lost(night: Night, how: str) -> None:
     """However it would have ended, a batch whose directory is gone ends as failed, `files_lost`."""
     batch = night.start([line(str(number)) for number in range(100)])
-    shutil.rmtree(night.batches.directory(batch.id))
+    shutil.rmtree(night.path(batch.id))
     if how == "cancelled":
         night.batches.cancel(batch.id)
     if how == "expired":
@@ -190,7 +192,7 @@ def test_an_output_that_is_lost_is_not_called_complete(night: Night) -> None:
     batch = night.start([line("a"), line("b")])
     night.answer()
     night.look(batch)
-    night.batches.files.path(batch.output_file).unlink()
+    night.batches.storage.remove(names.stored_file(batch.output_file))
     night.answer()
     assert night.look(batch).failure == "files_lost"
 
@@ -218,9 +220,11 @@ def test_what_is_over_ends_though_its_files_are_elsewhere(
     assert (after.status, after.failure, after.completed, after.unrun) == (BatchStatus.FAILED, "files_lost", 1, 1)
     assert night.queued() == []
     kept = other.batches.files.get(after.output_file)
-    assert kept is not None and other.batches.files.locate(kept).exists()
+    assert kept is not None
+    with other.batches.files.open(kept) as file:
+        assert len(file.read()) == kept.bytes
     with pytest.raises(ErrorReply, match="not on this machine"):
-        night.batches.files.locate(kept)
+        night.batches.files.open(kept)
 
 
 def test_a_machine_that_is_away_for_a_moment_keeps_its_batches(night: Night, other: Night) -> None:
@@ -241,7 +245,7 @@ def test_what_is_deleted_elsewhere_goes_from_the_disk(
     """A file that is deleted through another machine's API is removed by the one that has it."""
     monkeypatch.setattr("app.batches.feeder.TIDY_SECONDS", 0.0)
     file_id = night.upload(b"{}\n")
-    path = night.batches.files.path(file_id)
+    path = night.path(names.stored_file(file_id))
     assert other.batches.files.delete(file_id)
     assert path.exists()
     night.feeder.run_once()
@@ -256,13 +260,13 @@ def test_directories_that_nobody_needs_are_forgotten(
     batch = other.start([line("a")])
     leave(other)
     night.feeder.run_once()
-    where = place.name(other.settings.data_dir / "batches")
+    where = other.batches.storage.identity()
     assert where in place.known_places(night.connection)
     other.answer()
     assert other.look(batch).status is BatchStatus.COMPLETED
     leave(other)
     night.feeder.run_once()
-    assert list(place.known_places(night.connection)) == [place.name(night.settings.data_dir / "batches")]
+    assert list(place.known_places(night.connection)) == [night.batches.storage.identity()]
 
 
 def test_leaders(night: Night, other: Night) -> None:
@@ -270,12 +274,10 @@ def test_leaders(night: Night, other: Night) -> None:
     for one in (night, other):
         one.feeder.run_once()
     found = leadership.leaders(night.connection)
-    assert {leader.place for leader in found} == {
-        place.name(one.settings.data_dir / "batches") for one in (night, other)
-    }
+    assert {leader.place for leader in found} == {one.batches.storage.identity() for one in (night, other)}
 
 
 def test_a_directory_keeps_its_name(tmp_path: Path) -> None:
     """Two directories have different ones."""
     first, second = tmp_path / "a", tmp_path / "b"
-    assert place.name(first) == place.name(first) != place.name(second)
+    assert LocalDisk(first).identity() == LocalDisk(first).identity() != LocalDisk(second).identity()

@@ -32,11 +32,11 @@ def test_waits_memory_and_recycles_outlive_the_history(night: Night) -> None:
     replacements.note(night.connection, RestartEvent(time.time(), "w1", "turns", 500, 400.0, 250.0))
     gate.resume()
     night.answer()
-    directory = night.batches.directory(batch.id)
-    assert surroundings.frozen(directory) is None
+    storage = night.batches.storage
+    assert surroundings.frozen(storage, batch.id) is None
     assert night.look(batch).status is BatchStatus.COMPLETED
     night.connection.flushall()
-    found = surroundings.frozen(directory)
+    found = surroundings.frozen(storage, batch.id)
     assert found is not None and found.sampled_since is not None
     (wait,) = found.waits
     assert (wait.cause, wait.reason, wait.lasts) == ("paused", "lunch", False)
@@ -65,4 +65,4 @@ def test_a_batch_ends_though_its_history_cannot_be_read(night: Night, monkeypatc
     night.answer()
     monkeypatch.setattr(history, "samples", broken)
     assert night.look(batch).status is BatchStatus.COMPLETED
-    assert surroundings.frozen(night.batches.directory(batch.id)) is None
+    assert surroundings.frozen(night.batches.storage, batch.id) is None

@@ -96,12 +96,12 @@ class Ground:
         return self.batches.create(self.new_batch(lines))
 
     def new_batch(self, lines: int = 3) -> NewBatch:
-        part = self.batches.files.part()
+        draft = self.batches.files.draft()
         for number in range(lines):
             body = {"model": "haiku", "messages": [{"role": "user", "content": "hi"}]}
             line = {"custom_id": f"line-{number}", "method": "POST", "url": CHAT_COMPLETIONS, "body": body}
-            part.file.write(json.dumps(line).encode() + b"\n")
-        kept = self.batches.files.keep(part, filename="night.jsonl", purpose="batch")
+            draft.file.write(json.dumps(line).encode() + b"\n")
+        kept = self.batches.files.keep(draft, filename="night.jsonl", purpose="batch")
         return NewBatch(input_file_id=kept.id, endpoint=CHAT_COMPLETIONS)
 
     def feed(self) -> None:
@@ -243,9 +243,9 @@ def _cancelling(ground: Ground) -> None:
 
 
 def _file(ground: Ground) -> None:
-    part = ground.batches.files.part()
-    part.file.write(b"{}")
-    ground.batches.files.keep(part, filename="a", purpose="batch")
+    draft = ground.batches.files.draft()
+    draft.file.write(b"{}")
+    ground.batches.files.keep(draft, filename="a", purpose="batch")
 
 
 def _delete_file(ground: Ground) -> bool:

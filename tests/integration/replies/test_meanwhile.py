@@ -11,6 +11,7 @@ import pytest
 
 from app.batches import files as batch_files
 from app.batches.files import FileStore
+from app.batches.storage import names, open_storage
 from app.connection import AWAY, connect
 from app.idempotency import Fence, by_key
 from app.jobs import leases, recovery, tickets
@@ -203,9 +204,9 @@ def test_an_attempt_to_deliver_whose_claim_is_lost_is_made(lossy: LossyProxy, he
 
 
 def _keep(store: FileStore) -> None:
-    part = store.part()
-    part.file.write(b"{}")
-    store.keep(part, filename="a", purpose="batch")
+    draft = store.draft()
+    draft.file.write(b"{}")
+    store.keep(draft, filename="a", purpose="batch")
 
 
 @pytest.mark.parametrize(("kind", "left"), [(Kind.LOST_REPLY, 1), (Kind.LOST_REQUEST, 0)])
@@ -213,7 +214,8 @@ def test_a_file_of_which_nobody_knows_whether_it_is_known(
     lossy: LossyProxy, here: Ground, far: Ground, kind: Kind, left: int
 ) -> None:
     """Its bytes stay until it is sure; then they go if Redis does not know it."""
-    store = FileStore(far.redis, far.settings)
+    storage = open_storage(far.settings)
+    store = FileStore(far.redis, far.settings, storage)
     is_away = False
 
     def plan(request: Request) -> Loss | None:
@@ -230,15 +232,15 @@ def test_a_file_of_which_nobody_knows_whether_it_is_known(
     lossy.plan = None
     known = here.batches.files.page(purpose=None, limit=10, after=None)
     assert len(known) == left
-    assert len(list(store.directory().glob("file-*"))) == 1
+    assert len(list(storage.find("files/file-"))) == 1
     store.remove_old(time.time())
-    assert len(list(store.directory().glob("file-*"))) == 1
-    (doubt,) = store.directory().glob(".doubt-*")
+    assert len(list(storage.find("files/file-"))) == 1
+    ((doubt, _),) = storage.find(names.DOUBT)
     long_ago = time.time() - batch_files.DOUBT_SECONDS - 1
-    os.utime(doubt, (long_ago, long_ago))
+    os.utime(far.settings.data_dir / "batches" / doubt, (long_ago, long_ago))
     store.remove_old(time.time())
-    assert len(list(store.directory().glob("file-*"))) == left
-    assert list(store.directory().glob(".doubt-*")) == []
+    assert len(list(storage.find("files/file-"))) == left
+    assert list(storage.find(names.DOUBT)) == []
 
 
 def _everything(_: object) -> Loss:

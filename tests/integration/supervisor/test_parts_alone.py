@@ -114,7 +114,7 @@ def test_a_worker_command_without_workers(redis_url: str, tmp_path: Path) -> Non
     """`nightshift worker --count 0` needs no login, and does the batches' work where its data dir is."""
     connection = Redis.from_url(redis_url)
     batches = Batches(connection, Settings(data_dir=tmp_path / "data"))
-    upload = batches.files.part()
+    upload = batches.files.draft()
     upload.file.write(batch_line("a"))
     file_id = batches.files.keep(upload, filename="night.jsonl", purpose="batch").id
     made = batches.create(NewBatch(input_file_id=file_id, endpoint=CHAT_COMPLETIONS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,8 @@ from app.batches.excerpts import Excerpt
 from app.batches.facts import Fact
 from app.batches.quantiles import Quantiles
 from app.batches.record import BatchRecord, BatchStatus
+from app.batches.storage import names
+from app.batches.storage.local_disk import LocalDisk
 from app.batches.surroundings import Surroundings, Wait, WorkerNight
 
 if TYPE_CHECKING:
@@ -50,6 +53,13 @@ def batch(**fields: Any) -> BatchRecord:
         "completed_at": T0 + 3600,
     }
     return BatchRecord(**(given | fields))
+
+
+def written(tmp_path: Path, record: BatchRecord, data: bytes) -> tuple[LocalDisk, BatchRecord]:
+    """The batch with these facts, all of which count."""
+    (tmp_path / record.id).mkdir()
+    storage = LocalDisk(tmp_path)
+    return storage, replace(record, facts_bytes=storage.append(names.facts(record.id), 0, data))
 
 
 def wait(since: float, until: float, cause: str = "paused") -> Wait:
@@ -116,12 +126,11 @@ def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
         for n in range(4_000):
             yield facts.line(fact(n, n / 10, worker=f"w{n}", kind="failed", cause=f"c{n}", run_seconds=float(n)))
 
-    path = tmp_path / "facts"
-    path.write_bytes(b"".join(lines()))
-    length = path.stat().st_size
+    record = batch(total=4_000, failed=4_000)
+    storage, record = written(tmp_path, record, b"".join(lines()))
     tracemalloc.start()
     try:
-        found = report.build(batch(total=4_000, failed=4_000), facts.read(path, length), Surroundings(), {}, T0)
+        found = report.build(record, facts.read(storage, record), Surroundings(), {}, T0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -133,12 +142,12 @@ def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
 
 def test_only_what_counts_is_read(tmp_path: Path) -> None:
     """Bytes beyond the counted length, and half a line, are no facts."""
-    path = tmp_path / "facts"
     first, second = facts.line(fact(1)), facts.line(fact(2))
-    path.write_bytes(first + second)
-    assert [one.number for one in facts.read(path, len(first))] == [1]
-    assert [one.number for one in facts.read(path, len(first) + 10)] == [1]
-    assert list(facts.read(tmp_path / "none", 10)) == []
+    storage, record = written(tmp_path, batch(), first + second)
+    for length in (len(first), len(first) + 10):
+        assert [one.number for one in facts.read(storage, replace(record, facts_bytes=length))] == [1]
+    storage.remove(names.facts(record.id))
+    assert list(facts.read(storage, record)) == []
 
 
 def test_quantiles_are_within_a_hundredth() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.lines import LineReader, parse, split
+from app.batches.storage.local_disk import LocalDisk
 from app.batches.validation import Check, Validation, read_faults
 from app.settings import Settings
 
@@ -36,6 +37,14 @@ def refused(data: bytes) -> list[tuple[Any, ...]]:
     """Those of bodies, in a file that may run."""
     found = Check(CHAT_COMPLETIONS, Settings()).verdicts(io.BytesIO(data))
     return [(one.fault.line, one.fault.code, one.fault.param) for one in found if one.fault and one.is_refused]
+
+
+def given(tmp_path: Path, data: bytes) -> LocalDisk:
+    """A storage with this as a batch's input."""
+    storage = LocalDisk(tmp_path)
+    storage.put("files/uploaded", data)
+    storage.link("files/uploaded", "batch/input")
+    return storage
 
 
 @pytest.mark.parametrize(
@@ -114,11 +123,11 @@ def test_a_model_that_nobody_knows_is_one_fault(tmp_path: Path) -> None:
     assert faults(data, is_strict=False) == [(1, "model_not_found", "body.model")]
     assert refused(data) == [(8, "unsupported_parameter", "body.logprobs")]
     mixed = [line("a"), line("b", body=body(model="opus", logprobs=True))]
-    (tmp_path / "input").write_bytes(b"\n".join(json.dumps(one).encode() for one in mixed))
-    validation = Validation(tmp_path, CHAT_COMPLETIONS, Settings())
+    storage = given(tmp_path, b"\n".join(json.dumps(one).encode() for one in mixed))
+    validation = Validation(storage, "batch", CHAT_COMPLETIONS, Settings())
     assert validation.step(60)
     assert (validation.faults, validation.refused) == (1, 0)
-    assert read_faults(tmp_path, 5)[0]["code"] == "model_mismatch"
+    assert read_faults(storage, "batch", 5)[0]["code"] == "model_mismatch"
 
 
 def test_faults_of_the_whole_file() -> None:
@@ -150,24 +159,24 @@ def test_lines_end_at_line_feeds_only() -> None:
 def test_the_index_finds_each_line_again(tmp_path: Path) -> None:
     """Done in slices, validation leaves an index by which any line is read; blank ones have no number."""
     sent = [line(str(n)) for n in range(300)]
-    (tmp_path / "input").write_text("\n\n".join(json.dumps(one) for one in sent))
-    validation = Validation(tmp_path, CHAT_COMPLETIONS, Settings())
+    storage = given(tmp_path, "\n\n".join(json.dumps(one) for one in sent).encode())
+    validation = Validation(storage, "batch", CHAT_COMPLETIONS, Settings())
     slices = 1
     while not validation.step(0.0):
         slices += 1
     assert (validation.check.total, validation.faults, validation.check.model) == (300, 0, "haiku")
     assert slices > 100
-    reader = LineReader(tmp_path / "input", tmp_path / "lines")
+    reader = LineReader(storage, "batch")
     assert [json.loads(raw) for _, raw in reader.read([299, 0, 7])] == [sent[299], sent[0], sent[7]]
 
 
 def test_all_faults_are_kept(tmp_path: Path) -> None:
     """The faults are read back as `errors.data` has them, as many as are asked for."""
-    (tmp_path / "input").write_bytes(b"x\n" * 20)
-    validation = Validation(tmp_path, CHAT_COMPLETIONS, Settings())
+    storage = given(tmp_path, b"x\n" * 20)
+    validation = Validation(storage, "batch", CHAT_COMPLETIONS, Settings())
     assert validation.step(60)
     assert validation.faults == 20
-    found = read_faults(tmp_path, 20)
+    found = read_faults(storage, "batch", 20)
     assert [one["line"] for one in found] == list(range(1, 21))
     assert set(found[0]) == {"code", "line", "message", "param"}
-    assert len(read_faults(tmp_path, 3)) == 3
+    assert len(read_faults(storage, "batch", 3)) == 3

@@ -1,0 +1,101 @@
+"""What a storage does, and how it fails: with an `OSError` whose text is for people, as a disk does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class FilesLost(OSError):
+    """Bytes that were counted are not there: somebody has removed them, or cut them off."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a storage was seen last. Two that are equal are the same path on the same disk of a machine that was not restarted."""
+
+    host: str
+    path: str
+    device: int
+    machine: str
+
+
+class Lock(Protocol):
+    """The right to append, held by one process at a time. It ends with the process, however that ends."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Draft(Protocol):
+    """Bytes that are being written, by one thread. Nobody can ask for them until they are kept."""
+
+    @property
+    def file(self) -> IO[bytes]:
+        """To write to, and to read again what was written."""
+
+    def keep(self, name: str) -> int:
+        """They are there for good under that name, in the place of what was there; how many bytes they are."""
+
+    def discard(self) -> None:
+        """Nobody wants them. Nothing happens to those that were kept."""
+
+
+class Readable(Protocol):
+    """A storage for those who only read."""
+
+    def open(self, name: str) -> IO[bytes]:
+        """To read from, and to seek in. Raises `FileNotFoundError`."""
+
+    def size(self, name: str) -> int | None:
+        """Bytes; None when there is nothing of that name."""
+
+
+class Storage(Readable, Protocol):
+    """The whole of it."""
+
+    @property
+    def where(self) -> str:
+        """Where it is, for people."""
+
+    def identity(self) -> str:
+        """Its own name, which it gets when it is made: what tells it from others, and from one that was deleted and made anew."""
+
+    def location(self) -> Location:
+        """Where this process finds it."""
+
+    def lock(self) -> Lock | None:
+        """None: another process has it."""
+
+    def draft(self) -> Draft:
+        """For bytes that are written once."""
+
+    def put(self, name: str, data: bytes) -> None:
+        """The same at once, for a few."""
+
+    def append(self, name: str, length: int, data: bytes) -> int:
+        """Make it the first `length` bytes that are there, and the data, for good. Its new length.
+
+        Raises `FilesLost` when less than `length` is there. Doing it twice is the same as once. A batch's folder is never made by it.
+        """
+
+    def cut(self, name: str, length: int) -> None:
+        """Take away what is beyond `length`. Raises `FilesLost` when less than that is there."""
+
+    def link(self, source: str, target: str) -> None:
+        """The same bytes under another name, too, each of which is removed by itself. Makes the target's folder."""
+
+    def remove(self, name: str) -> None:
+        """Nothing happens when it is not there."""
+
+    def remove_folder(self, folder: str) -> None:
+        """All names in it. What can't be removed stays."""
+
+    def find(self, prefix: str) -> Iterator[tuple[str, float]]:
+        """The names that begin so, and how long ago each was written, seconds. The prefix names a whole folder at least."""
+
+    def sweep(self) -> None:
+        """Remove what processes that died have left of drafts."""
