@@ -22,13 +22,13 @@ from api.openai.batches import file_so_far
 from api.overview import words
 from api.services import services
 from app import clock, errors, window
-from app.batches import excerpts, facts, report, surroundings
+from app.batches.report import build, conditions, examples, line_stats
 from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from app.batches.record import BatchRecord
-    from app.batches.report import Report
+    from app.batches.report.build import Report
 
 blueprint = Blueprint("batch_report", __name__)
 
@@ -86,7 +86,7 @@ def page(batch_id: str) -> Response:
             now=batch_object(record, here, is_listed=True)["nightshift"],
             faults=read_faults(here.batches.storage, record.id, _FAULTS) if found.faults else [],
             files=_files(record),
-            answers=excerpts.answers(here.batches.storage, record, skip=skip, most=most) if most else [],
+            answers=examples.answers(here.batches.storage, record, skip=skip, most=most) if most else [],
             most=most,
             skip=skip,
             url=f"{base}batches/{record.id}",
@@ -118,10 +118,10 @@ def _report(record: BatchRecord) -> Report:
     here = services()
     storage = here.batches.storage
     now = clock.now()
-    around = surroundings.frozen(storage, record.id) if record.status.is_final else None
+    around = conditions.frozen(storage, record.id) if record.status.is_final else None
     if around is None:
-        around = surroundings.gather(here.connection, record, here.settings.batch_window, min(now, _end(record) or now))
-    return report.build(record, facts.read(storage, record), around, excerpts.failures(storage, record), now)
+        around = conditions.gather(here.connection, record, here.settings.batch_window, min(now, _end(record) or now))
+    return build.build(record, line_stats.read(storage, record), around, examples.failures(storage, record), now)
 
 
 def _end(record: BatchRecord) -> float | None:

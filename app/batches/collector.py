@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pydantic_core
 
 from app import errors
-from app.batches import facts
 from app.batches.lines import BodyError, LineError, LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
+from app.batches.report import line_stats
 from app.batches.steps import LineRuns, Steps
 from app.batches.storage import names
 from app.ids import new_request_id
@@ -164,13 +164,13 @@ class Collector:
             return record
         good = [line.text for _, line in lines if line.kind == "completed"]
         bad = [line.text for _, line in lines if line.kind != "completed"]
-        known = [facts.line(facts.of(number, line, jobs.get(number))) for number, line in lines]
+        known = [line_stats.encode(line_stats.of(number, line, jobs.get(number))) for number, line in lines]
         return self._steps.collected(
             record,
             lines,
             output_bytes=self._append(names.stored_file(record.output_file), record.output_bytes, good),
             error_bytes=self._append(names.stored_file(record.error_file), record.error_bytes, bad),
-            facts_bytes=self._append(names.facts(record.id), record.facts_bytes, known),
+            facts_bytes=self._append(names.line_stats(record.id), record.facts_bytes, known),
             fed=fed,
             offline=self._offline,
         )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, logs
-from app.batches import place, surroundings
+from app.batches import place
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
@@ -21,6 +21,7 @@ from app.batches.leadership import Leadership, NotLeader
 from app.batches.progress import Progress
 from app.batches.queueing import Queueing, shares
 from app.batches.record import BatchRecord, BatchStatus
+from app.batches.report import conditions
 from app.batches.steps import Steps
 from app.batches.storage import FilesLost, names
 from app.batches.store import FAIL, ON_BAD_LINE, Batches
@@ -210,8 +211,8 @@ class Feeder:
             self._storage.cut(names.stored_file(file_id), size)
         # What is known of each line is for the report alone.
         with suppress(FilesLost):
-            self._storage.cut(names.facts(record.id), record.facts_bytes)
-        surroundings.freeze(self._connection, record, self._settings.batch_window, self._storage)
+            self._storage.cut(names.line_stats(record.id), record.facts_bytes)
+        conditions.freeze(self._connection, record, self._settings.batch_window, self._storage)
 
     def _tidy(self, others: list[BatchRecord]) -> None:
         if time.monotonic() < self._next_tidy:

@@ -79,7 +79,7 @@ class BatchRecord:
     error_file: str = ""
     output_bytes: int = 0
     error_bytes: int = 0
-    #: the same of the facts about each line (`app.batches.facts`)
+    #: the same of what is known of each line (`app.batches.report.line_stats`)
     facts_bytes: int = 0
     output_keep_seconds: int | None = None
     #: the name of the directory that its files are in (`app.batches.place`); empty: older code made it

@@ -26,11 +26,11 @@ def faults(batch_id: str) -> str:
     return f"{batch_id}/faults.jsonl"
 
 
-def facts(batch_id: str) -> str:
-    """What is known of each line that has ended (`app.batches.facts`)."""
+def line_stats(batch_id: str) -> str:
+    """What is known of each line that has ended (`app.batches.report.line_stats`)."""
     return f"{batch_id}/facts"
 
 
-def surroundings(batch_id: str) -> str:
-    """What went on around the batch (`app.batches.surroundings`)."""
+def conditions(batch_id: str) -> str:
+    """What went on around the batch (`app.batches.report.conditions`)."""
     return f"{batch_id}/surroundings.json"

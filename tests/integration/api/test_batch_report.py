@@ -217,7 +217,7 @@ def test_what_is_gone_is_told(night: Night, server: RunningApi, browser: Browser
     assert browser.text("#failures").count("no example (any more)") == 2
     assert "the output was deleted" in browser.text("#answers")
     assert browser.texts("#files li") == [browser.text("#files li")]
-    night.batches.storage.remove(names.facts(batch.id))
+    night.batches.storage.remove(names.line_stats(batch.id))
     browser.open(f"{with_key(server)}/batches/{batch.id}")
     assert browser.text("h1") == "4 of 6 requests answered, 2 failed"
     assert "are those of 0 of 6 requests" in browser.text("footer")

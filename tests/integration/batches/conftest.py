@@ -11,10 +11,10 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.batches import facts
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.leadership import lease_key
+from app.batches.report import line_stats
 from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.jobs import leases, tickets
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from app.batches.facts import Fact
     from app.batches.record import BatchRecord
+    from app.batches.report.line_stats import LineStats
     from app.jobs.change import Lease
     from app.jobs.record import JobRecord
 
@@ -100,10 +100,10 @@ class Night:
         path = self.path(names.stored_file(batch.error_file if errors else batch.output_file))
         return [json.loads(one) for one in path.read_bytes().splitlines()] if path.exists() else []
 
-    def facts(self, batch: BatchRecord) -> list[Fact]:
+    def line_stats(self, batch: BatchRecord) -> list[LineStats]:
         """All that were written down, counted or not."""
-        written = self.batches.storage.size(names.facts(batch.id)) or 0
-        return list(facts.read(self.batches.storage, replace(batch, facts_bytes=written)))
+        written = self.batches.storage.size(names.line_stats(batch.id)) or 0
+        return list(line_stats.read(self.batches.storage, replace(batch, facts_bytes=written)))
 
     def path(self, name: str) -> Path:
         """Where the disk has it."""

@@ -9,10 +9,11 @@ import pytest
 from redis import Redis
 
 from app import clock, errors
-from app.batches import excerpts, facts, leadership, retry
+from app.batches import leadership, retry
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.record import BatchStatus
+from app.batches.report import examples, line_stats
 from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.outcome import Outcome
@@ -54,8 +55,8 @@ def test_a_batch_on_a_storage_without_append(
         assert (ended.status, ended.completed, ended.failed) == (BatchStatus.COMPLETED, 2, 1)
         with night.batches.files.open(night.batches.files.require(ended.output_file)) as file:
             assert [json.loads(one)["custom_id"] for one in file] == ["a", "c"]
-        assert [one.kind for one in facts.read(segments, ended)] == ["completed", "failed", "completed"]
-        (answer,) = excerpts.answers(segments, ended, skip=1, most=1)
+        assert [one.kind for one in line_stats.read(segments, ended)] == ["completed", "failed", "completed"]
+        (answer,) = examples.answers(segments, ended, skip=1, most=1)
         assert (answer.custom_id, answer.question) == ("c", "c")
         again = night.look(retry.retry_failed(night.batches, settings, ended.id))
         assert (again.total, night.queued()) == (1, ["b"])

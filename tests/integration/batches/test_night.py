@@ -51,7 +51,7 @@ def test_what_nobody_knows_the_cost_of_is_not_free(night: Night) -> None:
     night.answer()
     batch = night.look(batch)
     assert (batch.known_cost_usd(), batch.unpriced) == (0.5, 1)
-    assert [one.cost_usd for one in night.facts(batch)] == [None, 0.5]
+    assert [one.cost_usd for one in night.line_stats(batch)] == [None, 0.5]
 
 
 def test_a_batch_from_file_to_output(night: Night) -> None:
@@ -71,7 +71,7 @@ def test_a_batch_from_file_to_output(night: Night) -> None:
     assert [one["custom_id"] for one in night.output(batch)] == ["a", "c"]
     (failed,) = night.output(batch, errors=True)
     assert (failed["response"]["status_code"], failed["response"]["body"]["error"]["param"]) == (400, "messages")
-    first, second, _ = night.facts(batch)
+    first, second, _ = night.line_stats(batch)
     assert (first.kind, first.worker, first.attempts) == ("completed", "w1", 1)
     assert (first.input_tokens, first.output_tokens, first.cost_usd) == (3, 5, 0.5)
     assert first.queued_seconds is not None and first.run_seconds is not None
@@ -107,7 +107,7 @@ def test_bodies_that_are_refused_are_400s_in_the_error_file(night: Night) -> Non
         assert (one["error"], one["response"]["status_code"]) == (None, 400)
         error = one["response"]["body"]["error"]
         assert (error["code"], error["param"]) == ("unsupported_parameter", "logprobs")
-    assert sorted(fact.number for fact in night.facts(batch)) == list(range(30))
+    assert sorted(one.number for one in night.line_stats(batch)) == list(range(30))
 
 
 def test_thousands_of_refused_bodies_take_no_worker_and_little_time(night: Night) -> None:
@@ -257,7 +257,7 @@ def test_what_was_not_counted_is_written_again_not_twice(night: Night, monkeypat
     ended = night.batches.require(batch.id)
     assert (ended.status, ended.completed) == (BatchStatus.COMPLETED, 2)
     assert sorted(one["custom_id"] for one in night.output(batch)) == ["a", "b"]
-    assert sorted(one.number for one in night.facts(ended)) == [0, 1]
+    assert sorted(one.number for one in night.line_stats(ended)) == [0, 1]
 
 
 def test_one_feeder_at_a_time(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -445,9 +445,9 @@ def test_a_line_whose_choices_are_asked_for_has_begun(night: Night) -> None:
     assert night.look(batch).completed == 1
     (several,) = night.output(batch)
     assert len(several["response"]["body"]["choices"]) == 2
-    (fact,) = night.facts(batch)
-    assert (fact.worker, fact.attempts, fact.output_tokens) == ("", 1, 2)
-    assert fact.run_seconds is not None
+    (stats,) = night.line_stats(batch)
+    assert (stats.worker, stats.attempts, stats.output_tokens) == ("", 1, 2)
+    assert stats.run_seconds is not None
 
 
 def test_a_window_that_closes_forgives_no_line(night: Night) -> None:

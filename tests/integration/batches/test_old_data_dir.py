@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.batches import facts, surroundings
 from app.batches.record import BatchRecord, BatchStatus
+from app.batches.report import conditions, line_stats
 from app.batches.storage import names
 from app.batches.validation import read_faults
 from app.connection import texts
@@ -66,9 +66,9 @@ def test_what_has_ended_is_read(night: Night, batches: dict[BatchStatus, BatchRe
             assert len(file.read()) == size > 0
     assert [one["custom_id"] for one in night.output(ended)] == ["a"]
     assert [one["custom_id"] for one in night.output(ended, errors=True)] == ["b"]
-    known = list(facts.read(night.batches.storage, ended))
+    known = list(line_stats.read(night.batches.storage, ended))
     assert sorted((one.number, one.kind, one.worker) for one in known) == [(0, "completed", "w1"), (1, "failed", "")]
-    assert surroundings.frozen(night.batches.storage, ended.id) == surroundings.Surroundings()
+    assert conditions.frozen(night.batches.storage, ended.id) == conditions.Conditions()
     (fault,) = read_faults(night.batches.storage, batches[BatchStatus.FAILED].id, 9)
     assert (fault["code"], fault["line"]) == ("invalid_json_line", 1)
 
@@ -84,7 +84,7 @@ def test_what_has_not_ended_goes_on(night: Night, batches: dict[BatchStatus, Bat
     assert night.look(half).status is night.look(fresh).status is BatchStatus.COMPLETED
     ended = night.batches.require(half.id)
     assert [one["custom_id"] for one in night.output(ended)] == ["first", "second", "third"]
-    assert [one.number for one in facts.read(night.batches.storage, ended)] == [0, 1, 2]
+    assert [one.number for one in line_stats.read(night.batches.storage, ended)] == [0, 1, 2]
     assert len(night.batches.files.page(purpose="batch", limit=9, after=None)) == 4
 
 

@@ -93,7 +93,7 @@ def test_feeders_that_are_killed_again_and_again(night: Night) -> None:
     assert (ended.status, ended.completed) == (BatchStatus.COMPLETED, 400)
     found = [one["custom_id"] for one in night.output(ended)]
     assert sorted(found, key=int) == [str(n) for n in range(400)]
-    assert sorted(fact.number for fact in night.facts(ended)) == list(range(400))
+    assert sorted(one.number for one in night.line_stats(ended)) == list(range(400))
     assert night.connection.keys("*batch_req*") == []
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from api import report_chart
 from api.figures import Clock
-from app.batches import report
-from app.batches.surroundings import BATCH_WINDOW, Surroundings
+from app.batches.report import build
+from app.batches.report.conditions import BATCH_WINDOW, Conditions
 from app.gate import Cause
-from tests.unit.batches.test_report import T0, batch, fact, wait
+from tests.unit.batches.test_report import T0, batch, stats, wait
 
 STYLE = (Path(report_chart.__file__).parent / "templates" / "batch_report.css").read_text()
 
@@ -29,14 +29,14 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("size", [(960, 280), (336, 240)])
 def test_all_of_it_is_within_the_picture(seconds: float, size: tuple[int, int]) -> None:
     """Bars, bands and numbers of nights of any length lie within the chart, and there are not too many."""
-    facts = [fact(n, seconds * n / 50, kind="failed" if n % 7 == 0 else "completed") for n in range(51)]
-    around = Surroundings(waits=(wait(-9, seconds / 3), wait(seconds / 2, seconds / 2 + 1, "login")))
+    lines = [stats(n, seconds * n / 50, kind="failed" if n % 7 == 0 else "completed") for n in range(51)]
+    around = Conditions(waits=(wait(-9, seconds / 3), wait(seconds / 2, seconds / 2 + 1, "login")))
     record = batch(completed_at=T0 + seconds, total=51, completed=43, failed=8)
-    found = report.build(record, facts, around, {}, T0 + seconds)
+    found = build.build(record, lines, around, {}, T0 + seconds)
     clock = Clock(ZoneInfo("Europe/Berlin"), found.curve.since, found.curve.until)
     chart = report_chart.throughput(found, clock, "one", size)
     assert sum(found.curve.completed) + sum(found.curve.failed) == 51
-    assert len(chart.bars) <= report.MAX_BARS
+    assert len(chart.bars) <= build.MAX_BARS
     for bar in chart.bars:
         assert chart.left <= bar.x <= bar.x + bar.width <= chart.right + 0.1
         assert chart.top - 0.1 <= bar.failed_y <= bar.completed_y <= chart.bottom
@@ -49,9 +49,9 @@ def test_all_of_it_is_within_the_picture(seconds: float, size: tuple[int, int]) 
 
 def test_heights_are_rates() -> None:
     """A step's height is its requests a minute, failed ones on top, by the numbers at the axis."""
-    facts = [fact(n, 5, kind="failed" if n < 3 else "completed") for n in range(12)]
+    lines = [stats(n, 5, kind="failed" if n < 3 else "completed") for n in range(12)]
     record = batch(completed_at=T0 + 600, total=12, completed=9, failed=3)
-    found = report.build(record, facts, Surroundings(), {}, T0 + 600)
+    found = build.build(record, lines, Conditions(), {}, T0 + 600)
     chart = report_chart.throughput(found, Clock(None, T0, T0 + 600), "one", (960, 280))
     (bar,) = chart.bars
     per_minute = 60 / found.curve.step_seconds
@@ -79,9 +79,7 @@ def test_what_is_to_be_read_stands_out() -> None:
 
 def test_names_of_waits() -> None:
     """A wait has its name where there is room, its letter where there is a little, and else stands in the table alone."""
-    around = Surroundings(
-        waits=(wait(0, 900), wait(1000, 1001, "login"), wait(1100, 1101), wait(1102, 1103, "overload"))
-    )
-    found = report.build(batch(total=1, completed=1), [fact()], around, {}, T0)
+    around = Conditions(waits=(wait(0, 900), wait(1000, 1001, "login"), wait(1100, 1101), wait(1102, 1103, "overload")))
+    found = build.build(batch(total=1, completed=1), [stats()], around, {}, T0)
     chart = report_chart.throughput(found, Clock(None, T0, T0 + 3600), "one", (960, 280))
     assert [band.label for band in chart.bands] == ["A: pause", "B", "", "D: overload"]

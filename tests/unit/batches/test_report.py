@@ -1,4 +1,4 @@
-"""A night in numbers: from facts about lines, and from what went on around them."""
+"""A night in numbers: from what is known of lines, and from what went on around them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.batches import facts, report
-from app.batches.excerpts import Excerpt
-from app.batches.facts import Fact
-from app.batches.quantiles import Quantiles
 from app.batches.record import BatchRecord, BatchStatus
+from app.batches.report import build, line_stats
+from app.batches.report.conditions import Conditions, Wait, WorkerNight
+from app.batches.report.examples import Example
+from app.batches.report.line_stats import LineStats
+from app.batches.report.quantiles import Quantiles
 from app.batches.storage import names
 from app.batches.storage.local_disk import LocalDisk
-from app.batches.surroundings import Surroundings, Wait, WorkerNight
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T0 = 1_800_000_000.0
 
 
-def fact(number: int = 0, at: float = 10, **fields: Any) -> Fact:
+def stats(number: int = 0, at: float = 10, **fields: Any) -> LineStats:
     given: dict[str, Any] = {
         "queued_seconds": 2.0,
         "run_seconds": 1.0,
@@ -37,7 +37,7 @@ def fact(number: int = 0, at: float = 10, **fields: Any) -> Fact:
         "kind": "completed",
         "cause": "",
     }
-    return Fact(number=number, ended_at=T0 + at, **(given | fields))
+    return LineStats(number=number, ended_at=T0 + at, **(given | fields))
 
 
 def batch(**fields: Any) -> BatchRecord:
@@ -56,10 +56,10 @@ def batch(**fields: Any) -> BatchRecord:
 
 
 def written(tmp_path: Path, record: BatchRecord, data: bytes) -> tuple[LocalDisk, BatchRecord]:
-    """The batch with these facts, all of which count."""
+    """The batch with these lines, all of which count."""
     (tmp_path / record.id).mkdir()
     storage = LocalDisk(tmp_path)
-    return storage, replace(record, facts_bytes=storage.append(names.facts(record.id), 0, data))
+    return storage, replace(record, facts_bytes=storage.append(names.line_stats(record.id), 0, data))
 
 
 def wait(since: float, until: float, cause: str = "paused") -> Wait:
@@ -69,21 +69,21 @@ def wait(since: float, until: float, cause: str = "paused") -> Wait:
 def test_a_night() -> None:
     """Counts are the batch's, waits that overlap count once, and the pace is that of the hours in which lines could run."""
     record = batch(total=5, completed=3, failed=1, unrun=1, input_tokens=30, cost_usd=0.25)
-    found = report.build(
+    found = build.build(
         record,
         [
-            fact(at=5),
-            fact(at=1900, queued_seconds=600.0, attempts=2),
-            fact(at=3599, worker="w2", run_seconds=9.0),
-            fact(at=3599, kind="failed", cause="worker_died"),
-            fact(at=3600, kind="unrun", cause="batch_expired", queued_seconds=None, run_seconds=None, worker=""),
+            stats(at=5),
+            stats(at=1900, queued_seconds=600.0, attempts=2),
+            stats(at=3599, worker="w2", run_seconds=9.0),
+            stats(at=3599, kind="failed", cause="worker_died"),
+            stats(at=3600, kind="unrun", cause="batch_expired", queued_seconds=None, run_seconds=None, worker=""),
         ],
-        Surroundings(
+        Conditions(
             waits=(wait(100, 1000), wait(500, 1900, "usage_limit")),
             workers=(WorkerNight(name="w1", peak_mb=300, memory=((T0, 300.0),), recycles={"turns": 2}),),
             sampled_since=T0,
         ),
-        {"worker_died": [Excerpt(custom_id="x", message="it died")]},
+        {"worker_died": [Example(custom_id="x", message="it died")]},
         T0 + 4000,
     )
     assert (found.completed, found.failed, found.unrun, found.left, found.cost_usd) == (3, 1, 1, 0, 0.25)
@@ -108,46 +108,48 @@ def test_a_night() -> None:
 def test_a_batch_that_runs() -> None:
     """What is not done yet is told, and the time goes until the report was made."""
     record = batch(status=BatchStatus.IN_PROGRESS, completed_at=None, total=10, completed=1)
-    found = report.build(record, [fact()], Surroundings(sampled_since=T0), {}, T0 + 60)
+    found = build.build(record, [stats()], Conditions(sampled_since=T0), {}, T0 + 60)
     assert (found.left, found.ended_at, found.seconds, found.is_final) == (9, None, 60, False)
 
 
 def test_what_is_not_known_is_told() -> None:
     """Lines of which nothing was written down, and workers that were not sampled, are named as missing."""
-    found = report.build(batch(total=3, completed=3), [fact()], Surroundings(), {}, T0)
+    found = build.build(batch(total=3, completed=3), [stats()], Conditions(), {}, T0)
     assert len(found.missing) == 2
     assert "1 of 3" in found.missing[0]
 
 
 def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
-    """4,000 facts are added up in the memory of a few, and causes and workers without end become `others`."""
+    """4,000 lines are added up in the memory of a few, and causes and workers without end become `others`."""
 
     def lines() -> Iterator[bytes]:
         for n in range(4_000):
-            yield facts.line(fact(n, n / 10, worker=f"w{n}", kind="failed", cause=f"c{n}", run_seconds=float(n)))
+            yield line_stats.encode(
+                stats(n, n / 10, worker=f"w{n}", kind="failed", cause=f"c{n}", run_seconds=float(n))
+            )
 
     record = batch(total=4_000, failed=4_000)
     storage, record = written(tmp_path, record, b"".join(lines()))
     tracemalloc.start()
     try:
-        found = report.build(record, facts.read(storage, record), Surroundings(), {}, T0)
+        found = build.build(record, line_stats.read(storage, record), Conditions(), {}, T0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 512 * 1024
-    assert len(found.causes) == report.MAX_CAUSES + 1
-    assert len(found.workers) == report.MAX_WORKERS + 1
+    assert len(found.causes) == build.MAX_CAUSES + 1
+    assert len(found.workers) == build.MAX_WORKERS + 1
     assert sum(cause.count for cause in found.causes) == sum(worker.requests for worker in found.workers) == 4_000
 
 
 def test_only_what_counts_is_read(tmp_path: Path) -> None:
-    """Bytes beyond the counted length, and half a line, are no facts."""
-    first, second = facts.line(fact(1)), facts.line(fact(2))
+    """Bytes beyond the counted length, and half a line, are not read."""
+    first, second = line_stats.encode(stats(1)), line_stats.encode(stats(2))
     storage, record = written(tmp_path, batch(), first + second)
     for length in (len(first), len(first) + 10):
-        assert [one.number for one in facts.read(storage, replace(record, facts_bytes=length))] == [1]
-    storage.remove(names.facts(record.id))
-    assert list(facts.read(storage, record)) == []
+        assert [one.number for one in line_stats.read(storage, replace(record, facts_bytes=length))] == [1]
+    storage.remove(names.line_stats(record.id))
+    assert list(line_stats.read(storage, record)) == []
 
 
 def test_quantiles_are_within_a_hundredth() -> None:

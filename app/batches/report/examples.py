@@ -24,7 +24,7 @@ MAX_MESSAGE = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Excerpt:
+class Example:
     """An error: whose, and what was said."""
 
     custom_id: str
@@ -40,9 +40,9 @@ class Answer:
     text: str
 
 
-def failures(storage: Readable, record: BatchRecord) -> dict[str, list[Excerpt]]:
+def failures(storage: Readable, record: BatchRecord) -> dict[str, list[Example]]:
     """Examples by the errors' code (or type). Empty when the file was deleted."""
-    found: dict[str, list[Excerpt]] = {}
+    found: dict[str, list[Example]] = {}
     name, length = names.stored_file(record.error_file), min(record.error_bytes, _SCAN_BYTES)
     for raw in counted_lines(storage, name, length):
         line: dict[str, Any] = json.loads(raw)
@@ -51,7 +51,7 @@ def failures(storage: Readable, record: BatchRecord) -> dict[str, list[Excerpt]]
         known = found.setdefault(error["code"] or error["type"], [])
         message = shortened(error["message"], MAX_MESSAGE)
         if len(known) < MAX_EXAMPLES and all(one.message != message for one in known):
-            known.append(Excerpt(custom_id=line["custom_id"], message=message))
+            known.append(Example(custom_id=line["custom_id"], message=message))
     return found
 
 

@@ -64,7 +64,7 @@ class WorkerNight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Conditions:
     """All of it. `sampled_since`: when the first sample of that time was taken; None: there was none."""
 
     waits: tuple[Wait, ...] = ()
@@ -72,13 +72,13 @@ class Surroundings:
     sampled_since: float | None = None
 
 
-def gather(connection: Redis, record: BatchRecord, batch_window: str, until: float) -> Surroundings:
+def gather(connection: Redis, record: BatchRecord, batch_window: str, until: float) -> Conditions:
     """From the history as it is. `batch_window`: that of the settings, for a batch that has none of its own."""
     since = record.in_progress_at or record.created_at
     samples = history.samples(connection, since - LOOK_BACK_SECONDS, until)
     waits = [*_closings(connection, since, until), *_closed_hours(record.window or batch_window, since, until)]
     longest = sorted(waits, key=lambda wait: wait.since - wait.until)[:MAX_WAITS]
-    return Surroundings(
+    return Conditions(
         waits=tuple(sorted(longest, key=lambda wait: wait.since)),
         workers=tuple(_workers(samples, history.restarts(connection, since, until), since, until)),
         sampled_since=samples[0].at if samples else None,
@@ -90,7 +90,7 @@ def freeze(connection: Redis, record: BatchRecord, batch_window: str, storage: S
     try:
         found = gather(connection, record, batch_window, clock.now())
         text = json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":"))
-        storage.put(names.surroundings(record.id), text.encode())
+        storage.put(names.conditions(record.id), text.encode())
     except AWAY:
         raise
     except Exception:
@@ -99,14 +99,14 @@ def freeze(connection: Redis, record: BatchRecord, batch_window: str, storage: S
         )
 
 
-def frozen(storage: Readable, batch_id: str) -> Surroundings | None:
+def frozen(storage: Readable, batch_id: str) -> Conditions | None:
     """What was written down; None for a batch that has not ended, or whose files are elsewhere."""
     try:
-        with storage.open(names.surroundings(batch_id)) as file:
+        with storage.open(names.conditions(batch_id)) as file:
             found: dict[str, Any] = json.load(file)
     except FileNotFoundError:
         return None
-    return Surroundings(
+    return Conditions(
         waits=tuple(Wait(**one) for one in found["waits"]),
         workers=tuple(
             WorkerNight(**{**one, "memory": tuple((at, mb) for at, mb in one["memory"])}) for one in found["workers"]

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from app import history, worker_status
-from app.batches import surroundings
 from app.batches.record import BatchStatus
+from app.batches.report import conditions
 from app.gate import Gate
 from app.history import RestartEvent, replacements, sampling
 from app.worker_status import WorkerState, WorkerStatus
@@ -33,10 +33,10 @@ def test_waits_memory_and_recycles_outlive_the_history(night: Night) -> None:
     gate.resume()
     night.answer()
     storage = night.batches.storage
-    assert surroundings.frozen(storage, batch.id) is None
+    assert conditions.frozen(storage, batch.id) is None
     assert night.look(batch).status is BatchStatus.COMPLETED
     night.connection.flushall()
-    found = surroundings.frozen(storage, batch.id)
+    found = conditions.frozen(storage, batch.id)
     assert found is not None and found.sampled_since is not None
     (wait,) = found.waits
     assert (wait.cause, wait.reason, wait.lasts) == ("paused", "lunch", False)
@@ -50,9 +50,9 @@ def test_hours_in_which_it_may_not_run_are_a_wait(night: Night) -> None:
     """A batch whose window is closed waits for that, until now and on."""
     batch = night.start([line("a")], metadata={"batch_window": closed_now()})
     now = time.time() + 60
-    (wait,) = surroundings.gather(night.connection, batch, "", now).waits
+    (wait,) = conditions.gather(night.connection, batch, "", now).waits
     assert (wait.cause, wait.until, wait.lasts) == ("batch_window", now, True)
-    assert surroundings.gather(night.connection, batch, "", batch.created_at - 1).waits == ()
+    assert conditions.gather(night.connection, batch, "", batch.created_at - 1).waits == ()
 
 
 def test_a_batch_ends_though_its_history_cannot_be_read(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,4 +65,4 @@ def test_a_batch_ends_though_its_history_cannot_be_read(night: Night, monkeypatc
     night.answer()
     monkeypatch.setattr(history, "samples", broken)
     assert night.look(batch).status is BatchStatus.COMPLETED
-    assert surroundings.frozen(night.batches.storage, batch.id) is None
+    assert conditions.frozen(night.batches.storage, batch.id) is None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class LineStats:
     """One line that has ended. The fields' order is that of the file."""
 
     #: of the line, from 0
@@ -50,14 +50,14 @@ class Fact:
     way: str = ""
 
 
-def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
-    """The fact about a line; without a job for one that had none."""
+def of(number: int, line: Ended, job: JobRecord | None) -> LineStats:
+    """What is known of a line; without a job for one that had none."""
     ended_at = clock.now() if job is None or job.finished_at is None else job.finished_at
     queued = ran = None
     if job is not None and job.started_at is not None and job.attempts:
         queued = _span(job.created_at, job.started_at)
         ran = _span(job.started_at, ended_at)
-    return Fact(
+    return LineStats(
         number=number,
         ended_at=round(ended_at, 3),
         queued_seconds=queued,
@@ -73,15 +73,15 @@ def of(number: int, line: Ended, job: JobRecord | None) -> Fact:
     )
 
 
-def line(fact: Fact) -> bytes:
+def encode(stats: LineStats) -> bytes:
     """As it is written down."""
-    return json.dumps(astuple(fact), separators=(",", ":")).encode() + b"\n"
+    return json.dumps(astuple(stats), separators=(",", ":")).encode() + b"\n"
 
 
-def read(storage: Readable, record: BatchRecord) -> Iterator[Fact]:
-    """The facts that count. Fewer when some are lost: whoever adds them up knows how many there should be."""
-    for raw in counted_lines(storage, names.facts(record.id), record.facts_bytes):
-        yield Fact(*json.loads(raw))
+def read(storage: Readable, record: BatchRecord) -> Iterator[LineStats]:
+    """The lines that count. Fewer when some are lost: whoever adds them up knows how many there should be."""
+    for raw in counted_lines(storage, names.line_stats(record.id), record.facts_bytes):
+        yield LineStats(*json.loads(raw))
 
 
 def _span(since: float, until: float) -> float:

@@ -1,6 +1,6 @@
 """How a batch's night went, in numbers: from what is known of each line, and what went on around them.
 
-Pure: facts go in one after the other and are not kept, so that the memory needed depends on the number of workers and causes.
+Pure: lines go in one after the other and are not kept, so that the memory needed depends on the number of workers and causes.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.batches.quantiles import Quantiles
 from app.batches.record import BatchStatus
+from app.batches.report.quantiles import Quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from app.batches.excerpts import Excerpt
-    from app.batches.facts import Fact
     from app.batches.record import BatchRecord
-    from app.batches.surroundings import Surroundings, Wait
+    from app.batches.report.conditions import Conditions, Wait
+    from app.batches.report.examples import Example
+    from app.batches.report.line_stats import LineStats
 
 #: bars of the throughput curve at most, and how long one may last, seconds
 MAX_BARS = 120
@@ -63,7 +63,7 @@ class Cause:
     count: int
     #: whether they ran, and failed; else the batch's end came first
     ran: bool
-    examples: tuple[Excerpt, ...] = ()
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +146,9 @@ class Report:
 
 def build(
     record: BatchRecord,
-    facts: Iterable[Fact],
-    around: Surroundings,
-    examples: Mapping[str, Sequence[Excerpt]],
+    lines: Iterable[LineStats],
+    around: Conditions,
+    examples: Mapping[str, Sequence[Example]],
     now: float,
 ) -> Report:
     """The report. `examples`: of errors, by cause."""
@@ -156,8 +156,8 @@ def build(
     ended_at = record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
     until = max(since, ended_at or now)
     tally = _Tally(since, until)
-    for fact in facts:
-        tally.add(fact)
+    for line in lines:
+        tally.add(line)
     waited = covered(around.waits)
     ended = record.completed + record.failed + record.unrun
     worked = until - since - waited
@@ -211,7 +211,7 @@ def covered(waits: Iterable[Wait]) -> float:
 
 
 class _Tally:
-    """Adds up facts."""
+    """Adds up lines."""
 
     def __init__(self, since: float, until: float) -> None:
         self._step = next((one for one in _STEPS if (until - since) / one <= MAX_BARS - 2), _STEPS[-1])
@@ -224,31 +224,31 @@ class _Tally:
         self.queued, self.running = Quantiles(), Quantiles()
         self.count = self.ran = self.retried = 0
 
-    def add(self, fact: Fact) -> None:
+    def add(self, line: LineStats) -> None:
         """One more line."""
         self.count += 1
-        place = min(max(0, int((fact.ended_at - self._since) / self._step)), len(self._completed) - 1)
-        if fact.kind == "completed":
+        place = min(max(0, int((line.ended_at - self._since) / self._step)), len(self._completed) - 1)
+        if line.kind == "completed":
             self._completed[place] += 1
         else:
-            key = fact.kind == "failed", fact.cause
+            key = line.kind == "failed", line.cause
             if key not in self._causes and len(self._causes) >= MAX_CAUSES:
                 key = key[0], OTHERS
             self._causes[key] = self._causes.get(key, 0) + 1
-            self._failed[place] += fact.kind == "failed"
-        if fact.kind == "unrun" or fact.run_seconds is None or fact.queued_seconds is None:
+            self._failed[place] += line.kind == "failed"
+        if line.kind == "unrun" or line.run_seconds is None or line.queued_seconds is None:
             return
         self.ran += 1
-        if fact.way:
-            self.ways[fact.way] = self.ways.get(fact.way, 0) + 1
-        self.retried += fact.attempts > 1
-        self.queued.add(fact.queued_seconds)
-        self.running.add(fact.run_seconds)
-        if not fact.worker:
+        if line.way:
+            self.ways[line.way] = self.ways.get(line.way, 0) + 1
+        self.retried += line.attempts > 1
+        self.queued.add(line.queued_seconds)
+        self.running.add(line.run_seconds)
+        if not line.worker:
             return  # Several shared it: a choice each.
-        name = fact.worker if fact.worker in self._workers or len(self._workers) < MAX_WORKERS else OTHERS
+        name = line.worker if line.worker in self._workers or len(self._workers) < MAX_WORKERS else OTHERS
         requests, failed, busy = self._workers.get(name, (0, 0, 0.0))
-        self._workers[name] = requests + 1, failed + (fact.kind == "failed"), busy + fact.run_seconds
+        self._workers[name] = requests + 1, failed + (line.kind == "failed"), busy + line.run_seconds
 
     def curve(self) -> Curve:
         """When they ended; those that were never run are no part of it."""
@@ -266,7 +266,7 @@ class _Tally:
             return Latency()
         return Latency(p50=round(found.at(0.5), 3), p95=round(found.at(0.95), 3), highest=round(found.highest, 3))
 
-    def causes(self, examples: Mapping[str, Sequence[Excerpt]]) -> list[Cause]:
+    def causes(self, examples: Mapping[str, Sequence[Example]]) -> list[Cause]:
         """The most frequent first; those that ran before those that did not."""
         found = [
             Cause(code=code, count=count, ran=ran, examples=tuple(examples.get(code, ())))
@@ -274,7 +274,7 @@ class _Tally:
         ]
         return sorted(found, key=lambda cause: (not cause.ran, -cause.count, cause.code))
 
-    def workers(self, around: Surroundings) -> list[WorkerRow]:
+    def workers(self, around: Conditions) -> list[WorkerRow]:
         """All that ran a line or were there, by name."""
         nights = {night.name: night for night in around.workers}
         rows = []
@@ -296,7 +296,7 @@ class _Tally:
         return rows
 
 
-def _missing(record: BatchRecord, around: Surroundings, tally: _Tally, since: float) -> list[str]:
+def _missing(record: BatchRecord, around: Conditions, tally: _Tally, since: float) -> list[str]:
     ended = record.completed + record.failed + record.unrun
     found = []
     if tally.count < ended:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.batches import excerpts
+from app.batches.report import examples
 from app.batches.storage import names
 from app.batches.storage.local_disk import LocalDisk
 from tests.unit.batches.test_report import batch
@@ -40,13 +40,13 @@ def test_examples_say_different_things(tmp_path: Path) -> None:
     lines += [failed(20, "x" * 9000, "long")]
     lines += [{"custom_id": "late", "response": None, "error": {"code": "batch_expired", "message": "too late"}}]
     storage, record = written(tmp_path, lines)
-    found = excerpts.failures(storage, record)
+    found = examples.failures(storage, record)
     assert [one.custom_id for one in found["invalid_request_error"]] == ["c0"]
     assert [one.message for one in found["coded"]] == ["other 0", "other 1", "other 2"]
     assert found["long"][0].message.endswith("(8,600 more characters)")
     assert found["batch_expired"][0].message == "too late"
     storage.remove(names.stored_file("errors"))
-    assert excerpts.failures(storage, record) == {}
+    assert examples.failures(storage, record) == {}
 
 
 CALL = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -69,5 +69,5 @@ def test_what_an_answer_says(tmp_path: Path, body: dict[str, Any], text: str) ->
     """Texts, refusals and calls of chat completions and responses are shown; without the input nothing was asked."""
     line = {"id": "batch_req_ab_0", "custom_id": "c", "response": {"status_code": 200, "body": body}, "error": None}
     storage, record = written(tmp_path, [line] * 3)
-    found = excerpts.answers(storage, record, skip=1, most=1)
+    found = examples.answers(storage, record, skip=1, most=1)
     assert [(one.custom_id, one.question, one.text) for one in found] == [("c", None, text)]
