@@ -21,14 +21,15 @@ from api.openai.batch_object import batch_object
 from api.openai.batches import file_so_far
 from api.overview import words
 from api.services import services
-from app import clock, errors, window
-from app.batches.report import build, conditions, examples, line_stats
+from app import errors, window
+from app.batches import report
+from app.batches.report import examples
 from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from app.batches.record import BatchRecord
-    from app.batches.report.build import Report
+    from app.batches.report import Report
 
 blueprint = Blueprint("batch_report", __name__)
 
@@ -116,16 +117,7 @@ def download(batch_id: str, name: str) -> Response:
 
 def _report(record: BatchRecord) -> Report:
     here = services()
-    storage = here.batches.storage
-    now = clock.now()
-    around = conditions.frozen(storage, record.id) if record.status.is_final else None
-    if around is None:
-        around = conditions.gather(here.connection, record, here.settings.batch_window, min(now, _end(record) or now))
-    return build.build(record, line_stats.read(storage, record), around, examples.failures(storage, record), now)
-
-
-def _end(record: BatchRecord) -> float | None:
-    return record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
+    return report.of_batch(here.connection, here.batches.storage, record, here.settings.batch_window)
 
 
 def _files(record: BatchRecord) -> list[tuple[str, str, int]]:

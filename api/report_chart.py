@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from api.figures import Clock
-    from app.batches.report.build import Report
+    from app.batches.report import Report
     from app.batches.report.conditions import Wait
 
 #: of a cause, in words

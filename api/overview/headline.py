@@ -126,7 +126,7 @@ def _work(now: Snapshot, alive: Sequence[Worker]) -> list[str | Moment]:
     found: list[str | Moment] = [f"{all_of} {'busy' if busy else 'idle'}"]
     running = _running(now.batches)
     if total := sum(batch.record.total for batch in running):
-        found.append(f", {sum(batch.ended for batch in running):,} of {total:,} done")
+        found.append(f", {sum(batch.record.ended for batch in running):,} of {total:,} done")
         times = [batch.done_at for batch in running]
         if all(times):
             found += [", the rest by about ", Moment(max(time for time in times if time), "clock")]
@@ -206,7 +206,7 @@ def _workers_gone(now: Snapshot) -> list[str]:
 
 
 def _and_waits(now: Snapshot) -> tuple[str, ...]:
-    left = sum(batch.record.total - batch.ended for batch in _running(now.batches))
+    left = sum(batch.record.total - batch.record.ended for batch in _running(now.batches))
     if left:
         return (f"; {left:,} of {_number(sum(batch.record.total for batch in _running(now.batches)), 'request')} left",)
     return (f"; {_number(now.queued, 'request')} waiting",) if now.queued else ()

@@ -54,11 +54,6 @@ class Batch:
     #: the same in words, for a batch that can't go on
     waiting_reason: str | None = None
 
-    @property
-    def ended(self) -> int:
-        """Lines that have ended."""
-        return self.record.completed + self.record.failed + self.record.unrun
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -124,10 +119,10 @@ def _workers(here: Services, rows: Sequence[WorkerStatus], hours: Past) -> list[
 
 def _batches(here: Services, now: float) -> list[Batch]:
     newest = here.batches.newest(limit=MAX_ACTIVE + MAX_ENDED, after=None)
-    ended = [record for record in newest if (ended_at(record) or 0.0) >= now - past.SPAN_SECONDS][:MAX_ENDED]
+    ended = [record for record in newest if (record.ended_at or 0.0) >= now - past.SPAN_SECONDS][:MAX_ENDED]
     return [
         *(_active(here, record) for record in here.batches.active()[:MAX_ACTIVE]),
-        *(Batch(record=record, name=_name(here, record), done_at=ended_at(record)) for record in ended),
+        *(Batch(record=record, name=_name(here, record), done_at=record.ended_at) for record in ended),
     ]
 
 
@@ -135,11 +130,6 @@ def _active(here: Services, record: BatchRecord) -> Batch:
     told = batch_object(record, here, is_listed=True)["nightshift"]
     times = {name: told[name] for name in ("done_at", "waiting_for", "waiting_until", "waiting_reason")}
     return Batch(record=record, name=_name(here, record), **times)
-
-
-def ended_at(record: BatchRecord) -> float | None:
-    """When a batch ended; None while it has not."""
-    return record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
 
 
 def _name(here: Services, record: BatchRecord) -> str:

@@ -150,7 +150,7 @@ class Feeder:
         look = self._collector.collect(record)
         if record.status is BatchStatus.CANCELLING or clock.now() >= record.expires_at:
             return self._wind_up(look)
-        if look.record.completed + look.record.failed + look.record.unrun >= look.record.total:
+        if look.record.ended >= look.record.total:
             return Look(self._steps.finalize(record.id), moved=True)
         if look.waiting and not self._queueing.may_start(record):
             # What runs finishes; what waits goes back to its file.
@@ -198,7 +198,7 @@ class Feeder:
         if look.near or look.delayed:
             self._collector.end_jobs(record, look)
             return replace(look, near=(), delayed=(), moved=True)
-        if record.completed + record.failed + record.unrun < record.total:
+        if record.ended < record.total:
             return Look(self._collector.name_unrun(record), moved=True)
         self._cut(record)
         is_cancelled = record.status is BatchStatus.CANCELLING
@@ -212,7 +212,19 @@ class Feeder:
         # What is known of each line is for the report alone.
         with suppress(FilesLost):
             self._storage.cut(names.line_stats(record.id), record.facts_bytes)
-        conditions.freeze(self._connection, record, self._settings.batch_window, self._storage)
+        self._keep_conditions(record)
+
+    def _keep_conditions(self, record: BatchRecord) -> None:
+        """Write them down before the history forgets them. A batch ends whatever becomes of this."""
+        try:
+            found = conditions.gather(self._connection, record, self._settings.batch_window, clock.now())
+            self._storage.put(names.conditions(record.id), conditions.encode(found))
+        except AWAY:
+            raise
+        except Exception:
+            log.exception(
+                "[BATCH] batch=%s its report will lack waits and workers once history has forgotten them", record.id
+            )
 
     def _tidy(self, others: list[BatchRecord]) -> None:
         if time.monotonic() < self._next_tidy:

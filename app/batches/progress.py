@@ -31,7 +31,7 @@ class Progress:
             if record.status is not BatchStatus.FAILED:  # whose end is in the line of its validation
                 _log(record)
             return
-        now, ended = time.monotonic(), record.completed + record.failed + record.unrun
+        now, ended = time.monotonic(), record.ended
         due, before = self._due.setdefault(record.id, (now + EVERY_SECONDS, ended))
         if now >= due:
             self._due[record.id] = (now + EVERY_SECONDS, ended)

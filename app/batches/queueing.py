@@ -52,8 +52,7 @@ def shares(looks: Mapping[str, Look], capacity: Capacity, may_start: Callable[[B
 
 def _left(look: Look) -> int:
     record = look.record
-    ended = record.completed + record.failed + record.unrun
-    return record.total - ended - len(look.near) - len(look.delayed)
+    return record.total - record.ended - len(look.near) - len(look.delayed)
 
 
 class Queueing:

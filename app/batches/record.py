@@ -48,8 +48,22 @@ class BatchStatus(StrEnum):
         return self in (BatchStatus.FAILED, BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED)
 
 
+class LineCounts:
+    """Of whatever counts a batch's lines."""
+
+    __slots__ = ()
+    completed: int
+    failed: int
+    unrun: int
+
+    @property
+    def ended(self) -> int:
+        """How many lines have ended, whether they ran or not."""
+        return self.completed + self.failed + self.unrun
+
+
 @dataclass(frozen=True, kw_only=True)
-class BatchRecord:
+class BatchRecord(LineCounts):
     """The state of a batch. Times are seconds since the epoch; a time that has not come is None."""
 
     id: str
@@ -109,6 +123,11 @@ class BatchRecord:
     metadata: hashes.Texts = field(default_factory=dict)
     #: whose it is, and all that is made of it
     owner: str = OWNER
+
+    @property
+    def ended_at(self) -> float | None:
+        """When the batch has ended."""
+        return self.completed_at or self.failed_at or self.expired_at or self.cancelled_at
 
     @property
     def files(self) -> list[tuple[str, int]]:

@@ -117,3 +117,16 @@ def test_every_task_path_resolves(path: str) -> None:
     """What the API enqueues by its path exists in the worker's code."""
     module, _, name = path.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name))
+
+
+def test_the_report_only_reads() -> None:
+    """What the morning report is made of knows of the storage what can't write to it."""
+    nodes = [
+        node
+        for path in (ROOT / "app" / "batches" / "report").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+    ]
+    known = {alias.name for node in nodes if node.module == "app.batches.storage" for alias in node.names}
+    assert known == {"Readable", "counted_lines", "names"}
+    assert not {node.module for node in nodes} & {"app.connection", "app.batches.steps", "app.batches.storage.protocol"}

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from app.batches.record import BatchStatus
+from app.batches.record import BatchStatus, LineCounts
 from app.batches.report.quantiles import Quantiles
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(LineCounts):
     """The whole of it. Times are seconds since the epoch, durations seconds; a time that has not come is None."""
 
     batch_id: str
@@ -138,28 +138,21 @@ class Report:
         """Whether nothing changes any more."""
         return BatchStatus(self.status).is_final
 
-    @property
-    def ended(self) -> int:
-        """Lines that have ended."""
-        return self.completed + self.failed + self.unrun
 
-
-def build(
+def add_up(
     record: BatchRecord,
     lines: Iterable[LineStats],
     around: Conditions,
-    examples: Mapping[str, Sequence[Example]],
+    failures: Mapping[str, Sequence[Example]],
     now: float,
 ) -> Report:
-    """The report. `examples`: of errors, by cause."""
+    """The report. `failures`: examples of errors, by cause."""
     since = record.in_progress_at or record.created_at
-    ended_at = record.completed_at or record.failed_at or record.expired_at or record.cancelled_at
-    until = max(since, ended_at or now)
+    until = max(since, record.ended_at or now)
     tally = _Tally(since, until)
     for line in lines:
         tally.add(line)
     waited = covered(around.waits)
-    ended = record.completed + record.failed + record.unrun
     worked = until - since - waited
     return Report(
         batch_id=record.id,
@@ -172,13 +165,13 @@ def build(
         made_at=now,
         created_at=record.created_at,
         started_at=record.in_progress_at,
-        ended_at=ended_at,
+        ended_at=record.ended_at,
         expires_at=record.expires_at,
         total=record.total,
         completed=record.completed,
         failed=record.failed,
         unrun=record.unrun,
-        left=0 if record.status is BatchStatus.FAILED else record.total - ended,
+        left=0 if record.status is BatchStatus.FAILED else record.total - record.ended,
         input_tokens=record.input_tokens,
         cached_tokens=record.cached_tokens,
         output_tokens=record.output_tokens,
@@ -194,7 +187,7 @@ def build(
         run=tally.latency(tally.running),
         curve=tally.curve(),
         waits=around.waits,
-        causes=tally.causes(examples),
+        causes=tally.causes(failures),
         workers=tally.workers(around),
         faults=record.faults,
         missing=_missing(record, around, tally, since),
@@ -266,10 +259,10 @@ class _Tally:
             return Latency()
         return Latency(p50=round(found.at(0.5), 3), p95=round(found.at(0.95), 3), highest=round(found.highest, 3))
 
-    def causes(self, examples: Mapping[str, Sequence[Example]]) -> list[Cause]:
+    def causes(self, failures: Mapping[str, Sequence[Example]]) -> list[Cause]:
         """The most frequent first; those that ran before those that did not."""
         found = [
-            Cause(code=code, count=count, ran=ran, examples=tuple(examples.get(code, ())))
+            Cause(code=code, count=count, ran=ran, examples=tuple(failures.get(code, ())))
             for (ran, code), count in self._causes.items()
         ]
         return sorted(found, key=lambda cause: (not cause.ran, -cause.count, cause.code))
@@ -297,14 +290,13 @@ class _Tally:
 
 
 def _missing(record: BatchRecord, around: Conditions, tally: _Tally, since: float) -> list[str]:
-    ended = record.completed + record.failed + record.unrun
     found = []
-    if tally.count < ended:
+    if tally.count < record.ended:
         found.append(
-            f"Curve, causes, latency and workers are those of {tally.count:,} of {ended:,} requests: of the others nothing was"
+            f"Curve, causes, latency and workers are those of {tally.count:,} of {record.ended:,} requests: of the others nothing was"
             " written down."
         )
-    if record.status is BatchStatus.FAILED or not ended:
+    if record.status is BatchStatus.FAILED or not record.ended:
         return found
     if around.sampled_since is None:
         found.append("There is no sample from that time: the workers' memory, and perhaps some waits, are not known.")

@@ -6,14 +6,12 @@ History forgets after eight days, a batch is remembered longer: so this is writt
 from __future__ import annotations
 
 import json
-import logging
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app import clock, history, window
+from app import history, window
 from app.batches.storage import names
-from app.connection import AWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -21,10 +19,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.batches.record import BatchRecord
-    from app.batches.storage import Readable, Storage
+    from app.batches.storage import Readable
     from app.history import RestartEvent, Sample
-
-log = logging.getLogger(__name__)
 
 #: the cause of a wait that only the batch's own hours make
 BATCH_WINDOW = "batch_window"
@@ -85,18 +81,9 @@ def gather(connection: Redis, record: BatchRecord, batch_window: str, until: flo
     )
 
 
-def freeze(connection: Redis, record: BatchRecord, batch_window: str, storage: Storage) -> None:
-    """Write down what there was until now. A batch ends whatever becomes of this; only Redis being away is raised."""
-    try:
-        found = gather(connection, record, batch_window, clock.now())
-        text = json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":"))
-        storage.put(names.conditions(record.id), text.encode())
-    except AWAY:
-        raise
-    except Exception:
-        log.exception(
-            "[BATCH] batch=%s its report will lack waits and workers once history has forgotten them", record.id
-        )
+def encode(found: Conditions) -> bytes:
+    """As they are written down."""
+    return json.dumps(asdict(found), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def frozen(storage: Readable, batch_id: str) -> Conditions | None:

@@ -32,7 +32,7 @@ def test_all_of_it_is_within_the_picture(seconds: float, size: tuple[int, int]) 
     lines = [stats(n, seconds * n / 50, kind="failed" if n % 7 == 0 else "completed") for n in range(51)]
     around = Conditions(waits=(wait(-9, seconds / 3), wait(seconds / 2, seconds / 2 + 1, "login")))
     record = batch(completed_at=T0 + seconds, total=51, completed=43, failed=8)
-    found = build.build(record, lines, around, {}, T0 + seconds)
+    found = build.add_up(record, lines, around, {}, T0 + seconds)
     clock = Clock(ZoneInfo("Europe/Berlin"), found.curve.since, found.curve.until)
     chart = report_chart.throughput(found, clock, "one", size)
     assert sum(found.curve.completed) + sum(found.curve.failed) == 51
@@ -51,7 +51,7 @@ def test_heights_are_rates() -> None:
     """A step's height is its requests a minute, failed ones on top, by the numbers at the axis."""
     lines = [stats(n, 5, kind="failed" if n < 3 else "completed") for n in range(12)]
     record = batch(completed_at=T0 + 600, total=12, completed=9, failed=3)
-    found = build.build(record, lines, Conditions(), {}, T0 + 600)
+    found = build.add_up(record, lines, Conditions(), {}, T0 + 600)
     chart = report_chart.throughput(found, Clock(None, T0, T0 + 600), "one", (960, 280))
     (bar,) = chart.bars
     per_minute = 60 / found.curve.step_seconds
@@ -80,6 +80,6 @@ def test_what_is_to_be_read_stands_out() -> None:
 def test_names_of_waits() -> None:
     """A wait has its name where there is room, its letter where there is a little, and else stands in the table alone."""
     around = Conditions(waits=(wait(0, 900), wait(1000, 1001, "login"), wait(1100, 1101), wait(1102, 1103, "overload")))
-    found = build.build(batch(total=1, completed=1), [stats()], around, {}, T0)
+    found = build.add_up(batch(total=1, completed=1), [stats()], around, {}, T0)
     chart = report_chart.throughput(found, Clock(None, T0, T0 + 3600), "one", (960, 280))
     assert [band.label for band in chart.bands] == ["A: pause", "B", "", "D: overload"]

@@ -69,7 +69,7 @@ def wait(since: float, until: float, cause: str = "paused") -> Wait:
 def test_a_night() -> None:
     """Counts are the batch's, waits that overlap count once, and the pace is that of the hours in which lines could run."""
     record = batch(total=5, completed=3, failed=1, unrun=1, input_tokens=30, cost_usd=0.25)
-    found = build.build(
+    found = build.add_up(
         record,
         [
             stats(at=5),
@@ -108,13 +108,13 @@ def test_a_night() -> None:
 def test_a_batch_that_runs() -> None:
     """What is not done yet is told, and the time goes until the report was made."""
     record = batch(status=BatchStatus.IN_PROGRESS, completed_at=None, total=10, completed=1)
-    found = build.build(record, [stats()], Conditions(sampled_since=T0), {}, T0 + 60)
+    found = build.add_up(record, [stats()], Conditions(sampled_since=T0), {}, T0 + 60)
     assert (found.left, found.ended_at, found.seconds, found.is_final) == (9, None, 60, False)
 
 
 def test_what_is_not_known_is_told() -> None:
     """Lines of which nothing was written down, and workers that were not sampled, are named as missing."""
-    found = build.build(batch(total=3, completed=3), [stats()], Conditions(), {}, T0)
+    found = build.add_up(batch(total=3, completed=3), [stats()], Conditions(), {}, T0)
     assert len(found.missing) == 2
     assert "1 of 3" in found.missing[0]
 
@@ -132,7 +132,7 @@ def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
     storage, record = written(tmp_path, record, b"".join(lines()))
     tracemalloc.start()
     try:
-        found = build.build(record, line_stats.read(storage, record), Conditions(), {}, T0)
+        found = build.add_up(record, line_stats.read(storage, record), Conditions(), {}, T0)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
