@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pydantic_core
 
 from app import errors
+from app.batches import lifecycle
+from app.batches.lifecycle import LineRuns, Written
 from app.batches.lines import BodyError, LineError, LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
 from app.batches.report import line_stats
-from app.batches.steps import LineRuns, Steps
 from app.batches.storage import names
 from app.ids import new_request_id
 from app.jobs.record import JobRecord, Status, outcome_key, record_key
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from app.batches.steps import Steps
     from app.batches.storage import Storage
     from app.error_codes import ErrorCode
     from app.errors import ErrorReply
@@ -93,7 +95,7 @@ class Collector:
             log.warning(
                 "[BATCH] batch=%s lines=%d reason=their jobs are gone; they are run again", record.id, len(lost)
             )
-            record = self._steps.take_back(record.id, lost)
+            record = self._steps.withdraw(record.id, lost)
         record = self._write(record, [(n, _ended(jobs[n], outcomes[n])) for n in outcomes], fed=record.fed, jobs=jobs)
         going = {n: job for n, job in jobs.items() if job is not None and not job.status.is_final}
         delayed = tuple(n for n, job in going.items() if job.shown is Status.QUEUED and job.waiting_for)
@@ -165,15 +167,12 @@ class Collector:
         good = [line.text for _, line in lines if line.kind == "completed"]
         bad = [line.text for _, line in lines if line.kind != "completed"]
         known = [line_stats.encode(line_stats.of(number, line, jobs.get(number))) for number, line in lines]
-        return self._steps.collected(
-            record,
-            lines,
-            output_bytes=self._append(names.stored_file(record.output_file), record.output_bytes, good),
-            error_bytes=self._append(names.stored_file(record.error_file), record.error_bytes, bad),
-            facts_bytes=self._append(names.line_stats(record.id), record.facts_bytes, known),
-            fed=fed,
-            offline=self._offline,
+        written = Written(
+            output=self._append(names.stored_file(record.output_file), record.output_bytes, good),
+            errors=self._append(names.stored_file(record.error_file), record.error_bytes, bad),
+            stats=self._append(names.line_stats(record.id), record.facts_bytes, known),
         )
+        return self._steps.do(record.id, lifecycle.collected, record, lines, written, fed=fed, offline=self._offline)
 
     def _append(self, name: str, length: int, added: list[bytes]) -> int:
         return self._storage.append(name, length, b"".join(added)) if added else length

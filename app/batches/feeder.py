@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, logs
-from app.batches import place
+from app.batches import lifecycle, place
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
@@ -105,7 +105,7 @@ class Feeder:
                 with logs.about(batch_id=record.id):
                     found = self._advance(record)
                 if record.stuck and not found.record.status.is_final:
-                    self._steps.note_stuck(record.id, "")
+                    self._steps.do(record.id, lifecycle.note_stuck, "")
             except OSError as error:
                 self._complain(record, error)
             else:
@@ -146,15 +146,15 @@ class Feeder:
             return self._validate(record)
         if record.status is BatchStatus.FINALIZING:
             self._cut(record)
-            return Look(self._steps.end(record.id, BatchStatus.COMPLETED), moved=True)
+            return Look(self._steps.do(record.id, lifecycle.end, BatchStatus.COMPLETED), moved=True)
         look = self._collector.collect(record)
         if record.status is BatchStatus.CANCELLING or clock.now() >= record.expires_at:
             return self._wind_up(look)
         if look.record.ended >= look.record.total:
-            return Look(self._steps.finalize(record.id), moved=True)
+            return Look(self._steps.do(record.id, lifecycle.finalize), moved=True)
         if look.waiting and not self._queueing.may_start(record):
             # What runs finishes; what waits goes back to its file.
-            return replace(look, record=self._steps.take_back(record.id, look.waiting), moved=True)
+            return replace(look, record=self._steps.withdraw(record.id, look.waiting), moved=True)
         return look
 
     def _validate(self, record: BatchRecord) -> Look:
@@ -172,16 +172,14 @@ class Feeder:
             return Look(record, moved=True)
         del self._validations[record.id]
         found = running.check
-        if record.status is BatchStatus.CANCELLING:
-            after = (
-                self._steps.end(record.id, BatchStatus.CANCELLED)
-                if running.faults
-                else self._steps.count(record.id, total=found.total, model=found.model)
-            )
-        elif running.faults:
-            after = self._steps.refuse(record.id, faults=running.faults, total=found.total, model=found.model)
-        else:
-            after = self._steps.begin(record.id, total=found.total, refused=running.refused, model=found.model)
+        after = self._steps.do(
+            record.id,
+            lifecycle.validated,
+            total=found.total,
+            faults=running.faults,
+            refused=running.refused,
+            model=found.model,
+        )
         log.info(
             "[BATCH] batch=%s status=%s lines=%d faults=%d refused=%d",
             record.id,
@@ -203,7 +201,8 @@ class Feeder:
         self._cut(record)
         is_cancelled = record.status is BatchStatus.CANCELLING
         return Look(
-            self._steps.end(record.id, BatchStatus.CANCELLED if is_cancelled else BatchStatus.EXPIRED), moved=True
+            self._steps.do(record.id, lifecycle.end, BatchStatus.CANCELLED if is_cancelled else BatchStatus.EXPIRED),
+            moved=True,
         )
 
     def _cut(self, record: BatchRecord) -> None:
@@ -246,7 +245,7 @@ class Feeder:
             log.error(
                 "[BATCH] batch=%s waits: its files can't be used: %s", record.id, error, extra={"batch_id": record.id}
             )
-            self._steps.note_stuck(record.id, reason)
+            self._steps.do(record.id, lifecycle.note_stuck, reason)
 
     def _is_whole(self, file_id: str, size: int) -> bool:
         try:

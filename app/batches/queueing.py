@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from app import clock, spans
 from app.batches.collector import Refused
 from app.batches.endpoints import accept_line
+from app.batches.lifecycle import LineJob, LineRuns
 from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
-from app.batches.steps import LineJob, LineRuns, Steps
 from app.ids import new_request_id
 from app.jobs.record import JobKind, JobRecord, Status
 from app.trace_context import NONE
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from app.batches.capacity import Capacity
     from app.batches.collector import Collector, Look
+    from app.batches.steps import Steps
     from app.settings import Settings
 
 #: a line is tried again after so many server errors at most; overloads and limits have no number

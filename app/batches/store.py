@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from app import clock, errors, window
-from app.batches import place
+from app.batches import lifecycle, place, steps
 from app.batches.files import BATCH, FileStore, new_file_id
+from app.batches.lifecycle import Found
 from app.batches.record import (
     ACTIVE,
     BATCH_RETENTION,
@@ -188,16 +189,10 @@ class Batches:
 
         def change(pipe: Any) -> BatchRecord:
             record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
-            pipe.multi()
-            if record is None or record.status in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
-                return record or self.require(batch_id)
-            if record.status not in (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS):
-                raise errors.conflict(
-                    f"Cannot cancel a batch with status '{record.status}'.", ErrorCode.BATCH_NOT_CANCELLABLE
-                )
-            after = replace(record, status=BatchStatus.CANCELLING, cancelling_at=clock.now())
-            pipe.hset(batch_key(batch_id), mapping={"status": after.status, "cancelling_at": str(after.cancelling_at)})
-            return after
+            if record is None:
+                pipe.multi()
+                return self.require(batch_id)
+            return steps.write(self._connection, pipe, lifecycle.cancel(Found(record, clock.now())))
 
         return transaction(self._connection, batch_key(batch_id), change)
 

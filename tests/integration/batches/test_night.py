@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from app import errors, worker_status
-from app.batches import capacity, leadership, output, steps
+from app.batches import capacity, leadership, lifecycle, output
 from app.batches import collector as collecting
 from app.batches.capacity import LINES_PER_WORKER
 from app.batches.feeder import Feeder
@@ -243,7 +243,7 @@ def test_what_was_not_counted_is_written_again_not_twice(night: Night, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(steps.Steps, "collected", die)
+        broken.setattr(lifecycle, "collected", die)
         with pytest.raises(KeyboardInterrupt):
             night.feeder.run_once()
     assert len(night.output(batch)) == 1
@@ -270,7 +270,7 @@ def test_one_feeder_at_a_time(night: Night, monkeypatch: pytest.MonkeyPatch) -> 
     assert night.batches.require(first.id).completed == 0
     night.connection.set(night.lease, "another")
     with pytest.raises(NotLeader):
-        night.feeder._steps.finalize(first.id)
+        night.feeder._steps.do(first.id, lifecycle.finalize)
     second.close()
 
 

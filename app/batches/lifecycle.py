@@ -1,0 +1,233 @@
+"""The life of a batch as functions: a record and an event in, the change out. No Redis, no storage, no clock; `steps` writes changes.
+
+A step whose reply was lost is decided again on what it has written itself: it finds its own work, and changes nothing.
+
+    validating -> in_progress -> finalizing -> completed
+    validating | in_progress -> cancelling -> cancelled
+    in_progress -> expired
+    validating, or any other whose files are lost -> failed
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from app import errors
+from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
+from app.error_codes import ErrorCode
+from app.jobs.record import JobRecord, Status
+from app.openai.usage import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from app.batches.output import Ended
+
+
+class LineRuns(NamedTuple):
+    """What the jobs that a line has had so far add up to: its next one goes on from there. As in `JobRecord`."""
+
+    attempts: int = 0
+    deaths: int = 0
+    sends: int = 0
+
+
+@dataclass(frozen=True)
+class LineJob:
+    """A line, ready for the queue."""
+
+    number: int
+    record: JobRecord
+    payload: str
+
+
+class Found(NamedTuple):
+    """What a step has read: the record, and the time."""
+
+    record: BatchRecord
+    now: float
+
+
+@dataclass(frozen=True)
+class Written:
+    """How long the files of a batch are, after lines were appended to them."""
+
+    output: int
+    errors: int
+    stats: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one step does. Lines are named by their numbers."""
+
+    #: as it was read, and as it is to be: the difference is written
+    before: BatchRecord
+    after: BatchRecord
+    #: lines that become jobs
+    submitted: Sequence[LineJob] = ()
+    #: lines that have a job and no outcome, lines that are to have one again, and those of either that are in the files now
+    queued: Collection[int] = ()
+    again: Collection[int] = ()
+    collected: Collection[int] = ()
+    #: what the jobs of lines that are to have another had come to
+    runs: Mapping[int, LineRuns] = field(default_factory=dict)
+    #: lines whose jobs are forgotten
+    forgotten: Collection[int] = ()
+    #: those of the batch's files that can be asked for from now on
+    files: Collection[str] = ()
+
+    @property
+    def ends(self) -> bool:
+        """Whether this is the batch's end."""
+        return self.after.status.is_final and not self.before.status.is_final
+
+
+def cancel(found: Found) -> Change:
+    """No further line is started, those that run are interrupted. Raises `ErrorReply` (409) for one that has ended otherwise."""
+    record = found.record
+    if record.status in (BatchStatus.CANCELLING, BatchStatus.CANCELLED):
+        return _unchanged(record)
+    if record.status not in (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS):
+        raise errors.conflict(f"Cannot cancel a batch with status '{record.status}'.", ErrorCode.BATCH_NOT_CANCELLABLE)
+    # Its files may be unusable as before: it says so until it has ended.
+    return Change(before=record, after=replace(record, status=BatchStatus.CANCELLING, cancelling_at=found.now))
+
+
+def validated(found: Found, *, total: int, faults: int, refused: int, model: str) -> Change:
+    """All lines were looked at. `refused`: those that will fail, since their bodies are refused."""
+    record = found.record
+    if record.status is BatchStatus.CANCELLING:
+        if faults:
+            return end(found, BatchStatus.CANCELLED)
+        # Cancelled before that was known, it has lines to be named.
+        return Change(before=record, after=replace(record, total=total, model=model))
+    if record.status is not BatchStatus.VALIDATING:
+        return _unchanged(record)
+    if faults:
+        return _moved(found, BatchStatus.FAILED, faults=faults, total=total, model=model)
+    return _moved(found, BatchStatus.IN_PROGRESS, total=total, refused=refused, model=model)
+
+
+def feed(
+    found: Found,
+    waiting: Collection[int],
+    lines: Sequence[LineJob],
+    *,
+    fed: int,
+    again: bool,
+    refused: Sequence[int] = (),
+) -> Change | None:
+    """Lines into the queue. None: the batch has ended, or somebody has fed them before.
+
+    `waiting`: those that have to be fed again; `again`: these are some of them. `refused`: numbers that are to be put into the
+    error file next.
+    """
+    record = found.record
+    numbers = [line.number for line in lines]
+    is_other = record.fed != fed or (again and not set(numbers) <= set(waiting))
+    if record.status is not BatchStatus.IN_PROGRESS or is_other:
+        return None
+    after = record if again else replace(record, fed=fed + len(numbers) + len(refused))
+    return Change(before=record, after=after, submitted=lines, queued=numbers, again=refused)
+
+
+def withdraw(found: Found, jobs: Mapping[int, JobRecord | None]) -> Change:
+    """Lines that have no job any more, or one that waits and must not start now, are to be fed again.
+
+    One that waits for its choices has started.
+    """
+    waiting = {number: job for number, job in jobs.items() if job is None or job.shown is not Status.IN_PROGRESS}
+    runs = {number: LineRuns(job.attempts, job.deaths, job.sends) for number, job in waiting.items() if job is not None}
+    kept = {number: counts for number, counts in runs.items() if any(counts)}
+    return replace(_unchanged(found.record), again=waiting, runs=kept, forgotten=waiting)
+
+
+def collected(
+    found: Found,
+    seen: BatchRecord,
+    lines: Sequence[tuple[int, Ended]],
+    written: Written,
+    *,
+    fed: int,
+    offline: bool,
+) -> Change:
+    """Lines are in the files, which are so long now: they count, and their jobs are forgotten. `seen`: the batch as it was then."""
+    record = found.record
+    if (record.output_bytes, record.error_bytes) != (seen.output_bytes, seen.error_bytes):
+        return _unchanged(record)
+    numbers = [number for number, _ in lines]
+    after = replace(
+        _counted(record, [line for _, line in lines]),
+        output_bytes=written.output,
+        error_bytes=written.errors,
+        facts_bytes=written.stats,
+        fed=fed,
+        offline=record.offline or offline,
+    )
+    forgotten = [number for number in numbers if number < seen.fed]
+    return Change(before=record, after=after, collected=numbers, forgotten=forgotten)
+
+
+def finalize(found: Found) -> Change:
+    """All lines are in the files."""
+    is_running = found.record.status is BatchStatus.IN_PROGRESS
+    return _moved(found, BatchStatus.FINALIZING) if is_running else _unchanged(found.record)
+
+
+def end(found: Found, status: BatchStatus) -> Change:
+    """To completed, expired or cancelled: its files are known from now on."""
+    record = found.record
+    if record.status.is_final:
+        return _unchanged(record)
+    return replace(_moved(found, status), files=(record.output_file, record.error_file))
+
+
+def lose(found: Found, numbers: Collection[int], kept: Collection[str]) -> Change:
+    """Whatever is not final to failed, for its files are gone; those that are `kept` can be read afterwards.
+
+    `numbers`: its lines that have jobs, which were cancelled.
+    """
+    record = found.record
+    if record.status.is_final:
+        return _unchanged(record)
+    unrun = record.total - record.completed - record.failed
+    change = _moved(found, BatchStatus.FAILED, failure=FILES_LOST, unrun=unrun)
+    return replace(change, files=kept, forgotten=numbers)
+
+
+def note_stuck(found: Found, reason: str) -> Change:
+    """Why its files can't be used now; nothing: they can again."""
+    return Change(before=found.record, after=replace(found.record, stuck=reason))
+
+
+def _unchanged(record: BatchRecord) -> Change:
+    """Nothing to do, or done already."""
+    return Change(before=record, after=record)
+
+
+def _moved(found: Found, status: BatchStatus, **fields: Any) -> Change:
+    fields[f"{status}_at"] = found.now
+    return Change(before=found.record, after=replace(found.record, status=status, stuck="", **fields))
+
+
+def _counted(record: BatchRecord, lines: Sequence[Ended]) -> BatchRecord:
+    def count(kind: str) -> int:
+        return sum(line.kind == kind for line in lines)
+
+    def total(name: str, detail: str = "") -> int:
+        return sum(tokens(line.usage, name, detail) for line in lines)
+
+    return replace(
+        record,
+        completed=record.completed + count("completed"),
+        failed=record.failed + count("failed"),
+        unrun=record.unrun + count("unrun"),
+        input_tokens=record.input_tokens + total("prompt_tokens"),
+        output_tokens=record.output_tokens + total("completion_tokens"),
+        cached_tokens=record.cached_tokens + total("prompt_tokens", "cached_tokens"),
+        reasoning_tokens=record.reasoning_tokens + total("completion_tokens", "reasoning_tokens"),
+        cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in lines),
+        unpriced=record.unpriced + sum(line.kind == "completed" and line.cost_usd is None for line in lines),
+    )
