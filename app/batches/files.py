@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from app import clock, errors, hashes
+from app import clock, errors, hashes, redis_index
 from app.batches import place
 from app.batches.storage import names
 from app.connection import MAYBE_DONE, RedisError, texts, transaction
@@ -173,13 +173,9 @@ class FileStore:
     ) -> list[FileRecord]:
         """Up to `limit` files from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
         index = FILES if purpose is None else _index(purpose)
-        start = 0
-        if after is not None:
-            rank = (self._connection.zrevrank if newest_first else self._connection.zrank)(index, after)
-            if rank is None:
-                raise errors.invalid_request(f"There is no file '{after[:100]}' to list after.", param="after")
-            start = cast("int", rank) + 1
-        ids = texts(self._connection.zrange(index, start, start + limit - 1, desc=newest_first))
+        ids = redis_index.page(
+            self._connection, index, limit=limit, after=after, what="file", newest_first=newest_first
+        )
         pipe = self._connection.pipeline(transaction=False)
         for file_id in ids:
             pipe.hgetall(_key(file_id))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from app import clock, errors, window
+from app import clock, errors, redis_index, window
 from app.batches import lifecycle, place, steps
 from app.batches.files import BATCH, FileStore, new_file_id
 from app.batches.lifecycle import Found
@@ -175,13 +175,7 @@ class Batches:
 
     def newest(self, *, limit: int, after: str | None) -> list[BatchRecord]:
         """Newest first, from the one that follows `after`. 400 for an unknown `after`."""
-        start = 0
-        if after is not None:
-            rank = self._connection.zrevrank(BATCHES, after)
-            if rank is None:
-                raise errors.invalid_request(f"There is no batch '{after[:100]}' to list after.", param="after")
-            start = cast("int", rank) + 1
-        return self._load(texts(self._connection.zrevrange(BATCHES, start, start + limit - 1)))
+        return self._load(redis_index.page(self._connection, BATCHES, limit=limit, after=after, what="batch"))
 
     def cancel(self, batch_id: str) -> BatchRecord:
         """No further line is started, those that run are interrupted; 409 for a batch that has ended otherwise."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from app import errors
+from app import redis_index
 from app.connection import texts
 from app.jobs.record import JobRecord, record_key
 
@@ -65,10 +65,9 @@ def records(
 
     They begin with the one that follows `after`. Raises `ErrorReply` (400) for an unknown one.
     """
-    start = _rank(connection, index, after, newest_first=newest_first)
+    start = redis_index.start_after(connection, index, after, what="job", newest_first=newest_first)
     if not metadata and not fields:
-        ranged = connection.zrange(index, start, start + limit - 1, desc=newest_first)
-        yield from _load(connection, texts(ranged))
+        yield from _load(connection, texts(connection.zrange(index, start, start + limit - 1, desc=newest_first)))
         return
     wanted = metadata or {}
     pairs = [part for pair in (fields or {}).items() for part in pair]
@@ -90,15 +89,6 @@ def records(
                     yield record
         if limit <= 0 or looked_at < _SLICE:
             return
-
-
-def _rank(connection: Redis, index: str, after: str | None, *, newest_first: bool) -> int:
-    if after is None:
-        return 0
-    found = (connection.zrevrank if newest_first else connection.zrank)(index, after)
-    if found is None:
-        raise errors.invalid_request(f"There is no job '{after[:100]}' to list after.", param="after")
-    return int(cast("int", found)) + 1
 
 
 def _load(connection: Redis, ids: Iterable[str]) -> Iterator[JobRecord]:

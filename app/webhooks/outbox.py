@@ -15,7 +15,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from app import counters
+from app import counters, redis_index
 from app.connection import repeated
 from app.ids import OWNER
 from app.webhooks import outbox_scripts as scripts
@@ -187,18 +187,15 @@ class Outbox:
     def page(self, status: EventStatus, *, limit: int = 20, after: str | None = None) -> list[StoredEvent]:
         """Up to `limit` events behind the id `after`. Pending: the soonest first; ended: the newest first.
 
-        Raises:
-            UnknownEventError: no event `after` has that status.
+        Raises `ErrorReply` (400) when no event `after` has that status.
         """
-        index, newest_first = _index(status), status != "pending"
-        start = 0
-        if after is not None:
-            rank = (self._connection.zrevrank if newest_first else self._connection.zrank)(index, after)
-            if rank is None:
-                raise UnknownEventError(after)
-            start = int(cast("int", rank)) + 1
-        ids = cast("list[bytes]", self._connection.zrange(index, start, start + limit - 1, desc=newest_first))
-        return self._load(id_.decode() for id_ in ids)
+        is_over = status != "pending"
+        what = f"{status} event"
+        return self._load(
+            redis_index.page(
+                self._connection, _index(status), limit=limit, after=after, what=what, newest_first=is_over
+            )
+        )
 
     def _write(
         self,

@@ -15,6 +15,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from app import counters
+from app.errors import ErrorReply
 from app.jobs.recovery import release_worker
 from app.settings import Settings
 from app.webhooks import outbox
@@ -206,7 +207,7 @@ def test_pages(connection: Redis, box: Outbox) -> None:
     assert [stored.event.id for stored in box.page("undelivered", limit=2)] == newest_first[:2]
     assert [stored.event.id for stored in box.page("undelivered", after=newest_first[1])] == newest_first[2:]
     assert box.page("delivered") == []
-    with pytest.raises(UnknownEventError):
+    with pytest.raises(ErrorReply, match="no undelivered event 'evt_unknown'"):
         box.page("undelivered", after="evt_unknown")
 
 
