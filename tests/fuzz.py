@@ -125,7 +125,8 @@ def schema() -> Callable[[bytes], None]:
 def line() -> Callable[[bytes], None]:
     """An input file of a batch."""
     from app.batches.endpoints import CHAT_COMPLETIONS, accept_line
-    from app.batches.lines import LineError, parse, split
+    from app.batches.formats.line import LineError, parse
+    from app.batches.lines import split
     from app.settings import Settings
 
     def one(data: bytes) -> None:
@@ -180,19 +181,20 @@ def window() -> Callable[[bytes], None]:
 
 def table() -> Callable[[bytes], None]:
     """A table and a template, parted by the first NUL."""
-    from ops.cli.batch import json_file
-    from ops.cli.batch.tables import FORMATS, Rows, TableError
-    from ops.cli.batch.template import Recipe, request
+    from app.batches.formats import json_file
+    from app.batches.formats.json_file import FormatError
+    from app.batches.formats.tables import FORMATS, Rows
+    from app.batches.formats.template import Recipe, request
 
     path = Path(tempfile.mkdtemp(prefix="fuzz-")) / "table"
 
     def one(data: bytes) -> None:
         template, _, found = data.partition(b"\0")
         path.write_bytes(found)
-        with suppress(json_file.JsonFileError, UnicodeDecodeError):
+        with suppress(FormatError, UnicodeDecodeError):
             deque(json_file.look(path).values(), maxlen=0)
         for kind in FORMATS:
-            with suppress(TableError):
+            with suppress(FormatError):
                 for number, row in enumerate(Rows(path, kind), 1):
                     request(row, number, Recipe(template.decode("utf-8", "replace"), id_column="id"))
 

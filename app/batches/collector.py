@@ -10,14 +10,13 @@ import json
 import logging
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
-
-import pydantic_core
+from typing import TYPE_CHECKING, cast
 
 from app import errors
 from app.batches import lifecycle
+from app.batches.formats.line import BodyError, LineError, parsed
 from app.batches.lifecycle import LineRuns, Written
-from app.batches.lines import BodyError, LineError, LineReader
+from app.batches.lines import LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
 from app.batches.report import line_stats
@@ -68,8 +67,8 @@ class Refused:
     def of(cls, number: int, raw: bytes, error: LineError) -> Refused:
         """The line, and why."""
         if isinstance(error, BodyError):
-            return cls(number, _custom_id(raw), error.reply)
-        return cls(number, _custom_id(raw), errors.invalid_request(str(error), error.param, error.code))
+            return cls(number, parsed(raw).custom_id, error.reply)
+        return cls(number, parsed(raw).custom_id, errors.invalid_request(str(error), error.param, error.code))
 
 
 class Collector:
@@ -123,7 +122,7 @@ class Collector:
             fed += len(numbers)
         why = _why(record)
         lines = [
-            (number, never_run(line_id(record.id, number), _custom_id(raw), why))
+            (number, never_run(line_id(record.id, number), parsed(raw).custom_id, why))
             for number, raw in self.reader(record).read(numbers)
         ]
         return self._write(record, lines, fed=fed)
@@ -180,11 +179,6 @@ class Collector:
 
 def _why(record: BatchRecord) -> ErrorCode:
     return BATCH_CANCELLED if record.status is BatchStatus.CANCELLING else BATCH_EXPIRED
-
-
-def _custom_id(raw: bytes) -> str:
-    sent: Any = pydantic_core.from_json(raw, cache_strings="keys")
-    return str(sent["custom_id"])
 
 
 def _ended(job: JobRecord | None, outcome: Outcome) -> Ended:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from app import errors
-from app.batches.lines import BodyError
+from app.batches.formats.line import BodyError
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.jobs.record import COMPLETION_VERSION
@@ -18,7 +18,7 @@ from app.openai.responses.accept import accept as accept_response
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from app.batches.lines import Line
+    from app.batches.formats.line import Line
     from app.settings import Settings
 
 CHAT_COMPLETIONS = "/v1/chat/completions"

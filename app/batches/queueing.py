@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from app import clock, spans
 from app.batches.collector import Refused
 from app.batches.endpoints import accept_line
+from app.batches.formats.line import LineError, parse
 from app.batches.lifecycle import LineJob, LineRuns
-from app.batches.lines import LineError, parse
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.ids import new_request_id
 from app.jobs.record import JobKind, JobRecord, Status

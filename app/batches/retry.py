@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app import errors
 from app.batches.files import BATCH
+from app.batches.formats.line import parsed
 from app.batches.lines import split
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.storage import names
@@ -63,7 +64,7 @@ def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, err
     try:
         with batches.storage.open(names.batch_input(record.id)) as file:
             for _, raw in split(file, settings.max_body_bytes):
-                if json.loads(raw)["custom_id"] in wanted:
+                if parsed(raw).custom_id in wanted:
                     draft.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
         return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=BATCH)
     except BaseException:

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app.batches.endpoints import accept_line
-from app.batches.lines import BodyError, Fault, LineError, Place, index_entry, parse, split, why_not_lines
+from app.batches.formats.line import BodyError, Fault, LineError, parse
+from app.batches.lines import Place, index_entry, split, why_not_lines
 from app.batches.storage import names
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from app import window
 from app.batches.endpoints import CHAT_COMPLETIONS, NOTHING, RESPONSES, accept_line
-from app.batches.lines import LineError, parse
+from app.batches.formats.json_file import FormatError
+from app.batches.formats.line import LineError, parse
+from app.batches.formats.template import fill
 from app.errors import ErrorReply
 from app.messages import to_claude
 from app.openai.accept import accept
@@ -25,8 +27,6 @@ from app.openai.json_text import parse as parse_json
 from app.openai.responses.accept import accept as accept_response
 from app.openai.responses.fields import RESPONSE_FIELDS
 from app.settings import Settings
-from ops.cli.batch.tables import TableError
-from ops.cli.batch.template import fill
 from workers.claude import to_cli
 
 _examples = os.environ.get("NIGHTSHIFT_FUZZ_EXAMPLES")
@@ -122,7 +122,7 @@ def test_a_window(text: str) -> None:
 @given(TEXT, st.dictionaries(TEXT, TEXT, max_size=3), TEXT)
 def test_a_template(template: str, row: dict[str, str], value: str) -> None:
     """Any template is filled or refused, and a value stands in it unchanged, whatever it looks like."""
-    with suppress(TableError):
+    with suppress(FormatError):
         fill(template, row, 1)
     assert fill("<{column}>", {"column": value}, 1) == f"<{value}>"
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from app.batches.formats.line import parsed
 from app.batches.lines import LineReader
 from app.batches.storage import counted_lines, names
 
@@ -98,7 +99,7 @@ def _question(reader: LineReader, number: int) -> str | None:
         ((_, raw),) = reader.read([number])
     except OSError:
         return None
-    body: dict[str, Any] = json.loads(raw)["body"]
+    body = parsed(raw).body
     asked: Any = body.get("messages") or body.get("input") or body.get("prompt") or ""
     if isinstance(asked, list):
         last = asked[-1] or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
+from app.batches.formats.json_file import FormatError
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:
@@ -34,5 +35,7 @@ def run(args: argparse.Namespace) -> int:
         return cast("Subcommand", args.action).run(args)
     except BrokenPipeError:
         raise
+    except FormatError as error:
+        raise StackError(str(error)) from error
     except OSError as error:
         raise StackError(f"{error.filename or 'a file'}: {error.strerror or error}.") from error

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.cli.batch import answers, server, tables, targets
+from app.batches.formats import tables
+from ops.cli.batch import answers, server, targets
 from ops.cli.batch.submit import TABLE_FILE, TABLE_FORMAT, TABLE_ID
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int
     metadata = batch["metadata"]
     kind = metadata[TABLE_FORMAT]
     wanted = tables.format_of(output) if output is not None else kind
-    if wanted == "text":
-        wanted = "csv" if kind == "text" else kind
     found = dict(answers.of(line) for line in api.output(batch["id"]))
     found |= dict(answers.of(line) for line in api.output(batch["id"], errors=True))
     with tempfile.TemporaryDirectory() as directory:

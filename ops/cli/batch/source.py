@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from app import json_lines
+from app.batches.formats import json_file, line, tables, template
+from app.batches.formats.json_file import FormatError
 from app.settings import Settings
 from ops.cli import options
-from ops.cli.batch import json_file, tables, template
 from ops.cli.batch.server import say
-from ops.cli.batch.tables import TableError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from ops.cli.batch.json_file import JsonFile
+    from app.batches.formats.json_file import JsonFile
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def opened(args: argparse.Namespace) -> Iterator[Source]:
-    """The requests. Raises `SettingsError` for options that do not fit, `TableError` for a table that does not."""
+    """The requests. Raises `SettingsError` for options that do not fit, `FormatError` for a table that does not."""
     path: Path = args.file
     if not path.is_file():
         options.fail(f"{path} is no file.")
@@ -87,8 +87,7 @@ def opened(args: argparse.Namespace) -> Iterator[Source]:
 @contextlib.contextmanager
 def _made(lines: Iterator[bytes]) -> Iterator[IO[bytes]]:
     with tempfile.TemporaryFile() as file:
-        for line in lines:
-            file.write(line)
+        file.writelines(lines)
         file.seek(0)
         yield file
 
@@ -98,13 +97,12 @@ def _requests(path: Path) -> JsonFile:
     try:
         found = json_file.look(path)
         _, first = next(found.values(), (0, None))
-        is_meant = isinstance(first, dict) and "custom_id" in first and "body" in first
-    except (UnicodeDecodeError, json_file.JsonFileError):
+        is_meant = line.is_meant(first)
+    except (UnicodeDecodeError, FormatError):
         # Broken from its first line on, it may yet be meant as requests: validation names its faults.
         found = json_file.JsonFile(path)
         with path.open("rb") as file:
-            beginning = file.read(64 * 1024)
-        is_meant = all(name in beginning for name in (b'"custom_id"', b'"body"'))
+            is_meant = line.is_meant(file.read(64 * 1024))
     if not is_meant:
         options.fail(
             f"{path} is not OpenAI's JSONL (lines with custom_id and body). For a table or lines of text say what to ask"
@@ -136,10 +134,10 @@ def _from_table(path: Path, kind: str, recipe: template.Recipe) -> Iterator[byte
             blank += 1
             yield b"\n"
             continue
-        line = json_lines.line(template.request(row, number, recipe))
-        if len(line) > limit:
-            raise TableError(_too_large(path, number, row, limit))
-        yield line
+        made = json_lines.line(template.request(row, number, recipe))
+        if len(made) > limit:
+            raise FormatError(_too_large(path, number, row, limit))
+        yield made
     if blank := blank + rows.blank:
         say(f"nightshift: {path}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
 
@@ -155,22 +153,15 @@ def _too_large(path: Path, number: int, row: dict[str, Any], limit: int) -> str:
 
 def _from_json(found: JsonFile, model: str | None) -> Iterator[bytes]:
     for _, value in found.values():
-        yield json_lines.line(value if model is None else _asking(value, model))
+        yield json_lines.line(value if model is None else line.with_model(value, model))
 
 
 def _with_model(path: Path, model: str) -> Iterator[bytes]:
     with path.open("rb") as file:
-        for line in file:
+        for raw in file:
             try:
-                found = json.loads(line)
+                found = json.loads(raw)
             except (ValueError, RecursionError):
-                yield line  # the validation names what is wrong with it
+                yield raw  # the validation names what is wrong with it
             else:
-                yield json_lines.line(_asking(found, model))
-
-
-def _asking(request: Any, model: str) -> Any:
-    """With another model, if it is a request."""
-    if isinstance(request, dict) and isinstance(request.get("body"), dict):
-        request["body"]["model"] = model
-    return request
+                yield json_lines.line(line.with_model(found, model))

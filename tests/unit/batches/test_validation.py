@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.batches.endpoints import CHAT_COMPLETIONS
-from app.batches.lines import LineReader, parse, split
+from app.batches.formats.line import parse
+from app.batches.lines import LineReader, split
 from app.batches.storage.local_disk import LocalDisk
 from app.batches.validation import Check, Validation, read_faults
 from app.settings import Settings

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.batches.formats import tables, template
+from app.batches.formats.json_file import FormatError
 from ops.cli import main
-from ops.cli.batch import answers, source, tables, template
+from ops.cli.batch import answers, source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,11 +49,9 @@ def test_text_and_jsonl(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The template's and the id's names are checked against the columns there are."""
     (tmp_path / "a.csv").write_text("text\nhi\n")
-    with pytest.raises(
-        tables.TableError, match=r"row 1: the template names 'txet', which is no column\. There are: text"
-    ):
+    with pytest.raises(FormatError, match=r"row 1: the template names 'txet', which is no column\. There are: text"):
         requests(tmp_path / "a.csv", "{txet}")
-    with pytest.raises(tables.TableError, match="no column 'id'"):
+    with pytest.raises(FormatError, match="no column 'id'"):
         requests(tmp_path / "a.csv", "{text}", id_column="id")
 
 
@@ -77,7 +77,7 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_what_is_no_table(tmp_path: Path, name: str, data: bytes, says: str) -> None:
     """Old encodings, cells without end, depths: told with the file's name."""
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(tables.TableError, match=says):
+    with pytest.raises(FormatError, match=says):
         requests(tmp_path / name, "{text}")
 
 
@@ -275,7 +275,7 @@ def test_a_cell_may_be_as_large_as_a_request(tmp_path: Path, monkeypatch: pytest
     answers.write(target, "csv", {}, source=path, source_kind="csv", id_column=None)
     assert len(target.getvalue()) > 3_000_000
     monkeypatch.setenv("NIGHTSHIFT_MAX_BODY_BYTES", "1000000")
-    with pytest.raises(tables.TableError, match=r"row 2: .* column 'text' has 3,000,000 characters"):
+    with pytest.raises(FormatError, match=r"row 2: .* column 'text' has 3,000,000 characters"):
         made(path, "--template", "{text}")
 
 
@@ -290,7 +290,7 @@ def test_a_template_that_can_not_be_meant(tmp_path: Path, text: str, says: str) 
     """One without a column, and one with a brace that is text: told with the way out."""
     path = tmp_path / "a.csv"
     path.write_text("text\nhi\n")
-    with pytest.raises(tables.TableError, match=says):
+    with pytest.raises(FormatError, match=says):
         made(path, "--template", text)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.batches.endpoints import CHAT_COMPLETIONS, NOTHING, RESPONSES, accept_line
-from app.batches.lines import Line, LineError
+from app.batches.formats.line import Line, LineError
 from app.errors import ErrorReply
 from app.messages.conversation import conversation
 from app.openai.accept import accept

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ops.cli.batch import tables
-from ops.cli.batch.tables import TableError
+from app.batches.formats import line, tables
+from app.batches.formats.json_file import FormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,18 +34,18 @@ def names(template: str) -> list[str]:
 
 
 def check(template: str, columns: Iterable[str]) -> None:
-    """Raises `TableError` for one that no column goes into: each row would be asked the same."""
+    """Raises `FormatError` for one that no column goes into: each row would be asked the same."""
     if not names(template):
         known = list(columns)
         example = f"{{{known[0] if known else 'text'}}}"
-        raise TableError(
+        raise FormatError(
             f"The template names no column, so that every row would ask the same. Put a column's name in braces, e.g."
             f" --template 'Summarise: {example}'. There are: {', '.join(known)}."
         )
 
 
 def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
-    """The line of a batch's input file. Raises `TableError`."""
+    """The line of a batch's input file. Raises `FormatError`."""
     messages = [{"role": "system", "content": recipe.system}] if recipe.system else []
     messages.append({"role": "user", "content": fill(recipe.template, row, number)})
     body: dict[str, Any] = {"model": recipe.model, "messages": messages}
@@ -56,7 +56,7 @@ def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
             "json_schema": {"name": name, "schema": schema, "strict": True},
         }
     custom_id = tables.row_id(row, number, recipe.id_column)
-    return {"custom_id": custom_id, "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return line.request(line.Line(custom_id, body), "/v1/chat/completions")
 
 
 def fill(template: str, row: dict[str, Any], number: int) -> str:
@@ -67,7 +67,7 @@ def fill(template: str, row: dict[str, Any], number: int) -> str:
             return found[0][0]
         name = found[1]
         if name not in row:
-            raise TableError(
+            raise FormatError(
                 f"row {number}: the template names '{name}', which is no column. There are: {', '.join(row)}."
                 f" Braces that are text are written twice: '{{{{{name}}}}}'."
             )

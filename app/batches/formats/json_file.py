@@ -6,8 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from ops.supervisor.errors import StackError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -15,8 +13,8 @@ if TYPE_CHECKING:
 _BETWEEN = " \t\r\n,"
 
 
-class JsonFileError(StackError):
-    """It is no JSON. The message names the file, the line and why."""
+class FormatError(Exception):
+    """What was sent is not what it should be. The message names the file, the row or line, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class JsonFile:
     instead: str | None = None
 
     def values(self) -> Iterator[tuple[int, Any]]:
-        """Each value, with its line in JSONL, else its number; blank lines are none. Raises `JsonFileError`."""
+        """Each value, with its line in JSONL, else its number; blank lines are none. Raises `FormatError`."""
         if self.instead is not None:
             yield from enumerate((value for _, value in _spread(self.path)), 1)
             return
@@ -51,7 +49,7 @@ def look(path: Path) -> JsonFile:
     # Its second value says what it is, if it has one.
     try:
         found = [separator for separator, _ in _some(_spread(path), 2)]
-    except JsonFileError:
+    except FormatError:
         found = []
     has_commas = "," in found or first.rstrip().endswith(",")
     if first.lstrip().startswith("["):
@@ -90,13 +88,13 @@ def _spread(path: Path) -> Iterator[tuple[str, Any]]:
             value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
             line = text.count("\n", 0, getattr(error, "pos", at)) + 1
-            raise JsonFileError(f"{path}:{line}: not valid JSON: {getattr(error, 'msg', error)}.") from error
+            raise FormatError(f"{path}:{line}: not valid JSON: {getattr(error, 'msg', error)}.") from error
         yield before, value
         at, before = _skip(text, end)
     rest = text[at + 1 :].strip()
     if is_array and (at >= len(text) or rest):
         why = "there is more after the end of the array" if rest else "its array has no end: is the file whole?"
-        raise JsonFileError(f"{path}: {why}")
+        raise FormatError(f"{path}: {why}")
 
 
 def _skip(text: str, at: int) -> tuple[int, str]:
@@ -118,4 +116,4 @@ def _value(path: Path, number: int, line: str) -> Any:
         return json.loads(line, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         comma = " Lines of JSONL end without a comma." if line.rstrip().endswith(",") else ""
-        raise JsonFileError(f"{path}:{number}: not valid JSON: {error}.{comma}") from error
+        raise FormatError(f"{path}:{number}: not valid JSON: {error}.{comma}") from error
