@@ -12,9 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app import clock
-from app.batches import place
 from app.batches.collector import Look
-from app.batches.leadership import LEASE_SECONDS, NotLeader, leaders
+from app.batches.leadership import LEASE_SECONDS, PLACES, NotLeader, known_places, leaders
 from app.batches.output import BATCH_CANCELLED, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, line_id, lines_key
 
@@ -100,8 +99,8 @@ class Elsewhere:
     def forget_places(self, others: Sequence[BatchRecord]) -> None:
         """Forget the directories in which nobody works, and whose files no batch waits for."""
         needed = {record.place for record in others} | {leader.place for leader in leaders(self._connection)}
-        for where in place.known_places(self._connection).keys() - needed:
-            self._connection.hdel(place.PLACES, where)
+        for where in known_places(self._connection).keys() - needed:
+            self._connection.hdel(PLACES, where)
 
 
 def _in_queue_key(place_name: str) -> str:

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, logs
-from app.batches import lifecycle, place
+from app.batches import lifecycle
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
-from app.batches.leadership import Leadership, NotLeader
+from app.batches.leadership import Leadership, NotLeader, is_at
 from app.batches.progress import Progress
 from app.batches.queueing import Queueing, shares
 from app.batches.record import BatchRecord, BatchStatus
@@ -134,7 +134,7 @@ class Feeder:
         here: list[BatchRecord] = []
         others: list[BatchRecord] = []
         for record in self._batches.active():
-            is_here = place.is_at(self._connection, record.place, self._leadership.place)
+            is_here = is_at(self._connection, record.place, self._leadership.place)
             (here if is_here else others).append(record)
         return here, others
 

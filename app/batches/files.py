@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from app import clock, errors, hashes, redis_index
-from app.batches import place
+from app.batches.leadership import is_at
 from app.batches.storage import names
 from app.connection import MAYBE_DONE, RedisError, texts, transaction
 from app.durability import confirm
@@ -51,7 +51,7 @@ class FileRecord:
     bytes: int
     created_at: float
     expires_at: float | None = None
-    #: the storage that it is in (`app.batches.place`); empty: older code made it
+    #: the storage that it is in (`app.batches.leadership`); empty: older code made it
     place: str = ""
     #: whose it is
     owner: str = OWNER
@@ -76,7 +76,7 @@ class FileStore:
 
     def is_here(self, place_name: str) -> bool:
         """Whether what has that place is in this process's storage."""
-        return place.is_at(self._connection, place_name, self.place())
+        return is_at(self._connection, place_name, self.place())
 
     def open(self, record: FileRecord) -> IO[bytes]:
         """Its bytes. Raises `ErrorReply`: 503 when another storage has them, 404 when they are gone."""

@@ -7,27 +7,53 @@ has a leader of its own.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from app.batches import place
-from app.batches.record import BatchRecord, batch_key
-from app.connection import transaction
+from app.batches.storage import Location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from redis import Redis
 
     from app.batches.storage import Lock, Storage
 
-_T = TypeVar("_T")
+#: a hash: of each storage in which batches were done, by its name, where it is, as JSON
+PLACES = "nightshift:batches:places"
+#: where older code noted the one directory that there was
+_ONLY = "nightshift:batches:place"
 
 #: another process takes over when this one has not renewed its lease for so long, seconds
 LEASE_SECONDS = 5.0
+
+
+def place_of(connection: Redis, place: str) -> str:
+    """The name that a record has, or what stands for it in one that older code wrote; empty: nobody knows."""
+    if place:
+        return place
+    found: Any = connection.get(_ONLY)
+    return "" if found is None else str(found.decode())
+
+
+def is_at(connection: Redis, place: str, here: str) -> bool:
+    """Whether a record's files are in the storage of that name. One that nobody knows of is taken for this one."""
+    return (place_of(connection, place) or here) == here
+
+
+def register(connection: Redis, storage: Storage, here: str) -> list[str]:
+    """This process works in that storage. The names that it had before, whose files are lost: it was deleted and made anew."""
+    location = storage.location()
+    connection.hset(PLACES, here, json.dumps(asdict(location)))
+    return [other for other, known in known_places(connection).items() if other != here and known == location]
+
+
+def known_places(connection: Redis) -> dict[str, Location]:
+    """All storages by name, those that are lost and those that nobody works in now included."""
+    found: Any = connection.hgetall(PLACES)
+    return {key.decode(): Location(**json.loads(value)) for key, value in found.items()}
 
 
 class NotLeader(Exception):
@@ -52,7 +78,7 @@ def lease_key(place_name: str) -> str:
 
 def leaders(connection: Redis) -> list[Leader]:
     """Those that work now."""
-    names = list(place.known_places(connection))
+    names = list(known_places(connection))
     pipe = connection.pipeline(transaction=False)
     for one in names:
         pipe.get(lease_key(one))
@@ -91,29 +117,16 @@ class Leadership:
             return False
         if is_new or not self._is_registered:
             # A SET that is sent again, since its reply was lost, says no.
-            self.lost = place.register(self._connection, self._storage, here)
+            self.lost = register(self._connection, self._storage, here)
             self._is_registered = True
         self._connection.pexpire(lease, milliseconds)
         self._lock = self._lock or self._storage.lock()
         return self._lock is not None
 
-    def change(self, batch_id: str, work: Callable[[Any, BatchRecord], _T]) -> _T:
-        """Run `work(pipe, record)`, which calls `pipe.multi()` and writes, in one step. Raises `NotLeader`."""
-        return self._change(batch_id, self.place, self._token, work)
-
-    def change_unled(self, batch_id: str, where: str, work: Callable[[Any, BatchRecord], _T]) -> _T:
-        """The same for a batch whose files are in another storage, `where`, in which nobody works. Raises `NotLeader`."""
-        return self._change(batch_id, where, None, work)
-
-    def _change(self, batch_id: str, where: str, holder: str | None, work: Callable[[Any, BatchRecord], _T]) -> _T:
-        def watched(pipe: Any) -> _T:
-            pipe.watch(lease_key(where))
-            record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
-            if pipe.get(lease_key(where)) != (None if holder is None else holder.encode()) or record is None:
-                raise NotLeader(f"{batch_id} is no longer this process's")
-            return work(pipe, record)
-
-        return transaction(self._connection, batch_key(batch_id), watched)
+    def watch(self, pipe: Any, where: str) -> bool:
+        """Whether this process works in the storage `where`, or nobody does in one that is not its own. Watched from here on."""
+        pipe.watch(lease_key(where))
+        return bool(pipe.get(lease_key(where)) == (self._token.encode() if where == self.place else None))
 
     def close(self) -> None:
         """Let go of the files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.batches import leadership, place
+from app.batches.leadership import known_places, leaders, place_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -31,12 +31,12 @@ def why(connection: Redis, record: BatchRecord) -> Stalled | None:
         return None
     if record.stuck:
         return Stalled(FILES_UNUSABLE, record.stuck)
-    leaders = leadership.leaders(connection)
-    if not leaders:
+    led = leaders(connection)
+    if not led:
         return Stalled(NO_FEEDER, "No process does the batches' work: start `nightshift up`, `api` or `worker`.")
-    where = place.of(connection, record.place)
-    if not where or any(leader.place == where for leader in leaders):
+    where = place_of(connection, record.place)
+    if not where or any(leader.place == where for leader in led):
         return None
-    address = place.known_places(connection).get(where)
+    address = known_places(connection).get(where)
     at = f"in {address.path} on {address.host}" if address else "in a data dir"
     return Stalled(FILES_ELSEWHERE, f"Its files are {at}, where no Nightshift runs now; others don't have them.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from app import clock
-from app.batches import files, lifecycle, place
+from app.batches import files, lifecycle
 from app.batches.files import BATCH_OUTPUT, FileRecord
+from app.batches.leadership import NotLeader, is_at
 from app.batches.lifecycle import Found
 from app.batches.record import (
     ACTIVE,
@@ -21,6 +22,7 @@ from app.batches.record import (
     lines_key,
     runs_key,
 )
+from app.connection import transaction
 from app.jobs import removal, transitions
 from app.jobs.record import JobRecord, record_key
 from app.webhooks import announce
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from app.batches.lifecycle import Change, LineJob
 
 _P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class Steps:
@@ -51,7 +54,7 @@ class Steps:
         def step(pipe: Any, record: BatchRecord) -> BatchRecord:
             return write(self._connection, pipe, decide(Found(record, clock.now()), *given, **named))
 
-        return self._leadership.change(batch_id, step)
+        return self._step(batch_id, step)
 
     def feed(
         self, batch_id: str, lines: Sequence[LineJob], *, fed: int, again: bool, refused: Sequence[int] = ()
@@ -72,7 +75,7 @@ class Steps:
             write(self._connection, pipe, change)
             return True
 
-        return self._leadership.change(batch_id, step)
+        return self._step(batch_id, step)
 
     def withdraw(self, batch_id: str, numbers: Sequence[int]) -> BatchRecord:
         """Lines that have no job any more, or one that waits and must not start now, are to be fed again."""
@@ -83,7 +86,7 @@ class Steps:
             jobs = {number: JobRecord.from_hash(pipe.hgetall(key)) for number, key in keys.items()}
             return write(self._connection, pipe, lifecycle.withdraw(Found(record, clock.now()), jobs))
 
-        return self._leadership.change(batch_id, step)
+        return self._step(batch_id, step)
 
     def lose(self, record: BatchRecord, kept: Sequence[str]) -> BatchRecord:
         """Its files are gone, but those that are `kept`. The jobs of its lines have been cancelled."""
@@ -92,9 +95,20 @@ class Steps:
             numbers = [int(number) for number in pipe.smembers(lines_key(record.id))]
             return write(self._connection, pipe, lifecycle.lose(Found(record, clock.now()), numbers, kept))
 
-        if place.is_at(self._connection, record.place, self._leadership.place):
-            return self._leadership.change(record.id, step)
-        return self._leadership.change_unled(record.id, record.place, step)
+        here = self._leadership.place
+        return self._step(record.id, step, here if is_at(self._connection, record.place, here) else record.place)
+
+    def _step(self, batch_id: str, work: Callable[[Any, BatchRecord], _T], where: str = "") -> _T:
+        """Run `work(pipe, record)`, which calls `pipe.multi()` and writes. `where`: the storage that has the files, this one by default."""
+
+        def watched(pipe: Any) -> _T:
+            is_ours = self._leadership.watch(pipe, where or self._leadership.place)
+            record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
+            if not is_ours or record is None:
+                raise NotLeader(f"{batch_id} is no longer this process's")
+            return work(pipe, record)
+
+        return transaction(self._connection, batch_key(batch_id), watched)
 
 
 def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:

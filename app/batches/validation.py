@@ -38,20 +38,43 @@ class Verdict:
     is_refused: bool = False
 
 
-class Findings:
-    """What the lines seen so far have in common, and which ids they have used."""
+class Check:
+    """All lines of a file, one after the other. `is_strict`: what would be refused is a fault of the file, too."""
 
-    def __init__(self, endpoint: str, settings: Settings) -> None:
+    def __init__(self, endpoint: str, settings: Settings, *, is_strict: bool = False) -> None:
+        #: how many lines there were so far, blank ones not counted, and the one model that they ask for; empty when none does
         self.total = 0
         self.model = ""
         self._endpoint = endpoint
         self._settings = settings
+        self._is_strict = is_strict
         #: custom ids seen, 16 bytes each
         self._seen: set[bytes] = set()
 
-    def look_at(self, place: Place, raw: bytes) -> None:
-        """The next line. Raises `LineError` for its envelope, `BodyError` for its body."""
-        self.total += 1
+    def verdicts(self, file: IO[bytes]) -> Iterator[Verdict]:
+        """On each line; at last, on the whole file if there is a fault of it."""
+        for place, raw in split(file, self._settings.max_body_bytes):
+            if self.total == 0 and (why := why_not_lines(raw)) is not None:
+                yield Verdict(None, Fault(ErrorCode.INVALID_JSON_LINE, why, line=place.number))
+                return
+            if self.total >= self._settings.max_batch_lines:
+                most = self._settings.max_batch_lines
+                message = f"The file has more than {most} requests (NIGHTSHIFT_MAX_BATCH_LINES)."
+                yield Verdict(None, Fault(ErrorCode.TOO_MANY_TASKS, message))
+                return
+            self.total += 1
+            try:
+                self._look_at(place, raw)
+            except LineError as error:
+                is_refused = isinstance(error, BodyError) and not self._is_strict
+                yield Verdict(place, error.at(place.number), is_refused)
+            else:
+                yield Verdict(place)
+        if self.total == 0:
+            yield Verdict(None, Fault(ErrorCode.EMPTY_FILE, "The file has no request."))
+
+    def _look_at(self, place: Place, raw: bytes) -> None:
+        """Raises `LineError` for its envelope, `BodyError` for its body."""
         if not place.is_whole:
             limit = self._settings.max_body_bytes
             raise LineError(
@@ -89,49 +112,6 @@ class Findings:
                 model_names.resolve(model, self._settings)
             except ErrorReply as error:
                 raise LineError(error.cause, error.message, "body.model") from error
-
-
-class Check:
-    """All lines of a file, one after the other. `is_strict`: what would be refused is a fault of the file, too."""
-
-    def __init__(self, endpoint: str, settings: Settings, *, is_strict: bool = False) -> None:
-        self._settings = settings
-        self._findings = Findings(endpoint, settings)
-        self._is_strict = is_strict
-
-    @property
-    def total(self) -> int:
-        """How many lines there were so far, blank ones not counted."""
-        return self._findings.total
-
-    @property
-    def model(self) -> str:
-        """The one that they ask for; empty when none of them does."""
-        return self._findings.model
-
-    def verdicts(self, file: IO[bytes]) -> Iterator[Verdict]:
-        """On each line; at last, on the whole file if there is a fault of it."""
-        for place, raw in split(file, self._settings.max_body_bytes):
-            if self.total == 0 and (why := why_not_lines(raw)) is not None:
-                yield Verdict(None, Fault(ErrorCode.INVALID_JSON_LINE, why, line=place.number))
-                return
-            if self.total >= self._settings.max_batch_lines:
-                most = self._settings.max_batch_lines
-                message = f"The file has more than {most} requests (NIGHTSHIFT_MAX_BATCH_LINES)."
-                yield Verdict(None, Fault(ErrorCode.TOO_MANY_TASKS, message))
-                return
-            yield self._verdict(place, raw)
-        if self.total == 0:
-            yield Verdict(None, Fault(ErrorCode.EMPTY_FILE, "The file has no request."))
-
-    def _verdict(self, place: Place, raw: bytes) -> Verdict:
-        try:
-            self._findings.look_at(place, raw)
-        except BodyError as error:
-            return Verdict(place, error.at(place.number), is_refused=not self._is_strict)
-        except LineError as error:
-            return Verdict(place, error.at(place.number))
-        return Verdict(place)
 
 
 class Validation:

@@ -6,8 +6,8 @@ Pure: lines go in one after the other and are not kept, so that the memory neede
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from app.batches.record import BatchStatus, LineCounts
 from app.batches.report.quantiles import Quantiles
@@ -154,44 +154,29 @@ def add_up(
         tally.add(line)
     waited = covered(around.waits)
     worked = until - since - waited
-    return Report(
-        batch_id=record.id,
-        status=str(record.status),
-        endpoint=record.endpoint,
-        model=record.model,
-        metadata=record.metadata,
-        input_name=record.input_name,
-        offline=record.offline,
-        made_at=now,
-        created_at=record.created_at,
-        started_at=record.in_progress_at,
-        ended_at=record.ended_at,
-        expires_at=record.expires_at,
-        total=record.total,
-        completed=record.completed,
-        failed=record.failed,
-        unrun=record.unrun,
-        left=0 if record.status is BatchStatus.FAILED else record.total - record.ended,
-        input_tokens=record.input_tokens,
-        cached_tokens=record.cached_tokens,
-        output_tokens=record.output_tokens,
-        reasoning_tokens=record.reasoning_tokens,
-        cost_usd=record.known_cost_usd(),
-        unpriced=record.unpriced,
-        seconds=round(until - since, 3),
-        waited_seconds=round(waited, 3),
-        per_hour=round((record.completed + record.failed) / worked * 3600, 1) if tally.ran and worked > 0 else None,
-        retried=tally.retried,
-        ways=dict(sorted(tally.ways.items())),
-        queue=tally.latency(tally.queued),
-        run=tally.latency(tally.running),
-        curve=tally.curve(),
-        waits=around.waits,
-        causes=tally.causes(failures),
-        workers=tally.workers(around),
-        faults=record.faults,
-        missing=_missing(record, around, tally, since),
-    )
+    # What it has in common with the record.
+    known: dict[str, Any] = {one.name: getattr(record, one.name) for one in fields(Report) if hasattr(record, one.name)}
+    known |= {
+        "batch_id": record.id,
+        "status": str(record.status),
+        "made_at": now,
+        "started_at": record.in_progress_at,
+        "left": 0 if record.status is BatchStatus.FAILED else record.total - record.ended,
+        "cost_usd": record.known_cost_usd(),
+        "seconds": round(until - since, 3),
+        "waited_seconds": round(waited, 3),
+        "per_hour": round((record.completed + record.failed) / worked * 3600, 1) if tally.ran and worked > 0 else None,
+        "retried": tally.retried,
+        "ways": dict(sorted(tally.ways.items())),
+        "queue": tally.latency(tally.queued),
+        "run": tally.latency(tally.running),
+        "curve": tally.curve(),
+        "waits": around.waits,
+        "causes": tally.causes(failures),
+        "workers": tally.workers(around),
+        "missing": _missing(record, around, tally, since),
+    }
+    return Report(**known)
 
 
 def covered(waits: Iterable[Wait]) -> float:

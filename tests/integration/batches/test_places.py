@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from app.batches import elsewhere, leadership, place, stalled
+from app.batches import elsewhere, leadership, stalled
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.leadership import lease_key
@@ -261,12 +261,12 @@ def test_directories_that_nobody_needs_are_forgotten(
     leave(other)
     night.feeder.run_once()
     where = other.batches.storage.identity()
-    assert where in place.known_places(night.connection)
+    assert where in leadership.known_places(night.connection)
     other.answer()
     assert other.look(batch).status is BatchStatus.COMPLETED
     leave(other)
     night.feeder.run_once()
-    assert list(place.known_places(night.connection)) == [night.batches.storage.identity()]
+    assert list(leadership.known_places(night.connection)) == [night.batches.storage.identity()]
 
 
 def test_leaders(night: Night, other: Night) -> None:
