@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from app import errors
 from app.batches import lifecycle
 from app.batches.formats.line import BodyError, LineError, parsed
-from app.batches.lifecycle import LineRuns, Written
+from app.batches.lifecycle import LineRuns
 from app.batches.lines import LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
@@ -166,12 +166,13 @@ class Collector:
         good = [line.text for _, line in lines if line.kind == "completed"]
         bad = [line.text for _, line in lines if line.kind != "completed"]
         known = [line_stats.encode(line_stats.of(number, line, jobs.get(number))) for number, line in lines]
-        written = Written(
-            output=self._append(names.stored_file(record.output_file), record.output_bytes, good),
-            errors=self._append(names.stored_file(record.error_file), record.error_bytes, bad),
-            stats=self._append(names.line_stats(record.id), record.facts_bytes, known),
-        )
-        return self._steps.do(record.id, lifecycle.collected, record, lines, written, fed=fed, offline=self._offline)
+        written = {
+            "output_bytes": self._append(names.stored_file(record.output_file), record.output_bytes, good),
+            "error_bytes": self._append(names.stored_file(record.error_file), record.error_bytes, bad),
+            "facts_bytes": self._append(names.line_stats(record.id), record.facts_bytes, known),
+            "fed": fed,
+        }
+        return self._steps.do(record.id, lifecycle.collected, record, lines, written, offline=self._offline)
 
     def _append(self, name: str, length: int, added: list[bytes]) -> int:
         return self._storage.append(name, length, b"".join(added)) if added else length

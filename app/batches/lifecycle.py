@@ -43,19 +43,16 @@ class LineJob:
 
 
 class Found(NamedTuple):
-    """What a step has read: the record, and the time."""
+    """What a step has read: the record, the time, and the lines that have a job, or are to have one again."""
 
     record: BatchRecord
     now: float
+    queued: Collection[int] = ()
+    again: Collection[int] = ()
 
 
-@dataclass(frozen=True)
-class Written:
-    """How long the files of a batch are, after lines were appended to them."""
-
-    output: int
-    errors: int
-    stats: int
+class NotFed(Exception):
+    """The batch does not run any more, or somebody else has fed these lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,26 +107,22 @@ def validated(found: Found, *, total: int, faults: int, refused: int, model: str
     return _moved(found, BatchStatus.IN_PROGRESS, total=total, refused=refused, model=model)
 
 
-def feed(
-    found: Found,
-    waiting: Collection[int],
-    lines: Sequence[LineJob],
-    *,
-    fed: int,
-    again: bool,
-    refused: Sequence[int] = (),
-) -> Change | None:
-    """Lines into the queue. None: the batch has ended, or somebody has fed them before.
+def feed(found: Found, lines: Sequence[LineJob], *, fed: int, again: bool, refused: Sequence[int] = ()) -> Change:
+    """Lines into the queue. Raises `NotFed`.
 
-    `waiting`: those that have to be fed again; `again`: these are some of them. `refused`: numbers that are to be put into the
-    error file next.
+    `again`: they are some of those that have to be fed again, the others are next. `refused`: numbers that are to be put into
+    the error file next.
     """
     record = found.record
     numbers = [line.number for line in lines]
-    is_other = record.fed != fed or (again and not set(numbers) <= set(waiting))
-    if record.status is not BatchStatus.IN_PROGRESS or is_other:
-        return None
-    after = record if again else replace(record, fed=fed + len(numbers) + len(refused))
+    fed_after = fed if again else fed + len(numbers) + len(refused)
+    if record.status is not BatchStatus.IN_PROGRESS:
+        raise NotFed
+    if set(numbers) <= set(found.queued) and (numbers if again else record.fed == fed_after > fed):
+        return _unchanged(record)
+    if record.fed != fed or (again and not set(numbers) <= set(found.again)):
+        raise NotFed
+    after = replace(record, fed=fed_after)
     return Change(before=record, after=after, submitted=lines, queued=numbers, again=refused)
 
 
@@ -145,26 +138,20 @@ def withdraw(found: Found, jobs: Mapping[int, JobRecord | None]) -> Change:
 
 
 def collected(
-    found: Found,
-    seen: BatchRecord,
-    lines: Sequence[tuple[int, Ended]],
-    written: Written,
-    *,
-    fed: int,
-    offline: bool,
+    found: Found, seen: BatchRecord, lines: Sequence[tuple[int, Ended]], written: Mapping[str, Any], *, offline: bool
 ) -> Change:
-    """Lines are in the files, which are so long now: they count, and their jobs are forgotten. `seen`: the batch as it was then."""
+    """Lines are in the files: they count, and their jobs are forgotten.
+
+    `seen`: the batch as it was then. `written`: fields that are others now, the files' lengths.
+    """
     record = found.record
     if (record.output_bytes, record.error_bytes) != (seen.output_bytes, seen.error_bytes):
         return _unchanged(record)
     numbers = [number for number, _ in lines]
     after = replace(
         _counted(record, [line for _, line in lines]),
-        output_bytes=written.output,
-        error_bytes=written.errors,
-        facts_bytes=written.stats,
-        fed=fed,
         offline=record.offline or offline,
+        **written,
     )
     forgotten = [number for number in numbers if number < seen.fed]
     return Change(before=record, after=after, collected=numbers, forgotten=forgotten)
@@ -184,17 +171,14 @@ def end(found: Found, status: BatchStatus) -> Change:
     return replace(_moved(found, status), files=(record.output_file, record.error_file))
 
 
-def lose(found: Found, numbers: Collection[int], kept: Collection[str]) -> Change:
-    """Whatever is not final to failed, for its files are gone; those that are `kept` can be read afterwards.
-
-    `numbers`: its lines that have jobs, which were cancelled.
-    """
+def lose(found: Found, kept: Collection[str]) -> Change:
+    """Whatever is not final to failed, for its files are gone; those that are `kept` can be read afterwards."""
     record = found.record
     if record.status.is_final:
         return _unchanged(record)
     unrun = record.total - record.completed - record.failed
     change = _moved(found, BatchStatus.FAILED, failure=FILES_LOST, unrun=unrun)
-    return replace(change, files=kept, forgotten=numbers)
+    return replace(change, files=kept, forgotten=found.queued)
 
 
 def note_stuck(found: Found, reason: str) -> Change:

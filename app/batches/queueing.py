@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, spans
+from app.batches import lifecycle
 from app.batches.collector import Refused
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import LineError, parse
@@ -89,7 +90,10 @@ class Queueing:
                 refused.append(Refused.of(number, raw, error))
             if len(lines) >= count or len(refused) >= _REFUSED_AT_ONCE:
                 break
-        if not self._steps.feed(record.id, lines, fed=record.fed, again=again, refused=[one.number for one in refused]):
+        noted = [one.number for one in refused]
+        try:
+            self._steps.do(record.id, lifecycle.feed, lines, fed=record.fed, again=again, refused=noted)
+        except lifecycle.NotFed:
             return 0
         if refused:
             # Those are noted as lines of which there is no outcome: whoever dies here leaves them to the next.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from app import clock
 from app.batches import files, lifecycle
@@ -15,7 +15,6 @@ from app.batches.record import (
     BATCH_RETENTION,
     KEEP_SECONDS,
     BatchRecord,
-    BatchStatus,
     again_key,
     batch_key,
     line_id,
@@ -33,10 +32,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.batches.leadership import Leadership
-    from app.batches.lifecycle import Change, LineJob
+    from app.batches.lifecycle import Change
 
 _P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class Steps:
@@ -50,65 +48,38 @@ class Steps:
         self, batch_id: str, decide: Callable[Concatenate[Found, _P], Change], *given: _P.args, **named: _P.kwargs
     ) -> BatchRecord:
         """What a function of `lifecycle` decides. The batch afterwards."""
-
-        def step(pipe: Any, record: BatchRecord) -> BatchRecord:
-            return write(self._connection, pipe, decide(Found(record, clock.now()), *given, **named))
-
-        return self._step(batch_id, step)
-
-    def feed(
-        self, batch_id: str, lines: Sequence[LineJob], *, fed: int, again: bool, refused: Sequence[int] = ()
-    ) -> bool:
-        """Lines into the queue. Whether it was done: not when the batch has ended, or they were given to it before."""
-        was_tried = False
-
-        def step(pipe: Any, record: BatchRecord) -> bool:
-            nonlocal was_tried
-            pipe.watch(again_key(batch_id))
-            waiting = {int(number) for number in pipe.smembers(again_key(batch_id))}
-            change = lifecycle.feed(Found(record, clock.now()), waiting, lines, fed=fed, again=again, refused=refused)
-            if change is None:
-                pipe.multi()
-                # By whom? Nobody else feeds while this process leads.
-                return was_tried and record.status is BatchStatus.IN_PROGRESS
-            was_tried = True
-            write(self._connection, pipe, change)
-            return True
-
-        return self._step(batch_id, step)
+        return self._step(batch_id, lambda _, found: decide(found, *given, **named), self._leadership.place)
 
     def withdraw(self, batch_id: str, numbers: Sequence[int]) -> BatchRecord:
         """Lines that have no job any more, or one that waits and must not start now, are to be fed again."""
 
-        def step(pipe: Any, record: BatchRecord) -> BatchRecord:
+        def decide(pipe: Any, found: Found) -> Change:
             keys = {number: record_key(line_id(batch_id, number)) for number in numbers}
             pipe.watch(*keys.values())
-            jobs = {number: JobRecord.from_hash(pipe.hgetall(key)) for number, key in keys.items()}
-            return write(self._connection, pipe, lifecycle.withdraw(Found(record, clock.now()), jobs))
+            return lifecycle.withdraw(found, {n: JobRecord.from_hash(pipe.hgetall(key)) for n, key in keys.items()})
 
-        return self._step(batch_id, step)
+        return self._step(batch_id, decide, self._leadership.place)
 
     def lose(self, record: BatchRecord, kept: Sequence[str]) -> BatchRecord:
-        """Its files are gone, but those that are `kept`. The jobs of its lines have been cancelled."""
-
-        def step(pipe: Any, record: BatchRecord) -> BatchRecord:
-            numbers = [int(number) for number in pipe.smembers(lines_key(record.id))]
-            return write(self._connection, pipe, lifecycle.lose(Found(record, clock.now()), numbers, kept))
-
+        """Its files are gone, but those that are `kept`, or where nobody works. The jobs of its lines have been cancelled."""
         here = self._leadership.place
-        return self._step(record.id, step, here if is_at(self._connection, record.place, here) else record.place)
+        where = here if is_at(self._connection, record.place, here) else record.place
+        return self._step(record.id, lambda _, found: lifecycle.lose(found, kept), where)
 
-    def _step(self, batch_id: str, work: Callable[[Any, BatchRecord], _T], where: str = "") -> _T:
-        """Run `work(pipe, record)`, which calls `pipe.multi()` and writes. `where`: the storage that has the files, this one by default."""
+    def _step(self, batch_id: str, decide: Callable[[Any, Found], Change], where: str) -> BatchRecord:
+        """`where`: the storage that has the batch's files."""
 
-        def watched(pipe: Any) -> _T:
-            is_ours = self._leadership.watch(pipe, where or self._leadership.place)
+        def step(pipe: Any) -> BatchRecord:
+            is_ours = self._leadership.watch(pipe, where)
             record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
             if not is_ours or record is None:
                 raise NotLeader(f"{batch_id} is no longer this process's")
-            return work(pipe, record)
+            keys = lines_key(batch_id), again_key(batch_id)
+            pipe.watch(*keys)
+            queued, again = ({int(number) for number in pipe.smembers(key)} for key in keys)
+            return write(self._connection, pipe, decide(pipe, Found(record, clock.now(), queued, again)))
 
-        return transaction(self._connection, batch_key(batch_id), watched)
+        return transaction(self._connection, batch_key(batch_id), step)
 
 
 def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:

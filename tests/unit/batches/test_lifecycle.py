@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.batches import lifecycle
-from app.batches.lifecycle import Change, Found, LineJob, LineRuns, Written
+from app.batches.lifecycle import Change, Found, LineJob, LineRuns, NotFed
 from app.batches.output import Ended
 from app.batches.record import BatchRecord, BatchStatus
 from app.errors import ErrorReply
@@ -118,27 +118,38 @@ def test_what_has_ended_is_not_cancelled(status: BatchStatus) -> None:
 
 
 def test_lines_are_fed_once() -> None:
-    """They get jobs and move the counter, those that are refused too; decided again on that, nothing is fed."""
-    lines = [line(4), line(6)]
-    change = lifecycle.feed(found(batch(fed=4)), (), lines, fed=4, again=False, refused=[5])
-    assert change is not None
+    """They get jobs and move the counter, those that are refused too; decided again on that, it finds its own work."""
+    lines, how = [line(4), line(6)], {"fed": 4}
+    change = lifecycle.feed(found(batch(fed=4)), lines, again=False, refused=[5], **how)
     assert changed(change) == {"fed": 7}
     assert (change.submitted, change.queued, change.again) == (lines, [4, 6], [5])
-    assert lifecycle.feed(found(change.after), (), lines, fed=4, again=False, refused=[5]) is None
+    assert is_nothing(lifecycle.feed(Found(change.after, NOW, {4, 6}, {5}), lines, again=False, refused=[5], **how))
+    with pytest.raises(NotFed):
+        lifecycle.feed(Found(batch(fed=9), NOW, {4, 6}), lines, again=False, refused=[5], **how)
+
+
+def test_lines_that_are_all_refused_are_noted_once() -> None:
+    """None of them gets a job."""
+    change = lifecycle.feed(found(batch(fed=4)), [], fed=4, again=False, refused=[4, 5])
+    assert (changed(change), change.queued, change.again) == ({"fed": 6}, [], [4, 5])
+    assert is_nothing(lifecycle.feed(Found(change.after, NOW, (), {4, 5}), [], fed=4, again=False, refused=[4, 5]))
 
 
 def test_lines_that_came_back_are_fed_once_more() -> None:
     """Only those that wait for it, and the counter stays."""
-    change = lifecycle.feed(found(batch(fed=9)), {3, 4, 5}, [line(3), line(4)], fed=9, again=True)
-    assert change is not None
+    lines, record = [line(3), line(4)], batch(fed=9)
+    change = lifecycle.feed(Found(record, NOW, (), {3, 4, 5}), lines, fed=9, again=True)
     assert (changed(change), change.queued) == ({}, [3, 4])
-    assert lifecycle.feed(found(batch(fed=9)), {5}, [line(3), line(4)], fed=9, again=True) is None
+    assert is_nothing(lifecycle.feed(Found(record, NOW, {3, 4}, {5}), lines, fed=9, again=True))
+    with pytest.raises(NotFed):
+        lifecycle.feed(Found(record, NOW, (), {3, 5}), lines, fed=9, again=True)
 
 
 @pytest.mark.parametrize("status", [status for status in BatchStatus if status is not BatchStatus.IN_PROGRESS])
 def test_only_a_batch_that_runs_is_fed(status: BatchStatus) -> None:
     """Not one that was cancelled a moment ago."""
-    assert lifecycle.feed(found(batch(status)), (), [line(0)], fed=0, again=False) is None
+    with pytest.raises(NotFed):
+        lifecycle.feed(found(batch(status)), [line(0)], fed=0, again=False)
 
 
 def test_lines_that_do_not_run_are_withdrawn() -> None:
@@ -172,8 +183,8 @@ ENDED = [
 def test_lines_in_the_files_count_once() -> None:
     """With tokens and cost; those that had jobs are forgotten, and lines that were counted already are not again."""
     record = batch(fed=3, total=9, output_bytes=10, error_bytes=20)
-    written = Written(output=110, errors=120, stats=130)
-    change = lifecycle.collected(found(record), record, ENDED, written, fed=8, offline=True)
+    written = {"output_bytes": 110, "error_bytes": 120, "facts_bytes": 130, "fed": 8}
+    change = lifecycle.collected(found(record), record, ENDED, written, offline=True)
     assert changed(change) == {
         "completed": 2,
         "failed": 1,
@@ -192,7 +203,7 @@ def test_lines_in_the_files_count_once() -> None:
     }
     assert (change.collected, change.forgotten) == ([0, 1, 2, 7], [0, 1, 2])
     assert (change.after.ended, change.after.known_cost_usd()) == (4, 0.5)
-    assert is_nothing(lifecycle.collected(found(change.after), record, ENDED, written, fed=8, offline=True))
+    assert is_nothing(lifecycle.collected(found(change.after), record, ENDED, written, offline=True))
 
 
 @pytest.mark.parametrize("status", list(BatchStatus))
@@ -219,7 +230,7 @@ def test_the_end(status: BatchStatus) -> None:
 def test_files_that_are_lost_are_the_end_of_any_batch(status: BatchStatus) -> None:
     """It fails with `files_lost`; what is left of its files can be read, and lines without an answer count as not run."""
     record = batch(status, total=9, completed=3, failed=1)
-    change = lifecycle.lose(found(record), [4, 5], ["file-out"])
+    change = lifecycle.lose(Found(record, NOW, [4, 5]), ["file-out"])
     assert changed(change) == {"status": BatchStatus.FAILED, "failed_at": NOW, "failure": "files_lost", "unrun": 5}
     assert (change.ends, change.files, change.forgotten) == (True, ["file-out"], [4, 5])
 
@@ -227,7 +238,7 @@ def test_files_that_are_lost_are_the_end_of_any_batch(status: BatchStatus) -> No
 @pytest.mark.parametrize("status", FINAL)
 def test_what_has_ended_loses_nothing(status: BatchStatus) -> None:
     """Its answers were handed over, whatever becomes of the files."""
-    assert is_nothing(lifecycle.lose(found(batch(status)), [], []))
+    assert is_nothing(lifecycle.lose(found(batch(status)), []))
 
 
 def test_a_batch_says_why_it_is_stuck() -> None:
