@@ -11,15 +11,18 @@ import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app import errors
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
     from redis.client import Pipeline
 
+_T = TypeVar("_T")
 PREFIX = "nightshift:idempotency:"
 
 
@@ -54,6 +57,15 @@ class Fence:
         """Put the commands that remember what was made on the caller's pipeline. `made`: its id."""
         pipe.hset(self.name, mapping={"id": made, "fingerprint": self.fingerprint})
         pipe.expire(self.name, max(1, int(seconds)))
+
+
+def made_by(fence: Fence | None, pipe: Any, read: Callable[[str], _T | None]) -> _T | None:
+    """What an earlier try of the request made, read by its id; the fence is watched from here on. Raises as `Fence.earlier`."""
+    if fence is None:
+        return None
+    pipe.watch(fence.name)
+    made = fence.earlier(pipe)
+    return None if made is None else read(made)
 
 
 def by_key(scope: str, key: str, fingerprint: str) -> Fence:

@@ -12,7 +12,7 @@ from api.described import AFTER, described
 from api.openai.upload import receive
 from api.services import services
 from app import errors
-from app.batches.files import BATCH, PURPOSES, UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES
+from app.batches.files import UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES, Purpose
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def upload_file() -> dict[str, Any]:
 @blueprint.get("/v1/files")
 @described(
     query={
-        "purpose": {"enum": list(PURPOSES)},
+        "purpose": {"enum": list(Purpose)},
         "limit": {"type": "integer", "minimum": 1, "maximum": _LIST_LIMIT},
         "order": {"enum": ["asc", "desc"]},
         **AFTER,
@@ -74,7 +74,7 @@ def list_files() -> dict[str, Any]:
     """OpenAI's list, newest first: `?purpose=&limit=&after=&order=`."""
     size = paging.limit(_LIST_LIMIT, _LIST_LIMIT)
     found = services().batches.files.page(
-        purpose=paging.choice("purpose", PURPOSES),
+        purpose=paging.choice("purpose", tuple(Purpose)),
         limit=size + 1,
         after=request.args.get("after"),
         newest_first=paging.choice("order", ("asc", "desc")) != "asc",
@@ -150,16 +150,16 @@ def _fingerprint(sent: Upload) -> str:
     return idempotency.fingerprint_of(digest, *told)
 
 
-def _expires_after(fields: MultiDict[str, str], purpose: str) -> int | None:
+def _expires_after(fields: MultiDict[str, str], purpose: Purpose) -> int | None:
     """As OpenAI does where nobody says: files for batches are kept for 30 days, others until they are deleted."""
     anchor, seconds = fields.get("expires_after[anchor]"), fields.get("expires_after[seconds]")
     if anchor is None and seconds is None:
-        return UPLOAD_KEEP_SECONDS if purpose == BATCH else None
+        return UPLOAD_KEEP_SECONDS if purpose is Purpose.BATCH else None
     is_number = seconds is not None and seconds.isascii() and seconds.isdigit() and len(seconds) < 10
     return keep_seconds(anchor, int(seconds) if is_number and seconds else seconds, "expires_after")
 
 
-def _purpose(purpose: str | None) -> str:
+def _purpose(purpose: str | None) -> Purpose:
     if purpose is None:
         raise errors.invalid_request(
             "Missing required parameter: 'purpose'.", param="purpose", code=ErrorCode.MISSING_REQUIRED_PARAMETER
@@ -168,4 +168,4 @@ def _purpose(purpose: str | None) -> str:
         raise errors.invalid_request(
             f"'purpose' takes one of: {', '.join(UPLOAD_PURPOSES)}.", param="purpose", code=ErrorCode.INVALID_VALUE
         )
-    return purpose
+    return Purpose(purpose)

@@ -17,7 +17,7 @@ from app.batches import lifecycle
 from app.batches.formats.line import BodyError, LineError, parsed
 from app.batches.lifecycle import LineRuns
 from app.batches.lines import LineReader
-from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, ended, never_run, unrun_error
+from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, LineEnd, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
 from app.batches.report import line_stats
 from app.batches.storage import names
@@ -163,8 +163,8 @@ class Collector:
     ) -> BatchRecord:
         if not lines:
             return record
-        good = [line.text for _, line in lines if line.kind == "completed"]
-        bad = [line.text for _, line in lines if line.kind != "completed"]
+        good = [line.text for _, line in lines if line.kind is LineEnd.COMPLETED]
+        bad = [line.text for _, line in lines if line.kind is not LineEnd.COMPLETED]
         known = [line_stats.encode(line_stats.of(number, line, jobs.get(number))) for number, line in lines]
         written = {
             "output_bytes": self._append(names.stored_file(record.output_file), record.output_bytes, good),

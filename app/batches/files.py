@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from app import clock, errors, hashes, redis_index
@@ -13,6 +14,7 @@ from app.connection import MAYBE_DONE, RedisError, texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
+from app.idempotency import made_by
 from app.ids import OWNER, new_id
 
 if TYPE_CHECKING:
@@ -23,12 +25,22 @@ if TYPE_CHECKING:
     from app.idempotency import Fence
     from app.settings import Settings
 
-#: what a file may be for
-BATCH = "batch"
-BATCH_OUTPUT = "batch_output"
-#: what clients may upload; all but batches' are kept and given back, no more
-UPLOAD_PURPOSES = (BATCH, "assistants", "evals", "fine-tune", "user_data", "vision")
-PURPOSES = (*UPLOAD_PURPOSES, BATCH_OUTPUT)
+
+class Purpose(StrEnum):
+    """What a file is for. Those of batches are used; all others are kept and given back, no more."""
+
+    BATCH = "batch"
+    ASSISTANTS = "assistants"
+    EVALS = "evals"
+    FINE_TUNE = "fine-tune"
+    USER_DATA = "user_data"
+    VISION = "vision"
+    #: which clients can't upload
+    BATCH_OUTPUT = "batch_output"
+
+
+#: what clients may upload
+UPLOAD_PURPOSES = tuple(purpose for purpose in Purpose if purpose is not Purpose.BATCH_OUTPUT)
 #: uploads for batches are removed after so long when nobody says otherwise, as OpenAI does, seconds
 UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
 #: how long a repeated upload finds the file that its first try made, seconds
@@ -47,7 +59,7 @@ class FileRecord:
 
     id: str
     filename: str
-    purpose: str
+    purpose: Purpose
     bytes: int
     created_at: float
     expires_at: float | None = None
@@ -100,7 +112,7 @@ class FileStore:
         draft: Draft,
         *,
         filename: str,
-        purpose: str,
+        purpose: Purpose,
         expires_after_seconds: int | None = UPLOAD_KEEP_SECONDS,
         fence: Fence | None = None,
     ) -> FileRecord:
@@ -139,14 +151,10 @@ class FileStore:
         """Make it known, unless another try of its upload was quicker. The file of both."""
 
         def change(pipe: Any) -> FileRecord:
-            if fence is not None:
-                pipe.watch(fence.name)
-                made = fence.earlier(pipe)
-                earlier = None if made is None else _from_hash(pipe.hgetall(_key(made)))
-                if earlier is not None and not _is_over(earlier):
-                    pipe.multi()
-                    return earlier
+            earlier = made_by(fence, pipe, lambda made: _from_hash(pipe.hgetall(_key(made))))
             pipe.multi()
+            if earlier is not None and not _is_over(earlier):
+                return earlier
             put(pipe, record)
             if fence is not None:
                 fence.note(pipe, record.id, _TRIES_SECONDS)
@@ -217,7 +225,7 @@ class FileStore:
             pipe.sadd(_left_key(place_name), file_id)
             pipe.expire(_left_key(place_name), UPLOAD_KEEP_SECONDS)
         pipe.delete(_key(file_id))
-        for index in (FILES, EXPIRY, *map(_index, PURPOSES)):
+        for index in (FILES, EXPIRY, *map(_index, Purpose)):
             pipe.zrem(index, file_id)
         pipe.execute()
         self._storage.remove(names.stored_file(file_id))

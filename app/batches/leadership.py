@@ -12,14 +12,14 @@ import os
 import secrets
 import socket
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from app.batches.storage import Location
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from app.batches.storage import Lock, Storage
+    from app.batches.storage import Storage
 
 #: a hash: of each storage in which batches were done, by its name, where it is, as JSON
 PLACES = "nightshift:batches:places"
@@ -98,7 +98,7 @@ class Leadership:
         self._connection = connection
         self._storage = storage
         self._token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
-        self._lock: Lock | None = None
+        self._lock: IO[bytes] | None = None
         #: the storage's name, and the names that it had before its files were lost
         self.place = ""
         self.lost: list[str] = []

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import errors
+from app.batches.output import Ended, LineEnd
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
 from app.error_codes import ErrorCode
 from app.jobs.record import JobRecord, Status
@@ -21,8 +22,6 @@ from app.openai.usage import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-    from app.batches.output import Ended
 
 
 class LineRuns(NamedTuple):
@@ -197,21 +196,21 @@ def _moved(found: Found, status: BatchStatus, **fields: Any) -> Change:
 
 
 def _counted(record: BatchRecord, lines: Sequence[Ended]) -> BatchRecord:
-    def count(kind: str) -> int:
-        return sum(line.kind == kind for line in lines)
+    def count(kind: LineEnd) -> int:
+        return sum(line.kind is kind for line in lines)
 
     def total(name: str, detail: str = "") -> int:
         return sum(tokens(line.usage, name, detail) for line in lines)
 
     return replace(
         record,
-        completed=record.completed + count("completed"),
-        failed=record.failed + count("failed"),
-        unrun=record.unrun + count("unrun"),
+        completed=record.completed + count(LineEnd.COMPLETED),
+        failed=record.failed + count(LineEnd.FAILED),
+        unrun=record.unrun + count(LineEnd.UNRUN),
         input_tokens=record.input_tokens + total("prompt_tokens"),
         output_tokens=record.output_tokens + total("completion_tokens"),
         cached_tokens=record.cached_tokens + total("prompt_tokens", "cached_tokens"),
         reasoning_tokens=record.reasoning_tokens + total("completion_tokens", "reasoning_tokens"),
         cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in lines),
-        unpriced=record.unpriced + sum(line.kind == "completed" and line.cost_usd is None for line in lines),
+        unpriced=record.unpriced + sum(line.kind is LineEnd.COMPLETED and line.cost_usd is None for line in lines),
     )

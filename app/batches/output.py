@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import errors, json_lines
@@ -26,11 +27,19 @@ def unrun_error(code: ErrorCode) -> errors.ErrorReply:
     return errors.ErrorReply(409, _UNRUN[code], code=code)
 
 
+class LineEnd(StrEnum):
+    """How a line has ended: in the output file, in the error file, or there without having run."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    UNRUN = "unrun"
+
+
 @dataclass(frozen=True)
 class Ended:
-    """A line that has ended. `kind`: `completed` (it is in the output file), `failed` or `unrun` (in the error file)."""
+    """A line that has ended."""
 
-    kind: str
+    kind: LineEnd
     text: bytes
     usage: dict[str, Any]
     #: of what completed; None: nobody knows it
@@ -50,18 +59,20 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
         if isinstance(error.code, ErrorCode) and error.code in _UNRUN:
             return never_run(line_id, custom_id, error.code)
         response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
-        return Ended("failed", _line(line_id, custom_id, response, None), {}, cause=error.cause, way=outcome.way)
+        return Ended(LineEnd.FAILED, _line(line_id, custom_id, response, None), {}, cause=error.cause, way=outcome.way)
     body = dict(outcome.body or {})
     # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
     response = {"status_code": 200, "request_id": request_id, "body": body}
     text, usage = _line(line_id, custom_id, response, None), body.get("usage") or {}
-    return Ended("completed", text, usage, outcome.cost_usd, way=outcome.way)
+    return Ended(LineEnd.COMPLETED, text, usage, outcome.cost_usd, way=outcome.way)
 
 
 def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:
     """The line of a request that the batch's end overtook."""
-    return Ended("unrun", _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {}, cause=code)
+    return Ended(
+        LineEnd.UNRUN, _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {}, cause=code
+    )
 
 
 def _line(line_id: str, custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:

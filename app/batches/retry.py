@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from app import errors
-from app.batches.files import BATCH
+from app.batches.files import Purpose
 from app.batches.formats.line import parsed
 from app.batches.lines import split
 from app.batches.record import BatchRecord, BatchStatus
@@ -66,7 +66,7 @@ def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, err
             for _, raw in split(file, settings.max_body_bytes):
                 if parsed(raw).custom_id in wanted:
                     draft.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
-        return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=BATCH)
+        return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=Purpose.BATCH)
     except BaseException:
         draft.discard()
         raise

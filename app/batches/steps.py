@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from app import clock
 from app.batches import files, lifecycle
-from app.batches.files import BATCH_OUTPUT, FileRecord
+from app.batches.files import FileRecord, Purpose
 from app.batches.leadership import NotLeader, is_at
 from app.batches.lifecycle import Found
 from app.batches.record import (
@@ -129,7 +129,7 @@ def _make_known(pipe: Any, record: BatchRecord, file_id: str) -> None:
         made = FileRecord(
             id=file_id,
             filename=f"{record.id}_{name}.jsonl",
-            purpose=BATCH_OUTPUT,
+            purpose=Purpose.BATCH_OUTPUT,
             bytes=size,
             created_at=now,
             expires_at=None if keep is None else now + keep,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, errors, redis_index, window
 from app.batches import lifecycle, steps
-from app.batches.files import BATCH, FileStore, new_file_id
+from app.batches.files import FileStore, Purpose, new_file_id
 from app.batches.leadership import place_of
 from app.batches.lifecycle import Found
 from app.batches.record import (
@@ -27,6 +27,7 @@ from app.batches.storage import names, open_storage
 from app.connection import texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
+from app.idempotency import made_by
 from app.ids import new_id
 from app.outbound import ForbiddenTarget, check_url
 
@@ -95,9 +96,9 @@ class Batches:
             raise errors.invalid_request(
                 f"There is no file '{new.input_file_id[:100]}'.", param="input_file_id", code=ErrorCode.FILE_NOT_FOUND
             )
-        if source.purpose != BATCH:
+        if source.purpose is not Purpose.BATCH:
             raise errors.invalid_request(
-                f"The file's purpose is '{source.purpose}'; a batch needs one of purpose '{BATCH}'.",
+                f"The file's purpose is '{source.purpose}'; a batch needs one of purpose '{Purpose.BATCH}'.",
                 param="input_file_id",
                 code=ErrorCode.INVALID_FILE_PURPOSE,
             )
@@ -133,18 +134,14 @@ class Batches:
         """Put it into Redis, unless another try of its request was quicker. The batch of both."""
 
         def change(pipe: Any) -> BatchRecord:
-            if fence is not None:
-                pipe.watch(fence.name)
-                made = fence.earlier(pipe)
-                earlier = None if made is None else BatchRecord.from_hash(pipe.hgetall(batch_key(made)))
-                if earlier is not None:
-                    pipe.multi()
-                    return earlier
+            def read(batch_id: str) -> BatchRecord | None:
+                return BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
+
             # The reply to this step may be lost: when it is decided again, the batch may be there, and further on.
-            mine = BatchRecord.from_hash(pipe.hgetall(batch_key(record.id)))
+            earlier = made_by(fence, pipe, read) or read(record.id)
             pipe.multi()
-            if mine is not None:
-                return mine
+            if earlier is not None:
+                return earlier
             pipe.hset(batch_key(record.id), mapping=record.to_hash())
             pipe.zadd(BATCHES, {record.id: record.created_at})
             pipe.zadd(ACTIVE, {record.id: record.created_at})

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app import clock
 from app.connection import transaction
+from app.idempotency import made_by
 from app.ids import OWNER, new_id
 from app.webhooks.events import WORKER_MEMORY
 from app.webhooks.signing import make_secret
@@ -101,7 +103,7 @@ class Endpoints:
         made = Endpoint(new_id("we_"), name, url, tuple(dict.fromkeys(event_types)), now, now, make_secret())
 
         def change(pipe: Any) -> Endpoint:
-            earlier = _made_by(pipe, fence) or _read(pipe, made.id)
+            earlier = made_by(fence, pipe, partial(_read, pipe)) or _read(pipe, made.id)
             if earlier is None and pipe.hlen(KEY) >= MAX_ENDPOINTS:
                 raise TooManyEndpoints
             pipe.multi()
@@ -164,7 +166,7 @@ class Endpoints:
         self, endpoint_id: str, changed: Callable[[Endpoint], Endpoint], fence: Fence | None = None
     ) -> Endpoint | None:
         def change(pipe: Any) -> Endpoint | None:
-            is_done = _made_by(pipe, fence) is not None
+            is_done = made_by(fence, pipe, partial(_read, pipe)) is not None
             found = _read(pipe, endpoint_id)
             pipe.multi()
             if found is None or is_done:
@@ -186,15 +188,6 @@ def subscribed(reader: Redis | Pipeline, event_type: str) -> list[Endpoint]:
 def _read(reader: Redis | Pipeline, endpoint_id: str) -> Endpoint | None:
     found: Any = reader.hget(KEY, endpoint_id)
     return None if found is None else Endpoint.from_json(found)
-
-
-def _made_by(pipe: Any, fence: Fence | None) -> Endpoint | None:
-    """What an earlier try of the request made or changed; the fence is watched from now on."""
-    if fence is None:
-        return None
-    pipe.watch(fence.name)
-    made = fence.earlier(pipe)
-    return None if made is None else _read(pipe, made)
 
 
 def _all(reader: Redis | Pipeline) -> list[Endpoint]:

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from app.batches.output import LineEnd
 from app.batches.record import BatchStatus, LineCounts
 from app.batches.report.quantiles import Quantiles
 
@@ -206,15 +207,15 @@ class _Tally:
         """One more line."""
         self.count += 1
         place = min(max(0, int((line.ended_at - self._since) / self._step)), len(self._completed) - 1)
-        if line.kind == "completed":
+        if line.kind is LineEnd.COMPLETED:
             self._completed[place] += 1
         else:
-            key = line.kind == "failed", line.cause
+            key = line.kind is LineEnd.FAILED, line.cause
             if key not in self._causes and len(self._causes) >= MAX_CAUSES:
                 key = key[0], OTHERS
             self._causes[key] = self._causes.get(key, 0) + 1
-            self._failed[place] += line.kind == "failed"
-        if line.kind == "unrun" or line.run_seconds is None or line.queued_seconds is None:
+            self._failed[place] += line.kind is LineEnd.FAILED
+        if line.kind is LineEnd.UNRUN or line.run_seconds is None or line.queued_seconds is None:
             return
         self.ran += 1
         if line.way:
@@ -226,7 +227,7 @@ class _Tally:
             return  # Several shared it: a choice each.
         name = line.worker if line.worker in self._workers or len(self._workers) < MAX_WORKERS else OTHERS
         requests, failed, busy = self._workers.get(name, (0, 0, 0.0))
-        self._workers[name] = requests + 1, failed + (line.kind == "failed"), busy + line.run_seconds
+        self._workers[name] = requests + 1, failed + (line.kind is LineEnd.FAILED), busy + line.run_seconds
 
     def curve(self) -> Curve:
         """When they ended; those that were never run are no part of it."""

@@ -7,10 +7,11 @@ output is: bytes beyond the counted length do not count.
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import TYPE_CHECKING
 
 from app import clock
+from app.batches.output import LineEnd
 from app.batches.storage import counted_lines, names
 from app.openai.usage import tokens
 
@@ -42,12 +43,14 @@ class LineStats:
     output_tokens: int
     #: None: nobody knows it
     cost_usd: float | None
-    #: `completed`, `failed` or `unrun`
-    kind: str
+    kind: LineEnd
     #: the error's code (or type); empty for what completed
     cause: str
     #: which way to Claude it came; empty: nobody was asked, or older code wrote it down
     way: str = ""
+
+
+_KIND = [one.name for one in fields(LineStats)].index("kind")
 
 
 def of(number: int, line: Ended, job: JobRecord | None) -> LineStats:
@@ -81,7 +84,9 @@ def encode(stats: LineStats) -> bytes:
 def read(storage: Readable, record: BatchRecord) -> Iterator[LineStats]:
     """The lines that count. Fewer when some are lost: whoever adds them up knows how many there should be."""
     for raw in counted_lines(storage, names.line_stats(record.id), record.facts_bytes):
-        yield LineStats(*json.loads(raw))
+        known = json.loads(raw)
+        known[_KIND] = LineEnd(known[_KIND])
+        yield LineStats(*known)
 
 
 def _span(since: float, until: float) -> float:

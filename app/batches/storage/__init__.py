@@ -10,18 +10,43 @@ Another storage is a module beside `local_disk`, its choice in `open_storage`, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from app.batches.storage.local_disk import LocalDisk
-from app.batches.storage.protocol import Draft, FilesLost, Location, Lock, Readable, Storage
-from app.batches.storage.reading import counted_lines, pieces
+from app.batches.storage.protocol import Draft, FilesLost, Location, Readable, Storage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.settings import Settings
 
-__all__ = ["Draft", "FilesLost", "Location", "Lock", "Readable", "Storage", "counted_lines", "open_storage", "pieces"]
+__all__ = ["Draft", "FilesLost", "Location", "Readable", "Storage", "counted_lines", "open_storage", "pieces"]
+
+_PIECE_BYTES = 256 * 1024
 
 
 def open_storage(settings: Settings) -> Storage:
     """The storage that the settings name. Safe to share between threads."""
     return LocalDisk(settings.data_dir / "batches")
+
+
+def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """The first `size` bytes; closes the file."""
+    with file:
+        while size > 0 and (piece := file.read(min(size, _PIECE_BYTES))):
+            size -= len(piece)
+            yield piece
+
+
+def counted_lines(storage: Readable, name: str, length: int) -> Iterator[bytes]:
+    """The whole lines among the first `length` bytes, with their line feeds. None when it is gone, fewer when it is shorter."""
+    if not length:
+        return
+    try:
+        file = storage.open(name)
+    except FileNotFoundError:
+        return
+    with file:
+        while length > 0 and (raw := file.readline(length)).endswith(b"\n"):
+            length -= len(raw)
+            yield raw

@@ -23,13 +23,6 @@ class Location:
     machine: str
 
 
-class Lock(Protocol):
-    """The right to append, held by one process at a time. It ends with the process, however that ends."""
-
-    def close(self) -> None:
-        """Let go of it."""
-
-
 class Draft(Protocol):
     """Bytes that are being written, by one thread. Nobody can ask for them until they are kept."""
 
@@ -67,8 +60,8 @@ class Storage(Readable, Protocol):
     def location(self) -> Location:
         """Where this process finds it."""
 
-    def lock(self) -> Lock | None:
-        """None: another process has it."""
+    def lock(self) -> IO[bytes] | None:
+        """The right to append, held by one process until it closes it, or ends, however that is. None: another one has it."""
 
     def draft(self) -> Draft:
         """For bytes that are written once."""

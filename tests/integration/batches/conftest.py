@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
+from app.batches.files import Purpose
 from app.batches.leadership import lease_key
 from app.batches.report import line_stats
 from app.batches.storage import names
@@ -61,7 +62,7 @@ class Night:
     def upload(self, data: bytes) -> str:
         draft = self.batches.files.draft()
         draft.file.write(data)
-        return self.batches.files.keep(draft, filename="night.jsonl", purpose="batch").id
+        return self.batches.files.keep(draft, filename="night.jsonl", purpose=Purpose.BATCH).id
 
     def start(self, lines: list[Any], **fields: Any) -> BatchRecord:
         data = b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in lines)

@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 from app import errors, worker_status
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
+from app.batches.files import Purpose
 from app.batches.record import line_id
 from app.batches.store import Batches, NewBatch
 from app.connection import texts
@@ -101,7 +102,7 @@ class Ground:
             body = {"model": "haiku", "messages": [{"role": "user", "content": "hi"}]}
             line = {"custom_id": f"line-{number}", "method": "POST", "url": CHAT_COMPLETIONS, "body": body}
             draft.file.write(json.dumps(line).encode() + b"\n")
-        kept = self.batches.files.keep(draft, filename="night.jsonl", purpose="batch")
+        kept = self.batches.files.keep(draft, filename="night.jsonl", purpose=Purpose.BATCH)
         return NewBatch(input_file_id=kept.id, endpoint=CHAT_COMPLETIONS)
 
     def feed(self) -> None:
@@ -245,7 +246,7 @@ def _cancelling(ground: Ground) -> None:
 def _file(ground: Ground) -> None:
     draft = ground.batches.files.draft()
     draft.file.write(b"{}")
-    ground.batches.files.keep(draft, filename="a", purpose="batch")
+    ground.batches.files.keep(draft, filename="a", purpose=Purpose.BATCH)
 
 
 def _delete_file(ground: Ground) -> bool:

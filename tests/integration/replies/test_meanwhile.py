@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.batches import files as batch_files
-from app.batches.files import FileStore
+from app.batches.files import FileStore, Purpose
 from app.batches.storage import names, open_storage
 from app.connection import AWAY, connect
 from app.idempotency import Fence, by_key
@@ -206,7 +206,7 @@ def test_an_attempt_to_deliver_whose_claim_is_lost_is_made(lossy: LossyProxy, he
 def _keep(store: FileStore) -> None:
     draft = store.draft()
     draft.file.write(b"{}")
-    store.keep(draft, filename="a", purpose="batch")
+    store.keep(draft, filename="a", purpose=Purpose.BATCH)
 
 
 @pytest.mark.parametrize(("kind", "left"), [(Kind.LOST_REPLY, 1), (Kind.LOST_REQUEST, 0)])

@@ -19,6 +19,7 @@ from redis import Redis
 from app import supervisors
 from app.batches import leadership
 from app.batches.endpoints import CHAT_COMPLETIONS
+from app.batches.files import Purpose
 from app.batches.record import BatchStatus
 from app.batches.store import Batches, NewBatch
 from app.jobs.record import JobRecord, Status
@@ -116,7 +117,7 @@ def test_a_worker_command_without_workers(redis_url: str, tmp_path: Path) -> Non
     batches = Batches(connection, Settings(data_dir=tmp_path / "data"))
     upload = batches.files.draft()
     upload.file.write(batch_line("a"))
-    file_id = batches.files.keep(upload, filename="night.jsonl", purpose="batch").id
+    file_id = batches.files.keep(upload, filename="night.jsonl", purpose=Purpose.BATCH).id
     made = batches.create(NewBatch(input_file_id=file_id, endpoint=CHAT_COMPLETIONS))
     with part(redis_url, tmp_path, "worker", "--count", "0", "--data-dir", str(tmp_path / "data")) as process:
         wait_for(lambda: batches.require(made.id).status is BatchStatus.IN_PROGRESS, PATIENCE_SECONDS)

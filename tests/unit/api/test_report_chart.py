@@ -11,6 +11,7 @@ import pytest
 
 from api import report_chart
 from api.figures import Clock
+from app.batches.output import LineEnd
 from app.batches.report import build
 from app.batches.report.conditions import BATCH_WINDOW, Conditions
 from app.gate import Cause
@@ -29,7 +30,7 @@ def luminance(colour: str) -> float:
 @pytest.mark.parametrize("size", [(960, 280), (336, 240)])
 def test_all_of_it_is_within_the_picture(seconds: float, size: tuple[int, int]) -> None:
     """Bars, bands and numbers of nights of any length lie within the chart, and there are not too many."""
-    lines = [stats(n, seconds * n / 50, kind="failed" if n % 7 == 0 else "completed") for n in range(51)]
+    lines = [stats(n, seconds * n / 50, kind=LineEnd.FAILED if n % 7 == 0 else LineEnd.COMPLETED) for n in range(51)]
     around = Conditions(waits=(wait(-9, seconds / 3), wait(seconds / 2, seconds / 2 + 1, "login")))
     record = batch(completed_at=T0 + seconds, total=51, completed=43, failed=8)
     found = build.add_up(record, lines, around, {}, T0 + seconds)
@@ -49,7 +50,7 @@ def test_all_of_it_is_within_the_picture(seconds: float, size: tuple[int, int]) 
 
 def test_heights_are_rates() -> None:
     """A step's height is its requests a minute, failed ones on top, by the numbers at the axis."""
-    lines = [stats(n, 5, kind="failed" if n < 3 else "completed") for n in range(12)]
+    lines = [stats(n, 5, kind=LineEnd.FAILED if n < 3 else LineEnd.COMPLETED) for n in range(12)]
     record = batch(completed_at=T0 + 600, total=12, completed=9, failed=3)
     found = build.add_up(record, lines, Conditions(), {}, T0 + 600)
     chart = report_chart.throughput(found, Clock(None, T0, T0 + 600), "one", (960, 280))

@@ -9,7 +9,7 @@ import pytest
 
 from app.batches import lifecycle
 from app.batches.lifecycle import Change, Found, LineJob, LineRuns, NotFed
-from app.batches.output import Ended
+from app.batches.output import Ended, LineEnd
 from app.batches.record import BatchRecord, BatchStatus
 from app.errors import ErrorReply
 from app.jobs.record import BATCH_LINE, JobRecord, Status
@@ -173,10 +173,10 @@ USAGE = {
     "completion_tokens_details": {"reasoning_tokens": 2},
 }
 ENDED = [
-    (0, Ended("completed", b"", USAGE, 0.5)),
-    (1, Ended("completed", b"", USAGE, None)),
-    (2, Ended("failed", b"", {}, cause="x")),
-    (7, Ended("unrun", b"", {}, cause="y")),
+    (0, Ended(LineEnd.COMPLETED, b"", USAGE, 0.5)),
+    (1, Ended(LineEnd.COMPLETED, b"", USAGE, None)),
+    (2, Ended(LineEnd.FAILED, b"", {}, cause="x")),
+    (7, Ended(LineEnd.UNRUN, b"", {}, cause="y")),
 ]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.batches.output import LineEnd
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.report import build, line_stats
 from app.batches.report.conditions import Conditions, Wait, WorkerNight
@@ -34,7 +35,7 @@ def stats(number: int = 0, at: float = 10, **fields: Any) -> LineStats:
         "input_tokens": 1,
         "output_tokens": 1,
         "cost_usd": 0.0,
-        "kind": "completed",
+        "kind": LineEnd.COMPLETED,
         "cause": "",
     }
     return LineStats(number=number, ended_at=T0 + at, **(given | fields))
@@ -75,8 +76,8 @@ def test_a_night() -> None:
             stats(at=5),
             stats(at=1900, queued_seconds=600.0, attempts=2),
             stats(at=3599, worker="w2", run_seconds=9.0),
-            stats(at=3599, kind="failed", cause="worker_died"),
-            stats(at=3600, kind="unrun", cause="batch_expired", queued_seconds=None, run_seconds=None, worker=""),
+            stats(at=3599, kind=LineEnd.FAILED, cause="worker_died"),
+            stats(at=3600, kind=LineEnd.UNRUN, cause="batch_expired", queued_seconds=None, run_seconds=None, worker=""),
         ],
         Conditions(
             waits=(wait(100, 1000), wait(500, 1900, "usage_limit")),
@@ -125,7 +126,7 @@ def test_memory_does_not_grow_with_the_lines(tmp_path: Path) -> None:
     def lines() -> Iterator[bytes]:
         for n in range(4_000):
             yield line_stats.encode(
-                stats(n, n / 10, worker=f"w{n}", kind="failed", cause=f"c{n}", run_seconds=float(n))
+                stats(n, n / 10, worker=f"w{n}", kind=LineEnd.FAILED, cause=f"c{n}", run_seconds=float(n))
             )
 
     record = batch(total=4_000, failed=4_000)
