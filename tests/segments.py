@@ -13,21 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Draft:
-    def __init__(self, storage: Segments) -> None:
-        self._storage = storage
-        self.file: IO[bytes] = io.BytesIO()
-
-    def keep(self, name: str) -> int:
-        self.file.seek(0)
-        data = self.file.read()
-        self._storage.put(name, data)
-        return len(data)
-
-    def discard(self) -> None:
-        self.file.close()
-
-
 class Segments:
     """See `app.batches.storage.Storage`."""
 
@@ -46,8 +31,16 @@ class Segments:
     def lock(self) -> IO[bytes]:
         return io.BytesIO()  # what was appended by a writer that slept is cut off as what was not counted is
 
-    def draft(self) -> _Draft:
-        return _Draft(self)
+    def draft(self) -> IO[bytes]:
+        return io.BytesIO()
+
+    def keep(self, draft: IO[bytes], name: str) -> int:
+        draft.seek(0)
+        self.put(name, draft.read())
+        return draft.tell()
+
+    def discard(self, draft: IO[bytes]) -> None:
+        draft.close()
 
     def put(self, name: str, data: bytes) -> None:
         self.remove(name)

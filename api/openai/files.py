@@ -45,7 +45,7 @@ def upload_file() -> dict[str, Any]:
     """The file object. Files are kept for any purpose of OpenAI's, and used for `batch`. 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
     here = services()
     store = here.batches.files
-    sent = receive(store, here.settings.max_file_bytes)
+    sent = receive(store.storage, here.settings.max_file_bytes)
     try:
         purpose = _purpose(sent.fields.get("purpose"))
         record = store.keep(
@@ -56,7 +56,7 @@ def upload_file() -> dict[str, Any]:
             fence=idempotency.fence_of(_fingerprint(sent)),
         )
     except BaseException:
-        sent.draft.discard()
+        store.storage.discard(sent.draft)
         raise
     return file_object(record)
 
@@ -145,8 +145,8 @@ def keep_seconds(anchor: Any, seconds: Any, name: str) -> int:
 def _fingerprint(sent: Upload) -> str:
     """Of the form as it was meant: its boundary is another each time."""
     told = [sent.filename, *sorted(f"{name}={value}" for name, value in sent.fields.items(multi=True))]
-    sent.draft.file.seek(0)
-    digest = hashlib.file_digest(sent.draft.file, "sha256").hexdigest()  # type: ignore[arg-type]
+    sent.draft.seek(0)
+    digest = hashlib.file_digest(sent.draft, "sha256").hexdigest()  # type: ignore[arg-type]
     return idempotency.fingerprint_of(digest, *told)
 
 

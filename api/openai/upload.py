@@ -17,8 +17,7 @@ from app.errors import ErrorReply
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
-    from app.batches.files import FileStore
-    from app.batches.storage import Draft
+    from app.batches.storage import Storage
 
 #: of the form beside the file
 _MAX_FIELDS = 20
@@ -32,10 +31,10 @@ class Upload:
 
     fields: MultiDict[str, str]
     filename: str
-    draft: Draft
+    draft: IO[bytes]
 
 
-def receive(store: FileStore, max_bytes: int) -> Upload:
+def receive(storage: Storage, max_bytes: int) -> Upload:
     """Read the request's form, with a file named `file`. Raises `ErrorReply`: 400, 413, 415."""
     if request.mimetype != "multipart/form-data":
         raise ErrorReply(
@@ -45,7 +44,7 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
         )
     params.refuse_encoding()
     request.max_content_length = max_bytes + _ENVELOPE_BYTES
-    drafts: list[Draft] = []
+    drafts: list[IO[bytes]] = []
 
     def new_part(
         total_content_length: int | None = None,  # noqa: ARG001 - Werkzeug's signature
@@ -57,32 +56,33 @@ def receive(store: FileStore, max_bytes: int) -> Upload:
             raise errors.invalid_request(
                 "Send one file, in the field 'file'.", param="file", code=ErrorCode.INVALID_VALUE
             )
-        drafts.append(store.draft())
-        return drafts[0].file
+        drafts.append(storage.draft())
+        return drafts[0]
 
     try:
         return _parsed(
             FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), drafts, max_bytes
         )
-    except RequestEntityTooLarge as error:
-        _discard(drafts)
-        raise _too_large(max_bytes) from error
-    except ValueError as error:
-        _discard(drafts)
-        raise errors.invalid_request(f"The form is not valid: {error}.", code=ErrorCode.INVALID_MULTIPART) from error
-    except BaseException:
-        _discard(drafts)
+    except BaseException as error:
+        for draft in drafts:
+            storage.discard(draft)
+        if isinstance(error, RequestEntityTooLarge):
+            raise _too_large(max_bytes) from error
+        if isinstance(error, ValueError):
+            raise errors.invalid_request(
+                f"The form is not valid: {error}.", code=ErrorCode.INVALID_MULTIPART
+            ) from error
         raise
 
 
-def _parsed(parser: FormDataParser, drafts: list[Draft], max_bytes: int) -> Upload:
+def _parsed(parser: FormDataParser, drafts: list[IO[bytes]], max_bytes: int) -> Upload:
     _, fields, found = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
     sent = found.get("file")
     if sent is None:
         raise errors.invalid_request(
             "Missing required parameter: 'file'.", param="file", code=ErrorCode.MISSING_REQUIRED_PARAMETER
         )
-    if drafts[0].file.seek(0, 2) > max_bytes:
+    if drafts[0].seek(0, 2) > max_bytes:
         raise _too_large(max_bytes)
     return Upload(fields, sent.filename or "upload", drafts[0])
 
@@ -91,8 +91,3 @@ def _too_large(max_bytes: int) -> ErrorReply:
     return ErrorReply(
         413, f"The file is larger than {max_bytes} bytes (NIGHTSHIFT_MAX_FILE_BYTES).", code=ErrorCode.FILE_TOO_LARGE
     )
-
-
-def _discard(drafts: list[Draft]) -> None:
-    for draft in drafts:
-        draft.discard()

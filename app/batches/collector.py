@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from app.batches.steps import Steps
     from app.batches.storage import Storage
     from app.error_codes import ErrorCode
-    from app.errors import ErrorReply
     from app.jobs.store import Jobs
 
 log = logging.getLogger(__name__)
@@ -55,20 +54,11 @@ class Look:
     moved: bool = False
 
 
-@dataclass(frozen=True)
-class Refused:
-    """A line that can't become a job."""
-
-    number: int
-    custom_id: str
-    error: ErrorReply
-
-    @classmethod
-    def of(cls, number: int, raw: bytes, error: LineError) -> Refused:
-        """The line, and why."""
-        if isinstance(error, BodyError):
-            return cls(number, parsed(raw).custom_id, error.reply)
-        return cls(number, parsed(raw).custom_id, errors.invalid_request(str(error), error.param, error.code))
+def refused(record: BatchRecord, number: int, raw: bytes, error: LineError) -> tuple[int, Ended]:
+    """A line that can't become a job: its error is its outcome."""
+    reply = errors.invalid_request(str(error), error.param, error.code)
+    outcome = Outcome(error=error.reply if isinstance(error, BodyError) else reply)
+    return number, ended(line_id(record.id, number), parsed(raw).custom_id, new_request_id(), outcome)
 
 
 class Collector:
@@ -127,15 +117,8 @@ class Collector:
         ]
         return self._write(record, lines, fed=fed)
 
-    def refuse(self, record: BatchRecord, refused: Sequence[Refused]) -> BatchRecord:
-        """Lines that can't become jobs: the error of each is its outcome."""
-        lines = [
-            (
-                one.number,
-                ended(line_id(record.id, one.number), one.custom_id, new_request_id(), Outcome(error=one.error)),
-            )
-            for one in refused
-        ]
+    def refuse(self, record: BatchRecord, lines: Sequence[tuple[int, Ended]]) -> BatchRecord:
+        """Lines that are `refused`, into the error file."""
         return self._write(record, lines, fed=record.fed)
 
     def again(self, record: BatchRecord) -> list[int]:

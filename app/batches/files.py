@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-    from app.batches.storage import Draft, Storage
+    from app.batches.storage import Storage
     from app.idempotency import Fence
     from app.settings import Settings
 
@@ -79,12 +79,12 @@ class FileStore:
 
     def __init__(self, connection: Redis, settings: Settings, storage: Storage) -> None:
         self._connection = connection
-        self._storage = storage
+        self.storage = storage
         self._replicas = settings.wait_replicas
 
     def place(self) -> str:
         """The storage that new files are put in."""
-        return self._storage.identity()
+        return self.storage.identity()
 
     def is_here(self, place_name: str) -> bool:
         """Whether what has that place is in this process's storage."""
@@ -93,37 +93,33 @@ class FileStore:
     def open(self, record: FileRecord) -> IO[bytes]:
         """Its bytes. Raises `ErrorReply`: 503 when another storage has them, 404 when they are gone."""
         self.check_bytes(record)
-        return self._storage.open(names.stored_file(record.id))
+        return self.storage.open(names.stored_file(record.id))
 
     def check_bytes(self, record: FileRecord) -> None:
         """Whether they can be read. Raises `ErrorReply` as `open` does."""
-        if self._storage.size(names.stored_file(record.id)) is not None:
+        if self.storage.size(names.stored_file(record.id)) is not None:
             return
         if not self.is_here(record.place):
-            raise errors.files_elsewhere(record.id, self._storage.where)
-        raise errors.files_gone(record.id, self._storage.where)
-
-    def draft(self) -> Draft:
-        """A new file to write to."""
-        return self._storage.draft()
+            raise errors.files_elsewhere(record.id, self.storage.where)
+        raise errors.files_gone(record.id, self.storage.where)
 
     def keep(
         self,
-        draft: Draft,
+        draft: IO[bytes],
         *,
         filename: str,
         purpose: Purpose,
         expires_after_seconds: int | None = UPLOAD_KEEP_SECONDS,
         fence: Fence | None = None,
     ) -> FileRecord:
-        """The draft becomes a file: stored first, then known. Or the file that an earlier try of the request made.
+        """A draft of the storage becomes a file: stored first, then known. Or the file that an earlier try of the request made.
 
         Raises `ErrorReply` (409) for a key that was used for another file.
         """
         now = clock.now()
         file_id = new_file_id()
         name = names.stored_file(file_id)
-        size = draft.keep(name)
+        size = self.storage.keep(draft, name)
         record = FileRecord(
             id=file_id,
             filename=filename,
@@ -137,13 +133,13 @@ class FileStore:
             made = self._make(record, fence)
         except MAYBE_DONE:
             # It may be known, or come to be: its bytes stay until that is sure.
-            self._storage.put(names.DOUBT + file_id, b"")
+            self.storage.put(names.DOUBT + file_id, b"")
             raise
         except (RedisError, ErrorReply):
-            self._storage.remove(name)
+            self.storage.remove(name)
             raise
         if made.id != file_id:
-            self._storage.remove(name)
+            self.storage.remove(name)
         confirm(self._connection, _key(made.id), self._replicas)
         return made
 
@@ -208,15 +204,15 @@ class FileStore:
             self._remove(file_id, record.place if record else "")
         left = _left_key(self.place())
         for file_id in texts(self._connection.srandmember(left, 500)):
-            self._storage.remove(names.stored_file(file_id))
+            self.storage.remove(names.stored_file(file_id))
             self._connection.srem(left, file_id)
-        self._storage.sweep()
-        for name, age in self._storage.find(names.DOUBT):
+        self.storage.sweep()
+        for name, age in self.storage.find(names.DOUBT):
             if age > DOUBT_SECONDS:
                 file_id = name.removeprefix(names.DOUBT)
                 if not self._connection.exists(_key(file_id)):
-                    self._storage.remove(names.stored_file(file_id))
-                self._storage.remove(name)
+                    self.storage.remove(names.stored_file(file_id))
+                self.storage.remove(name)
 
     def _remove(self, file_id: str, place_name: str) -> None:
         pipe = self._connection.pipeline()
@@ -228,7 +224,7 @@ class FileStore:
         for index in (FILES, EXPIRY, *map(_index, Purpose)):
             pipe.zrem(index, file_id)
         pipe.execute()
-        self._storage.remove(names.stored_file(file_id))
+        self.storage.remove(names.stored_file(file_id))
 
 
 def put(pipe: Pipeline, record: FileRecord) -> None:

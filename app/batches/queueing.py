@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, spans
-from app.batches import lifecycle
-from app.batches.collector import Refused
+from app.batches import collector, lifecycle
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import LineError, parse
 from app.batches.lifecycle import LineJob, LineRuns
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from app.batches.capacity import Capacity
     from app.batches.collector import Collector, Look
+    from app.batches.output import Ended
     from app.batches.steps import Steps
     from app.settings import Settings
 
@@ -82,15 +82,15 @@ class Queueing:
             return 0
         runs = self._collector.runs(record, numbers) if again else {}
         lines: list[LineJob] = []
-        refused: list[Refused] = []
+        refused: list[tuple[int, Ended]] = []
         for number, raw in self._collector.reader(record).read(numbers):
             try:
                 lines.append(self._job(record, number, raw, runs.get(number, LineRuns())))
             except LineError as error:
-                refused.append(Refused.of(number, raw, error))
+                refused.append(collector.refused(record, number, raw, error))
             if len(lines) >= count or len(refused) >= _REFUSED_AT_ONCE:
                 break
-        noted = [one.number for one in refused]
+        noted = [number for number, _ in refused]
         try:
             self._steps.do(record.id, lifecycle.feed, lines, fed=record.fed, again=again, refused=noted)
         except lifecycle.NotFed:

@@ -60,13 +60,13 @@ def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, err
     """The lines of the input whose ids are in the error file, as a file of their own."""
     with batches.files.open(error_file) as file:
         wanted = {json.loads(line)["custom_id"] for line in file}
-    draft = batches.files.draft()
+    draft = batches.storage.draft()
     try:
         with batches.storage.open(names.batch_input(record.id)) as file:
             for _, raw in split(file, settings.max_body_bytes):
                 if parsed(raw).custom_id in wanted:
-                    draft.file.write(raw if raw.endswith(b"\n") else raw + b"\n")
+                    draft.write(raw if raw.endswith(b"\n") else raw + b"\n")
         return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=Purpose.BATCH)
     except BaseException:
-        draft.discard()
+        batches.storage.discard(draft)
         raise

@@ -124,6 +124,7 @@ class Validation:
         self.faults = 0
         #: lines whose bodies are refused, of a file that may run
         self.refused = 0
+        self._storage = storage
         self._batch_id = batch_id
         self._input = storage.open(names.batch_input(batch_id))
         self._index, self._faults = storage.draft(), storage.draft()
@@ -136,21 +137,21 @@ class Validation:
             self.refused += verdict.is_refused
             if verdict.fault is not None and not verdict.is_refused:
                 self.faults += 1
-                self._faults.file.write(json.dumps(vars(verdict.fault)).encode() + b"\n")
+                self._faults.write(json.dumps(vars(verdict.fault)).encode() + b"\n")
             elif verdict.place is not None:
-                self._index.file.write(index_entry(verdict.place))
+                self._index.write(index_entry(verdict.place))
             if time.monotonic() >= until:
                 return False
-        self._faults.keep(names.faults(self._batch_id))
-        self._index.keep(names.line_index(self._batch_id))
+        self._storage.keep(self._faults, names.faults(self._batch_id))
+        self._storage.keep(self._index, names.line_index(self._batch_id))
         self.close()
         return True
 
     def close(self) -> None:
         """Let go of all files, finished or not."""
         self._input.close()
-        self._faults.discard()
-        self._index.discard()
+        self._storage.discard(self._faults)
+        self._storage.discard(self._index)
 
 
 def read_faults(storage: Readable, batch_id: str, limit: int) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The one door to the bytes of files and batches. No path leaves it, so that nobody else knows what they are stored on.
 
-A storage has named bytes (`names`), of two kinds. What is written once is a `Draft` until it is kept, and never changes after
+A storage has named bytes (`names`), of two kinds. What is written once is a draft until it is kept, and never changes after
 that. What grows while a batch runs is appended to: Redis says how many of its bytes count, and whatever is beyond them was
 written by a process that died before it was counted. A storage that can't append keeps each `append` as an object of its own,
 named by the offset at which it begins.
@@ -13,14 +13,14 @@ from __future__ import annotations
 from typing import IO, TYPE_CHECKING
 
 from app.batches.storage.local_disk import LocalDisk
-from app.batches.storage.protocol import Draft, FilesLost, Location, Readable, Storage
+from app.batches.storage.protocol import FilesLost, Location, Readable, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.settings import Settings
 
-__all__ = ["Draft", "FilesLost", "Location", "Readable", "Storage", "counted_lines", "open_storage", "pieces"]
+__all__ = ["FilesLost", "Location", "Readable", "Storage", "counted_lines", "open_storage", "pieces"]
 
 _PIECE_BYTES = 256 * 1024
 

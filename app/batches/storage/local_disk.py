@@ -19,37 +19,13 @@ from app.batches.storage.protocol import FilesLost, Location
 from app.private_files import private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 #: a draft that was not written to for so long was broken off by a crash, seconds
 STRAY_SECONDS = 24 * 3600
 _FILES = "files"
 _PART = ".part-"
 _NAME = re.compile(r"[\w-]+/\.?[\w-][\w.-]*")
-
-
-class DiskDraft:
-    """See `protocol.Draft`."""
-
-    def __init__(self, directory: Path, path_of: Callable[[str], Path]) -> None:
-        self._path_of = path_of
-        descriptor, name = tempfile.mkstemp(dir=directory, prefix=_PART)
-        self._part = Path(name)
-        self.file: IO[bytes] = os.fdopen(descriptor, "w+b")
-
-    def keep(self, name: str) -> int:
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        size = os.fstat(self.file.fileno()).st_size
-        self.file.close()
-        self._part.replace(self._path_of(name))
-        return size
-
-    def discard(self) -> None:
-        # On a full disk the rest of it can't be written, which is no reason to keep it.
-        with suppress(OSError):
-            self.file.close()
-        self._part.unlink(missing_ok=True)
 
 
 class LocalDisk:
@@ -94,16 +70,30 @@ class LocalDisk:
             return None
         return file
 
-    def draft(self) -> DiskDraft:
-        return DiskDraft(self._files(), self._path)
+    def draft(self) -> IO[bytes]:
+        return tempfile.NamedTemporaryFile(dir=self._files(), prefix=_PART, delete=False)
+
+    def keep(self, draft: IO[bytes], name: str) -> int:
+        draft.flush()
+        os.fsync(draft.fileno())
+        size = os.fstat(draft.fileno()).st_size
+        draft.close()
+        Path(draft.name).replace(self._path(name))
+        return size
+
+    def discard(self, draft: IO[bytes]) -> None:
+        # On a full disk the rest of it can't be written, which is no reason to keep it.
+        with suppress(OSError):
+            draft.close()
+        Path(draft.name).unlink(missing_ok=True)
 
     def put(self, name: str, data: bytes) -> None:
         draft = self.draft()
         try:
-            draft.file.write(data)
-            draft.keep(name)
+            draft.write(data)
+            self.keep(draft, name)
         except BaseException:
-            draft.discard()
+            self.discard(draft)
             raise
 
     def open(self, name: str) -> IO[bytes]:

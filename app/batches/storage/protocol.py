@@ -23,20 +23,6 @@ class Location:
     machine: str
 
 
-class Draft(Protocol):
-    """Bytes that are being written, by one thread. Nobody can ask for them until they are kept."""
-
-    @property
-    def file(self) -> IO[bytes]:
-        """To write to, and to read again what was written."""
-
-    def keep(self, name: str) -> int:
-        """They are there for good under that name, in the place of what was there; how many bytes they are."""
-
-    def discard(self) -> None:
-        """Nobody wants them. Nothing happens to those that were kept."""
-
-
 class Readable(Protocol):
     """A storage for those who only read."""
 
@@ -63,11 +49,17 @@ class Storage(Readable, Protocol):
     def lock(self) -> IO[bytes] | None:
         """The right to append, held by one process until it closes it, or ends, however that is. None: another one has it."""
 
-    def draft(self) -> Draft:
-        """For bytes that are written once."""
+    def draft(self) -> IO[bytes]:
+        """For bytes that are written once: to write to, and to read again. Nobody can ask for them until they are kept."""
+
+    def keep(self, draft: IO[bytes], name: str) -> int:
+        """They are there for good under that name, in the place of what was there; how many bytes they are."""
+
+    def discard(self, draft: IO[bytes]) -> None:
+        """Nobody wants them. Nothing happens to those that were kept."""
 
     def put(self, name: str, data: bytes) -> None:
-        """The same at once, for a few."""
+        """Draft and keep a few bytes."""
 
     def append(self, name: str, length: int, data: bytes) -> int:
         """Make it the first `length` bytes that are there, and the data, for good. Its new length.

@@ -60,8 +60,8 @@ class Night:
         return lease_key(self.batches.storage.identity())
 
     def upload(self, data: bytes) -> str:
-        draft = self.batches.files.draft()
-        draft.file.write(data)
+        draft = self.batches.storage.draft()
+        draft.write(data)
         return self.batches.files.keep(draft, filename="night.jsonl", purpose=Purpose.BATCH).id
 
     def start(self, lines: list[Any], **fields: Any) -> BatchRecord:

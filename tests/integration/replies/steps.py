@@ -97,11 +97,11 @@ class Ground:
         return self.batches.create(self.new_batch(lines))
 
     def new_batch(self, lines: int = 3) -> NewBatch:
-        draft = self.batches.files.draft()
+        draft = self.batches.storage.draft()
         for number in range(lines):
             body = {"model": "haiku", "messages": [{"role": "user", "content": "hi"}]}
             line = {"custom_id": f"line-{number}", "method": "POST", "url": CHAT_COMPLETIONS, "body": body}
-            draft.file.write(json.dumps(line).encode() + b"\n")
+            draft.write(json.dumps(line).encode() + b"\n")
         kept = self.batches.files.keep(draft, filename="night.jsonl", purpose=Purpose.BATCH)
         return NewBatch(input_file_id=kept.id, endpoint=CHAT_COMPLETIONS)
 
@@ -244,8 +244,8 @@ def _cancelling(ground: Ground) -> None:
 
 
 def _file(ground: Ground) -> None:
-    draft = ground.batches.files.draft()
-    draft.file.write(b"{}")
+    draft = ground.batches.storage.draft()
+    draft.write(b"{}")
     ground.batches.files.keep(draft, filename="a", purpose=Purpose.BATCH)
 
 

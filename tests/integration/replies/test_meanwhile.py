@@ -204,8 +204,8 @@ def test_an_attempt_to_deliver_whose_claim_is_lost_is_made(lossy: LossyProxy, he
 
 
 def _keep(store: FileStore) -> None:
-    draft = store.draft()
-    draft.file.write(b"{}")
+    draft = store.storage.draft()
+    draft.write(b"{}")
     store.keep(draft, filename="a", purpose=Purpose.BATCH)
 
 

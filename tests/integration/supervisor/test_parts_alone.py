@@ -115,8 +115,8 @@ def test_a_worker_command_without_workers(redis_url: str, tmp_path: Path) -> Non
     """`nightshift worker --count 0` needs no login, and does the batches' work where its data dir is."""
     connection = Redis.from_url(redis_url)
     batches = Batches(connection, Settings(data_dir=tmp_path / "data"))
-    upload = batches.files.draft()
-    upload.file.write(batch_line("a"))
+    upload = batches.storage.draft()
+    upload.write(batch_line("a"))
     file_id = batches.files.keep(upload, filename="night.jsonl", purpose=Purpose.BATCH).id
     made = batches.create(NewBatch(input_file_id=file_id, endpoint=CHAT_COMPLETIONS))
     with part(redis_url, tmp_path, "worker", "--count", "0", "--data-dir", str(tmp_path / "data")) as process:

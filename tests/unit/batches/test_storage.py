@@ -30,14 +30,14 @@ def test_a_draft_is_nowhere_until_it_is_kept(storage: Storage) -> None:
     """Then all of it is there, in the place of what was; one that is discarded leaves nothing."""
     storage.put("files/a", b"old")
     draft = storage.draft()
-    draft.file.write(b"new bytes")
+    draft.write(b"new bytes")
     assert read(storage, "files/a") == b"old"
-    assert draft.keep("files/a") == 9
+    assert storage.keep(draft, "files/a") == 9
     assert (read(storage, "files/a"), storage.size("files/a")) == (b"new bytes", 9)
-    draft.discard()
+    storage.discard(draft)
     unwanted = storage.draft()
-    unwanted.file.write(b"x")
-    unwanted.discard()
+    unwanted.write(b"x")
+    storage.discard(unwanted)
     assert [name for name, _ in storage.find("files/")] == ["files/a"]
 
 
