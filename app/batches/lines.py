@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 _BOM = b"\xef\xbb\xbf"
 #: offset, length and line number (from 1, blank lines counted)
-_PLACE = struct.Struct("<QII")
+_SPAN = struct.Struct("<QII")
 
 
 @dataclass(frozen=True)
-class Place:
+class ByteSpan:
     """Where a line is in its file, bytes. `is_whole` is false for a line that is longer than the limit."""
 
     number: int
@@ -28,7 +28,7 @@ class Place:
     is_whole: bool = True
 
 
-def split(file: IO[bytes], max_bytes: int) -> Iterator[tuple[Place, bytes]]:
+def split(file: IO[bytes], max_bytes: int) -> Iterator[tuple[ByteSpan, bytes]]:
     """The lines that are not blank, in bounded memory: of one that is longer than `max_bytes` only so much is there."""
     offset, number = 0, 0
     while raw := file.readline(max_bytes + 1):
@@ -41,7 +41,7 @@ def split(file: IO[bytes], max_bytes: int) -> Iterator[tuple[Place, bytes]]:
                 break
         skipped = len(_BOM) if number == 1 and raw.startswith(_BOM) else 0
         if raw[skipped:].strip():
-            yield Place(number, offset + skipped, length - skipped, is_whole), raw[skipped:]
+            yield ByteSpan(number, offset + skipped, length - skipped, is_whole), raw[skipped:]
         offset += length
 
 
@@ -57,9 +57,9 @@ def why_not_lines(first: bytes) -> str | None:
     return f"The file is {found}. A batch takes one request a line: `{command} FILE > LINES.jsonl` makes it so."
 
 
-def index_entry(place: Place) -> bytes:
+def index_entry(span: ByteSpan) -> bytes:
     """Where a line is, as the index has it: 16 bytes a line."""
-    return _PLACE.pack(place.offset, place.length, place.number)
+    return _SPAN.pack(span.offset, span.length, span.number)
 
 
 class LineReader:
@@ -73,10 +73,10 @@ class LineReader:
         """(number, line) of each of them. Raises `OSError` when the files are gone."""
         with self._storage.open(self._input) as file, self._storage.open(self._index) as index:
             for number in numbers:
-                index.seek(number * _PLACE.size)
-                packed = index.read(_PLACE.size)
-                if len(packed) < _PLACE.size:
+                index.seek(number * _SPAN.size)
+                packed = index.read(_SPAN.size)
+                if len(packed) < _SPAN.size:
                     raise FilesLost(f"{self._index} has no line {number}")
-                offset, length, _ = _PLACE.unpack(packed)
+                offset, length, _ = _SPAN.unpack(packed)
                 file.seek(offset)
                 yield number, file.read(length)

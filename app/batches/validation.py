@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import BodyError, Fault, LineError, parse
-from app.batches.lines import Place, index_entry, split, why_not_lines
+from app.batches.lines import ByteSpan, index_entry, split, why_not_lines
 from app.batches.storage import names
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verdict:
-    """On a line, or on the whole file: then there is no place. `is_refused`: the fault is that line's own."""
+    """On a line, or on the whole file: then there is no span. `is_refused`: the fault is that line's own."""
 
-    place: Place | None
+    span: ByteSpan | None
     fault: Fault | None = None
     is_refused: bool = False
 
@@ -53,9 +53,9 @@ class Check:
 
     def verdicts(self, file: IO[bytes]) -> Iterator[Verdict]:
         """On each line; at last, on the whole file if there is a fault of it."""
-        for place, raw in split(file, self._settings.max_body_bytes):
+        for span, raw in split(file, self._settings.max_body_bytes):
             if self.total == 0 and (why := why_not_lines(raw)) is not None:
-                yield Verdict(None, Fault(ErrorCode.INVALID_JSON_LINE, why, line=place.number))
+                yield Verdict(None, Fault(ErrorCode.INVALID_JSON_LINE, why, line=span.number))
                 return
             if self.total >= self._settings.max_batch_lines:
                 most = self._settings.max_batch_lines
@@ -64,18 +64,18 @@ class Check:
                 return
             self.total += 1
             try:
-                self._look_at(place, raw)
+                self._look_at(span, raw)
             except LineError as error:
                 is_refused = isinstance(error, BodyError) and not self._is_strict
-                yield Verdict(place, error.at(place.number), is_refused)
+                yield Verdict(span, error.at(span.number), is_refused)
             else:
-                yield Verdict(place)
+                yield Verdict(span)
         if self.total == 0:
             yield Verdict(None, Fault(ErrorCode.EMPTY_FILE, "The file has no request."))
 
-    def _look_at(self, place: Place, raw: bytes) -> None:
+    def _look_at(self, span: ByteSpan, raw: bytes) -> None:
         """Raises `LineError` for its envelope, `BodyError` for its body."""
-        if not place.is_whole:
+        if not span.is_whole:
             limit = self._settings.max_body_bytes
             raise LineError(
                 ErrorCode.LINE_TOO_LARGE, f"This line is longer than {limit} bytes (NIGHTSHIFT_MAX_BODY_BYTES)."
@@ -138,8 +138,8 @@ class Validation:
             if verdict.fault is not None and not verdict.is_refused:
                 self.faults += 1
                 self._faults.write(json.dumps(vars(verdict.fault)).encode() + b"\n")
-            elif verdict.place is not None:
-                self._index.write(index_entry(verdict.place))
+            elif verdict.span is not None:
+                self._index.write(index_entry(verdict.span))
             if time.monotonic() >= until:
                 return False
         self._storage.keep(self._faults, names.faults(self._batch_id))

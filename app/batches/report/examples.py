@@ -33,7 +33,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class AnsweredLine:
     """A request that was answered. `question` is its last text, None when the input is gone."""
 
     custom_id: str
@@ -56,14 +56,14 @@ def failures(storage: Readable, record: BatchRecord) -> dict[str, list[Example]]
     return found
 
 
-def answers(storage: Readable, record: BatchRecord, *, skip: int, most: int) -> list[Answer]:
+def answers(storage: Readable, record: BatchRecord, *, skip: int, most: int) -> list[AnsweredLine]:
     """Those that stand in the output file after the first `skip`."""
     found = []
     lines = counted_lines(storage, names.stored_file(record.output_file), record.output_bytes)
     for raw in itertools.islice(lines, skip, skip + most):
         line: dict[str, Any] = json.loads(raw)
         found.append(
-            Answer(
+            AnsweredLine(
                 custom_id=line["custom_id"],
                 question=_question(LineReader(storage, record.id), int(line["id"].rpartition("_")[2])),
                 text=shortened(_text(line["response"]["body"]), MAX_TEXT),

@@ -152,8 +152,8 @@ def test_lines_end_at_line_feeds_only() -> None:
     """Other line breaks occur in strings; a mark of byte order and carriage returns of Windows do no harm."""
     sent = line("\u2028\u0085\x0b a")
     data = b"\xef\xbb\xbf" + json.dumps(sent, ensure_ascii=False).encode() + b"\r\n"
-    ((place, raw),) = split(io.BytesIO(data), 10_000)
-    assert (place.number, place.offset, place.length) == (1, 3, len(data) - 3)
+    ((span, raw),) = split(io.BytesIO(data), 10_000)
+    assert (span.number, span.offset, span.length) == (1, 3, len(data) - 3)
     assert parse(raw, CHAT_COMPLETIONS).custom_id == sent["custom_id"]
 
 
