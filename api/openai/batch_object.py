@@ -88,8 +88,8 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
         "waiting_reason": None,
         "done_at": None,
     }
-    if (stands := stalled.why(here.connection, record)) is not None:
-        return found | {"waiting_for": stands.code, "waiting_reason": stands.reason}
+    if (why := stalled.why(here.connection, record)) is not None:
+        return found | {"waiting_for": why.code, "waiting_reason": why.reason}
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
     when = record.window or here.settings.batch_window

@@ -144,10 +144,10 @@ def keep_seconds(anchor: Any, seconds: Any, name: str) -> int:
 
 def _fingerprint(sent: Upload) -> str:
     """Of the form as it was meant: its boundary is another each time."""
-    told = [sent.filename, *sorted(f"{name}={value}" for name, value in sent.fields.items(multi=True))]
+    fields = [sent.filename, *sorted(f"{name}={value}" for name, value in sent.fields.items(multi=True))]
     sent.draft.seek(0)
     digest = hashlib.file_digest(sent.draft, "sha256").hexdigest()  # type: ignore[arg-type]
-    return idempotency.fingerprint_of(digest, *told)
+    return idempotency.fingerprint_of(digest, *fields)
 
 
 def _expires_after(fields: MultiDict[str, str], purpose: Purpose) -> int | None:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 COUNT_SECONDS = 2.0
 #: lines in the queue for each worker that lives, when the setting does not say
 LINES_PER_WORKER = 4
-#: lines that wait out a delay stand beside them, up to so many times as many
+#: lines that wait out a delay are counted by themselves: at most this many times as many
 DELAYED_FACTOR = 4
 _WITHOUT_CLAUDE = (WorkerState.STARTING, WorkerState.UNAVAILABLE)
 

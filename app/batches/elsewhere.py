@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: nobody has worked in a directory for so long: whoever did may not come back, and what is over there ends, seconds
+#: how long a storage has no leader before its batches that are cancelled or expired are ended from here, seconds
 UNLED_SECONDS = 30.0
 #: how often such batches are looked at, and what is in the queue is published although it is the same, seconds
 _LOOK_SECONDS = 1.0

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: a call goes on while there is something to do, at most so long, looking so often, seconds
+#: how long one call works while there is something to do, and how often it looks, seconds
 BUSY_SECONDS = 2.0
 LOOK_SECONDS = 0.05
 #: a validation's turn, while others wait, seconds

@@ -41,15 +41,15 @@ class Purpose(StrEnum):
 
 #: what clients may upload
 UPLOAD_PURPOSES = tuple(purpose for purpose in Purpose if purpose is not Purpose.BATCH_OUTPUT)
-#: uploads for batches are removed after so long when nobody says otherwise, as OpenAI does, seconds
+#: how long uploads for batches are kept by default, as at OpenAI, seconds
 UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
-#: how long a repeated upload finds the file that its first try made, seconds
+#: how long a repeated upload finds the file of its first try, seconds
 _TRIES_SECONDS = 24 * 3600
 
 FILES = "nightshift:files"
 EXPIRY = "nightshift:files:expiry"
 _ID = re.compile(r"file-[0-9a-f]{32}")
-#: Redis was told of a file while it went away: whether it knows it is seen after this, seconds
+#: Redis went away while a file was being recorded: after this long its bytes are removed unless it has the record, seconds
 DOUBT_SECONDS = 600.0
 
 

@@ -1,8 +1,11 @@
-"""Which process does the work of the batches in a storage: one at a time, another within seconds when it dies.
+"""Which storage has a batch's files, and which process does the work of the batches there.
 
-A lease in Redis decides who; each change of a batch is made only while the lease is held (WATCH). Files know no WATCH:
-a lock on the storage keeps a process that slept through its lease from writing into what its successor writes. Each storage
-has a leader of its own.
+Each storage has a name of its own, and batches and files remember theirs. A process that does not share the storage leaves
+them to those that do.
+
+Each storage has one leader. A lease in Redis decides which process it is, and each change of a batch is made only while the
+lease is held (WATCH). A file lock stops a leader that slept through its lease from writing to files that its successor
+writes to. If the leader dies, another takes over within five seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ PLACES = "nightshift:batches:places"
 #: where older code noted the one directory that there was
 _ONLY = "nightshift:batches:place"
 
-#: another process takes over when this one has not renewed its lease for so long, seconds
+#: another process takes over when the lease has not been renewed for this long, seconds
 LEASE_SECONDS = 5.0
 
 

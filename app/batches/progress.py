@@ -1,4 +1,4 @@
-"""How a batch goes, in the log: a line a minute while it moves and one at its end, so that a line a request is not needed."""
+"""Logs a batch's progress: one line a minute while it advances and one at its end, instead of a line for each request."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from app.batches.steps import Steps
     from app.settings import Settings
 
-#: a line is tried again after so many server errors at most; overloads and limits have no number
+#: how often a line is retried after server errors; retries after overloads and limits are not counted
 MAX_ATTEMPTS = 100
-#: lines that are refused are put into the error file together, up to so many
+#: how many refused lines are written to the error file at once
 _REFUSED_AT_ONCE = 500
 
 

@@ -131,7 +131,7 @@ class Validation:
         self._verdicts = self.check.verdicts(self._input)
 
     def step(self, seconds: float) -> bool:
-        """Go on for so long. Whether all is done."""
+        """Validate for this long. Whether all lines are done."""
         until = time.monotonic() + seconds
         for verdict in self._verdicts:
             self.refused += verdict.is_refused

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 #: bars of the throughput curve at most, and how long one may last, seconds
 MAX_BARS = 120
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-#: causes and workers that are told apart; what is beyond counts as one more
+#: causes and workers that are counted separately; all others count as one more
 MAX_CAUSES = 50
 MAX_WORKERS = 64
 OTHERS = "others"
-#: samples that begin so much later than the batch leave a gap that is told, seconds
+#: the report mentions a gap when samples begin this much later than the batch, seconds
 _GAP_SECONDS = 180.0
 
 

@@ -21,7 +21,7 @@ from app.private_files import private
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: a draft that was not written to for so long was broken off by a crash, seconds
+#: a draft that has not been written to for this long was left by a crash, seconds
 STRAY_SECONDS = 24 * 3600
 _FILES = "files"
 _PART = ".part-"

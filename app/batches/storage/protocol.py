@@ -41,7 +41,7 @@ class Storage(Readable, Protocol):
         """Where it is, for people."""
 
     def identity(self) -> str:
-        """Its own name, which it gets when it is made: what tells it from others, and from one that was deleted and made anew."""
+        """Its name, made up when the storage is created, so that one that was deleted and created again has another."""
 
     def location(self) -> Location:
         """Where this process finds it."""
