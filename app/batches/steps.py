@@ -88,9 +88,7 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     batch_id = after.id
     announcement = None
     if change.ends:
-        announcement = announce.prepare(
-            pipe, f"batch.{after.status}", batch_id, after.callback_url, owner=after.owner
-        )
+        announcement = announce.prepare(pipe, f"batch.{after.status}", batch_id, after.callback_url, owner=after.owner)
     pipe.multi()
     was, now = before.to_hash(), after.to_hash()
     if changed := {name: text for name, text in now.items() if was.get(name) != text}:

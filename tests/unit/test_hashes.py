@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app import hashes
-from app.batches.files import FileRecord
+from app.batches.files import FileRecord, Purpose
 from app.batches.record import BatchRecord, BatchStatus
 from app.gate import Cause, Closed
 from app.jobs.record import JobRecord, Status
@@ -135,7 +135,7 @@ OLD: list[tuple[dict[str, str], Any]] = [
         FileRecord(
             id="file-1",
             filename="night.jsonl",
-            purpose="batch",
+            purpose=Purpose.BATCH,
             bytes=12,
             created_at=1.5,
             expires_at=2.5,

@@ -12,7 +12,7 @@ from app.batches.lifecycle import Change, Found, LineJob, LineRuns, NotFed
 from app.batches.output import Ended, LineEnd
 from app.batches.record import BatchRecord, BatchStatus
 from app.errors import ErrorReply
-from app.jobs.record import BATCH_LINE, JobRecord, Status
+from app.jobs.record import JobKind, JobRecord, Status
 
 NOW = 1_800_000_000.0
 OPEN = [status for status in BatchStatus if not status.is_final]
@@ -35,7 +35,13 @@ def batch(status: BatchStatus = BatchStatus.IN_PROGRESS, **fields: Any) -> Batch
 
 def job(status: Status = Status.QUEUED, **fields: Any) -> JobRecord:
     return JobRecord(
-        id="batch_req_0", kind=BATCH_LINE, status=status, model="haiku", created_at=NOW, deadline_at=NOW + 9, **fields
+        id="batch_req_0",
+        kind=JobKind.BATCH_LINE,
+        status=status,
+        model="haiku",
+        created_at=NOW,
+        deadline_at=NOW + 9,
+        **fields,
     )
 
 
