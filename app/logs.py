@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 #: `log.info(..., extra={"job_id": ...})`: the extras that are printed, and what `about` takes
-EXTRAS = ("request_id", "job_id", "batch_id", "worker", "event_id", "attempt", "status", "seconds", "reason")
+EXTRAS = ("request_id", "job_id", "batch_id", "worker", "event_id", "attempt", "status", "seconds", "reason", "way")
 #: of a prompt or an answer, where content is logged, characters
 MAX_CONTENT = 2000
 #: of a message, and of a traceback, characters: what others say in errors may be of any length

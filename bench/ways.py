@@ -95,8 +95,10 @@ def run(directory: Path, sizes: Sizes) -> Found:
                 for way, client in clients.items():
                     found.ways[way].gateway_ms += client.ask_in_turn(sizes.block_turns, 0)
             for way, gateway in gateways.items():
+                meter = processes.CpuMeter([gateway.pid])
                 times = gateway.ask_for(CLIENTS, sizes.seconds)
                 found.ways[way].rate.add(len(times), max(times))
+                found.ways[way].rate.add_cpu(len(times), meter.spent())
         for way, gateway in gateways.items():
             found.ways[way].worker_mb = _held_alone(gateway.pid)
     return found
@@ -126,6 +128,10 @@ def text(found: Found) -> str:
                 ],
             ),
             *section(
+                "CPU of a request, ms (what else the machine does matters least here)",
+                [(f"way `{way}`", f"{one.rate.cpu_ms():.1f}", _by_kind(one.rate)) for way, one in found.ways.items()],
+            ),
+            *section(
                 "Added to the simulator's own answer, p50 / p99, ms",
                 [
                     ("the simulator itself", _quantiles(found.direct_ms), ""),
@@ -140,6 +146,10 @@ def text(found: Found) -> str:
 
 def _pair(values: list[float], unit: str) -> str:
     return f"cli {values[0]:.1f}, api {values[1]:.1f} {unit}"
+
+
+def _by_kind(rate: Rate) -> str:
+    return ", ".join(f"{kind} {rate.cpu_ms(kind):.1f}" for kind in sorted(rate.cpu_seconds))
 
 
 def _quantiles(values: list[float]) -> str:

@@ -17,8 +17,10 @@ def error(kind: str, message: str = "words") -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}}
 
 
-def rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(clock.now() + seconds, UTC).isoformat()
+def at(header: str, seconds: float) -> str:
+    """The moment so many seconds from now, as that header has it."""
+    moment = datetime.fromtimestamp(clock.now() + seconds, UTC)
+    return format_datetime(moment, usegmt=True) if header == "retry-after" else moment.isoformat()
 
 
 @pytest.mark.parametrize(
@@ -59,33 +61,37 @@ def test_each_error_has_its_kind(status: int, body: Any, kind: FailureKind) -> N
         ({"retry-after": "7"}, 7),
         ({"retry-after": "-7"}, 0),
         ({"retry-after": "soon"}, None),
-        ({"retry-after": format_datetime(datetime.fromtimestamp(clock.now() + 60, UTC), usegmt=True)}, 60),
-        ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": rfc3339(30)}, 30),
-        ({"anthropic-ratelimit-tokens-remaining": "5", "anthropic-ratelimit-tokens-reset": rfc3339(30)}, None),
+        ({"retry-after": 60.0}, 60),
+        ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": 30.0}, 30),
+        ({"anthropic-ratelimit-tokens-remaining": "5", "anthropic-ratelimit-tokens-reset": 30.0}, None),
         ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": "?"}, None),
-        ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": rfc3339(-30)}, 0),
+        ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": -30.0}, 0),
         (
             {
                 "retry-after": "3",
                 "anthropic-ratelimit-requests-remaining": "0",
-                "anthropic-ratelimit-requests-reset": rfc3339(30),
+                "anthropic-ratelimit-requests-reset": 30.0,
             },
             3,
         ),
         (
             {
                 "anthropic-ratelimit-requests-remaining": "0",
-                "anthropic-ratelimit-requests-reset": rfc3339(10),
+                "anthropic-ratelimit-requests-reset": 10.0,
                 "anthropic-ratelimit-input-tokens-remaining": "0",
-                "anthropic-ratelimit-input-tokens-reset": rfc3339(50),
+                "anthropic-ratelimit-input-tokens-reset": 50.0,
             },
             50,
         ),
     ],
 )
-def test_a_rate_limit_says_when_to_come_back(headers: dict[str, str], seconds: float | None) -> None:
-    """`retry-after`, else the last of the limits that are used up; nothing where the API says nothing that can be read."""
-    found = failure_of(429, error("rate_limit_error"), headers).retry_after
+def test_a_rate_limit_says_when_to_come_back(headers: dict[str, str | float], seconds: float | None) -> None:
+    """`retry-after`, else the last of the limits that are used up; nothing where the API says nothing that can be read.
+
+    A number is a moment, so many seconds from now.
+    """
+    sent = {name: value if isinstance(value, str) else at(name, value) for name, value in headers.items()}
+    found = failure_of(429, error("rate_limit_error"), sent).retry_after
     assert found == (None if seconds is None else pytest.approx(seconds, abs=20))
 
 
