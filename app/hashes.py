@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import Json, TypeAdapter
+
+from app.connection import REFUSING, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from redis import Redis
 
 _T = TypeVar("_T")
 
@@ -36,6 +44,26 @@ def from_hash(kind: type[_T], data: Mapping[Any, Any]) -> _T | None:
         return None
     adapter: TypeAdapter[_T] = _adapter(kind)  # type: ignore[arg-type]
     return adapter.validate_strings({key.decode(): value.decode() for key, value in data.items()})
+
+
+def read_all(connection: Redis, kind: type[_T], keys: Iterable[str]) -> list[_T | None]:
+    """The records of these hashes, in one round; None for one that is not there."""
+    pipe = connection.pipeline(transaction=False)
+    for key in keys:
+        pipe.hgetall(key)
+    return [from_hash(kind, data) for data in pipe.execute()]
+
+
+def read_listed(connection: Redis, kind: type[_T], names_key: str, key_of: Callable[[str], str]) -> list[_T]:
+    """The records of the names in a set, by name. Names whose hash has expired are taken out of it."""
+    members: Any = connection.smembers(names_key)
+    names = sorted(texts(members))
+    rows = dict(zip(names, read_all(connection, kind, map(key_of, names)), strict=True))
+    if silent := [name for name, row in rows.items() if row is None]:
+        # A Redis that takes no writes can be looked at all the same.
+        with suppress(*REFUSING):
+            connection.srem(names_key, *silent)
+    return [row for row in rows.values() if row is not None]
 
 
 @lru_cache

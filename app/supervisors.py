@@ -8,12 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app import clock, hashes
-from app.connection import REFUSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,17 +83,7 @@ def announce(connection: Redis, status: SupervisorStatus) -> SupervisorStatus:
 
 def read_all(connection: Redis) -> list[SupervisorStatus]:
     """All that live, by name. Names of others are forgotten."""
-    members: Any = connection.smembers(_NAMES)
-    names = sorted(name.decode() for name in members)
-    pipe = connection.pipeline(transaction=False)
-    for name in names:
-        pipe.hgetall(_key(name))
-    rows = dict(zip(names, pipe.execute(), strict=True))
-    if silent := [name for name, data in rows.items() if not data]:
-        # A Redis that takes no writes can be looked at all the same.
-        with suppress(*REFUSING):
-            connection.srem(_NAMES, *silent)
-    return [row for data in rows.values() if (row := hashes.from_hash(SupervisorStatus, data)) is not None]
+    return hashes.read_listed(connection, SupervisorStatus, _NAMES, _key)
 
 
 def digests(secrets: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from app import clock, hashes
-from app.connection import REFUSING
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -95,16 +93,7 @@ def remove(connection: Redis, name: str) -> None:
 
 def read_all(connection: Redis) -> list[WorkerStatus]:
     """All workers that have spoken in the last `KEEP_SECONDS`, by name. Names of others are forgotten."""
-    names = sorted(name.decode() for name in cast("set[bytes]", connection.smembers(WORKERS)))
-    pipe = connection.pipeline(transaction=False)
-    for name in names:
-        pipe.hgetall(_key(name))
-    rows = dict(zip(names, pipe.execute(), strict=True))
-    if silent := [name for name, data in rows.items() if not data]:
-        # A Redis that takes no writes can be looked at all the same.
-        with suppress(*REFUSING):
-            connection.srem(WORKERS, *silent)
-    return [row for data in rows.values() if (row := hashes.from_hash(WorkerStatus, data)) is not None]
+    return hashes.read_listed(connection, WorkerStatus, WORKERS, _key)
 
 
 def _key(name: str) -> str:

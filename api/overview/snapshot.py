@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from api.health import clocks_off
 from api.openai.batch_object import batch_object
 from api.overview import past
-from app import clock, health, history
+from app import clock, hashes, health, history
 from app.jobs.record import JobRecord, record_key
 
 if TYPE_CHECKING:
@@ -103,17 +103,15 @@ def take(here: Services, hours: Past) -> Snapshot:
 
 
 def _workers(here: Services, rows: Sequence[WorkerStatus], hours: Past) -> list[Worker]:
-    pipe = here.connection.pipeline(transaction=False)
-    for row in rows:
-        pipe.hgetall(record_key(row.job))
+    jobs = hashes.read_all(here.connection, JobRecord, (record_key(row.job) for row in rows))
     return [
         Worker(
             status=row,
             is_alive=row.is_alive(here.settings.lease_seconds),
-            job=JobRecord.from_hash(data),
+            job=job,
             memory=hours.memory.get(row.name, ()),
         )
-        for row, data in zip(rows, pipe.execute(), strict=True)
+        for row, job in zip(rows, jobs, strict=True)
     ]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
-from app import errors
+from app import errors, hashes
 from app.batches import lifecycle
 from app.batches.formats.line import BodyError, LineError, parsed
 from app.batches.lifecycle import LineRuns
@@ -74,10 +74,8 @@ class Collector:
     def collect(self, record: BatchRecord) -> Look:
         """Take in what has ended, and see what has not."""
         numbers = sorted(int(number) for number in cast("set[bytes]", self._connection.smembers(lines_key(record.id))))
-        pipe = self._connection.pipeline(transaction=False)
-        for number in numbers:
-            pipe.hgetall(record_key(line_id(record.id, number)))
-        jobs = dict(zip(numbers, map(JobRecord.from_hash, pipe.execute()), strict=True))
+        keys = (record_key(line_id(record.id, number)) for number in numbers)
+        jobs = dict(zip(numbers, hashes.read_all(self._connection, JobRecord, keys), strict=True))
         outcomes = self._outcomes({n: job for n, job in jobs.items() if job is not None and job.status.is_final})
         lost = [n for n, job in jobs.items() if job is None or (job.status.is_final and n not in outcomes)]
         if lost:

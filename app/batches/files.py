@@ -180,10 +180,7 @@ class FileStore:
         ids = redis_index.page(
             self._connection, index, limit=limit, after=after, what="file", newest_first=newest_first
         )
-        pipe = self._connection.pipeline(transaction=False)
-        for file_id in ids:
-            pipe.hgetall(_key(file_id))
-        found = (_from_hash(data) for data in pipe.execute())
+        found = hashes.read_all(self._connection, FileRecord, map(_key, ids))
         return [record for record in found if record is not None and not _is_over(record)]
 
     def delete(self, file_id: str) -> bool:

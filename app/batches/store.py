@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app import clock, errors, redis_index, window
+from app import clock, errors, hashes, redis_index, window
 from app.batches import lifecycle, steps
 from app.batches.files import FileStore, Purpose, new_file_id
 from app.batches.leadership import place_of
@@ -229,10 +229,8 @@ class Batches:
         return url
 
     def _load(self, ids: list[str]) -> list[BatchRecord]:
-        pipe = self._connection.pipeline(transaction=False)
-        for batch_id in ids:
-            pipe.hgetall(batch_key(batch_id))
-        return [record for data in pipe.execute() if (record := BatchRecord.from_hash(data)) is not None]
+        found = hashes.read_all(self._connection, BatchRecord, map(batch_key, ids))
+        return [record for record in found if record is not None]
 
 
 def _left_key(place_name: str) -> str:

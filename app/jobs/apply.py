@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from app import clock
+from app import clock, hashes
 from app.connection import transaction
 from app.gate import scope_of
 from app.jobs import choices, counting, removal, tickets
@@ -190,10 +190,7 @@ def _read_choices(connection: Redis, pipe: Pipeline, job_id: str, count: int) ->
     if not keys:
         return []
     pipe.watch(*keys)  # type: ignore[no-untyped-call]
-    reader = connection.pipeline(transaction=False)
-    for key in keys:
-        reader.hgetall(key)
-    return [JobRecord.from_hash(data) for data in reader.execute()]
+    return hashes.read_all(connection, JobRecord, keys)
 
 
 def _cause(outcome: Outcome) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from app import redis_index
+from app import hashes, redis_index
 from app.connection import texts
 from app.jobs.record import JobRecord, record_key
 
@@ -91,10 +91,6 @@ def records(
             return
 
 
-def _load(connection: Redis, ids: Iterable[str]) -> Iterator[JobRecord]:
-    pipe = connection.pipeline(transaction=False)
-    for job_id in ids:
-        pipe.hgetall(record_key(job_id))
-    for data in pipe.execute():
-        if (record := JobRecord.from_hash(data)) is not None:
-            yield record
+def _load(connection: Redis, ids: Iterable[str]) -> list[JobRecord]:
+    found = hashes.read_all(connection, JobRecord, map(record_key, ids))
+    return [record for record in found if record is not None]
