@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotation
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
 
 from app import history, window
 from app.batches.storage import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from redis import Redis
 
@@ -90,16 +93,9 @@ def frozen(storage: Readable, batch_id: str) -> Conditions | None:
     """What was written down; None for a batch that has not ended, or whose files are elsewhere."""
     try:
         with storage.open(names.conditions(batch_id)) as file:
-            found: dict[str, Any] = json.load(file)
+            return TypeAdapter(Conditions).validate_json(file.read())
     except FileNotFoundError:
         return None
-    return Conditions(
-        waits=tuple(Wait(**one) for one in found["waits"]),
-        workers=tuple(
-            WorkerNight(**{**one, "memory": tuple((at, mb) for at, mb in one["memory"])}) for one in found["workers"]
-        ),
-        sampled_since=found["sampled_since"],
-    )
 
 
 def _closings(connection: Redis, since: float, until: float) -> Iterator[Wait]:
