@@ -130,3 +130,14 @@ def test_the_report_only_reads() -> None:
     known = {alias.name for node in nodes if node.module == "app.batches.storage" for alias in node.names}
     assert known == {"Readable", "counted_lines", "names"}
     assert not {node.module for node in nodes} & {"app.connection", "app.batches.steps", "app.batches.storage.protocol"}
+
+
+def test_no_path_leaves_the_storage() -> None:
+    """What batches are stored on is known in one room: nobody else there opens, moves or locks a file."""
+    users = {
+        str(path.relative_to(ROOT / "app" / "batches"))
+        for path, name in imports("app/batches")
+        if name.partition(".")[0] in {"pathlib", "shutil", "tempfile", "fcntl"}
+    }
+    # Tables are read where a person has them.
+    assert {name for name in users if not name.startswith("formats/")} == {"storage/local_disk.py"}
