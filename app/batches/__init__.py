@@ -1,4 +1,4 @@
-"""Batches: files of requests that run over night. The bytes are under `data_dir/batches`, the state is in Redis.
+"""Batches: files of requests that run over night. The bytes are in a `storage`, the state is in Redis.
 
-`record` is the data, `store` the API's door, `validation` what comes first, `feeder` the loop that does everything else.
+`record` is the data, `lifecycle` all that can happen to it, `store` the API's door, `feeder` the loop that does everything else.
 """

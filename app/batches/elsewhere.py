@@ -1,7 +1,7 @@
-"""Batches whose files are in other directories: what of them is in the queue, and their end when nobody can work on them.
+"""Batches whose files are in other storages: what of them is in the queue, and their end when nobody can work on them.
 
-Several directories may have batches at once, each with a leader of its own. All of them feed one queue, so each leader
-publishes what it has there, and counts the others' in.
+Several storages may have batches at once, each with a leader of its own. All leaders feed one queue, so each publishes what
+it has there, and counts what the others have.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock
 from app.batches.collector import Look
-from app.batches.leadership import LEASE_SECONDS, PLACES, NotLeader, known_places, leaders
+from app.batches.leadership import LEASE_SECONDS, STORAGES, NotLeader, known_storages, leaders
 from app.batches.output import BATCH_CANCELLED, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, line_id, lines_key
 
@@ -35,20 +35,20 @@ _LOOK_SECONDS = 1.0
 
 
 class Elsewhere:
-    """Used by the process that does the work in its own directory."""
+    """Used by the process that does the work in its own storage."""
 
     def __init__(self, connection: Redis, leadership: Leadership, steps: Steps, jobs: Jobs) -> None:
         self._connection = connection
         self._leadership = leadership
         self._steps = steps
         self._jobs = jobs
-        #: since when nobody works in a directory, monotonic
+        #: since when a storage has had no leader, monotonic
         self._unled: dict[str, float] = {}
         self._next_look = 0.0
         self._published: tuple[str, float] = ("", 0.0)
 
     def publish(self, looks: Mapping[str, Look]) -> None:
-        """Say what of this directory's batches is in the queue."""
+        """Publish what of this storage's batches is in the queue."""
         text = json.dumps({batch_id: [len(look.near), len(look.delayed)] for batch_id, look in looks.items()})
         said, at = self._published
         if text != said or time.monotonic() - at > _LOOK_SECONDS:
@@ -56,7 +56,7 @@ class Elsewhere:
             self._published = (text, time.monotonic())
 
     def looks(self, others: Sequence[BatchRecord]) -> dict[str, Look]:
-        """What of the other directories' batches is there, as their leaders have said."""
+        """What of the other storages' batches is there, as their leaders have published."""
         found: dict[str, Look] = {}
         for where in {record.place for record in others}:
             said: Any = self._connection.get(_in_queue_key(where))
@@ -97,12 +97,12 @@ class Elsewhere:
         log.error("[BATCH] batch=%s status=%s reason=its files are lost", record.id, after.status)
 
     def forget_places(self, others: Sequence[BatchRecord]) -> None:
-        """Forget the directories in which nobody works, and whose files no batch waits for."""
+        """Forget the storages that have no leader and that no batch waits for."""
         needed = {record.place for record in others} | {leader.place for leader in leaders(self._connection)}
-        for where in known_places(self._connection).keys() - needed:
-            self._connection.hdel(PLACES, where)
+        for where in known_storages(self._connection).keys() - needed:
+            self._connection.hdel(STORAGES, where)
 
 
 def _in_queue_key(place_name: str) -> str:
-    """What of a directory's batches is in the queue: JSON, [near, delayed] by batch."""
+    """What of a storage's batches is in the queue: JSON, [near, delayed] by batch."""
     return f"nightshift:batches:in_queue:{place_name}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from app.batches.storage import Storage
 
 #: a hash: of each storage in which batches were done, by its name, where it is, as JSON
-PLACES = "nightshift:batches:places"
+STORAGES = "nightshift:batches:places"
 #: where older code noted the one directory that there was
 _ONLY = "nightshift:batches:place"
 
@@ -33,7 +33,7 @@ _ONLY = "nightshift:batches:place"
 LEASE_SECONDS = 5.0
 
 
-def place_of(connection: Redis, place: str) -> str:
+def storage_of(connection: Redis, place: str) -> str:
     """The name that a record has, or what stands for it in one that older code wrote; empty: nobody knows."""
     if place:
         return place
@@ -43,19 +43,19 @@ def place_of(connection: Redis, place: str) -> str:
 
 def is_at(connection: Redis, place: str, here: str) -> bool:
     """Whether a record's files are in the storage of that name. One that nobody knows of is taken for this one."""
-    return (place_of(connection, place) or here) == here
+    return (storage_of(connection, place) or here) == here
 
 
 def register(connection: Redis, storage: Storage, here: str) -> list[str]:
     """This process works in that storage. The names that it had before, whose files are lost: it was deleted and made anew."""
     location = storage.location()
-    connection.hset(PLACES, here, json.dumps(asdict(location)))
-    return [other for other, known in known_places(connection).items() if other != here and known == location]
+    connection.hset(STORAGES, here, json.dumps(asdict(location)))
+    return [other for other, known in known_storages(connection).items() if other != here and known == location]
 
 
-def known_places(connection: Redis) -> dict[str, Location]:
+def known_storages(connection: Redis) -> dict[str, Location]:
     """All storages by name, those that are lost and those that nobody works in now included."""
-    found: Any = connection.hgetall(PLACES)
+    found: Any = connection.hgetall(STORAGES)
     return {key.decode(): Location(**json.loads(value)) for key, value in found.items()}
 
 
@@ -81,7 +81,7 @@ def lease_key(place_name: str) -> str:
 
 def leaders(connection: Redis) -> list[Leader]:
     """Those that work now."""
-    names = list(known_places(connection))
+    names = list(known_storages(connection))
     pipe = connection.pipeline(transaction=False)
     for one in names:
         pipe.get(lease_key(one))

@@ -96,7 +96,7 @@ class BatchRecord(LineCounts):
     #: the same of what is known of each line (`app.batches.report.line_stats`)
     facts_bytes: int = 0
     output_keep_seconds: int | None = None
-    #: the name of the directory that its files are in (`app.batches.leadership`); empty: older code made it
+    #: the storage that its files are in (`app.batches.leadership`); empty: older code made it
     place: str = ""
     #: why it failed, when it was for no fault in its file
     failure: str = ""

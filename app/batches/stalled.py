@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.batches.leadership import known_places, leaders, place_of
+from app.batches.leadership import known_storages, leaders, storage_of
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -34,9 +34,9 @@ def why(connection: Redis, record: BatchRecord) -> Stalled | None:
     led = leaders(connection)
     if not led:
         return Stalled(NO_FEEDER, "No process does the batches' work: start `nightshift up`, `api` or `worker`.")
-    where = place_of(connection, record.place)
+    where = storage_of(connection, record.place)
     if not where or any(leader.place == where for leader in led):
         return None
-    address = known_places(connection).get(where)
+    address = known_storages(connection).get(where)
     at = f"in {address.path} on {address.host}" if address else "in a data dir"
     return Stalled(FILES_ELSEWHERE, f"Its files are {at}, where no Nightshift runs now; others don't have them.")

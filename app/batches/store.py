@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock, errors, hashes, redis_index, window
 from app.batches import lifecycle, steps
 from app.batches.files import FileStore, Purpose, new_file_id
-from app.batches.leadership import place_of
+from app.batches.leadership import storage_of
 from app.batches.lifecycle import Found
 from app.batches.record import (
     ACTIVE,
@@ -192,7 +192,7 @@ class Batches:
         """Forget the batches that ended long ago. The ids of those, and of others', whose folders are here and have to go."""
         for batch_id in texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100)):
             record = self.get(batch_id)
-            where = place_of(self._connection, record.place if record else "") or self.files.place()
+            where = storage_of(self._connection, record.place if record else "") or self.files.place()
             pipe = self._connection.pipeline()
             pipe.sadd(_left_key(where), batch_id)
             pipe.expire(_left_key(where), KEEP_SECONDS)

@@ -261,12 +261,12 @@ def test_directories_that_nobody_needs_are_forgotten(
     leave(other)
     night.feeder.run_once()
     where = other.batches.storage.identity()
-    assert where in leadership.known_places(night.connection)
+    assert where in leadership.known_storages(night.connection)
     other.answer()
     assert other.look(batch).status is BatchStatus.COMPLETED
     leave(other)
     night.feeder.run_once()
-    assert list(leadership.known_places(night.connection)) == [night.batches.storage.identity()]
+    assert list(leadership.known_storages(night.connection)) == [night.batches.storage.identity()]
 
 
 def test_leaders(night: Night, other: Night) -> None:
