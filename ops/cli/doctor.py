@@ -3,57 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from app import environment
 from app.settings import Settings, SettingsError
 from ops.cli import misspelled, options
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-
-    from ops.doctor.finding import Finding
-
-HELP = (
-    "Look at Python, Claude and its login (with one small request), Redis, disk, port and clock; say how to mend them."
-)
+from ops.cli.options import AsJson, DataDir, Host, Port
+from ops.doctor import claude, finding, machine, redis
+from ops.doctor.finding import Finding
 
 _SIGNS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """As those of `up`, which it is to be run before."""
-    options.address(parser)
-    options.data_dir(parser)
-    parser.add_argument(
-        "--offline", action="store_const", const=True, help="with simulated answers: no login, no network"
-    )
-    parser.add_argument("--no-request", action="store_true", help="send Claude nothing: the login is not tried")
-    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
-
-
-def run(args: argparse.Namespace) -> int:
-    """0 when nothing fails, whatever is to be warned of; else 1."""
+def doctor(
+    *,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    offline: Annotated[bool | None, Parameter(help="with simulated answers: no login, no network")] = None,
+    no_request: Annotated[bool, Parameter(help="send Claude nothing: the login is not tried")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """0 when nothing fails, whatever is to be warned of; else 1. Its options are those of `up`, which it is to be run before."""
+    given = {"host": host, "port": port, "data_dir": data_dir, "offline": offline}
     findings: list[Finding] = []
-    for finding in _findings(args):
-        findings.append(finding)
-        if not args.json:
-            print(f"{_SIGNS[finding.level]}  {finding.subject:<14} {finding.text}", flush=True)
-            if finding.mend:
-                print(f"      {'':<14} -> {finding.mend}", flush=True)
-    if args.json:
-        print(json.dumps([asdict(finding) for finding in findings], ensure_ascii=False))
-    return int(any(finding.level == "fail" for finding in findings))
+    for one in _findings(given, asks=not no_request):
+        findings.append(one)
+        if not as_json:
+            print(f"{_SIGNS[one.level]}  {one.subject:<14} {one.text}", flush=True)
+            if one.mend:
+                print(f"      {'':<14} -> {one.mend}", flush=True)
+    if as_json:
+        print(json.dumps([asdict(one) for one in findings], ensure_ascii=False))
+    return int(any(one.level == "fail" for one in findings))
 
 
-def _findings(args: argparse.Namespace) -> Iterator[Finding]:
-    from ops.doctor import claude, finding, machine, redis  # noqa: PLC0415 - heavy, and only this command's
-
+def _findings(given: dict[str, Any], *, asks: bool) -> Iterator[Finding]:
     try:
-        settings: Settings = options.settings(args)
+        settings = Settings.from_environment(**given)
         options.check_exposure(settings)
     except SettingsError as error:
         yield finding.fail("Settings", str(error), "Correct or unset it; the rest is looked at then.")
@@ -68,5 +60,5 @@ def _findings(args: argparse.Namespace) -> Iterator[Finding]:
     yield from chain(
         machine.look(settings),
         redis.look(settings),
-        claude.look(settings, environment.variables(), asks=not args.no_request),
+        claude.look(settings, environment.variables(), asks=asks),
     )

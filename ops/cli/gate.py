@@ -1,11 +1,45 @@
-"""What `pause` and `resume` share: reading a time of day, and saying how the gate stands."""
+"""`nightshift pause`: no worker takes a further job. `nightshift resume`: ends that, and tries what else holds work back."""
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter, Token
+
+from ops.cli.batch.server import Server
+from ops.cli.options import AsJson, Url
+
+
+def _moment(_: type, tokens: Sequence[Token]) -> float:
+    return moment(tokens[0].value)
+
+
+def pause(
+    *,
+    until: Annotated[
+        float | None,
+        Parameter(converter=_moment, help="07:00, or 2026-11-23T07:00 (this machine's time)"),
+    ] = None,
+    reason: Annotated[
+        str, Parameter(allow_leading_hyphen=True, help="shown in /health and to clients")
+    ] = "paused by hand",
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
+    """Pause, and say until when."""
+    with Server(url) as found:
+        show(found.pause(until, reason), as_json=as_json)
+    return 0
+
+
+def resume(*, url: Url = None, as_json: AsJson = False) -> int:
+    """Resume, and say how things stand."""
+    with Server(url) as found:
+        show(found.resume(), as_json=as_json)
+    return 0
 
 
 def moment(text: str) -> float:
@@ -20,9 +54,9 @@ def moment(text: str) -> float:
             if found <= now:
                 found = datetime.combine(now.date() + timedelta(days=1), clock).astimezone()
     except ValueError as error:
-        raise argparse.ArgumentTypeError("takes 07:00 or 2026-11-23T07:00") from error
+        raise ValueError("takes 07:00 or 2026-11-23T07:00") from error
     if found <= now:
-        raise argparse.ArgumentTypeError("takes a time to come")
+        raise ValueError("takes a time to come")
     return found.timestamp()
 
 

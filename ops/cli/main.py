@@ -1,16 +1,22 @@
-"""Reads the command line and hands over to the subcommand's module."""
+"""The command line: which commands there are, what follows from their errors, and the exit status.
+
+A command is a function: its parameters are its arguments and options, and it returns the exit status: 0 done, 1 it failed,
+2 it was asked for in a wrong way. `SettingsError` and `StackError` are shown to the user as they are.
+"""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from importlib import import_module
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
+
+from cyclopts import App, CycloptsError, Parameter
 
 from app import environment
+from app.batches.formats.json_file import FormatError
 from app.settings import SettingsError
 from ops.cli import misspelled
 from ops.supervisor.errors import StackError
@@ -20,64 +26,93 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: each is a module of this package; they import what is heavy only in `run`
-SUBCOMMANDS = (
-    "up",
-    "worker",
-    "api",
-    "callbacks",
-    "stop",
-    "restart",
-    "batch",
-    "status",
-    "pause",
-    "resume",
-    "doctor",
-    "version",
-)
-
-
+#: by name: the function, which is imported when it is called, and what it does
+COMMANDS = {
+    "up": (
+        "up:up",
+        "Start everything in the foreground: Redis, the API, the workers, callbacks. Ctrl-C or `nightshift stop` ends it.",
+    ),
+    "worker": ("parts:worker", "Run workers alone, against the Redis that REDIS_URL names."),
+    "api": (
+        "parts:api",
+        "Run the API alone, against the Redis that REDIS_URL names. It feeds the batches, and brings back what was lost.",
+    ),
+    "callbacks": (
+        "parts:callbacks",
+        "Run the processes that deliver callbacks alone, against the Redis that REDIS_URL names.",
+    ),
+    "stop": (
+        "running:stop",
+        "Stop a running `nightshift up`, and wait until it has ended. What is queued goes on at the next start.",
+    ),
+    "restart": (
+        "running:restart",
+        "Replace the API, the workers and the callbacks of a running `nightshift up`, one after another, without failing a request.",
+    ),
+    "status": (
+        "status:status",
+        "Show whether the night goes well: workers, queue, limits, batches, failures. Exit status 1: it can't serve.",
+    ),
+    "pause": ("gate:pause", "Take no further job; what runs is finished. `nightshift resume` ends it."),
+    "resume": ("gate:resume", "End a pause; a usage limit or a broken login is tried again at once."),
+    "doctor": (
+        "doctor:doctor",
+        "Look at Python, Claude and its login (with one small request), Redis, disk, port and clock; say how to mend them.",
+    ),
+    "version": ("version:version", "Print the versions of Nightshift and of what it stands on."),
+}
+#: those of `nightshift batch`, which exit with 3 when a batch completed and some of its requests failed
+BATCH_COMMANDS = {
+    "submit": (
+        "batch.submit:submit",
+        "Hand in a file of requests, or a table with a template; prints the batch's id.",
+    ),
+    "watch": ("batch.watch:watch", "Show how a batch goes, in one line, until it has ended. Ctrl-C leaves it running."),
+    "results": (
+        "batch.results:results",
+        "Write a batch's results: OpenAI's lines, or the submitted table with an answer column.",
+    ),
+    "report": (
+        "batch.results:report",
+        "Write how a batch went as one HTML file, to be opened in a browser or mailed. Also while it runs.",
+    ),
+    "list": ("batch.manage:list_batches", "List batches, newest first."),
+    "cancel": ("batch.manage:cancel", "Cancel a batch: what runs is stopped, what is done is kept."),
+    "retry": (
+        "batch.manage:retry",
+        "Make a new batch of the requests that failed or were not run; prints its id.",
+    ),
+    "validate": ("batch.validate:validate", "Name every fault of a file, without a server."),
+}
 #: the exit status of a program whose reader has left, as shells know it
 SIGPIPE_STATUS = 141
-
-
-class Subcommand(Protocol):
-    """What a subcommand's module has."""
-
-    HELP: str
-
-    def arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare its options."""
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Do it. The exit status: 0 done, 1 it failed, 2 it was asked for in a wrong way.
-
-        `SettingsError` and `StackError` are shown to the user as they are.
-        """
+WRONG_USE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point of `nightshift`."""
-    args = _parser().parse_args(argv)
-    if args.command != "doctor":  # where they are findings
-        for complaint in misspelled.complaints(environment.variables()):
-            print(f"nightshift: warning: {complaint}", file=sys.stderr)
+    tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = cast("Subcommand", args.subcommand).run(args)
+        status = _run(tokens)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read what we print has enough. Python would complain at its end of what is left: it goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SIGPIPE_STATUS
+    except CycloptsError as error:
+        words = " ".join(["nightshift", *(error.command_chain or ())])
+        print(f"{words}: {error}\n`{words} --help` shows what it takes.", file=sys.stderr)
+        return WRONG_USE
     except SettingsError as error:
         print(f"nightshift: {error}", file=sys.stderr)
-        return 2
-    except StackError as error:
+        return WRONG_USE
+    except (StackError, FormatError) as error:
         print(f"nightshift: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         # A disk that is full, a directory that is somebody else's: nothing that a traceback would explain better.
-        print(f"nightshift: {error}", file=sys.stderr)
+        what = f"{error.filename}: {error.strerror}." if error.filename else error
+        print(f"nightshift: {what}", file=sys.stderr)
         log.debug("%s", error, exc_info=error)
         return 1
     except KeyboardInterrupt:
@@ -85,18 +120,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="nightshift", description="An OpenAI-compatible gateway to Claude with a queue."
+def _run(tokens: list[str]) -> int:
+    command, bound, _ = app().parse_args(tokens, exit_on_error=False, print_error=False)
+    if tokens[:1] != ["doctor"]:  # where they are findings
+        for complaint in misspelled.complaints(environment.variables()):
+            print(f"nightshift: warning: {complaint}", file=sys.stderr)
+    status = command(*bound.args, **bound.kwargs)
+    # Help that was not asked for is an error, too.
+    return WRONG_USE if tokens in ([], ["batch"]) else status or 0
+
+
+def app() -> App:
+    """All commands, with their help."""
+    found = App(
+        name="nightshift",
+        help="An OpenAI-compatible gateway to Claude with a queue.",
+        help_format="plaintext",
+        version=partial(version, "claude-nightshift"),
+        default_parameter=Parameter(negative=(), show_default=False, allow_repeating=True),
     )
-    parser.add_argument("--version", action="version", version=version("claude-nightshift"))
-    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
-    for name in SUBCOMMANDS:
-        subcommand = cast("Subcommand", import_module(f"ops.cli.{name}"))
-        subparser = subparsers.add_parser(name, help=subcommand.HELP, description=subcommand.HELP)
-        subcommand.arguments(subparser)
-        subparser.set_defaults(subcommand=subcommand)
-    return parser
+    batch = App(
+        name="batch",
+        help="Submit, watch and read batches of a running Nightshift.",
+        sort_key=list(COMMANDS).index("status"),
+    )
+    for parent, commands in ((found, COMMANDS), (batch, BATCH_COMMANDS)):
+        for place, (name, (path, text)) in enumerate(commands.items()):
+            parent.command(f"ops.cli.{path}", name=name, help=text, sort_key=place)
+    found.command(batch)
+    found.register_install_completion_command(help="Install completion for the shell that this is called in.")
+    return found
 
 
 if __name__ == "__main__":

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Annotated, NoReturn
 
+from cyclopts import Parameter, Token
+
+from app.login import Login, login_in_use
 from app.settings import Settings, SettingsError
 from app.ways import Way
 from ops.supervisor import probe
-
-if TYPE_CHECKING:
-    from app.login import Login
-
-#: settings that may come from an option of the same name
-_NAMES = ("host", "port", "workers", "reserve", "data_dir", "offline")
 
 NO_LOGIN = """\
 There is no login for Claude. One of these is enough:
@@ -31,38 +28,34 @@ NIGHTSHIFT_WAYS=api asks Claude's API with a key, and there is none. One of thes
 Any other login needs Claude's command line: leave NIGHTSHIFT_WAYS out, or set it to cli."""
 
 
-def address(parser: argparse.ArgumentParser) -> None:
-    """Where the API listens."""
-    parser.add_argument("--host", help="address to listen on (default 127.0.0.1); others need NIGHTSHIFT_API_KEYS")
-    parser.add_argument("--port", type=_port, help="port to listen on (default 8204); 0: any that is free")
+def whole_number(least: int, most: int) -> Callable[[type, Sequence[Token]], int]:
+    """What reads one in these bounds from the command line."""
+
+    def read(_: type, tokens: Sequence[Token]) -> int:
+        text = tokens[0].value
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"takes {least} to {most}, not '{text}'")
+        return int(text)
+
+    return read
 
 
-def data_dir(parser: argparse.ArgumentParser) -> None:
-    """Where state lives."""
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="where state lives (default ~/.nightshift)")
-
-
-def count(text: str) -> int:
-    """A number of processes."""
-    return _whole_number(text, 1, 256)
-
-
-def count_or_none(text: str) -> int:
-    """The same, or 0."""
-    return 0 if text.strip() == "0" else count(text)
-
-
-def reserve(parser: argparse.ArgumentParser) -> None:
-    """How many workers are kept from batches."""
-    parser.add_argument(
-        "--reserve", type=_reserved, metavar="N", help="workers that never take batch lines (default 0)"
-    )
-
-
-def settings(args: argparse.Namespace, **overrides: Any) -> Settings:
-    """The environment's settings, with what the command line says on top. Raises `SettingsError`."""
-    given = {name: getattr(args, name, None) for name in _NAMES}
-    return Settings.from_environment(**(given | overrides))
+Host = Annotated[
+    str | None, Parameter(help="address to listen on (default 127.0.0.1); others need NIGHTSHIFT_API_KEYS")
+]
+Port = Annotated[
+    int | None,
+    Parameter(converter=whole_number(0, 65535), help="port to listen on (default 8204); 0: any that is free"),
+]
+DataDir = Annotated[Path | None, Parameter(help="where state lives (default ~/.nightshift)")]
+Reserve = Annotated[
+    int | None, Parameter(converter=whole_number(0, 256), help="workers that never take batch lines (default 0)")
+]
+Url = Annotated[
+    str | None,
+    Parameter(help="the server (default: NIGHTSHIFT_URL, or what runs on this machine); key: NIGHTSHIFT_API_KEY"),
+]
+AsJson = Annotated[bool, Parameter("--json", help="print JSON for scripts")]
 
 
 def require_redis(found: Settings) -> None:
@@ -95,8 +88,6 @@ def require_login(found: Settings) -> Login | None:
     """The login that the workers will use; None when offline, which needs none. Raises `SettingsError`."""
     if found.offline:
         return None
-    from app.login import login_in_use  # noqa: PLC0415 - only what needs a login looks for one
-
     login = login_in_use(found)
     if login is None:
         fail(NO_KEY if found.way is Way.API else NO_LOGIN)
@@ -106,17 +97,3 @@ def require_login(found: Settings) -> Login | None:
 def fail(message: str) -> NoReturn:
     """Refuse what was asked for: exit status 2."""
     raise SettingsError(message)
-
-
-def _reserved(text: str) -> int:
-    return _whole_number(text, 0, 256)
-
-
-def _port(text: str) -> int:
-    return _whole_number(text, 0, 65535)
-
-
-def _whole_number(text: str, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"takes {least} to {most}, not '{text}'")
-    return int(text)

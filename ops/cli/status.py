@@ -6,17 +6,14 @@ import os
 import shutil
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from ops.cli import status_text
 from ops.cli.batch import server
-
-if TYPE_CHECKING:
-    import argparse
-
-    from ops.cli.batch.server import Server
-
-HELP = "Show whether the night goes well: workers, queue, limits, batches, failures. Exit status 1: it can't serve."
+from ops.cli.batch.server import Server
+from ops.cli.options import AsJson, Url
 
 _POLL_SECONDS = 2.0
 _BATCHES = 20
@@ -27,19 +24,18 @@ _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Once, or until Ctrl-C."""
-    parser.add_argument("--watch", action="store_true", help="show it live, until Ctrl-C")
-    server.arguments(parser)
-
-
-def run(args: argparse.Namespace) -> int:
+def status(
+    *,
+    watch: Annotated[bool, Parameter(help="show it live, until Ctrl-C")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
     """0 when a worker can serve, as `/health/ready` says; 1 when none can, or the server is away."""
-    with server.Server(args.url) as api:
-        if args.watch and not args.json:
+    with Server(url) as api:
+        if watch and not as_json:
             return _watch(api)
         found = read(api)
-    if args.json:
+    if as_json:
         server.show_json(found)
     else:
         print("\n".join(status_text.lines(found, _now(found), _size().columns)))

@@ -7,56 +7,55 @@ import logging
 import sys
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from app import environment, logs, spans, supervisors
 from app.connection import connect
 from app.error_codes import ErrorCode
+from app.settings import Settings
 from ops.cli import options, screen
-from ops.supervisor import data_dir, hooks, plan, probe, redis_server, secrets
+from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
+from ops.supervisor import hooks, plan, probe, redis_server, secrets
+from ops.supervisor.data_dir import prepare
 from ops.supervisor.errors import StackError, Stopped
 from ops.supervisor.leftovers import Record
 from ops.supervisor.lock import DataDirLock
 from ops.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    import argparse
     import socket
     from collections.abc import Callable
 
-    from app.settings import Settings
     from ops.supervisor.redis_server import RedisServer
 
 log = logging.getLogger(__name__)
-
-HELP = (
-    "Start everything in the foreground: Redis, the API, the workers, callbacks. Ctrl-C or `nightshift stop` ends it."
-)
 
 #: a worker that takes longer to be ready goes on by itself; the screen is shown without it, seconds
 _WORKER_READY_SECONDS = 15.0
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything else is set by variables."""
-    options.address(parser)
-    parser.add_argument(
-        "--workers", type=options.count, metavar="N", help="workers, each with one Claude process (default 2)"
-    )
-    options.reserve(parser)
-    options.data_dir(parser)
-    parser.add_argument(
-        "--offline", action="store_const", const=True, help="simulate Claude's answers: needs no login and no network"
-    )
-
-
-def run(args: argparse.Namespace) -> int:
+def up(
+    *,
+    host: Host = None,
+    port: Port = None,
+    workers: Annotated[
+        int | None,
+        Parameter(converter=whole_number(1, 256), help="workers, each with one Claude process (default 2)"),
+    ] = None,
+    reserve: Reserve = None,
+    data_dir: DataDir = None,
+    offline: Annotated[bool | None, Parameter(help="simulate Claude's answers: needs no login and no network")] = None,
+) -> int:
     """Check everything that can be checked, then start, show one screen, and stay until a signal comes."""
-    settings = options.settings(args)
+    settings = Settings.from_environment(
+        host=host, port=port, workers=workers, reserve=reserve, data_dir=data_dir, offline=offline
+    )
     options.check_exposure(settings)
     if not settings.redis_url:
         options.check_reserve(settings)
-    settings = replace(settings, data_dir=data_dir.prepare(settings.data_dir))
+    settings = replace(settings, data_dir=prepare(settings.data_dir))
     logs.configure(settings, "nightshift")
     spans.configure(settings, "nightshift")
     # A port to be chosen is chosen first: the lock says where this Nightshift is found. A given one is looked at later,

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from ops.cli.batch import server
-
-if TYPE_CHECKING:
-    import argparse
-
-    from ops.cli.batch.server import Server
+from ops.cli.batch.server import Server
 
 #: what was submitted within this time is asked about, seconds
 AGAIN_SECONDS = 24 * 3600
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """How not to be asked."""
-    parser.add_argument("--again", action="store_true", help="don't ask although it was submitted within a day")
+Again = Annotated[bool, Parameter("--again", help="don't ask although it was submitted within a day")]
 
 
-def earlier(args: argparse.Namespace, api: Server, name: str, value: str) -> dict[str, Any] | None:
-    """The batch of the last day that has this in its metadata; None with `--again`, too."""
-    if args.again:
-        return None
+def earlier(api: Server, name: str, value: str) -> dict[str, Any] | None:
+    """The batch of the last day that has this in its metadata."""
     return api.made_since(time.time() - AGAIN_SECONDS, name, value)  # noqa: TID251 - within a day, by any clock
 
 

@@ -1,39 +1,40 @@
-"""`nightshift batch results ID -o FILE`."""
+"""`nightshift batch results ID -o FILE` and `report ID`."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from app.batches.formats import tables
-from ops.cli.batch import answers, server, targets
+from ops.cli.batch import server, targets
+from ops.cli.batch.answers import of, write
+from ops.cli.batch.server import Server
 from ops.cli.batch.submit import TABLE_FILE, TABLE_FORMAT, TABLE_ID
+from ops.cli.batch.watch import BatchId
+from ops.cli.options import AsJson, Url
 
-if TYPE_CHECKING:
-    import argparse
-
-    from ops.cli.batch.server import Server
-
-HELP = "Write a batch's results: OpenAI's lines, or the submitted table with an answer column."
+Force = Annotated[bool, Parameter(help="overwrite the file")]
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which, and where to."""
-    parser.add_argument("batch", metavar="ID")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: stdout")
-    parser.add_argument("--partial", action="store_true", help="also before the batch has ended: what there is")
-    parser.add_argument("--force", action="store_true", help="overwrite FILE")
-    parser.add_argument("--raw", action="store_true", help="OpenAI's lines for a table, too")
-    server.arguments(parser)
-
-
-def run(args: argparse.Namespace) -> int:
+def results(
+    batch_id: BatchId,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(("--output", "-o"), help="a file (default: stdout)")] = None,
+    partial: Annotated[bool, Parameter(help="also before the batch has ended: what there is")] = False,
+    force: Force = False,
+    raw: Annotated[bool, Parameter(help="OpenAI's lines for a table, too")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
     """Write them. What failed is in the table's column `error`, or beside OpenAI's lines in FILE.errors.jsonl."""
-    targets.check(args.output, force=args.force)
-    with server.Server(args.url) as api:
-        batch = api.batch(args.batch)
-        if batch["status"] not in server.FINAL and not args.partial:
+    targets.check(output, force=force)
+    with server.Server(url) as api:
+        batch = api.batch(batch_id)
+        if batch["status"] not in server.FINAL and not partial:
             counts = batch["request_counts"]
             done = counts["completed"] + counts["failed"]
             server.say(
@@ -42,13 +43,13 @@ def run(args: argparse.Namespace) -> int:
             )
             return 1
         metadata = batch["metadata"] or {}
-        if not args.raw and TABLE_FILE not in metadata and args.output is not None:
-            targets.check(_errors_file(args.output), force=args.force)
-        if TABLE_FILE in metadata and not args.raw:
-            missing = _write_table(api, batch, args.output)
+        if not raw and TABLE_FILE not in metadata and output is not None:
+            targets.check(_errors_file(output), force=force)
+        if TABLE_FILE in metadata and not raw:
+            missing = _write_table(api, batch, output)
         else:
-            missing = _write_lines(api, batch, args.output)
-    if args.json and args.output is not None:
+            missing = _write_lines(api, batch, output)
+    if as_json and output is not None:
         server.show_json(batch)
     if batch["status"] not in server.FINAL:
         server.say(f"nightshift: {batch['id']} is {batch['status']}: {missing} requests have no result yet.")
@@ -56,19 +57,46 @@ def run(args: argparse.Namespace) -> int:
     return server.status_of(batch)
 
 
+def report(
+    batch_id: BatchId,
+    /,
+    *,
+    output: Annotated[
+        Path | None, Parameter(("--output", "-o"), help="a file (default: ID.html in this directory)")
+    ] = None,
+    force: Force = False,
+    answers: Annotated[int, Parameter(help="include the first so many questions and answers")] = 0,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write it and print where; or print its numbers. 3: some requests failed, 1: the batch did not complete."""
+    if not as_json:
+        targets.check(output, force=force)
+    with Server(url) as api:
+        batch = api.batch(batch_id)
+        if as_json:
+            server.show_json(api.report(batch["id"]))
+        else:
+            # Of the batch's own name it is an older report.
+            output = output or Path(f"{batch['id']}.html")
+            page = api.report_page(batch["id"], answers)
+            with targets.opened(output) as target:
+                target.write(page.decode())
+            print(output)
+    return server.status_of(batch) if batch["status"] in server.FINAL else 0
+
+
 def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int:
     metadata = batch["metadata"]
     kind = metadata[TABLE_FORMAT]
     wanted = tables.format_of(output) if output is not None else kind
-    found = dict(answers.of(line) for line in api.output(batch["id"]))
-    found |= dict(answers.of(line) for line in api.output(batch["id"], errors=True))
+    found = dict(of(line) for line in api.output(batch["id"]))
+    found |= dict(of(line) for line in api.output(batch["id"], errors=True))
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "table"
         api.download(metadata[TABLE_FILE], source)
         with targets.opened(output) as target:
-            return answers.write(
-                target, wanted, found, source=source, source_kind=kind, id_column=metadata.get(TABLE_ID)
-            )
+            return write(target, wanted, found, source=source, source_kind=kind, id_column=metadata.get(TABLE_ID))
 
 
 def _write_lines(api: Server, batch: dict[str, Any], output: Path | None) -> int:

@@ -14,7 +14,6 @@ from ops.cli import address
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -32,14 +31,6 @@ class ServerError(StackError):
 
 class ServerAway(ServerError):
     """Nobody answers."""
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the server is, and how to print."""
-    parser.add_argument(
-        "--url", help="the server (default: NIGHTSHIFT_URL, or what runs on this machine); key: NIGHTSHIFT_API_KEY"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
 
 
 class Server:

@@ -9,7 +9,9 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from app import json_lines
 from app.batches.formats import json_file, line, tables, template
@@ -19,7 +21,6 @@ from ops.cli import options
 from ops.cli.batch.server import say
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
     from app.batches.formats.json_file import JsonFile
@@ -42,42 +43,51 @@ class Source:
         return found
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """The file, and how it becomes requests."""
-    parser.add_argument(
-        "file", type=Path, metavar="FILE", help="OpenAI's JSONL; or CSV, TSV, JSONL or text with --template"
+FilePath = Annotated[Path, Parameter(name="FILE", help="OpenAI's JSONL; or CSV, TSV, JSONL or text with --template")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a file becomes requests."""
+
+    template: Annotated[
+        str | None, Parameter(allow_leading_hyphen=True, help="the prompt of each row, e.g. 'Summarise: {text}'")
+    ] = None
+    system: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="the system prompt of each row")] = None
+    schema: Annotated[Path | None, Parameter(help="a file with a JSON schema that the answers satisfy")] = None
+    id_column: Annotated[str | None, Parameter(help="the column that names a row (default: its number)")] = None
+    format: Annotated[
+        str | None, Parameter(choices=tuple(tables.FORMATS), help="of FILE (default: by its ending)")
+    ] = None
+    model: Annotated[str | None, Parameter(help="the model to ask (default for tables: sonnet)")] = None
+    strict: Annotated[bool, Parameter(help="one request that is refused fails the file (default: the rest runs)")] = (
+        False
     )
-    parser.add_argument("--template", metavar="TEXT", help="the prompt of each row, e.g. 'Summarise: {text}'")
-    parser.add_argument("--system", metavar="TEXT", help="the system prompt of each row")
-    parser.add_argument("--schema", type=Path, metavar="FILE", help="a JSON schema that the answers satisfy")
-    parser.add_argument("--id-column", metavar="NAME", help="the column that names a row (default: its number)")
-    parser.add_argument("--format", choices=tables.FORMATS, help="of FILE (default: by its ending)")
-    parser.add_argument("--model", help="the model to ask (default for tables: sonnet)")
-    parser.add_argument(
-        "--strict", action="store_true", help="one request that is refused fails the file (default: the rest runs)"
-    )
+
+
+DEFAULT = How()
 
 
 @contextlib.contextmanager
-def opened(args: argparse.Namespace) -> Iterator[Source]:
+def opened(path: Path, how: How) -> Iterator[Source]:
     """The requests. Raises `SettingsError` for options that do not fit, `FormatError` for a table that does not."""
-    path: Path = args.file
     if not path.is_file():
         options.fail(f"{path} is no file.")
-    if args.template is None and (args.system or args.schema or args.id_column):
+    if how.template is None and (how.system or how.schema or how.id_column):
         options.fail("--system, --schema and --id-column belong to --template.")
-    if args.template is not None:
-        kind = args.format or tables.format_of(path)
-        with _made(_from_table(path, kind, _recipe(args))) as made:
+    if how.template is not None:
+        kind = how.format or tables.format_of(path)
+        with _made(_from_table(path, kind, _recipe(how))) as made:
             yield Source(made, kind, "row")
         return
     found = _requests(path)
     if found.instead is not None:
         say(f"nightshift: {path} is {found.instead}, not JSONL: each of its objects is taken as a request.")
-        with _made(_from_json(found, args.model)) as made:
+        with _made(_from_json(found, how.model)) as made:
             yield Source(made, unit="request")
-    elif args.model is not None:
-        with _made(_with_model(path, args.model)) as made:
+    elif how.model is not None:
+        with _made(_with_model(path, how.model)) as made:
             yield Source(made)
     else:
         with path.open("rb") as file:
@@ -111,15 +121,15 @@ def _requests(path: Path) -> JsonFile:
     return found
 
 
-def _recipe(args: argparse.Namespace) -> template.Recipe:
+def _recipe(how: How) -> template.Recipe:
     schema = None
-    if args.schema is not None:
+    if how.schema is not None:
         try:
-            found = json.loads(args.schema.read_text(encoding="utf-8"))
+            found = json.loads(how.schema.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            options.fail(f"--schema {args.schema}: {error}")
-        schema = (re.sub(r"[^a-zA-Z0-9_-]", "_", args.schema.stem)[:64], found)
-    return template.Recipe(args.template, args.model or "sonnet", args.system, schema, args.id_column)
+            options.fail(f"--schema {how.schema}: {error}")
+        schema = (re.sub(r"[^a-zA-Z0-9_-]", "_", how.schema.stem)[:64], found)
+    return template.Recipe(how.template or "", how.model or "sonnet", how.system, schema, how.id_column)
 
 
 def _from_table(path: Path, kind: str, recipe: template.Recipe) -> Iterator[bytes]:

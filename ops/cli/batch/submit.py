@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from app import window
+from cyclopts import Parameter
+
+from app.window import WindowError, parse
 from ops.cli import options
 from ops.cli.batch import again, faults, server, source, watch
+from ops.cli.batch.again import Again
+from ops.cli.batch.server import Server
+from ops.cli.batch.source import DEFAULT, FilePath, How
+from ops.cli.batch.watch import Stay
+from ops.cli.options import AsJson, Url
 
-if TYPE_CHECKING:
-    import argparse
-
-    from ops.cli.batch.server import Server
-    from ops.cli.batch.source import Source
-
-HELP = "Hand in a file of requests, or a table with a template; prints the batch's id."
 #: what a batch of ours has in its metadata, for `results` to give the table back
 TABLE_FILE, TABLE_FORMAT, TABLE_ID = "nightshift_table", "nightshift_format", "nightshift_id_column"
 _POLL_SECONDS = 0.2
@@ -23,53 +24,51 @@ _POLL_SECONDS = 0.2
 EXPLAIN_SECONDS = 5.0
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """What to submit, and how."""
-    source.arguments(parser)
-    parser.add_argument("--window", help="when its lines may run, e.g. '22:00-07:00 Europe/Berlin'")
-    parser.add_argument(
-        "--completion-window", default="24h", metavar="TIME", help="the batch expires then (24h; 1h to 7d)"
-    )
-    parser.add_argument("--callback-url", metavar="URL", help="gets a signed webhook when the batch has ended")
-    again.arguments(parser)
-    parser.add_argument("--watch", action="store_true", help="stay, and show how it goes")
-    server.arguments(parser)
-
-
-def run(args: argparse.Namespace) -> int:
+def submit(
+    file: FilePath,
+    /,
+    *,
+    how: How = DEFAULT,
+    window: Annotated[str | None, Parameter(help="when its lines may run, e.g. '22:00-07:00 Europe/Berlin'")] = None,
+    completion_window: Annotated[str, Parameter(help="the batch expires then (default 24h; 1h to 7d)")] = "24h",
+    callback_url: Annotated[str | None, Parameter(help="gets a signed webhook when the batch has ended")] = None,
+    again_: Again = False,
+    stay: Stay = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
     """Upload, create, and wait until the server has validated every line, or say why it can't."""
-    metadata = _metadata(args)
-    with server.Server(args.url) as api:
-        if model := args.model or (args.template and "sonnet"):
+    metadata = _metadata(window, callback_url, is_strict=how.strict)
+    with Server(url) as api:
+        if model := how.model or (how.template and "sonnet"):
             api.check_model(model)
-        with source.opened(args) as found:
+        with source.opened(file, how) as found:
             metadata[server.DIGEST] = found.digest()
-            earlier = again.earlier(args, api, server.DIGEST, metadata[server.DIGEST])
-            if not again.is_wanted(earlier, str(args.file)):
+            earlier = None if again_ else again.earlier(api, server.DIGEST, metadata[server.DIGEST])
+            if not again.is_wanted(earlier, str(file)):
                 return 1
-            file_id = api.upload(found.file, args.file.name)
-        _add_table(args, api, found, metadata)
-        batch = api.create(file_id, metadata, args.completion_window)
-        watch.name(args, api, batch)
-        again.say(earlier, str(args.file))
+            file_id = api.upload(found.file, file.name)
+        if found.table is not None:
+            metadata |= _table(api, file, found.table, how.id_column)
+        batch = api.create(file_id, metadata, completion_window)
+        watch.name(api, batch, as_json=as_json)
+        again.say(earlier, str(file))
         with watch.goes_on(batch["id"]):
             batch = _validated(api, batch)
         if batch["status"] == "failed":
-            return _refused(args, batch, found.unit)
+            if as_json:
+                server.show_json(batch)
+            return _failed(file, batch, found.unit)
         if refused := batch["nightshift"].get("refused"):
-            _say_refused(args, batch, refused)
-        return watch.begun(args, api, batch)
+            _say_refused(file, batch, refused)
+        return watch.begun(api, batch, stay=stay, as_json=as_json)
 
 
-def _add_table(args: argparse.Namespace, api: Server, found: Source, metadata: dict[str, str]) -> None:
-    """The table itself, for `results` to give back."""
-    if found.table is None:
-        return
-    with args.file.open("rb") as table:
-        metadata[TABLE_FILE] = api.upload(table, args.file.name)
-    metadata[TABLE_FORMAT] = found.table
-    if args.id_column:
-        metadata[TABLE_ID] = args.id_column
+def _table(api: Server, file: Path, kind: str, id_column: str | None) -> dict[str, str]:
+    """The table itself, for `results` to give back, as metadata."""
+    with file.open("rb") as table:
+        found = {TABLE_FILE: api.upload(table, file.name), TABLE_FORMAT: kind}
+    return found | ({TABLE_ID: id_column} if id_column else {})
 
 
 def _validated(api: Server, batch: dict[str, Any]) -> dict[str, Any]:
@@ -83,35 +82,33 @@ def _validated(api: Server, batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
-def _metadata(args: argparse.Namespace) -> dict[str, str]:
+def _metadata(window: str | None, callback_url: str | None, *, is_strict: bool) -> dict[str, str]:
     found: dict[str, str] = {}
-    if args.window:
+    if window:
         try:
-            window.parse(args.window)
-        except window.WindowError as error:
+            parse(window)
+        except WindowError as error:
             options.fail(f"--window {error}.")
-        found["batch_window"] = args.window
-    if args.callback_url:
-        found["callback_url"] = args.callback_url
-    if args.strict:
+        found["batch_window"] = window
+    if callback_url:
+        found["callback_url"] = callback_url
+    if is_strict:
         found["on_bad_line"] = "fail"
     return found
 
 
-def _refused(args: argparse.Namespace, batch: dict[str, Any], unit: str) -> int:
-    if args.json:
-        server.show_json(batch)
+def _failed(file: Path, batch: dict[str, Any], unit: str) -> int:
     found = batch["errors"]["data"]
-    faults.say(args.file, found, unit)
+    faults.say(file, found, unit)
     number = f"{len(found):,} fault{'' if len(found) == 1 else 's'}"
     server.say(f"nightshift: {batch['id']} failed: {number} of the file; nothing was run.")
     return 1
 
 
-def _say_refused(args: argparse.Namespace, batch: dict[str, Any], refused: int) -> None:
+def _say_refused(file: Path, batch: dict[str, Any], refused: int) -> None:
     """Of a batch that runs: how many of its requests don't."""
     total = batch["request_counts"]["total"]
     server.say(
         f"nightshift: {refused:,} of {total:,} requests are refused, and are 400s in the error file; the others run."
-        f" `nightshift batch validate {args.file}` names them; --strict refuses the whole file."
+        f" `nightshift batch validate {file}` names them; --strict refuses the whole file."
     )

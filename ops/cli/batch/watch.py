@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from tqdm import tqdm
 
 from ops.cli.batch import server
+from ops.cli.batch.server import Server
+from ops.cli.options import AsJson, Url
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
-    from ops.cli.batch.server import Server
-
-HELP = "Show how a batch goes, in one line, until it has ended. Ctrl-C leaves it running."
 _POLL_SECONDS = 1.0
 #: where no terminal is, a line is printed when something has changed, at most so often, seconds
 _LINE_SECONDS = 10.0
@@ -33,40 +34,38 @@ _REASONS = {
 }
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which one."""
-    parser.add_argument("batch", metavar="ID")
-    server.arguments(parser)
+BatchId = Annotated[str, Parameter(name="ID")]
+Stay = Annotated[bool, Parameter("--watch", help="stay, and show how it goes")]
 
 
-def run(args: argparse.Namespace) -> int:
+def watch(batch_id: BatchId, /, *, url: Url = None, as_json: AsJson = False) -> int:
     """Until it has ended."""
-    with server.Server(args.url) as api:
-        api.batch(args.batch)
-        with goes_on(args.batch):
-            batch = until_ended(api, args.batch)
-    if args.json:
+    with Server(url) as api:
+        api.batch(batch_id)
+        with goes_on(batch_id):
+            batch = until_ended(api, batch_id)
+    if as_json:
         server.show_json(batch)
     return server.status_of(batch)
 
 
-def begun(args: argparse.Namespace, api: Server, batch: dict[str, Any]) -> int:
-    """Tell of a batch that was named, with `--watch` until it has ended. The exit status."""
-    if args.watch:
+def begun(api: Server, batch: dict[str, Any], *, stay: bool, as_json: bool) -> int:
+    """Tell of a batch that was named, with `stay` until it has ended. The exit status."""
+    if stay:
         with goes_on(batch["id"]):
             batch = until_ended(api, batch["id"])
     elif batch["status"] not in server.FINAL and (reason := why(batch)):
         server.say(f"nightshift: {batch['id']} {reason}")
-    if args.json:
+    if as_json:
         server.show_json(batch)
-    return server.status_of(batch) if args.watch else 0
+    return server.status_of(batch) if stay else 0
 
 
-def name(args: argparse.Namespace, api: Server, batch: dict[str, Any]) -> None:
+def name(api: Server, batch: dict[str, Any], *, as_json: bool) -> None:
     """Say at once which batch was made, whatever becomes of it: its id on stdout, its page beside it."""
-    if not args.json:
+    if not as_json:
         print(batch["id"], flush=True)
-    server.say(f"nightshift: {batch['id'] if args.json else 'its page'}: {api.url}/batches/{batch['id']}")
+    server.say(f"nightshift: {batch['id'] if as_json else 'its page'}: {api.url}/batches/{batch['id']}")
 
 
 @contextlib.contextmanager
@@ -96,8 +95,6 @@ def why(batch: dict[str, Any]) -> str:
 
 def until_ended(api: Server, batch_id: str) -> dict[str, Any]:
     """Show one live line on stderr, or now and then a line where it is no terminal. The batch, ended."""
-    from tqdm import tqdm  # noqa: PLC0415 - the other commands need none
-
     is_live = sys.stderr.isatty()
     bar = None
     batch: dict[str, Any] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 from typing import TYPE_CHECKING, Any
@@ -205,11 +204,9 @@ def test_one_mistake_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert only.endswith("[also lines 2, 3, 4, 5, 6 and 494 more]")
 
 
-def made(path: Path, *options: str) -> list[dict[str, Any]]:
+def made(path: Path, **how: Any) -> list[dict[str, Any]]:
     """The requests that a file becomes, blank lines left out."""
-    parser = argparse.ArgumentParser()
-    source.arguments(parser)
-    with source.opened(parser.parse_args([str(path), *options])) as found:
+    with source.opened(path, source.How(**how)) as found:
         return [json.loads(one) for one in found.file if one.strip()]
 
 
@@ -237,7 +234,7 @@ def test_json_that_is_nearly_jsonl_is_read_as_it_was_meant(
     path.write_text(text, encoding="utf-8-sig")
     assert made(path) == sent
     assert says in capsys.readouterr().err
-    assert {one["body"]["model"] for one in made(path, "--model", "opus")} == {"opus"}
+    assert {one["body"]["model"] for one in made(path, model="opus")} == {"opus"}
     path.write_text("\n".join(map(json.dumps, sent)))
     assert (made(path), capsys.readouterr().err.count("JSON")) == (sent, 2)
 
@@ -247,7 +244,7 @@ def test_a_table_in_json_is_rows(tmp_path: Path) -> None:
     rows = [{"id": "a", "text": "x"}, {"id": "b", "text": "y"}]
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows, indent=1))
-    assert [one["custom_id"] for one in made(path, "--template", "{text}", "--id-column", "id")] == ["a", "b"]
+    assert [one["custom_id"] for one in made(path, template="{text}", id_column="id")] == ["a", "b"]
     target = io.StringIO()
     found = {"a": ("A", ""), "b": ("B", "")}
     assert answers.write(target, "jsonl", found, source=path, source_kind="jsonl", id_column="id") == 0
@@ -258,7 +255,7 @@ def test_blank_rows_are_no_requests_and_keep_their_place(tmp_path: Path, capsys:
     """They are skipped and counted; the others keep their numbers, and the table comes back with all its rows."""
     path = tmp_path / "a.csv"
     path.write_text("text,n\na,1\n\n, \nb,2\n")
-    assert [one["custom_id"] for one in made(path, "--template", "{text}")] == ["row-1", "row-3"]
+    assert [one["custom_id"] for one in made(path, template="{text}")] == ["row-1", "row-3"]
     assert "2 blank rows are skipped" in capsys.readouterr().err
     target = io.StringIO()
     found = {"row-1": ("A", ""), "row-3": ("B", "")}
@@ -270,13 +267,13 @@ def test_a_cell_may_be_as_large_as_a_request(tmp_path: Path, monkeypatch: pytest
     """What fits into a request is taken, and comes back; of what does not, row and column are named."""
     path = tmp_path / "a.csv"
     path.write_text('id,text\n1,short\n2,"' + "x" * 3_000_000 + '"\n')
-    assert len(made(path, "--template", "{text}")[1]["body"]["messages"][0]["content"]) == 3_000_000
+    assert len(made(path, template="{text}")[1]["body"]["messages"][0]["content"]) == 3_000_000
     target = io.StringIO()
     answers.write(target, "csv", {}, source=path, source_kind="csv", id_column=None)
     assert len(target.getvalue()) > 3_000_000
     monkeypatch.setenv("NIGHTSHIFT_MAX_BODY_BYTES", "1000000")
     with pytest.raises(FormatError, match=r"row 2: .* column 'text' has 3,000,000 characters"):
-        made(path, "--template", "{text}")
+        made(path, template="{text}")
 
 
 @pytest.mark.parametrize(
@@ -291,7 +288,7 @@ def test_a_template_that_can_not_be_meant(tmp_path: Path, text: str, says: str) 
     path = tmp_path / "a.csv"
     path.write_text("text\nhi\n")
     with pytest.raises(FormatError, match=says):
-        made(path, "--template", text)
+        made(path, template=text)
 
 
 def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

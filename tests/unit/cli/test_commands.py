@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 import sys
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -38,19 +39,53 @@ def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], monkeypatc
     assert "NIGHTSHIFT_PORT='many'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--workers", "0"], ["--port", "70000"], ["--port", "x"], ["--nonsense"]])
-def test_a_wrong_option_is_refused(option: list[str]) -> None:
-    """With argparse's exit status, 2."""
-    with pytest.raises(SystemExit) as caught:
-        main.main(["up", *option])
-    assert caught.value.code == 2
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["up", "--workers", "0"],
+        ["up", "--port", "70000"],
+        ["up", "--port", "x"],
+        ["up", "--nonsense"],
+        ["nonsense"],
+        ["batch", "cancel"],
+        ["batch", "validate", "FILE", "another"],
+        ["batch"],
+        [],
+    ],
+)
+def test_wrong_use_is_refused(argv: list[str]) -> None:
+    """The exit status is 2."""
+    assert main.main(argv) == 2
 
 
 def test_a_number_that_is_none_is_told_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     """The message has the range and what was given."""
-    with pytest.raises(SystemExit):
-        main.main(["up", "--port", "abc"])
-    assert "argument --port: takes 0 to 65535, not 'abc'" in capsys.readouterr().err
+    assert main.main(["up", "--port", "abc"]) == 2
+    assert "--port: takes 0 to 65535, not 'abc'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", [path for path, _ in (*main.COMMANDS.values(), *main.BATCH_COMMANDS.values())])
+def test_every_command_is_there(path: str) -> None:
+    """Commands are imported when they are called: each path leads to a function."""
+    module, _, name = path.partition(":")
+    assert callable(getattr(importlib.import_module(f"ops.cli.{module}"), name))
+
+
+def test_a_text_may_begin_with_a_hyphen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A template is a text, whatever it begins with; of an option that is there twice the last counts."""
+    path = tmp_path / "a.csv"
+    path.write_text("text\nhi\n")
+    argv = ["batch", "validate", str(path), "--model", "nonsense", "--model=haiku", "--template", "- {text}"]
+    assert main.main(argv) == 0
+    assert "1 requests, no fault" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_commands_and_options(shell: Literal["bash", "zsh", "fish"]) -> None:
+    """The script that `--install-completion` writes has them."""
+    script = main.app().generate_completion(shell=shell)
+    for word in ("callbacks", "validate", "completion-window", "jsonl"):
+        assert word in script
 
 
 def test_no_workers_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,61 @@
+"""`nightshift batch list`, `cancel` and `retry`."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from ops.cli.batch import again, server, watch
+from ops.cli.batch.again import Again
+from ops.cli.batch.server import Server
+from ops.cli.batch.watch import BatchId, Stay
+from ops.cli.options import AsJson, Url
+
+#: in the new batch's metadata
+RETRY_OF = "retry_of"
+
+
+def list_batches(
+    *, limit: Annotated[int, Parameter(help="how many (default 20)")] = 20, url: Url = None, as_json: AsJson = False
+) -> int:
+    """One line a batch."""
+    with Server(url) as api:
+        found = api.batches(limit)
+    if as_json:
+        server.show_json(found)
+        return 0
+    for batch in found:
+        counts = batch["request_counts"]
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(batch["created_at"]))
+        failed = f", {counts['failed']} failed" if counts["failed"] else ""
+        unrun = f", {batch['nightshift']['unrun']} not run" if batch["nightshift"]["unrun"] else ""
+        print(f"{batch['id']}  {made}  {batch['status']:<11}  {counts['completed']}/{counts['total']}{failed}{unrun}")
+    return 0
+
+
+def cancel(batch_id: BatchId, /, *, url: Url = None, as_json: AsJson = False) -> int:
+    """Say what it is now."""
+    with Server(url) as api:
+        batch = api.cancel(batch_id)
+    if as_json:
+        server.show_json(batch)
+    else:
+        print(f"{batch['id']} {batch['status']}")
+    return 0
+
+
+def retry(
+    batch_id: BatchId, /, *, again_: Again = False, stay: Stay = False, url: Url = None, as_json: AsJson = False
+) -> int:
+    """Make it."""
+    with Server(url) as api:
+        what = f"What failed in {batch_id}"
+        earlier = None if again_ else again.earlier(api, RETRY_OF, batch_id)
+        if not again.is_wanted(earlier, what):
+            return 1
+        batch = api.retry(batch_id)
+        watch.name(api, batch, as_json=as_json)
+        again.say(earlier, what)
+        return watch.begun(api, batch, stay=stay, as_json=as_json)
