@@ -84,6 +84,9 @@ def test_start(stack: Stack, tmp_path: Path) -> None:
         assert option in sh("nightshift up --help", stack, tmp_path).stdout
     assert "nightshift doctor" in options
     assert sh("nightshift doctor --offline --no-request", stack, tmp_path, NIGHTSHIFT_PORT="0").returncode == 0
+    at_home = {"HOME": str(tmp_path), "SHELL": "/bin/bash"}
+    assert sh("nightshift --install-completion", stack, tmp_path, **at_home).returncode == 0
+    assert "complete" in sh("bash -c '. ~/.bashrc && complete -p nightshift'", stack, tmp_path, **at_home).stdout
     shown = sh("nightshift status", stack, tmp_path)
     assert (shown.returncode, "SERVES" in shown.stdout) == (0, True), shown
 
