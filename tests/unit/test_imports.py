@@ -55,7 +55,6 @@ UPWARD = {
     ("messages", "jobs"),  # for types only
     ("app", "jobs"),  # for types only
     ("jobs", "batches"),  # a line's job has its batch in its id
-    ("jobs", "history"),  # the maintenance takes the samples
 }
 
 
