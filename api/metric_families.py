@@ -18,8 +18,8 @@ from app.connection import RedisError
 from app.gate import Cause
 from app.health import unready
 from app.history import closings
-from app.history.replacements import REASONS
 from app.jobs.counting import ENDPOINTS
+from app.recycling import RecycleReason
 from app.ways import Way
 from app.worker_status import WorkerState
 
@@ -42,7 +42,14 @@ _COUNTERS = (
     ("tokens", counters.TOKENS, "Tokens read and written, by kinds that do not overlap.", ("kind", "model"), 1, ()),
     ("cost_usd", counters.COST, "What Claude said it cost.", ("model",), 1e-6, ()),
     ("answers", counters.WAYS, "Requests that Claude was asked for, by the way to it.", ("way",), 1, tuple(Way)),
-    ("worker_restarts", counters.RESTARTS, "Claude processes that were replaced.", ("reason",), 1, REASONS),
+    (
+        "worker_restarts",
+        counters.RESTARTS,
+        "Claude processes that were replaced.",
+        ("reason",),
+        1,
+        tuple(RecycleReason),
+    ),
     (
         "callback_attempts",
         counters.CALLBACKS,

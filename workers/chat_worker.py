@@ -7,6 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from app.recycling import RecycleReason
 from app.settings import SettingsError
 from app.ways import Way
 from workers.claude_worker import ClaudeWorker
@@ -53,7 +54,10 @@ def _engine(settings: Settings, name: str, own_dir: Path, connection: Redis) -> 
         return
     from workers.claude import CliEngine  # noqa: PLC0415
 
-    memory_limits_mb = {"rss": settings.max_rss_mb, "rss_hard": settings.hardest_rss_mb}
+    memory_limits_mb: dict[str, float] = {
+        RecycleReason.RSS: settings.max_rss_mb,
+        RecycleReason.RSS_HARD: settings.hardest_rss_mb,
+    }
     with (
         RestartLog(connection, name, memory_limits_mb) as restarts,
         CliEngine(settings, name=name, work_dir=own_dir, on_restart=restarts.note) as cli,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock, counters
 from app.connection import transaction
 from app.history.keep import KEEP_SECONDS
+from app.recycling import RecycleReason
 from app.webhooks import announce
 from app.webhooks.events import WORKER_MEMORY
 
@@ -21,27 +22,6 @@ if TYPE_CHECKING:
 KEY = "nightshift:history:restarts"
 #: replacements that are remembered
 MAX_RESTARTS = 5000
-#: the reasons that are counted; what a worker says beyond them is `OTHER`
-OTHER = "other"
-REASONS = (
-    "closed",
-    "cut",
-    "died",
-    "garbled",
-    "idle",
-    "login",
-    "not_drained",
-    "not_sent",
-    "profile",
-    "repeated",
-    "reset_failed",
-    "rss",
-    "rss_hard",
-    "schema_refused",
-    "stray",
-    "turns",
-    OTHER,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +31,7 @@ class RestartEvent:
     #: seconds since the epoch
     at: float
     worker: str
-    #: `turns`, `rss`, `idle`, `profile`, `died`, ...
+    #: a `RecycleReason`; of a worker of another version it may be no known one
     reason: str
     #: turns of the process that went
     turns: int
@@ -86,7 +66,9 @@ def note(connection: Redis, event: RestartEvent, memory_limit_mb: float | None =
         pipe.zremrangebyscore(KEY, 0, clock.now() - KEEP_SECONDS)
         pipe.zremrangebyrank(KEY, 0, -MAX_RESTARTS - 1)
         pipe.expire(KEY, KEEP_SECONDS)
-        counters.add(pipe, counters.RESTARTS, event.reason if event.reason in REASONS else OTHER)
+        counters.add(
+            pipe, counters.RESTARTS, event.reason if event.reason in set(RecycleReason) else RecycleReason.OTHER
+        )
         if memory_limit_mb is not None:
             told.add(pipe)
 

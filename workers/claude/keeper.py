@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from app import clock
 from app.login import login_in_use
 from app.messages.failure import FailureKind, TurnFailed
+from app.recycling import RecycleReason
 from workers.claude.pool import Pool
 from workers.claude.process import REFUSED_BODY
 from workers.claude.profile import Prompt
@@ -174,8 +175,8 @@ class Keeper:
             await self._make_ready(process)
         except Exception:
             logger.exception("A process that could not be made ready is replaced")
-            process.kill("reset_failed")
-            self._pool.replace(process, "reset_failed")
+            process.kill(RecycleReason.RESET_FAILED)
+            self._pool.replace(process, RecycleReason.RESET_FAILED)
 
     async def _make_ready(self, process: ClaudeProcess) -> None:
         limits = self._pool.limits(process)
@@ -186,7 +187,7 @@ class Keeper:
         elif not await process.reset():
             self._pool.replace(process, str(process.defect))
         elif limits is not None and process.turns >= limits.turns:
-            self._pool.replace(process, "turns")
+            self._pool.replace(process, RecycleReason.TURNS)
 
     def _on_replaced(self, old: ClaudeProcess, new: ClaudeProcess | None, reason: str) -> None:
         """Count and log a replacement."""

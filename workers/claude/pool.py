@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from app.login import login_in_use
 from app.messages.failure import FailureKind, TurnFailed
+from app.recycling import RecycleReason
 from workers.claude.limits import Limits
 from workers.claude.process import ClaudeProcess
 
@@ -93,7 +94,7 @@ class Pool:
         """
         for process in [*self._warm.values()]:
             if process.login != login:
-                self.drop(process, "login")
+                self.drop(process, RecycleReason.LOGIN)
         found = self._warm.get(profile)
         if found is None or not found.is_usable:
             return None
@@ -168,7 +169,7 @@ class Pool:
         for process in self._alive:
             # One that is just starting is not waited for.
             if not process.is_usable:
-                process.kill("closed")
+                process.kill(RecycleReason.CLOSED)
         await self._tasks.wait()
         await asyncio.gather(*(process.close() for process in [*self._alive]), return_exceptions=True)
 
@@ -195,7 +196,7 @@ class Pool:
     def _evict(self, profile: Profile, successor: ClaudeProcess) -> None:
         evicted = self._warm.pop(profile)
         if evicted not in self.replacing:
-            self._on_replaced(evicted, successor, "profile" if evicted.is_usable else str(evicted.defect))
+            self._on_replaced(evicted, successor, RecycleReason.PROFILE if evicted.is_usable else str(evicted.defect))
         if evicted is not self.busy:
             self.retire(evicted)
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from app.messages.failure import FailureKind, TurnFailed
+from app.recycling import RecycleReason
 from workers.claude import cli
 from workers.claude.failures import UsageLimit
 from workers.claude.profile import STAND_IN
-from workers.claude.running_cli import GARBLED, RunningCli
+from workers.claude.running_cli import RunningCli
 from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult
 from workers.claude.windows import windows_of
 
@@ -39,10 +40,6 @@ CONFIGURE_SECONDS = 10.0
 #: Merged into a request, it has the API refuse it: 400, before a model sees it, so that it costs nothing.
 REFUSED_BODY = '{"messages": []}'
 
-#: Defect of a process whose profile has a schema that the CLI does not take.
-SCHEMA_REFUSED = "schema_refused"
-#: Defect of a process that took more memory than `hard_rss_mb`.
-RSS_HARD = "rss_hard"
 
 _WORDS = {
     FailureKind.DEADLINE: "The request's deadline passed before Claude had answered.",
@@ -52,7 +49,10 @@ _WORDS = {
     FailureKind.MEMORY: "The Claude process took more memory than NIGHTSHIFT_HARD_RSS_MB allows, and was ended.",
     FailureKind.GARBLED: "The Claude process said too much, or what can't be read, and was ended.",
 }
-_KINDS_OF_DEATH = {RSS_HARD: FailureKind.MEMORY, GARBLED: FailureKind.GARBLED}
+_KINDS_OF_DEATH: Mapping[RecycleReason | None, FailureKind] = {
+    RecycleReason.RSS_HARD: FailureKind.MEMORY,
+    RecycleReason.GARBLED: FailureKind.GARBLED,
+}
 
 
 class ClaudeProcess(RunningCli):
@@ -94,7 +94,7 @@ class ClaudeProcess(RunningCli):
             ended_by = await self._wait(turn, deadline)
             if ended_by is not None:
                 await self._end_turn(turn)
-                if self.defect == SCHEMA_REFUSED:
+                if self.defect == RecycleReason.SCHEMA_REFUSED:
                     raise _schema_refused()
                 raise turn.failed(ended_by, self._words(ended_by))
             return self._conclude(turn)
@@ -105,7 +105,7 @@ class ClaudeProcess(RunningCli):
                 # It has answered, so it has the whole prompt, though our own task may not have noticed yet.
                 await asyncio.wait([sending], timeout=DRAIN_SECONDS)
             if not sending.done():
-                self.kill("not_sent")
+                self.kill(RecycleReason.NOT_SENT)
                 sending.cancel()
             with suppress(Exception, asyncio.CancelledError):
                 await sending
@@ -122,7 +122,7 @@ class ClaudeProcess(RunningCli):
         except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
             # Not its words: they may quote what could not be sent.
             logger.warning("Claude did not take a request: %s", type(error).__name__)
-            self.kill("not_sent")
+            self.kill(RecycleReason.NOT_SENT)
 
     async def _refuse_more(self) -> None:
         """From now on whatever the CLI asks of the API besides the answer that is being written is refused there."""
@@ -147,7 +147,7 @@ class ClaudeProcess(RunningCli):
             return False
         self._is_clean = await self._unless_gone(self._rewind())
         if not self._is_clean:
-            self.defect = self.defect or "reset_failed"
+            self.defect = self.defect or RecycleReason.RESET_FAILED
         return self.is_usable
 
     async def _wait(self, turn: Turn, deadline: float) -> FailureKind | None:
@@ -156,7 +156,7 @@ class ClaudeProcess(RunningCli):
             if turn.result is not None or turn.is_cut or turn.is_repeated:
                 return None
             if self._is_over or self._is_killed:
-                return _KINDS_OF_DEATH.get(str(self.defect), FailureKind.DIED)
+                return _KINDS_OF_DEATH.get(self.defect, FailureKind.DIED)
             if self._interrupted:
                 return FailureKind.INTERRUPTED
             now = time.monotonic()
@@ -170,7 +170,7 @@ class ClaudeProcess(RunningCli):
     async def _end_turn(self, turn: Turn) -> None:
         """Interrupt, and wait for the turn's result so that it is not taken for a later one's; else kill."""
         if self._is_over or self._is_killed or self._client is None:
-            self.defect = self.defect or "died"
+            self.defect = self.defect or RecycleReason.DIED
             return
         interrupting = asyncio.create_task(self._client.interrupt())
         end = time.monotonic() + DRAIN_SECONDS
@@ -179,7 +179,7 @@ class ClaudeProcess(RunningCli):
                 await asyncio.wait_for(self._changed.wait(), left)
             self._changed.clear()
         if turn.result is None:
-            self.kill("not_drained")
+            self.kill(RecycleReason.NOT_DRAINED)
         elif turn.result.cost_usd is not None:
             self._cost_before = turn.result.cost_usd
         if not interrupting.done():
@@ -199,7 +199,7 @@ class ClaudeProcess(RunningCli):
                 raise turn.failed(FailureKind.SERVER, "Claude's answer did not come in one piece.")
             if failed.kind is FailureKind.LOGIN:
                 # The next attempt is to read the login anew.
-                self.defect = self.defect or "login"
+                self.defect = self.defect or RecycleReason.LOGIN
             raise failed
         # The CLI tells of the windows in the turn in which something has changed, to a percent.
         return replace(turn.answer(self._cost(turn)), windows=self._limit.windows if self._limit else ())
@@ -232,12 +232,12 @@ class ClaudeProcess(RunningCli):
         """Take one event of the API's stream, as soon as it is read."""
         turn = self._turn
         if turn is None or uuid not in (None, turn.uuid):
-            self.defect = self.defect or "stray"
+            self.defect = self.defect or RecycleReason.STRAY
             return
         turn.last_event = time.monotonic()
         turn.on_stream_event(event)
         if turn.is_cut or turn.is_repeated:
-            self.kill("cut" if turn.is_cut else "repeated")
+            self.kill(RecycleReason.CUT if turn.is_cut else RecycleReason.REPEATED)
         elif turn.may_be_cut and self._refusing is None:
             # At once, so that the next turn is sure to say what is merged into its requests.
             self._extras = None
@@ -252,10 +252,10 @@ class ClaudeProcess(RunningCli):
         elif isinstance(message, cli.SystemMessage):
             if message.subtype == "init" and self.profile.schema and SCHEMA_TOOL not in message.data["tools"]:
                 # It drops a schema that it does not take without a word, and would ask the model without it.
-                self.kill(SCHEMA_REFUSED)
+                self.kill(RecycleReason.SCHEMA_REFUSED)
         elif isinstance(message, cli.AssistantMessage | cli.ResultMessage):
             if turn is None or message.user_message_uuid not in (None, turn.uuid):
-                self.defect = self.defect or "stray"
+                self.defect = self.defect or RecycleReason.STRAY
             elif not turn.is_cut:
                 self._take_for(turn, message)
         if turn is not None:

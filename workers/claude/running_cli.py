@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from app.messages.failure import FailureKind, TurnFailed
+from app.recycling import RecycleReason
 from workers.claude import cli
 from workers.claude.environment import SDK_VARIABLES, surroundings
 from workers.claude.memory import tree_rss_mb
@@ -40,9 +41,6 @@ STDERR_LINE_CHARACTERS = 2000
 #: in an event of its own, is some 30 MiB.
 MAX_TURN_BYTES = 128 * 1024 * 1024
 
-#: Defect of a process that said too much, or what can't be read.
-GARBLED = "garbled"
-
 
 class RunningCli(ABC):
     """`start()`, and in the end `close()`. One that did anything unexpected is not mended: `is_usable` turns False."""
@@ -56,7 +54,7 @@ class RunningCli(ABC):
         self.rss_mb = 0.0
         self.last_used = time.monotonic()
         #: why this process can't be used again; None: it can
-        self.defect: str | None = None
+        self.defect: RecycleReason | None = None
         self._settings = settings
         self._work_dir = work_dir
         #: set at whatever a turn may wait for
@@ -97,7 +95,7 @@ class RunningCli(ABC):
         done, _ = await asyncio.wait([connecting], timeout=CONNECT_SECONDS)
         if not done:
             self._stderr.append(f"it was not ready after {CONNECT_SECONDS:g} s.")
-            self.kill("not_started")
+            self.kill(RecycleReason.NOT_STARTED)
             connecting.cancel()
         try:
             said = await connecting
@@ -119,9 +117,9 @@ class RunningCli(ABC):
             self.rss_mb = rss_mb
         elif self.is_usable:
             # Gone, although somebody holds its output open.
-            self.kill("died")
+            self.kill(RecycleReason.DIED)
 
-    def kill(self, defect: str) -> None:
+    def kill(self, defect: RecycleReason) -> None:
         """End the process and its group at once; never waits."""
         self.defect = self.defect or defect
         self._is_killed = True
@@ -138,13 +136,13 @@ class RunningCli(ABC):
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        self.defect = self.defect or "closed"
+        self.defect = self.defect or RecycleReason.CLOSED
         self._gone.set()
         if self._client is not None:
             leaving = asyncio.create_task(self._client.disconnect())
             done, _ = await asyncio.wait([leaving], timeout=LEAVE_SECONDS)
             if not done:
-                self.kill("closed")
+                self.kill(RecycleReason.CLOSED)
             with suppress(Exception):
                 await leaving
         # What it started has its group.
@@ -188,7 +186,7 @@ class RunningCli(ABC):
         """So much more was said."""
         self._bytes += count
         if self._bytes > MAX_TURN_BYTES and not self._is_killed:
-            self.kill(GARBLED)
+            self.kill(RecycleReason.GARBLED)
 
     def _on_stderr(self, line: str) -> None:
         self._on_bytes(len(line))
@@ -200,12 +198,12 @@ class RunningCli(ABC):
             async for message in self._connected().messages():
                 self._take(message)
         except cli.CLIJSONDecodeError:
-            self.kill(GARBLED)
+            self.kill(RecycleReason.GARBLED)
         except Exception as error:  # noqa: BLE001 - any end of the stream is the end of the process
             logger.debug("Claude ended: %s", type(error).__name__)
         finally:
             self._is_over = True
-            self.defect = self.defect or "died"
+            self.defect = self.defect or RecycleReason.DIED
             self._gone.set()
             self._changed.set()
 

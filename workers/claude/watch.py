@@ -7,8 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from app.recycling import RecycleReason
 from workers.claude.memory import own_rss_mb
-from workers.claude.process import RSS_HARD
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -49,16 +49,16 @@ class Watch:
     def _judge(self, process: ClaudeProcess) -> None:
         if process.is_usable and process.rss_mb > self._hard_rss_mb:
             # With the turn that it runs.
-            process.kill(RSS_HARD)
+            process.kill(RecycleReason.RSS_HARD)
         limits = self._pool.limits(process)
         if process is self._pool.busy or limits is None or not self._pool.holds(process):
             return
         if not process.is_usable:
             self._pool.replace(process, str(process.defect))
         elif process.rss_mb > limits.rss_mb:
-            self._pool.replace(process, "rss")
+            self._pool.replace(process, RecycleReason.RSS)
         elif process.turns and time.monotonic() - process.last_used > limits.idle_seconds:
             if process is self._pool.current():
-                self._pool.replace(process, "idle")
+                self._pool.replace(process, RecycleReason.IDLE)
             else:
-                self._pool.drop(process, "idle")
+                self._pool.drop(process, RecycleReason.IDLE)

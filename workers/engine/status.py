@@ -17,7 +17,7 @@ State = Literal["starting", "idle", "busy", "recycling", "unavailable", "closed"
 class Restart:
     """One Claude process replaced by another, or ended; memory in MiB, counts over the engine's life."""
 
-    #: `turns`, `rss`, `rss_hard`, `idle`, `profile`, `login`, `died`, `garbled`, `cut`, `reset_failed`, `not_drained`, ...
+    #: a `RecycleReason`
     reason: str
     #: turns of the process that went
     turns: int

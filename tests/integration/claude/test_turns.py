@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.messages.answer import CallDelta, Delta, TextDelta
+from app.recycling import RecycleReason
 from tests.integration.claude.conftest import Make, bodies, wait_for
 from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TurnFailed
 from workers.claude.process import ClaudeProcess
@@ -145,8 +146,8 @@ def test_a_cut_answer_is_refused_its_continuation(
     """Should the process outlive the cut for a while: what it asks in secret the API refuses, before a model sees it."""
     kill = ClaudeProcess.kill
 
-    def kill_late(self: ClaudeProcess, defect: str) -> None:
-        if defect == "cut":
+    def kill_late(self: ClaudeProcess, defect: RecycleReason) -> None:
+        if defect is RecycleReason.CUT:
             self._changed.set()
         else:
             kill(self, defect)
