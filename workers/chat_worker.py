@@ -7,11 +7,11 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from app.recycling import RecycleReason
+from app.recycle_reason import RecycleReason
 from app.settings import SettingsError
 from app.ways import Way
 from workers.claude_worker import ClaudeWorker
-from workers.restart_log import RestartLog
+from workers.recycle_log import RecycleLog
 from workers.start import start
 from workers.work_dir import work_dir
 
@@ -59,8 +59,8 @@ def _engine(settings: Settings, name: str, own_dir: Path, connection: Redis) -> 
         RecycleReason.RSS_HARD: settings.hardest_rss_mb,
     }
     with (
-        RestartLog(connection, name, memory_limits_mb) as restarts,
-        CliEngine(settings, name=name, work_dir=own_dir, on_restart=restarts.note) as cli,
+        RecycleLog(connection, name, memory_limits_mb) as recycles,
+        CliEngine(settings, name=name, work_dir=own_dir, on_recycle=recycles.note) as cli,
     ):
         yield cli
 

@@ -4,7 +4,7 @@ For pages and reports that say how a night went. Counters for ever are in `app.c
 """
 
 from app.history.closings import waits
-from app.history.replacements import RestartEvent, restarts
+from app.history.recycling import RecycleEvent, recycles
 from app.history.sampling import Ended, Sample, WorkerSample, ended_since, samples
 
-__all__ = ["Ended", "RestartEvent", "Sample", "WorkerSample", "ended_since", "restarts", "samples", "waits"]
+__all__ = ["Ended", "RecycleEvent", "Sample", "WorkerSample", "ended_since", "recycles", "samples", "waits"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, counters, gate, wait_log
 from app.connection import transaction
-from app.history.keep import KEEP_SECONDS
+from app.history.sampling import KEEP_SECONDS
 from app.wait_log import Closing
 
 if TYPE_CHECKING:

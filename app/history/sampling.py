@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from app import clock, counters, worker_status
 from app.connection import transaction
 from app.gate import Gate
-from app.history.keep import KEEP_SECONDS
 from app.jobs.counting import CANCELLED, COMPLETED, INPUT_KINDS, OUTPUT_KINDS
 from app.jobs.record import Status, status_key
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+#: how long all of history is kept, seconds: a week, and the day on which somebody looks back at it
+KEEP_SECONDS = 8 * 86400
 #: how often a sample is taken, seconds
 SAMPLE_SECONDS = 10
 #: a stream's samples, about

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.messages.failure import TurnFailed
     from app.messages.request import MessagesRequest
     from app.settings import Settings
-    from workers.engine.status import EngineStatus, Restart
+    from workers.engine.status import EngineStatus, Recycle
 
 
 class CliEngine:
@@ -31,10 +31,10 @@ class CliEngine:
         *,
         name: str,
         work_dir: Path | None = None,
-        on_restart: Callable[[Restart], None] | None = None,
+        on_recycle: Callable[[Recycle], None] | None = None,
     ) -> None:
         """As `ClaudeInvoker`."""
-        self._invoker = ClaudeInvoker(settings, name=name, work_dir=work_dir, on_restart=on_restart)
+        self._invoker = ClaudeInvoker(settings, name=name, work_dir=work_dir, on_recycle=on_recycle)
 
     def __enter__(self) -> Self:
         self.start()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.messages.answer import Answer, Delta
-    from workers.engine.status import EngineStatus, Restart
+    from workers.engine.status import EngineStatus, Recycle
 
 T = TypeVar("T")
 
@@ -49,11 +49,11 @@ class ClaudeInvoker:
         name: str = "claude",
         work_dir: Path | None = None,
         profile: Profile | None = None,
-        on_restart: Callable[[Restart], None] | None = None,
+        on_recycle: Callable[[Recycle], None] | None = None,
     ) -> None:
         """`work_dir` holds the processes' private directories; `profile` is what the first process is started for.
 
-        `on_restart` is called from the event loop's thread and must not block.
+        `on_recycle` is called from the event loop's thread and must not block.
         """
         folder = re.sub(r"[^A-Za-z0-9._-]", "-", name)
         self._work_dir = (work_dir or settings.data_dir / "claude" / folder).absolute()
@@ -61,7 +61,7 @@ class ClaudeInvoker:
         self._loop = asyncio.new_event_loop()
         # For what blocks: files, and looks at memory. Some milliseconds each; more threads would only take more memory.
         self._loop.set_default_executor(ThreadPoolExecutor(1, thread_name_prefix=f"{name}-files"))
-        self._keeper = Keeper(settings, self._work_dir, self._profile, on_restart)
+        self._keeper = Keeper(settings, self._work_dir, self._profile, on_recycle)
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{name}-loop", daemon=True)
         self._lock = threading.Lock()
         self._is_started = False

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 from app import clock
 from app.login import login_in_use
 from app.messages.failure import FailureKind, TurnFailed
-from app.recycling import RecycleReason
+from app.recycle_reason import RecycleReason
 from workers.claude.pool import Pool
 from workers.claude.process import REFUSED_BODY
 from workers.claude.profile import Prompt
 from workers.claude.tasks import Tasks
 from workers.claude.watch import Watch
-from workers.engine.status import EngineStatus, Restart, State
+from workers.engine.status import EngineStatus, Recycle, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +45,10 @@ class Keeper:
     """See the module. `ask` is called for one turn at a time."""
 
     def __init__(
-        self, settings: Settings, work_dir: Path, profile: Profile, on_restart: Callable[[Restart], None] | None
+        self, settings: Settings, work_dir: Path, profile: Profile, on_recycle: Callable[[Recycle], None] | None
     ) -> None:
         self._settings = settings
-        self._on_restart = on_restart
+        self._on_recycle = on_recycle
         self._tasks = Tasks()
         first = profile.at_launch(is_bare=_is_bare(login_in_use(settings)))
         self._pool = Pool(settings, work_dir, first, self._tasks, on_change=self._settle, on_replaced=self._on_replaced)
@@ -61,7 +61,7 @@ class Keeper:
         self._since = clock.now()
         self._turns = 0
         self._errors = 0
-        self._restarts: Counter[str] = Counter()
+        self._recycles: Counter[str] = Counter()
 
     def start(self) -> None:
         """Begin to connect, and to keep watch."""
@@ -134,7 +134,7 @@ class Keeper:
             turns=process.turns if process else 0,
             turns_total=self._turns,
             errors=self._errors,
-            restarts=dict(self._restarts),
+            restarts=dict(self._recycles),
             rss_mb=round(sum(p.rss_mb for p in self._pool.alive()), 1),
             python_rss_mb=self._watch.own_rss_mb,
             cli_version=process.cli_version if process else None,
@@ -191,12 +191,12 @@ class Keeper:
 
     def _on_replaced(self, old: ClaudeProcess, new: ClaudeProcess | None, reason: str) -> None:
         """Count and log a replacement."""
-        self._restarts[reason] += 1
+        self._recycles[reason] += 1
         rss_after_mb = new.rss_mb if new else 0.0
-        done = Restart(reason, old.turns, old.rss_mb, rss_after_mb, self._restarts.total(), self._errors)
+        done = Recycle(reason, old.turns, old.rss_mb, rss_after_mb, self._recycles.total(), self._errors)
         logger.info("%s", done.line())
-        if self._on_restart is not None:
-            self._on_restart(done)
+        if self._on_recycle is not None:
+            self._on_recycle(done)
 
     def _settle(self) -> None:
         """Publish the state that follows from what there is."""

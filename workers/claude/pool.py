@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from app.login import login_in_use
 from app.messages.failure import FailureKind, TurnFailed
-from app.recycling import RecycleReason
+from app.recycle_reason import RecycleReason
 from workers.claude.limits import Limits
 from workers.claude.process import ClaudeProcess
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from app.messages.failure import FailureKind, TurnFailed
-from app.recycling import RecycleReason
+from app.recycle_reason import RecycleReason
 from workers.claude import cli
 from workers.claude.failures import UsageLimit
 from workers.claude.profile import STAND_IN

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from app.messages.failure import FailureKind, TurnFailed
-from app.recycling import RecycleReason
+from app.recycle_reason import RecycleReason
 from workers.claude import cli
 from workers.claude.environment import SDK_VARIABLES, surroundings
 from workers.claude.memory import tree_rss_mb

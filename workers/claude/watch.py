@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from app.recycling import RecycleReason
+from app.recycle_reason import RecycleReason
 from workers.claude.memory import own_rss_mb
 
 if TYPE_CHECKING:

@@ -5,6 +5,6 @@ has the one that drives Claude's CLI.
 """
 
 from workers.engine.protocol import Engine
-from workers.engine.status import EngineStatus, Restart
+from workers.engine.status import EngineStatus, Recycle
 
-__all__ = ["Engine", "EngineStatus", "Restart"]
+__all__ = ["Engine", "EngineStatus", "Recycle"]

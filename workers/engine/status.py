@@ -14,7 +14,7 @@ State = Literal["starting", "idle", "busy", "recycling", "unavailable", "closed"
 
 
 @dataclass(frozen=True)
-class Restart:
+class Recycle:
     """One Claude process replaced by another, or ended; memory in MiB, counts over the engine's life."""
 
     #: a `RecycleReason`

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from app.batches.record import BatchRecord
     from app.batches.storage import Readable
-    from app.history import RestartEvent, Sample
+    from app.history import RecycleEvent, Sample
 
 #: the cause of a wait that only the batch's own hours make
 BATCH_WINDOW = "batch_window"
@@ -79,7 +79,7 @@ def gather(connection: Redis, record: BatchRecord, batch_window: str, until: flo
     longest = sorted(waits, key=lambda wait: wait.since - wait.until)[:MAX_WAITS]
     return Conditions(
         waits=tuple(sorted(longest, key=lambda wait: wait.since)),
-        workers=tuple(_workers(samples, history.restarts(connection, since, until), since, until)),
+        workers=tuple(_workers(samples, history.recycles(connection, since, until), since, until)),
         sampled_since=samples[0].at if samples else None,
     )
 
@@ -127,7 +127,7 @@ def _closed_hours(text: str, since: float, until: float) -> Iterator[Wait]:
 
 
 def _workers(
-    samples: Iterable[Sample], restarts: Iterable[RestartEvent], since: float, until: float
+    samples: Iterable[Sample], events: Iterable[RecycleEvent], since: float, until: float
 ) -> Iterator[WorkerNight]:
     width = max(1.0, (until - since) / MAX_POINTS)
     peaks: dict[str, dict[int, tuple[float, float]]] = {}
@@ -142,7 +142,7 @@ def _workers(
             if worker.rss_mb > known:
                 points[place] = (round(sample.at, 1), worker.rss_mb)
     recycles: dict[str, Counter[str]] = {}
-    for event in restarts:
+    for event in events:
         recycles.setdefault(event.worker, Counter())[event.reason] += 1
     for name in sorted({*highest, *recycles}):
         claude, python = highest.get(name, (0.0, 0.0))

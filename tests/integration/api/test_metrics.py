@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from app import counters, errors, worker_status
 from app.error_codes import ErrorCode, ErrorType
 from app.gate import Cause, Gate
-from app.history import RestartEvent, replacements
+from app.history import RecycleEvent, recycling
 from app.jobs import counting, deltas, leases
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
@@ -97,7 +97,7 @@ def test_what_is_now(client: FlaskClient, connection: Redis) -> None:
         row = WorkerStatus(name=name, state=WorkerState.LIMITED, rss_mb=rss, beat_at=time.time() - 2 + rss)
         worker_status.write(connection, row)
     Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 900, "limit")
-    replacements.note(connection, RestartEvent(time.time(), "w", "turns", 500, 400.0, 200.0))
+    recycling.note(connection, RecycleEvent(time.time(), "w", "turns", 500, 400.0, 200.0))
     found = scrape(client)
     assert found("worker_memory_bytes", worker="host-worker-1", part="claude") == 2 * 1024 * 1024
     assert (found("workers", state="limited"), found("workers", state="idle"), found("ready")) == (2, 0, 0)

@@ -9,7 +9,7 @@ from app import history, worker_status
 from app.batches.record import BatchStatus
 from app.batches.report import conditions
 from app.gate import Gate
-from app.history import RestartEvent, replacements, sampling
+from app.history import RecycleEvent, recycling, sampling
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.batches.conftest import line
 from tests.integration.batches.test_night import closed_now
@@ -29,7 +29,7 @@ def test_waits_memory_and_recycles_outlive_the_history(night: Night) -> None:
         night.connection, WorkerStatus(name="w1", state=WorkerState.BUSY, rss_mb=300.5, python_rss_mb=80.0)
     )
     assert sampling.take_due(night.connection, time.time())
-    replacements.note(night.connection, RestartEvent(time.time(), "w1", "turns", 500, 400.0, 250.0))
+    recycling.note(night.connection, RecycleEvent(time.time(), "w1", "turns", 500, 400.0, 250.0))
     gate.resume()
     night.answer()
     storage = night.batches.storage

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.messages.answer import CallDelta, Delta, TextDelta
-from app.recycling import RecycleReason
+from app.recycle_reason import RecycleReason
 from tests.integration.claude.conftest import Make, bodies, wait_for
 from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TurnFailed
 from workers.claude.process import ClaudeProcess

@@ -13,8 +13,8 @@ import pytest
 from app import counters, errors, history, wait_log, worker_status
 from app.error_codes import ErrorCode
 from app.gate import SCOPES, Cause, Gate
-from app.history import closings, replacements, sampling
-from app.history.replacements import RestartEvent
+from app.history import closings, recycling, sampling
+from app.history.recycling import RecycleEvent
 from app.jobs import leases
 from app.maintenance import Maintenance
 from app.outcome import Outcome
@@ -189,13 +189,13 @@ def test_restarts(connection: Redis) -> None:
     """Each is remembered and counted once, and one for memory is told to who asked for that."""
     Endpoints(connection).create("mine", "https://example.com/hook", [WORKER_MEMORY])
     now = time.time()
-    by_turns = RestartEvent(now - 5, "w1", "turns", 500, 400.0, 200.0)
+    by_turns = RecycleEvent(now - 5, "w1", "turns", 500, 400.0, 200.0)
     by_memory = replace(by_turns, at=now, reason="rss", rss_before_mb=1100.0)
-    replacements.note(connection, by_turns)
+    recycling.note(connection, by_turns)
     for _ in range(2):
-        replacements.note(connection, by_memory, 1024)
-    assert history.restarts(connection, 0, math.inf) == [by_turns, by_memory]
-    assert history.restarts(connection, now - 1, now) == [by_memory]
+        recycling.note(connection, by_memory, 1024)
+    assert history.recycles(connection, 0, math.inf) == [by_turns, by_memory]
+    assert history.recycles(connection, now - 1, now) == [by_memory]
     counts = counters.read(connection)
     assert (counts["restarts", "turns"], counts["restarts", "rss"]) == (1, 1)
     (stored,) = Outbox(connection).page("pending")

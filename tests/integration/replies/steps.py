@@ -18,7 +18,7 @@ from app.batches.record import line_id
 from app.batches.store import Batches, NewBatch
 from app.connection import texts
 from app.gate import Cause, Gate
-from app.history import RestartEvent, closings, replacements, sampling
+from app.history import RecycleEvent, closings, recycling, sampling
 from app.idempotency import by_key
 from app.jobs import apply, deltas, leases, lifecycle, recovery, removal, tickets, transitions
 from app.jobs.change import Change, Found, Lease, PutBack, Reason
@@ -134,7 +134,7 @@ def new_record(name: str = JOB, **fields: Any) -> JobRecord:
 
 _LEASE = Lease(JOB, EXECUTION, "w1")
 _STATUS = WorkerStatus(name="w1", state=WorkerState.IDLE)
-_RESTART = RestartEvent(1000.0, "w1", "rss", 3, 400.0, 100.0)
+_RESTART = RecycleEvent(1000.0, "w1", "rss", 3, 400.0, 100.0)
 
 
 def _nothing(_: Ground) -> None:
@@ -367,7 +367,7 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "endpoints: delete": (Ground.endpoint, lambda g: Endpoints(g.redis).delete(g.the_endpoint())),
     "history: a restart": (
         Ground.endpoint,
-        lambda g: replacements.note(g.redis, replace(_RESTART, at=time.time()), 300),
+        lambda g: recycling.note(g.redis, replace(_RESTART, at=time.time()), 300),
     ),
     "history: a sample": (Ground.submit, lambda g: sampling.take_due(g.redis, 1000.0)),
     "history: tidy": (_old_closing, lambda g: closings.tidy(g.redis)),

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 from app import clock
 from app.connection import AWAY
-from app.history import RestartEvent, replacements
+from app.history import RecycleEvent, recycling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redis import Redis
 
-    from workers.engine import Restart
+    from workers.engine import Recycle
 
 log = logging.getLogger(__name__)
 
@@ -25,17 +25,17 @@ _AGAIN_SECONDS = 1.0
 _STOP_SECONDS = 2.0
 
 
-class RestartLog:
+class RecycleLog:
     """One thread, since the engine must not wait for Redis. While that is away, what happened is kept."""
 
     def __init__(self, connection: Redis, worker: str, memory_limits_mb: Mapping[str, float]) -> None:
-        """`memory_limits_mb`: by the reasons of restarts for memory, which operators can be told of."""
+        """`memory_limits_mb`: by the reasons of recycles for memory, which operators can be told of."""
         self._memory_limits_mb = memory_limits_mb
         self._connection = connection
         self._worker = worker
-        self._heard: queue.SimpleQueue[RestartEvent | None] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[RecycleEvent | None] = queue.SimpleQueue()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="restarts", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="recycles", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -46,19 +46,19 @@ class RestartLog:
         self._thread.join(_STOP_SECONDS)
         self._ended.set()
 
-    def note(self, restart: Restart) -> None:
+    def note(self, recycle: Recycle) -> None:
         """From any thread, and at once."""
-        r = restart
-        self._heard.put(RestartEvent(clock.now(), self._worker, r.reason, r.turns, r.rss_before_mb, r.rss_after_mb))
+        r = recycle
+        self._heard.put(RecycleEvent(clock.now(), self._worker, r.reason, r.turns, r.rss_before_mb, r.rss_after_mb))
 
     def _run(self) -> None:
         while (event := self._heard.get()) is not None:
             while not self._ended.is_set():
                 try:
-                    replacements.note(self._connection, event, self._memory_limits_mb.get(event.reason))
+                    recycling.note(self._connection, event, self._memory_limits_mb.get(event.reason))
                     break
                 except AWAY:
                     self._ended.wait(_AGAIN_SECONDS)
                 except Exception:
-                    log.exception("a restart is not told of")
+                    log.exception("a recycled process is not reported")
                     break

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, counters
 from app.connection import transaction
-from app.history.keep import KEEP_SECONDS
-from app.recycling import RecycleReason
+from app.history.sampling import KEEP_SECONDS
+from app.recycle_reason import RecycleReason
 from app.webhooks import announce
 from app.webhooks.events import WORKER_MEMORY
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from redis import Redis
 
 KEY = "nightshift:history:restarts"
-#: replacements that are remembered
+#: recycles that are remembered
 MAX_RESTARTS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class RestartEvent:
+class RecycleEvent:
     """One Claude process replaced by another. Memory is that of the process' tree, in MiB."""
 
     #: seconds since the epoch
@@ -39,13 +39,13 @@ class RestartEvent:
     rss_after_mb: float
 
 
-def restarts(connection: Redis, since: float, until: float) -> list[RestartEvent]:
-    """The replacements in that time, the first first."""
+def recycles(connection: Redis, since: float, until: float) -> list[RecycleEvent]:
+    """The recycles in that time, the first first."""
     found: Any = connection.zrangebyscore(KEY, since, until)
-    return [RestartEvent(**json.loads(member)) for member in found]
+    return [RecycleEvent(**json.loads(member)) for member in found]
 
 
-def note(connection: Redis, event: RestartEvent, memory_limit_mb: float | None = None) -> None:
+def note(connection: Redis, event: RecycleEvent, memory_limit_mb: float | None = None) -> None:
     """Remember it and count it, and when it was for memory, past that limit, tell who asked for that. Twice is the same as once."""
     member = json.dumps(asdict(event))
     details = {
