@@ -57,9 +57,9 @@ class How:
     system: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="the system prompt of each row")] = None
     schema: Annotated[Path | None, Parameter(help="a file with a JSON schema that the answers satisfy")] = None
     id_column: Annotated[str | None, Parameter(help="the column that names a row (default: its number)")] = None
-    format: Annotated[
-        str | None, Parameter(choices=tuple(tables.FORMATS), help="of FILE (default: by its ending)")
-    ] = None
+    format: Annotated[str | None, Parameter(choices=tuple(tables.FORMATS), help="of FILE (default: by its ending)")] = (
+        None
+    )
     model: Annotated[str | None, Parameter(help="the model to ask (default for tables: sonnet)")] = None
     strict: Annotated[bool, Parameter(help="one request that is refused fails the file (default: the rest runs)")] = (
         False
