@@ -59,6 +59,26 @@ def test_all_is_well_offline(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_the_way_api_is_named_and_tried(tmp_path: Path) -> None:
+    """No Claude process is looked for; the request goes to the API itself."""
+    status, found = doctor(tmp_path, "--offline", NIGHTSHIFT_WAYS="api")
+    assert status == 0
+    assert "Claude CLI" not in found
+    assert found["Way"]["text"].startswith("api:")
+    assert found["Login"]["text"].startswith("simulated (offline): simulated-claude-haiku")
+
+
+@pytest.mark.parametrize(
+    ("environment", "word"),
+    [({}, "there is none"), ({"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "nowhere"}, "ANTHROPIC_BASE_URL")],
+)
+def test_the_way_api_without_what_it_needs(tmp_path: Path, environment: dict[str, str], word: str) -> None:
+    """The login's finding says what is missing, or which variable cannot be used."""
+    status, found = doctor(tmp_path, "--no-request", NIGHTSHIFT_WAYS="api", **environment)
+    assert (status, found["Login"]["level"]) == (1, "fail")
+    assert word in found["Login"]["text"]
+
+
 def test_a_misspelled_setting(tmp_path: Path) -> None:
     """It is a warning with the name that was meant, and the rest is looked at all the same."""
     status, found = doctor(tmp_path, "--offline", "--no-request", NIGHTSHIFT_WORKER="3")

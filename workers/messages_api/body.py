@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: the models behind the aliases, as Claude's CLI 2.1.332 has them
 ALIASES = {"haiku": "claude-haiku-5-5", "sonnet": "claude-sonnet-5-5", "opus": "claude-opus-5-5"}
+#: behind a model's name: its context window of a million tokens, which is asked for by a header
+_LARGE = "[1m]"
 #: the longest answer where the client sets no cap, tokens (docs/cost.md); for any other model `OTHER_MAX_TOKENS`
 MAX_TOKENS = (
     (re.compile(r"claude-(haiku|sonnet|opus)-4-5\b"), 64_000),
@@ -29,11 +31,17 @@ _BY_BUDGET = re.compile(r"claude-(haiku|sonnet|opus)-4-[015]\b|claude-3")
 
 #: thinks between calls too, so that its budget may be larger than `max_tokens`; and `output_config.effort`
 _INTERLEAVED, _EFFORT = "interleaved-thinking-2025-05-14", "effort-2025-11-24"
+_LARGE_CONTEXT = "context-1m-2025-08-07"
 
 
-def betas_of(body: Mapping[str, Any]) -> dict[str, str]:
-    """The header that names what of a body needs to be asked for; none where nothing does."""
-    betas = []
+def aliases_of(environ: Mapping[str, str]) -> dict[str, str]:
+    """`ALIASES`, or what the user's `ANTHROPIC_DEFAULT_SONNET_MODEL` and its like say, which Claude's CLI reads, too."""
+    return {name: environ.get(f"ANTHROPIC_DEFAULT_{name.upper()}_MODEL") or model for name, model in ALIASES.items()}
+
+
+def betas_of(request: MessagesRequest, body: Mapping[str, Any]) -> dict[str, str]:
+    """The header that names what of a request needs to be asked for; none where nothing does."""
+    betas = [_LARGE_CONTEXT] if request.model.endswith(_LARGE) else []
     if body.get("thinking", {}).get("type") == "enabled":
         betas.append(_INTERLEAVED)
     if "output_config" in body:
@@ -41,9 +49,10 @@ def betas_of(body: Mapping[str, Any]) -> dict[str, str]:
     return {"anthropic-beta": ",".join(betas)} if betas else {}
 
 
-def body_of(request: MessagesRequest) -> dict[str, Any]:
+def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> dict[str, Any]:
     """JSON, always of a stream."""
-    model = ALIASES.get(request.model, request.model)
+    model = request.model.removesuffix(_LARGE)
+    model = aliases.get(model, model)
     found: dict[str, Any] = {"model": model, "messages": _messages(request)}
     if request.system:
         found["system"] = [_marked({"type": "text", "text": request.system})]

@@ -20,7 +20,7 @@ from app.messages.failure import FailureKind, TurnFailed
 from app.ways import Way
 from workers.engine import EngineStatus
 from workers.engine.protocol import NO_HEADERS
-from workers.messages_api.body import betas_of, body_of
+from workers.messages_api.body import aliases_of, betas_of, body_of
 from workers.messages_api.client import client
 from workers.messages_api.failures import failure_of
 from workers.messages_api.reading import Reading
@@ -54,6 +54,7 @@ class ApiEngine:
         self._settings = settings
         self._login = login_in_use(settings)
         self._client = client(settings)
+        self._aliases = aliases_of(settings.claude_environment)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{name}-loop", daemon=True)
         self._lock = threading.Lock()
@@ -89,10 +90,11 @@ class ApiEngine:
         """See `Engine.ask`; pieces come from the loop's thread."""
         value = request.output.value
         reading = Reading(on_delta, value.tool_name if value is not None else None)
-        body = body_of(request)
+        body = body_of(request, self._aliases)
+        headers = {**headers, **betas_of(request, body)}
         self._turns += 1
         try:
-            answer = self._run(lambda: self._asked(body, reading, {**headers, **betas_of(body)}), deadline)
+            answer = self._run(lambda: self._asked(body, reading, headers), deadline)
         except TurnFailed as failure:
             self._errors += failure.kind.is_fault
             log.info("[API] request=%s kind=%s status=%s", reading.request_id, failure.kind, failure.status)

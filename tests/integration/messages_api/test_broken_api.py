@@ -41,6 +41,7 @@ class Api(ThreadingHTTPServer):
         self.connections: set[Any] = set()
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.gone = threading.Event()
+        self.closes_each = False
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -77,6 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
                 self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
+            self.close_connection = self.server.closes_each
         except OSError:
             self.server.gone.set()
 
@@ -145,6 +147,16 @@ def test_one_connection_serves_all(engine: ApiEngine, api: Api) -> None:
         api.will(stream(*WHOLE))
         assert ask(engine) == "yes"
     assert len(api.connections) == 1
+
+
+def test_a_connection_that_the_api_has_closed_is_not_used_again(engine: ApiEngine, api: Api) -> None:
+    """Nobody has announced it, and no request is lost for it."""
+    api.closes_each = True
+    for _ in range(3):
+        api.will(stream(*WHOLE))
+        assert ask(engine) == "yes"
+        time.sleep(0.1)  # the end has come by then
+    assert len(api.connections) == 3
 
 
 def test_an_answer_that_is_whole_does_not_wait_for_the_connection(engine: ApiEngine, api: Api) -> None:

@@ -97,6 +97,7 @@ CASES: dict[str, dict[str, Any]] = {
     "an older model": {"model": "claude-opus-4-1"},
     "a dated model": {"model": "claude-haiku-4-5-20251001"},
     "a newer model": {"model": "claude-opus-4-6"},
+    "a large context": {"model": "claude-sonnet-4-5[1m]"},
     "a function with all that it may have": {"tools": [{"type": "function", "function": WEATHER}]},
     "a function with a long name": {"tools": [{"type": "function", "function": {"name": LONG[:50]}}]},
     "functions and none to be called": {"tools": FUNCTIONS, "tool_choice": "none"},
@@ -173,12 +174,19 @@ def without_the_clis_own(body: dict[str, Any], *, has_effort: bool, has_sampling
     return found
 
 
+def betas(entry: dict[str, Any]) -> set[str]:
+    return set(filter(None, entry["headers"].get("anthropic-beta", "").split(",")))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_the_body_is_the_same(engines: tuple[Engine, Engine], simulator: RunningSimulator, name: str) -> None:
     """And so is the answer, text, calls and reason alike."""
     request = asked(**CASES[name]) if "messages" in CASES[name] else asked("go", **CASES[name])
     answers = [engine.ask(request, time.monotonic() + 30) for engine in engines]
     by_cli, by_api = bodies(simulator)
+    of_cli, of_api = (betas(entry) for entry in simulator.control.requests())
+    assert of_api <= of_cli
+    assert of_cli - of_api <= {"claude-code-20250219", "interleaved-thinking-2025-05-14", "effort-2025-11-24"}
     own = without_the_clis_own(by_cli, has_effort=request.thinking is not None, has_sampling=bool(request.sampling))
     assert by_api == own
     one, two = ((a.text, a.stop_reason, a.model, [c.input for c in (*a.tool_calls, *a.value_calls)]) for a in answers)
