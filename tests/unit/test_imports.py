@@ -83,21 +83,43 @@ def test_the_translation_is_pure() -> None:
     assert {"redis", "rq", "flask", "claude_agent_sdk", "workers"}.isdisjoint(loaded)
 
 
+def test_a_worker_of_the_api_imports_no_engine_but_its_own() -> None:
+    """Each of these would cost it megabytes; what only some requests need is imported for them."""
+    code = "import sys, workers.chat_worker, workers.messages_api, workers.tasks; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    unwanted = {
+        "claude_agent_sdk",
+        "mcp",
+        "jsonschema_rs",
+        "httpcore",
+        "httpx",
+        "anthropic",
+        "flask",
+        "workers.claude.invoker",
+    }
+    assert unwanted.isdisjoint(done.stdout.split())
+
+
 def test_two_modules_import_the_sdk() -> None:
     """The Claude SDK's client is known in one place, its transport in another."""
     users = {path.name for path, name in imports("workers") if name.partition(".")[0] == "claude_agent_sdk"}
     assert users == {"cli.py", "transport.py"}
 
 
-def test_a_worker_does_not_know_its_engine() -> None:
+@pytest.mark.parametrize(
+    ("engine", "users"),
+    [("claude", {"chat_worker.py", "check.py", "work_dir.py"}), ("messages_api", {"chat_worker.py", "check.py"})],
+)
+def test_a_worker_does_not_know_its_engine(engine: str, users: set[str]) -> None:
     """Which engine asks Claude is decided where a process starts; jobs, gate and beat work with any."""
-    users = {
+    package = f"workers.{engine}"
+    found = {
         path.name
         for path, name in imports("workers")
-        if name.startswith("workers.claude.") or name == "workers.claude"
-        if path.parent.name != "claude"
+        if name.startswith(f"{package}.") or name == package
+        if path.parent.name != engine
     }
-    assert users == {"chat_worker.py", "check.py", "work_dir.py"}
+    assert found == users
 
 
 def test_one_module_reads_the_environment() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import ssl
+import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -233,6 +235,40 @@ def test_the_path_of_a_gateway_is_kept(api: Api, tmp_path: Path) -> None:
     path, headers = api.requests[0]
     assert path == "/anthropic/v1/messages"
     assert headers["x-api-key"] == "key-for-tests"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed one for 127.0.0.1, and its key."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=x"
+    arguments = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    try:
+        subprocess.run([*command.split(), *arguments], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("needs the openssl command")
+    return cert, key
+
+
+@pytest.mark.parametrize(
+    ("variable", "is_trusted"), [("NODE_EXTRA_CA_CERTS", True), ("SSL_CERT_FILE", True), ("UNRELATED", False)]
+)
+def test_an_authority_of_ones_own(
+    api: Api, tmp_path: Path, certificate: tuple[Path, Path], variable: str, *, is_trusted: bool
+) -> None:
+    """Is trusted where a variable names it, and by nobody else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    api.socket = context.wrap_socket(api.socket, server_side=True)
+    login = {"ANTHROPIC_API_KEY": "k", variable: str(certificate[0])}
+    url = api.url.replace("http:", "https:")
+    with ApiEngine(settings_for(url, tmp_path, login, ways=("api",)), name="api") as engine:
+        api.will(stream(*WHOLE))
+        if is_trusted:
+            assert ask(engine) == "yes"
+        else:
+            assert failure_of(engine).kind is FailureKind.SERVER
+            assert api.requests == []
 
 
 def test_a_proxy_is_used_and_passed_by(api: Api, tmp_path: Path) -> None:
