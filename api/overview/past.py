@@ -140,7 +140,7 @@ def _memory(samples: Sequence[Sample], now: float) -> dict[str, list[float]]:
         if place >= 0:
             for name, worker in sample.workers.items():
                 found = points.setdefault(name, {})
-                found[place] = max(found.get(place, 0.0), worker.rss_mb)
+                found[place] = max(found.get(place, 0.0), worker.rss_mb or worker.python_rss_mb)
     return {name: [found[place] for place in sorted(found)] for name, found in points.items()}
 
 

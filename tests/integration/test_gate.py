@@ -112,6 +112,20 @@ def test_some_refusals_in_a_row_make_a_wall(gate: Gate, cause: Cause) -> None:
     assert waits == [15, 30, 30, 30, 30, 30]
 
 
+def test_a_wall_lasts_as_long_as_the_api_asks(gate: Gate) -> None:
+    """A probe goes sooner all the same, and a short wish does not shorten the wall."""
+    for wish in (5.0, 900.0, 900.0):
+        is_closed = gate.note_overload(new_execution(), "no", Cause.RATE_LIMIT, retry_after=wish, probe_seconds=60.0)
+    closed = gate.read()
+    assert is_closed
+    assert closed is not None
+    assert (round(closed.until - time.time()), round(closed.probe_at - time.time())) == (900, 60)
+    gate.note_overload(new_execution(), "no", Cause.RATE_LIMIT, retry_after=1.0)
+    closed = gate.read()
+    assert closed is not None
+    assert round(closed.until - time.time()) == 30
+
+
 def test_a_pause_stands_before_everything(gate: Gate) -> None:
     """A pause holds through a limit's reset and a probe's success, until it is resumed."""
     gate.pause(reason="maintenance")

@@ -9,13 +9,14 @@ import pytest
 
 from app.jobs.change import Lease, PutBack
 from app.messages.failure import FailureKind, TurnFailed
+from app.settings import Settings
 from workers.after_failure import ending_of
 
 
 class OpenGate:
     """A gate that single refusals do not close."""
 
-    def note_overload(self, *_: Any) -> bool:
+    def note_overload(self, *_: Any, **__: Any) -> bool:
         return False
 
 
@@ -28,7 +29,9 @@ def test_each_put_back_waits_longer(kind: FailureKind) -> None:
         record = SimpleNamespace(
             id="job", attempts=times + 1 if counted else 1, max_attempts=99, delays=0 if counted else times
         )
-        run = cast("Any", SimpleNamespace(record=record, lease=Lease("job", "run", "w1"), gate=OpenGate()))
+        run = cast(
+            "Any", SimpleNamespace(record=record, lease=Lease("job", "run", "w1"), gate=OpenGate(), settings=Settings())
+        )
         endings = [ending_of(TurnFailed(kind, "no"), run) for _ in range(200)]
         delays = [ending.delay_seconds for ending in endings if isinstance(ending, PutBack)]
         assert len(delays) == len(endings)
