@@ -81,7 +81,7 @@ class Settings:
     max_turns: int = 500
     #: a Claude process is recycled after its turn when the resident memory of its tree passes this, MiB
     max_rss_mb: int = 1024
-    #: a Claude process is ended at once, and its job put back, when its tree passes this, MiB; 0: twice the above
+    #: a Claude process is ended at once, and its job requeued, when its tree passes this, MiB; 0: twice the above
     hard_rss_mb: int = 0
     #: a Claude process that was idle for so long is recycled, seconds; 0: never
     max_idle_seconds: float = 3600.0
@@ -138,7 +138,7 @@ class Settings:
     #: how often a worker renews its lease, seconds
     beat_seconds: float = 2.0
 
-    #: how long a worker that is told to stop lets its job go on before it is put back, seconds
+    #: how long a worker that is told to stop lets its job go on before it is requeued, seconds
     stop_grace_seconds: float = 5.0
     #: how long processes that `nightshift restart` replaces may take to finish what they have begun, seconds
     restart_grace_seconds: float = 600.0

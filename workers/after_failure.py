@@ -15,7 +15,7 @@ from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Cause
-from app.jobs.change import PutBack, Reason
+from app.jobs.change import Reason, Requeue
 from app.messages.failure import FailureKind, TurnFailed
 from app.outcome import Outcome
 from workers import usage_windows
@@ -37,26 +37,26 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
     match failure.kind:
         case FailureKind.USAGE_LIMIT:
             usage_windows.wait_for_reset(run, failure)
-            return PutBack(Cause.USAGE_LIMIT, counts=False)
+            return Requeue(Cause.USAGE_LIMIT, counts=False)
         case FailureKind.LOGIN:
             probe_at = clock.now() + run.settings.login_probe_seconds
             run.gate.close(Cause.LOGIN, math.inf, failure.message, probe_at=probe_at)
             log.warning("[LIMIT] cause=login job=%s: the workers wait for a login that works", run.record.id)
-            return PutBack(Cause.LOGIN, counts=False)
+            return Requeue(Cause.LOGIN, counts=False)
         case FailureKind.UNAVAILABLE:
-            return PutBack(Reason.NO_PROCESS, counts=False, was_sent=False)
+            return Requeue(Reason.NO_PROCESS, counts=False, was_sent=False)
         case FailureKind.INTERRUPTED:
-            return PutBack(Reason.WORKER_STOPPED, counts=False)
+            return Requeue(Reason.WORKER_STOPPED, counts=False)
         case FailureKind.DEADLINE:
             return Publish(Outcome(error=errors.deadline_exceeded(run.record.deadline_at - run.record.created_at)))
         case FailureKind.OVERLOADED | FailureKind.RATE_LIMITED:
             return _put_off(failure, run)
         case FailureKind.DIED:
-            return PutBack(Reason.PROCESS_DIED, counts=False, died=True)
+            return Requeue(Reason.PROCESS_DIED, counts=False, died=True)
         case FailureKind.MEMORY:
-            return PutBack(Reason.PROCESS_MEMORY, counts=False, died=True)
+            return Requeue(Reason.PROCESS_MEMORY, counts=False, died=True)
         case FailureKind.GARBLED:
-            return PutBack(Reason.PROCESS_GARBLED, counts=False, died=True)
+            return Requeue(Reason.PROCESS_GARBLED, counts=False, died=True)
         case FailureKind.CALLER:
             return Publish(Outcome(error=callers_fault(failure)))
         case FailureKind.UNKNOWN_END:
@@ -80,15 +80,15 @@ def _put_off(failure: TurnFailed, run: Run) -> Ending:
         probe_seconds=run.settings.limit_probe_seconds,
     ):
         log.warning("[LIMIT] cause=%s job=%s: Claude puts off one request after the other", cause, run.record.id)
-        return PutBack(cause, counts=False)
-    return PutBack(failure.kind, counts=False, delay_seconds=_delay(failure, run.record))
+        return Requeue(cause, counts=False)
+    return Requeue(failure.kind, counts=False, delay_seconds=_delay(failure, run.record))
 
 
 def _again_or_give_up(failure: TurnFailed, run: Run) -> Ending:
     """A server error, a broken connection, silence: later again, while attempts are left."""
     if run.record.attempts >= run.record.max_attempts:
         return Publish(Outcome(error=_given_up(failure, run.record.attempts)))
-    return PutBack(failure.kind, counts=True, delay_seconds=_delay(failure, run.record))
+    return Requeue(failure.kind, counts=True, delay_seconds=_delay(failure, run.record))
 
 
 def _delay(failure: TurnFailed, record: JobRecord) -> float:

@@ -22,13 +22,13 @@ from app import clock, durability, errors, logs
 from app.connection import AWAY, connect_blocking
 from app.gate import Cause, Gate
 from app.jobs import leases, tickets
-from app.jobs.change import Lease, LeaseLost, PutBack, Reason
+from app.jobs.change import Lease, LeaseLost, Reason, Requeue
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
 from workers.beat import FOR_CLAUDE, Beat
-from workers.endings import AskApart, Ending, Publish
+from workers.endings import Ending, FanOut, Publish
 from workers.login_check import LoginCheck
 from workers.patient import PatientWorker
 from workers.run import Interruption, Run
@@ -141,7 +141,7 @@ class ClaudeWorker(PatientWorker):
             ending: Ending = job.perform()
         except AWAY as error:
             log.warning("[RECOVERY] job=%s reason=Redis went away before its turn: %s", record.id, error)
-            ending = PutBack(Reason.REDIS_AWAY, counts=False)
+            ending = Requeue(Reason.REDIS_AWAY, counts=False)
         except Exception:
             log.exception("job %s failed inside Nightshift", record.id)
             ending = Publish(Outcome(error=errors.internal()))
@@ -149,7 +149,7 @@ class ClaudeWorker(PatientWorker):
             # A second signal: the turn must not go on behind our back.
             runs.interrupt(Interruption.STOPPING)
             runs.end()
-            self._settle(run, PutBack(Reason.WORKER_STOPPED, counts=False))
+            self._settle(run, Requeue(Reason.WORKER_STOPPED, counts=False))
             raise
         runs.end()
         self._settle(run, ending)
@@ -165,10 +165,10 @@ class ClaudeWorker(PatientWorker):
             elif isinstance(ending, Publish):
                 give_up = time.monotonic() + REPLICATION_SECONDS
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
-            elif isinstance(ending, AskApart):
+            elif isinstance(ending, FanOut):
                 self._patiently(lambda: leases.fan_out(self._steps, self._settings, run.lease, ending.choices))
             else:
-                self._patiently(lambda: leases.put_back(self._steps, self._settings, run.lease, ending))
+                self._patiently(lambda: leases.requeue(self._steps, self._settings, run.lease, ending))
         except LeaseLost as lost:
             log.warning("[RECOVERY] job=%s worker=%s reason=result dropped: %s", run.record.id, self.name, lost)
 
@@ -223,7 +223,7 @@ class ClaudeWorker(PatientWorker):
         self.request_stop(number, frame)  # type: ignore[no-untyped-call]
 
     def handle_warm_shutdown_request(self) -> None:
-        """First SIGTERM: the job gets some seconds to finish, then its turn is interrupted and it is put back."""
+        """First SIGTERM: the job gets some seconds to finish, then its turn is interrupted and it is requeued."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
         if self._leaves:
             return
@@ -261,9 +261,9 @@ def _log(run: Run, ending: Ending) -> None:
     level = logging.INFO
     if run.interruption is not None:
         ended = str(run.interruption)
-    elif isinstance(ending, PutBack):
-        ended = f"put back: {ending.reason}"
-    elif isinstance(ending, AskApart):
+    elif isinstance(ending, Requeue):
+        ended = f"requeued: {ending.reason}"
+    elif isinstance(ending, FanOut):
         ended = f"waits for its {ending.choices} choices"
     else:
         error = ending.outcome.error

@@ -1,11 +1,11 @@
-"""What a run of a job comes to: an outcome to publish, a reason to put the job back, or other jobs to wait for."""
+"""What a run of a job comes to: an outcome to publish, a reason to requeue the job, or other jobs to wait for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.jobs.change import PutBack
+from app.jobs.change import Requeue
 
 if TYPE_CHECKING:
     from app.outcome import Outcome
@@ -19,10 +19,10 @@ class Publish:
 
 
 @dataclass(frozen=True)
-class AskApart:
+class FanOut:
     """So many jobs of their own ask for the job's answers, and it waits for them."""
 
     choices: int
 
 
-Ending = Publish | PutBack | AskApart
+Ending = Publish | Requeue | FanOut

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock, durability, errors, messages
 from app.connection import AWAY
 from app.jobs import choices, leases
-from app.jobs.change import LeaseLost, PutBack, Reason, Spent
+from app.jobs.change import LeaseLost, Reason, Requeue, Spent
 from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
 from app.messages.payload import answers, as_asked, as_chat_payload
@@ -16,7 +16,7 @@ from app.outcome import WAY_HEADER, Outcome
 from workers import asking, remote_images, run_spans, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
-from workers.endings import AskApart, Ending, Publish
+from workers.endings import Ending, FanOut, Publish
 from workers.run import Interruption
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def run_job(job_id: str) -> Ending:
     record = run.record
     if record.version > PAYLOAD_VERSION:
         # In the midst of a restart: its like are on their way. Alone, it waits until its deadline.
-        return PutBack(Reason.NEWER_WORKER, counts=False, delay_seconds=NEWER_WORKER_SECONDS)
+        return Requeue(Reason.NEWER_WORKER, counts=False, delay_seconds=NEWER_WORKER_SECONDS)
     if record.choices:
-        return AskApart(record.choices)
+        return FanOut(record.choices)
     run_spans.queued(run)
     patience = record.deadline_at - record.created_at
     if clock.now() >= record.deadline_at:
@@ -42,12 +42,12 @@ def run_job(job_id: str) -> Ending:
     if record.parent and ((parent := run.jobs.get(record.parent)) is None or parent.status.is_final):
         # It has ended without knowing of this choice, in a process of older code.
         run.interruption = Interruption.CANCELLED
-        return PutBack(Reason.UNWANTED, counts=False)
+        return Requeue(Reason.UNWANTED, counts=False)
     payload = run.jobs.request(record.parent or job_id)
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
     if record.kind != JobKind.CHOICE and (count := answers(payload)) > 1:
-        return AskApart(count)
+        return FanOut(count)
     number = choices.number_of(record)
     ending = _asked(run, as_chat_payload(payload, number))
     if not isinstance(ending, Publish):
@@ -88,7 +88,7 @@ def _note_sent(run: Run) -> Ending | None:
         durability.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
     except AWAY as error:
         # Whether it was noted or not: this run sends nothing.
-        return PutBack(f"{Reason.REDIS_AWAY} before its turn ({type(error).__name__})", counts=False, was_sent=False)
+        return Requeue(f"{Reason.REDIS_AWAY} before its turn ({type(error).__name__})", counts=False, was_sent=False)
     except (LeaseLost, Spent) as error:
-        return PutBack(str(error), counts=False)
+        return Requeue(str(error), counts=False)
     return None

@@ -151,11 +151,11 @@ def _move_ticket(connection: Redis, pipe: Pipeline, job_id: str, change: Change)
             tickets.start(pipe, job, after.worker, after.execution)
             tickets.describe(pipe, job, after.description)
         case Ticket.FIRST | Ticket.LAST:
-            tickets.put_back(pipe, job, execution, at_front=change.ticket is Ticket.FIRST)
+            tickets.requeue(pipe, job, execution, at_front=change.ticket is Ticket.FIRST)
         case Ticket.LATER:
             if execution is None:
                 tickets.take_out(pipe, job)
-            tickets.put_back_later(pipe, job, execution, at=change.due_at)
+            tickets.requeue_later(pipe, job, execution, at=change.due_at)
         case Ticket.OUT:
             tickets.take_out(pipe, job)
         case Ticket.ENDED if after is not None and after.status is Status.CANCELLED:

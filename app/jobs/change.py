@@ -36,7 +36,7 @@ class Lease:
 
 
 class Reason(StrEnum):
-    """Why a job is put back, besides what closed the gate and kinds of failures; clients read it as `waiting_for`."""
+    """Why a job is requeued, besides what closed the gate and kinds of failures; clients read it as `waiting_for`."""
 
     WORKER_DIED = "its worker died"
     WORKER_STOPPED = "its worker was stopped"
@@ -52,7 +52,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class PutBack:
+class Requeue:
     """How a job goes back to the queue: nothing is its fault, or it may be tried again."""
 
     #: a `Reason`, the `gate.Cause` that all wait for, the `FailureKind` of the turn, or a text for people

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from app import clock
 from app.jobs import apply, lifecycle, transitions
-from app.jobs.change import Change, Lease, PutBack
+from app.jobs.change import Change, Lease, Requeue
 from app.jobs.record import LEASES, JobRecord
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def publish(connection: Redis, settings: Settings, lease: Lease, outcome: Outcom
     _settle(connection, settings, change)
 
 
-def put_back(connection: Redis, settings: Settings, lease: Lease, how: PutBack) -> None:
+def requeue(connection: Redis, settings: Settings, lease: Lease, how: Requeue) -> None:
     """In_progress to queued: at the queue's head, or after a delay. Raises `LeaseLost`.
 
     It ends as failed when it must not be run again: when it has died too often, when its client has read a part of the answer, or
     when it was sent to Claude as often as its client allows.
     """
     name = new_execution()
-    change = apply.step(connection, lease.job_id, lambda found: lifecycle.put_back(found, lease, how, name, settings))
+    change = apply.step(connection, lease.job_id, lambda found: lifecycle.requeue(found, lease, how, name, settings))
     _settle(connection, settings, change)
 
 

@@ -1,6 +1,6 @@
 """The life of a job as functions: a record and an event in, the change out. No Redis, no clock; `app.jobs.apply` writes changes.
 
-The fence: `record.execution` names the only run that may publish an outcome or put the job back. A step whose reply was lost is
+The fence: `record.execution` names the only run that may publish an outcome or requeue the job. A step whose reply was lost is
 decided again on what it has written itself: it knows its own work by an id, and changes nothing.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.errors import ErrorReply
-    from app.jobs.change import Found, Lease, PutBack
+    from app.jobs.change import Found, Lease, Requeue
     from app.settings import Settings
 
 #: how often a job that waits for its choices is looked at, should nobody have reported their end, seconds
@@ -123,7 +123,7 @@ def publish(found: Found, lease: Lease, outcome: Outcome, settings: Settings) ->
     return _ended(found, _held(found, lease), outcome, settings, published_by=lease.execution_id)
 
 
-def put_back(found: Found, lease: Lease, how: PutBack, name: str, settings: Settings) -> Change:
+def requeue(found: Found, lease: Lease, how: Requeue, name: str, settings: Settings) -> Change:
     """In_progress to queued, or to failed when the job must not be run again. `name`: this step's id. Raises `LeaseLost`."""
     if found.record is not None and found.record.requeued_by == name:
         return _unchanged(found.record)
@@ -222,7 +222,7 @@ def _held(found: Found, lease: Lease) -> JobRecord:
     return found.record
 
 
-def _why_not_again(held: JobRecord, how: PutBack, max_deaths: int, *, was_sent: bool) -> ErrorReply | None:
+def _why_not_again(held: JobRecord, how: Requeue, max_deaths: int, *, was_sent: bool) -> ErrorReply | None:
     if how.died and held.deaths + 1 >= max_deaths:
         return errors.set_aside(held.deaths + 1, how.reason)
     if held.streamed_by:

@@ -127,7 +127,7 @@ class JobRecord:
     execution: str = ""
     #: the execution that did publish it
     published_by: str = ""
-    #: the step that put it back into the queue last, by an id of its own
+    #: the step that requeued it last, by an id of its own
     requeued_by: str = ""
     worker: str = ""
     callback_url: str = ""
@@ -145,7 +145,7 @@ class JobRecord:
     streamed_by: str = ""
     #: when the first piece of that text was told
     first_token_at: float | None = None
-    #: why it waits, when it was put back
+    #: why it waits, when it was requeued
     waiting_for: str = ""
     request_id: str = ""
     #: the trace that it belongs to, see `app.trace_context`

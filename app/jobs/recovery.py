@@ -13,7 +13,7 @@ from app import clock, errors, worker_status
 from app.connection import texts
 from app.gate import SCOPES, Gate
 from app.jobs import leases, removal, tickets, transitions
-from app.jobs.change import Lease, LeaseLost, PutBack, Reason
+from app.jobs.change import Lease, LeaseLost, Reason, Requeue
 from app.jobs.record import ABANDONED, CHOICES, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
 from app.jobs.store import Jobs
 
@@ -40,7 +40,7 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
         job_id, _, execution_id = member.partition(":")
         record = JobRecord.from_hash(connection.hgetall(record_key(job_id)))
         if record is not None and record.worker == worker and record.execution == execution_id:
-            give_back(connection, settings, Lease(job_id, execution_id, worker), Reason.WORKER_DIED)
+            worker_died(connection, settings, Lease(job_id, execution_id, worker), Reason.WORKER_DIED)
             released.append(job_id)
     # What else it had begun is known by this to be nobody's, and its name leaves RQ's lists.
     connection.delete(f"rq:worker:{worker}")
@@ -48,11 +48,11 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
     return released
 
 
-def give_back(connection: Redis, settings: Settings, lease: Lease, reason: Reason) -> None:
+def worker_died(connection: Redis, settings: Settings, lease: Lease, reason: Reason) -> None:
     """A run that died: the job goes back to the queue's head, or, having died too often, is set aside as failed."""
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     try:
-        leases.put_back(connection, settings, lease, PutBack(reason, counts=False, died=True))
+        leases.requeue(connection, settings, lease, Requeue(reason, counts=False, died=True))
         ids = {} if record is None else record.ids
         extra = {**ids, "worker": lease.worker or None}
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason, extra=extra)
@@ -82,7 +82,7 @@ class Recovery:
         """A run whose lease ended has lost its worker."""
         for member in self._due(LEASES):
             job_id, _, execution_id = member.partition(":")
-            give_back(self._connection, self._settings, Lease(job_id, execution_id, ""), Reason.LEASE_ENDED)
+            worker_died(self._connection, self._settings, Lease(job_id, execution_id, ""), Reason.LEASE_ENDED)
 
     def close_gap(self) -> None:
         """A ticket that is between queue and worker for too long has lost its worker."""

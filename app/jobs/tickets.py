@@ -138,7 +138,7 @@ def finish(pipeline: Pipeline, job: Job, execution: Execution | None, *, failed:
     pipeline.srem(YIELDING, job.id)
 
 
-def put_back(pipeline: Pipeline, job: Job, execution: Execution | None, *, at_front: bool) -> None:
+def requeue(pipeline: Pipeline, job: Job, execution: Execution | None, *, at_front: bool) -> None:
     """Started, lost or scheduled to queued."""
     _end_execution(pipeline, job, execution)
     take_out(pipeline, job)
@@ -146,7 +146,7 @@ def put_back(pipeline: Pipeline, job: Job, execution: Execution | None, *, at_fr
     _home(job).push_job_id(job.id, pipeline=pipeline, at_front=at_front)
 
 
-def put_back_later(pipeline: Pipeline, job: Job, execution: Execution | None, *, at: float) -> None:
+def requeue_later(pipeline: Pipeline, job: Job, execution: Execution | None, *, at: float) -> None:
     """Started to scheduled: `due` names it from the second `at` on."""
     _end_execution(pipeline, job, execution)
     job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 0.25
 #: how often leases, retries, deadlines and the outbox are looked at, seconds
 MAINTENANCE_SECONDS = 1.0
-#: how long, and how often, a dead worker's jobs are tried to be put back while Redis is away, seconds
+#: how long, and how often, a dead worker's jobs are tried to be requeued while Redis is away, seconds
 RELEASE_SECONDS = 30.0
 _AGAIN_SECONDS = 0.2
 

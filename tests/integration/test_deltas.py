@@ -14,7 +14,7 @@ from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
 from app.jobs import apply, deltas, leases, recovery, tickets
-from app.jobs.change import PutBack, Reason
+from app.jobs.change import Reason, Requeue
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.store import Jobs
 from app.maintenance import Maintenance
@@ -94,7 +94,7 @@ def test_a_piece_written_twice_is_kept_once(connection: Redis, lease: Lease) -> 
 
 def test_before_the_first_piece_a_death_is_invisible(connection: Redis, lease: Lease) -> None:
     """A job that nobody has read of goes back to the queue like any other."""
-    recovery.give_back(connection, SETTINGS, lease, Reason.WORKER_DIED)
+    recovery.worker_died(connection, SETTINGS, lease, Reason.WORKER_DIED)
     assert record_of(connection, lease).status is Status.QUEUED
 
 
@@ -102,16 +102,16 @@ def test_before_the_first_piece_a_death_is_invisible(connection: Redis, lease: L
 def test_after_the_first_piece_the_job_is_not_run_again(connection: Redis, lease: Lease, reason: str) -> None:
     """A second beginning would follow the first: the job fails and says why."""
     write(connection, lease, 1)
-    leases.put_back(connection, SETTINGS, lease, PutBack(reason, counts=False))
+    leases.requeue(connection, SETTINGS, lease, Requeue(reason, counts=False))
     assert record_of(connection, lease).status is Status.FAILED
     outcome = Jobs(connection, SETTINGS).outcome(lease.job_id)
     assert outcome is not None and outcome.error == errors.stream_interrupted(reason)
 
 
-def test_a_piece_in_the_moment_of_putting_back(
+def test_a_piece_in_the_moment_of_the_requeue(
     connection: Redis, redis_url: str, lease: Lease, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look and the step of the putting back no piece gets lost: the step begins anew, and sees it."""
+    """Between the look and the step that requeues no piece gets lost: the step begins anew, and sees it."""
     written: list[bool] = []
     plain = tickets.execution_of
 
@@ -122,7 +122,7 @@ def test_a_piece_in_the_moment_of_putting_back(
         return plain(*args)
 
     monkeypatch.setattr(tickets, "execution_of", in_between)
-    leases.put_back(connection, SETTINGS, lease, PutBack("race", counts=True))
+    leases.requeue(connection, SETTINGS, lease, Requeue("race", counts=True))
     assert written == [True]
     outcome = Jobs(connection, SETTINGS).outcome(lease.job_id)
     assert outcome is not None and outcome.error == errors.stream_interrupted("race")

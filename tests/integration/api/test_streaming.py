@@ -214,7 +214,7 @@ def test_a_death_before_the_first_piece_is_invisible(server: RunningApi, hands: 
     """The second run's answer follows on the same stream."""
     with closing(ask(server)) as asked:
         lease, _ = hands.take()
-        recovery.give_back(connection, Settings(), lease, Reason.WORKER_DIED)
+        recovery.worker_died(connection, Settings(), lease, Reason.WORKER_DIED)
         second, _ = hands.take()
         assert second.execution_id != lease.execution_id
         dead = Teller(connection, lease)
@@ -233,7 +233,7 @@ def test_a_death_after_the_first_piece_is_an_error(server: RunningApi, hands: Ha
         Teller(connection, lease).tell("once upon")
         reader = Reader(asked)
         assert reader.content(9) == "once upon"
-        recovery.give_back(connection, Settings(), lease, Reason.WORKER_DIED)
+        recovery.worker_died(connection, Settings(), lease, Reason.WORKER_DIED)
         assert reader.chunk()["error"]["code"] == "stream_interrupted"
         assert reader.response.read() == b""
     assert status_of(connection, record.id) is Status.FAILED

@@ -22,7 +22,7 @@ from app.batches.store import NewBatch
 from app.batches.validation import read_faults
 from app.connection import texts
 from app.jobs import leases, recovery, tickets, transitions
-from app.jobs.change import LeaseLost, PutBack
+from app.jobs.change import LeaseLost, Requeue
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -174,7 +174,7 @@ def test_a_reserve_keeps_workers_free_of_lines(night: Night, monkeypatch: pytest
     batch = replace(night, feeder=reserving).start([line(str(n)) for n in range(9)])
     assert night.queued() == ["0", "1"]
     lease, _ = night.take()
-    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=False, delay_seconds=600))
+    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=False, delay_seconds=600))
     reserving.run_once()
     assert night.queued() == ["1"]
     night.answer()
@@ -229,7 +229,7 @@ def test_interactive_requests_go_before_lines(night: Night) -> None:
     for _ in range(2):
         night.take()
     lease, _ = night.take()
-    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=False, delay_seconds=0.01))
+    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=False, delay_seconds=0.01))
     transitions.requeue_ticket(night.connection, lease.job_id)
     assert night.queued() == ["b", "a"]
 
@@ -460,8 +460,8 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert (poison.metadata["custom_id"], poison.deaths) == ("poison", 2)
     lease, _ = night.take()
     leases.note_sent(night.connection, lease)
-    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=True, delay_seconds=600))
-    leases.put_back(night.connection, night.settings, stopped, PutBack("its worker was stopped", counts=False))
+    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=True, delay_seconds=600))
+    leases.requeue(night.connection, night.settings, stopped, Requeue("its worker was stopped", counts=False))
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
@@ -474,7 +474,7 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     lease, once = night.take()
     assert (once.sends, once.attempts) == (1, 2)
     leases.note_sent(night.connection, lease)
-    leases.put_back(night.connection, night.settings, lease, PutBack("overloaded", counts=True))
+    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=True))
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 0, 2)
     codes = {one["response"]["body"]["error"]["code"] for one in night.output(batch, errors=True)}

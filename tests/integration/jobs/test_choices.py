@@ -19,7 +19,7 @@ from app.connection import texts
 from app.error_codes import ErrorCode
 from app.gate import Gate
 from app.jobs import leases, recovery, removal, tickets, transitions
-from app.jobs.change import LeaseLost, PutBack
+from app.jobs.change import LeaseLost, Requeue
 from app.jobs.choices import SPARE_SECONDS
 from app.jobs.record import (
     CHOICES,
@@ -333,7 +333,7 @@ def test_one_that_may_be_sent_once(connection: Redis, jobs: Jobs, take: Take) ->
 
 
 def test_a_lines_choices_let_others_pass(connection: Redis, jobs: Jobs, take: Take) -> None:
-    """They stand before other lines, and behind every request that comes, as the line did; when put back, too."""
+    """They stand before other lines, and behind every request that comes, as the line did; when requeued, too."""
     lines = [replace(new_record(line_id("batch_ab", number)), kind=JobKind.BATCH_LINE) for number in range(2)]
     for record in lines:
         jobs.submit(record, {})
@@ -386,7 +386,7 @@ def test_refused_while_a_choice_waits(connection: Redis, jobs: Jobs, take: Take)
     transitions.fail_waiting(connection, SETTINGS, PARENT, errors.internal(), spares_running=True)
     assert status(jobs) is Status.QUEUED
     end(connection, running[0])
-    leases.put_back(connection, SETTINGS, running[1], PutBack("usage_limit", counts=False))
+    leases.requeue(connection, SETTINGS, running[1], Requeue("usage_limit", counts=False))
     transitions.fail_waiting(connection, SETTINGS, PARENT, errors.internal(), spares_running=True)
     assert (status(jobs), status(jobs, OURS[2])) == (Status.FAILED, Status.CANCELLED)
 

@@ -11,7 +11,7 @@ from app import durability
 from app.connection import connect
 from app.gate import Gate
 from app.jobs import leases, recovery
-from app.jobs.change import PutBack
+from app.jobs.change import Requeue
 from app.jobs.record import JobRecord, Status
 from app.openai.accept import accept
 from app.settings import Settings
@@ -39,7 +39,7 @@ def limited(jobs: Jobs) -> JobRecord:
 
 
 def test_not_again_once_it_was_sent(connection: Redis, jobs: Jobs, take: Take, limited: JobRecord) -> None:
-    """Whoever would put it back, a supervisor say, ends it as failed instead, and tells why; the client need not try."""
+    """Whoever would requeue it, a supervisor say, ends it as failed instead, and tells why; the client need not try."""
     lease, _ = take("dead")
     leases.note_sent(connection, lease)
     leases.note_sent(connection, lease)
@@ -57,11 +57,11 @@ def test_again_when_it_was_not(connection: Redis, jobs: Jobs, take: Take, limite
     recovery.release_worker(connection, SETTINGS, "dead")
     second, _ = take()
     leases.note_sent(connection, second)
-    leases.put_back(connection, SETTINGS, second, PutBack("no process", counts=False, was_sent=False))
+    leases.requeue(connection, SETTINGS, second, Requeue("no process", counts=False, was_sent=False))
     third, record = take()
     assert record.sends == 0
     leases.note_sent(connection, third)
-    leases.put_back(connection, SETTINGS, third, PutBack("overloaded", counts=False))
+    leases.requeue(connection, SETTINGS, third, Requeue("overloaded", counts=False))
     found = jobs.get(limited.id)
     assert found is not None and found.status is Status.FAILED
 
@@ -82,9 +82,9 @@ def test_what_could_not_be_noted_was_not_sent(
     runs.begin(Run(lease, claimed, jobs, Gate(connection), settings, engine, noting))
     ending = tasks.run_job(record.id)
     runs.end()
-    assert isinstance(ending, PutBack)
+    assert isinstance(ending, Requeue)
     assert (ending.counts, ending.was_sent) == (False, False)
     assert engine.asked == []
-    leases.put_back(connection, settings, lease, PutBack("", counts=False, was_sent=ending.was_sent))
+    leases.requeue(connection, settings, lease, Requeue("", counts=False, was_sent=ending.was_sent))
     _, again = take()
     assert (again.sends, again.attempts) == (0, 1)

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 from app import counters
 from app.connection import connect, texts
 from app.jobs import leases, recovery, tickets
-from app.jobs.change import PutBack
+from app.jobs.change import Requeue
 from app.jobs.record import LEASES, Status
 from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
@@ -137,7 +137,7 @@ def test_a_delayed_retry_is_enqueued_when_due(
     """A job that waits out a backoff is back in the queue once its second has come."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.put_back(connection, SETTINGS, lease, PutBack("overloaded", counts=True, delay_seconds=0.01))
+    leases.requeue(connection, SETTINGS, lease, Requeue("overloaded", counts=True, delay_seconds=0.01))
     time.sleep(0.02)
     maintenance.run_once()
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]

@@ -199,7 +199,7 @@ def test_a_process_that_ended_is_followed_by_another(redis_url: str, jobs: Jobs,
 
 
 def test_a_cancelled_job_ends_its_question(connection: Redis, redis_url: str, jobs: Jobs) -> None:
-    """The engine is interrupted, and the job is cancelled, not put back."""
+    """The engine is interrupted, and the job is cancelled, not requeued."""
     record = submit(jobs)
     engine = ScriptedEngine()
 

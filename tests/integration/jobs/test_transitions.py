@@ -17,7 +17,7 @@ from rq.serializers import JSONSerializer
 from app import counters, errors, idempotency
 from app.batches.record import line_id
 from app.jobs import leases, removal, tickets, transitions
-from app.jobs.change import Lease, LeaseLost, PutBack
+from app.jobs.change import Lease, LeaseLost, Requeue
 from app.jobs.record import LEASES, JobKind, Status, record_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
@@ -71,16 +71,16 @@ def test_the_outcome_is_published_once(connection: Redis, jobs: Jobs, take: Take
 
 
 def test_a_run_whose_lease_was_taken_cannot_publish(connection: Redis, jobs: Jobs, take: Take) -> None:
-    """A worker that wakes after its job went to another one can neither publish nor put back."""
+    """A worker that wakes after its job went to another one can neither publish nor requeue."""
     jobs.submit(new_record(), {})
     sleeper, _ = take("sleeper")
-    leases.put_back(connection, SETTINGS, sleeper, PutBack("its lease ended", counts=False, died=True))
+    leases.requeue(connection, SETTINGS, sleeper, Requeue("its lease ended", counts=False, died=True))
     second, claimed = take("second")
     assert (claimed.attempts, claimed.deaths) == (1, 1)
     with pytest.raises(LeaseLost):
         leases.publish(connection, SETTINGS, sleeper, answer("late"))
     with pytest.raises(LeaseLost):
-        leases.put_back(connection, SETTINGS, sleeper, PutBack("late", counts=True))
+        leases.requeue(connection, SETTINGS, sleeper, Requeue("late", counts=True))
     leases.publish(connection, SETTINGS, second, answer("right"))
     assert jobs.outcome("chatcmpl-1") == answer("right")
 
@@ -109,8 +109,8 @@ def test_publishing_and_taking_away_race_to_one_winner(
             mine = Redis.from_url(redis_url)
             start.wait()
             try:
-                leases.put_back(mine, SETTINGS, lease, PutBack("race", counts=True))
-                won.append("put_back")
+                leases.requeue(mine, SETTINGS, lease, Requeue("race", counts=True))
+                won.append("requeue")
             except LeaseLost:
                 pass
 
@@ -157,7 +157,7 @@ def test_a_run_that_does_not_count_uses_no_attempt(connection: Redis, jobs: Jobs
     jobs.submit(new_record("chatcmpl-1"), {})
     jobs.submit(new_record("chatcmpl-2"), {})
     lease, _ = take()
-    leases.put_back(connection, SETTINGS, lease, PutBack("usage_limit", counts=False))
+    leases.requeue(connection, SETTINGS, lease, Requeue("usage_limit", counts=False))
     after = jobs.get("chatcmpl-1")
     assert after is not None and after.attempts == 0
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1", "chatcmpl-2"]
@@ -167,7 +167,7 @@ def test_a_delayed_retry_waits_outside_the_queue(connection: Redis, jobs: Jobs, 
     """A job that is tried again later is scheduled, and due when its second has come."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.put_back(connection, SETTINGS, lease, PutBack("overloaded", counts=True, delay_seconds=30))
+    leases.requeue(connection, SETTINGS, lease, Requeue("overloaded", counts=True, delay_seconds=30))
     assert tickets.queue(connection).get_job_ids() == []
     assert tickets.due(connection, time.time()) == []
     assert tickets.due(connection, time.time() + 31) == ["chatcmpl-1"]
@@ -261,7 +261,7 @@ def test_a_ticket_says_which_job_it_is(connection: Redis, jobs: Jobs, take: Take
     for attempt in (1, 2):
         lease, _ = take()
         assert described("chatcmpl-1") == f"chat.completion chatcmpl-1, sonnet, attempt {attempt}"
-        leases.put_back(connection, SETTINGS, lease, PutBack("", counts=True))
+        leases.requeue(connection, SETTINGS, lease, Requeue("", counts=True))
 
 
 def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs, take: Take) -> None:

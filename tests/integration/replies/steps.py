@@ -21,7 +21,7 @@ from app.gate import Cause, Gate
 from app.history import RecycleEvent, closings, recycling, sampling
 from app.idempotency import by_key
 from app.jobs import apply, deltas, leases, lifecycle, recovery, removal, tickets, transitions
-from app.jobs.change import Change, Found, Lease, PutBack, Reason
+from app.jobs.change import Change, Found, Lease, Reason, Requeue
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
@@ -306,17 +306,17 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
         lambda g: (g.endpoint(), g.run(callback_url="https://example.com/", background=True)),
         lambda g: leases.publish(g.redis, g.settings, _LEASE, ANSWER),
     ),
-    "jobs: put back": (
+    "jobs: requeue": (
         Ground.run,
-        lambda g: leases.put_back(g.redis, g.settings, _LEASE, PutBack("limit", counts=True, died=True)),
+        lambda g: leases.requeue(g.redis, g.settings, _LEASE, Requeue("limit", counts=True, died=True)),
     ),
-    "jobs: put back later": (
+    "jobs: requeue later": (
         lambda g: g.run(max_sends=3),
-        lambda g: leases.put_back(g.redis, g.settings, _LEASE, PutBack("overloaded", counts=False, delay_seconds=5)),
+        lambda g: leases.requeue(g.redis, g.settings, _LEASE, Requeue("overloaded", counts=False, delay_seconds=5)),
     ),
-    "jobs: give back": (
+    "jobs: worker died": (
         _overdue_lease,
-        lambda g: recovery.give_back(g.redis, g.settings, Lease(JOB, EXECUTION, ""), Reason.LEASE_ENDED),
+        lambda g: recovery.worker_died(g.redis, g.settings, Lease(JOB, EXECUTION, ""), Reason.LEASE_ENDED),
     ),
     "jobs: release a worker": (_worker, lambda g: recovery.release_worker(g.redis, g.settings, "w1")),
     "jobs: cancel": (Ground.run, lambda g: g.jobs.cancel(JOB)),
@@ -326,7 +326,7 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
         lambda g: transitions.fail_waiting(g.redis, g.settings, JOB, errors.deadline_exceeded(1)),
     ),
     "jobs: set metadata": (Ground.submit, lambda g: g.jobs.set_metadata(JOB, {"a": "b"})),
-    "jobs: requeue": (_gap, lambda g: transitions.requeue_ticket(g.redis, JOB)),
+    "jobs: requeue the ticket": (_gap, lambda g: transitions.requeue_ticket(g.redis, JOB)),
     "jobs: reissue": (_gone_ticket, lambda g: transitions.reissue(g.redis, g.settings, JOB)),
     "jobs: return from the gap": (_gap, lambda g: tickets.return_from_gap(g.redis, "claude", JOB)),
     "jobs: remove": (lambda g: (g.submit(), g.jobs.cancel(JOB)), lambda g: removal.remove(g.redis, JOB)),

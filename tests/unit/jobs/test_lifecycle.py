@@ -9,7 +9,7 @@ import pytest
 
 from app import errors
 from app.jobs import choices, lifecycle
-from app.jobs.change import Change, Found, Lease, LeaseLost, PutBack, Spent, Ticket
+from app.jobs.change import Change, Found, Lease, LeaseLost, Requeue, Spent, Ticket
 from app.jobs.record import CHOICES, DEADLINES, PAYLOAD_VERSION, JobKind, JobRecord, Status
 from app.outcome import Outcome
 from app.settings import Settings
@@ -49,8 +49,8 @@ def is_nothing(change: Change) -> bool:
     return change == Change(before=change.before, after=change.before)
 
 
-def put_back(found: Found, how: PutBack, name: str = "step") -> Change:
-    return lifecycle.put_back(found, LEASE, how, name, SETTINGS)
+def requeue(found: Found, how: Requeue, name: str = "step") -> Change:
+    return lifecycle.requeue(found, LEASE, how, name, SETTINGS)
 
 
 # -- claim ----------------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_what_is_not_queued_is_not_claimed(before: JobRecord | None) -> None:
 BY_A_RUN: dict[str, Callable[[Found], Change]] = {
     "note sent": lambda found: lifecycle.note_sent(found, LEASE),
     "publish": lambda found: lifecycle.publish(found, LEASE, ANSWER, SETTINGS),
-    "put back": lambda found: put_back(found, PutBack("limit", counts=False)),
+    "requeue": lambda found: requeue(found, Requeue("limit", counts=False)),
     "fan out": lambda found: lifecycle.fan_out(found, LEASE, 2, "step", SETTINGS),
 }
 
@@ -143,43 +143,43 @@ def test_a_run_is_noted_as_sent_as_often_as_the_client_allows() -> None:
 # -- back to the queue ----------------------------------------------------------------------------------------------
 
 SENT = replace(RUNNING, max_sends=2, sends=1, sent_by="run")
-DIED = PutBack("its worker died", counts=False, died=True)
+DIED = Requeue("its worker died", counts=False, died=True)
 
 
 @pytest.mark.parametrize(
     ("before", "how", "fields_", "ticket"),
     [
-        (RUNNING, PutBack("limit", counts=False), {"attempts": 0}, Ticket.FIRST),
-        (RUNNING, PutBack("server", counts=True), {}, Ticket.FIRST),
-        (RUNNING, PutBack("server", counts=True, delay_seconds=5), {}, Ticket.LATER),
-        (RUNNING, PutBack("overloaded", counts=False, delay_seconds=5), {"attempts": 0, "delays": 1}, Ticket.LATER),
+        (RUNNING, Requeue("limit", counts=False), {"attempts": 0}, Ticket.FIRST),
+        (RUNNING, Requeue("server", counts=True), {}, Ticket.FIRST),
+        (RUNNING, Requeue("server", counts=True, delay_seconds=5), {}, Ticket.LATER),
+        (RUNNING, Requeue("overloaded", counts=False, delay_seconds=5), {"attempts": 0, "delays": 1}, Ticket.LATER),
         (RUNNING, DIED, {"attempts": 0, "deaths": 1}, Ticket.FIRST),
-        (SENT, PutBack("limit", counts=False), {"attempts": 0, "sent_by": ""}, Ticket.FIRST),
+        (SENT, Requeue("limit", counts=False), {"attempts": 0, "sent_by": ""}, Ticket.FIRST),
         (
             SENT,
-            PutBack("no process", counts=False, was_sent=False),
+            Requeue("no process", counts=False, was_sent=False),
             {"attempts": 0, "sends": 0, "sent_by": ""},
             Ticket.FIRST,
         ),
         # It was an earlier run that was sent.
         (
             replace(SENT, sent_by="before"),
-            PutBack("no process", counts=False, was_sent=False),
+            Requeue("no process", counts=False, was_sent=False),
             {"attempts": 0, "sent_by": ""},
             Ticket.FIRST,
         ),
         # Spent but for this run, which was not sent after all.
         (
             replace(SENT, max_sends=1),
-            PutBack("no process", counts=False, was_sent=False),
+            Requeue("no process", counts=False, was_sent=False),
             {"attempts": 0, "sends": 0, "sent_by": ""},
             Ticket.FIRST,
         ),
     ],
 )
-def test_a_job_goes_back(before: JobRecord, how: PutBack, fields_: dict[str, Any], ticket: Ticket) -> None:
+def test_a_job_goes_back(before: JobRecord, how: Requeue, fields_: dict[str, Any], ticket: Ticket) -> None:
     """To the head, or later; what is not its fault uses up no attempt; nobody holds it then."""
-    change = put_back(Found(before, (), NOW), how)
+    change = requeue(Found(before, (), NOW), how)
     expected = {"status": Status.QUEUED, "execution": "", "waiting_for": how.reason, "requeued_by": "step"}
     assert difference(change) == {**expected, **fields_}
     assert (change.ticket, change.outcome) == (ticket, None)
@@ -190,22 +190,22 @@ def test_a_job_goes_back(before: JobRecord, how: PutBack, fields_: dict[str, Any
     ("before", "how", "error"),
     [
         (replace(RUNNING, deaths=2), DIED, errors.set_aside(3, DIED.reason)),
-        (replace(RUNNING, streamed_by="run"), PutBack("limit", counts=False), errors.stream_interrupted("limit")),
-        (replace(SENT, max_sends=1), PutBack("limit", counts=False), errors.not_sent_again("limit")),
+        (replace(RUNNING, streamed_by="run"), Requeue("limit", counts=False), errors.stream_interrupted("limit")),
+        (replace(SENT, max_sends=1), Requeue("limit", counts=False), errors.not_sent_again("limit")),
         # A job that ends its workers is told so, whatever else is true of it.
         (replace(SENT, max_sends=1, deaths=2, streamed_by="run"), DIED, errors.set_aside(3, DIED.reason)),
         (replace(SENT, max_sends=1, streamed_by="run"), DIED, errors.stream_interrupted(DIED.reason)),
     ],
 )
-def test_a_job_that_must_not_be_run_again_fails(before: JobRecord, how: PutBack, error: errors.ErrorReply) -> None:
-    """In the step that would have put it back, with the reason; a lost reply makes it no other end."""
-    change = put_back(Found(before, (), NOW), how)
+def test_a_job_that_must_not_be_run_again_fails(before: JobRecord, how: Requeue, error: errors.ErrorReply) -> None:
+    """In the step that would have requeued it, with the reason; a lost reply makes it no other end."""
+    change = requeue(Found(before, (), NOW), how)
     assert change.outcome == Outcome(error=error)
     assert change.after is not None
     assert (change.after.status, change.after.published_by, change.ticket) == (Status.FAILED, "run", Ticket.ENDED)
-    assert is_nothing(put_back(Found(change.after, (), NOW), how))
+    assert is_nothing(requeue(Found(change.after, (), NOW), how))
     with pytest.raises(LeaseLost):
-        put_back(Found(change.after, (), NOW), how, name="another step")
+        requeue(Found(change.after, (), NOW), how, name="another step")
 
 
 # -- from outside ---------------------------------------------------------------------------------------------------

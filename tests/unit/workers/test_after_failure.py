@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from app.jobs.change import Lease, PutBack
+from app.jobs.change import Lease, Requeue
 from app.messages.failure import FailureKind, TurnFailed
 from app.settings import Settings
 from workers.after_failure import ending_of
@@ -21,7 +21,7 @@ class OpenGate:
 
 
 @pytest.mark.parametrize("kind", [FailureKind.OVERLOADED, FailureKind.RATE_LIMITED, FailureKind.SERVER])
-def test_each_put_back_waits_longer(kind: FailureKind) -> None:
+def test_each_requeue_waits_longer(kind: FailureKind) -> None:
     """Twice as long each time, a minute at most, also where the run uses up no attempt."""
     means = []
     for times in range(8):
@@ -33,7 +33,7 @@ def test_each_put_back_waits_longer(kind: FailureKind) -> None:
             "Any", SimpleNamespace(record=record, lease=Lease("job", "run", "w1"), gate=OpenGate(), settings=Settings())
         )
         endings = [ending_of(TurnFailed(kind, "no"), run) for _ in range(200)]
-        delays = [ending.delay_seconds for ending in endings if isinstance(ending, PutBack)]
+        delays = [ending.delay_seconds for ending in endings if isinstance(ending, Requeue)]
         assert len(delays) == len(endings)
         means.append(sum(delays) / len(delays))
     assert [round(mean / 2**times, 0) for times, mean in enumerate(means[:6])] == [1.0] * 6
@@ -44,6 +44,6 @@ def test_each_put_back_waits_longer(kind: FailureKind) -> None:
 def test_the_death_of_a_process_is_counted_as_one(kind: FailureKind) -> None:
     """The job goes back, and a job that ends one process after the other is set aside in the end."""
     ending = ending_of(TurnFailed(kind, "gone"), cast("Any", SimpleNamespace()))
-    assert isinstance(ending, PutBack)
+    assert isinstance(ending, Requeue)
     assert (ending.counts, ending.died) == (False, True)
     assert ending.reason.startswith("its Claude process ")
