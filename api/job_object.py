@@ -16,7 +16,7 @@ def summary(record: JobRecord) -> dict[str, Any]:
         "id": record.id,
         "object": "job",
         "type": record.kind,
-        "status": str(record.shown),
+        "status": str(record.public_status),
         "model": record.model,
         "created_at": int(record.created_at),
         "started_at": _whole(record.started_at),
@@ -35,7 +35,7 @@ def summary(record: JobRecord) -> dict[str, Any]:
 def of(record: JobRecord, jobs: Jobs) -> dict[str, Any]:
     """The whole job: `position` (jobs before it) while it queues; `result` or `error`, and the `way` it came, once it has ended."""
     found = summary(record)
-    found["position"] = jobs.position(record.id) if record.shown is Status.QUEUED else None
+    found["position"] = jobs.position(record.id) if record.public_status is Status.QUEUED else None
     outcome = jobs.outcome(record.id) if record.status.is_final else None
     found["way"] = (outcome.way or None) if outcome else None
     found["result"] = outcome.body if outcome else None

@@ -211,7 +211,7 @@ def cancelled() -> ErrorReply:
     return ErrorReply(409, "The request was cancelled.", ErrorType.INVALID_REQUEST, code=ErrorCode.CANCELLED)
 
 
-def set_aside(deaths: int, reason: str) -> ErrorReply:
+def dead_lettered(deaths: int, reason: str) -> ErrorReply:
     """A poison job: it ended so many workers that it is not tried any more."""
     return upstream_failed(
         f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS); the last time {reason}."

@@ -89,7 +89,7 @@ class Settings:
     stall_seconds: float = 300.0
     #: how often a job is run at most when Claude answers with a server error
     max_attempts: int = 5
-    #: how often a job may take its worker down with it before it is set aside
+    #: how often a job may take its worker down with it before it is dead-lettered
     max_worker_deaths: int = 3
 
     #: how often a job is tried while a usage limit lasts, for limits that are raised or reset early, seconds

@@ -30,7 +30,7 @@ _SLEEP_SECONDS = _LEASE_SECONDS + 3.0
 _SETTINGS = {
     "NIGHTSHIFT_LEASE_SECONDS": str(_LEASE_SECONDS),
     "NIGHTSHIFT_BEAT_SECONDS": "1",
-    # Nobody is to be set aside for what the killer does.
+    # No job is to be dead-lettered for what the killer does.
     "NIGHTSHIFT_MAX_WORKER_DEATHS": "1000",
     "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
     "NIGHTSHIFT_CALLBACK_TIMEOUT_SECONDS": "3",

@@ -112,7 +112,7 @@ class Beat:
             name=self._name,
             state=state,
             reason=found.reason if waiting_for == FOR_CLAUDE else waiting_for or found.reason,
-            job=run.record.known_as if run else "",
+            job=run.record.public_id if run else "",
             job_started_at=(run.record.started_at or 0.0) if run else 0.0,
             turns=found.turns,
             turns_total=found.turns_total,

@@ -160,7 +160,7 @@ class ClaudeWorker(PatientWorker):
         try:
             if run.interruption is Interruption.CANCELLED:
                 # Usually done already by who asked for it; not when the request came by RQ's own stop command.
-                for job_id in dict.fromkeys((run.record.known_as, run.record.id)):
+                for job_id in dict.fromkeys((run.record.public_id, run.record.id)):
                     self._patiently(partial(self._jobs.cancel, job_id))
             elif isinstance(ending, Publish):
                 give_up = time.monotonic() + REPLICATION_SECONDS

@@ -130,7 +130,9 @@ def withdraw(found: Found, jobs: Mapping[int, JobRecord | None]) -> Change:
 
     One that waits for its choices has started.
     """
-    waiting = {number: job for number, job in jobs.items() if job is None or job.shown is not Status.IN_PROGRESS}
+    waiting = {
+        number: job for number, job in jobs.items() if job is None or job.public_status is not Status.IN_PROGRESS
+    }
     runs = {number: LineRuns(job.attempts, job.deaths, job.sends) for number, job in waiting.items() if job is not None}
     kept = {number: counts for number, counts in runs.items() if any(counts)}
     return replace(_unchanged(found.record), again=waiting, runs=kept, forgotten=waiting)

@@ -121,7 +121,7 @@ def _indexes(record: JobRecord | None) -> dict[str, float]:
         return {}
     found: dict[str, float] = {}
     if record.kind != JobKind.CHOICE:
-        found = {ALL_JOBS: record.created_at, status_key(record.shown): record.created_at}
+        found = {ALL_JOBS: record.created_at, status_key(record.public_status): record.created_at}
     if record.status is Status.QUEUED:
         found[DEADLINES] = record.deadline_at
     if (record.choices or record.kind == JobKind.CHOICE) and not record.status.is_final:

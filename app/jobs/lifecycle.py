@@ -224,7 +224,7 @@ def _held(found: Found, lease: Lease) -> JobRecord:
 
 def _why_not_again(held: JobRecord, how: Requeue, max_deaths: int, *, was_sent: bool) -> ErrorReply | None:
     if how.died and held.deaths + 1 >= max_deaths:
-        return errors.set_aside(held.deaths + 1, how.reason)
+        return errors.dead_lettered(held.deaths + 1, how.reason)
     if held.streamed_by:
         # Its client may have read a piece of the answer, and would read a beginning twice.
         return errors.stream_interrupted(how.reason)

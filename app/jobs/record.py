@@ -183,12 +183,12 @@ class JobRecord:
         return bool(self._batch) or self.service_tier == "flex"
 
     @property
-    def known_as(self) -> str:
+    def public_id(self) -> str:
         """The id that its client knows: a choice's is its parent's."""
         return self.parent or self.id
 
     @property
-    def shown(self) -> Status:
+    def public_status(self) -> Status:
         """The status that clients see, and by which it is listed: what waits for its choices is in progress."""
         return Status.IN_PROGRESS if self.choices and self.status is Status.QUEUED else self.status
 
@@ -201,7 +201,7 @@ class JobRecord:
 
     @property
     def _batch(self) -> str:
-        return batch_of(self.known_as) if self.known_as.startswith(LINE_ID) else ""
+        return batch_of(self.public_id) if self.public_id.startswith(LINE_ID) else ""
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""

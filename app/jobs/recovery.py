@@ -49,7 +49,7 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
 
 
 def worker_died(connection: Redis, settings: Settings, lease: Lease, reason: Reason) -> None:
-    """A run that died: the job goes back to the queue's head, or, having died too often, is set aside as failed."""
+    """A run that died: the job goes back to the queue's head, or, having died too often, is dead-lettered: it ends as failed."""
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     try:
         leases.requeue(connection, settings, lease, Requeue(reason, counts=False, died=True))

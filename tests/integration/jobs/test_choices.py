@@ -108,7 +108,12 @@ def test_the_choices_take_the_jobs_place(connection: Redis, jobs: Jobs, take: Ta
     assert queue(connection) == [*OURS, "chatcmpl-2"]
     parent = jobs.get(PARENT)
     assert parent is not None
-    assert (parent.status, parent.shown, parent.attempts, parent.worker) == (Status.QUEUED, Status.IN_PROGRESS, 0, "")
+    assert (parent.status, parent.public_status, parent.attempts, parent.worker) == (
+        Status.QUEUED,
+        Status.IN_PROGRESS,
+        0,
+        "",
+    )
     with pytest.raises(LeaseLost):
         leases.fan_out(connection, SETTINGS, lease, 3)
 
@@ -311,7 +316,7 @@ def test_a_worker_is_killed_after_half(connection: Redis, jobs: Jobs, take: Take
 
 
 def test_a_choice_that_kills_its_workers_fails_the_job(connection: Redis, jobs: Jobs, take: Take) -> None:
-    """It is set aside like any job, and that is the job's error, whoever found the dead worker."""
+    """It is dead-lettered like any job, and that is the job's error, whoever found the dead worker."""
     split(connection, jobs, take)
     take("dead")
     recovery.release_worker(connection, replace(SETTINGS, max_worker_deaths=1), "dead")

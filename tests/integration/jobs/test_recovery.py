@@ -58,7 +58,7 @@ def test_a_living_lease_is_left_alone(connection: Redis, jobs: Jobs, take: Take,
     assert connection.zcard(LEASES) == 1
 
 
-def test_a_job_that_kills_its_workers_is_set_aside(
+def test_a_job_that_kills_its_workers_is_dead_lettered(
     connection: Redis, jobs: Jobs, take: Take, maintenance: Maintenance
 ) -> None:
     """After the third death the job has failed, with the reason, and runs no more."""

@@ -189,11 +189,11 @@ def test_a_job_goes_back(before: JobRecord, how: Requeue, fields_: dict[str, Any
 @pytest.mark.parametrize(
     ("before", "how", "error"),
     [
-        (replace(RUNNING, deaths=2), DIED, errors.set_aside(3, DIED.reason)),
+        (replace(RUNNING, deaths=2), DIED, errors.dead_lettered(3, DIED.reason)),
         (replace(RUNNING, streamed_by="run"), Requeue("limit", counts=False), errors.stream_interrupted("limit")),
         (replace(SENT, max_sends=1), Requeue("limit", counts=False), errors.not_sent_again("limit")),
         # A job that ends its workers is told so, whatever else is true of it.
-        (replace(SENT, max_sends=1, deaths=2, streamed_by="run"), DIED, errors.set_aside(3, DIED.reason)),
+        (replace(SENT, max_sends=1, deaths=2, streamed_by="run"), DIED, errors.dead_lettered(3, DIED.reason)),
         (replace(SENT, max_sends=1, streamed_by="run"), DIED, errors.stream_interrupted(DIED.reason)),
     ],
 )

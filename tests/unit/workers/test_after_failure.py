@@ -42,7 +42,7 @@ def test_each_requeue_waits_longer(kind: FailureKind) -> None:
 
 @pytest.mark.parametrize("kind", [FailureKind.DIED, FailureKind.MEMORY, FailureKind.GARBLED])
 def test_the_death_of_a_process_is_counted_as_one(kind: FailureKind) -> None:
-    """The job goes back, and a job that ends one process after the other is set aside in the end."""
+    """The job goes back, and a job that ends one process after the other is dead-lettered in the end."""
     ending = ending_of(TurnFailed(kind, "gone"), cast("Any", SimpleNamespace()))
     assert isinstance(ending, Requeue)
     assert (ending.counts, ending.died) == (False, True)
