@@ -10,7 +10,7 @@ from app import clock, errors
 from app.connection import transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
-from app.jobs import search, tickets, transitions
+from app.jobs import apply, lifecycle, search, tickets, transitions
 from app.jobs.record import (
     ALL_JOBS,
     CHOICES,
@@ -165,7 +165,8 @@ class Jobs:
 
     def set_metadata(self, job_id: str, metadata: Mapping[str, str]) -> bool:
         """Other metadata in place of what there was. False when there is no such job (any more)."""
-        return transitions.label(self._connection, job_id, metadata)
+        found = apply.step(self._connection, job_id, lambda found: lifecycle.label(found, metadata))
+        return found.after is not None
 
     def cancel(self, job_id: str, error: ErrorReply | None = None) -> JobRecord | None:
         """Cancel whatever is not final, and tell the worker. The record afterwards; None when there is no such job."""
@@ -178,10 +179,11 @@ class Jobs:
     def delete(self, job_id: str) -> None:
         """Put a job out of sight, and remove it when who waits for it has had time to notice; one that runs is cancelled."""
         self.cancel(job_id)
-        transitions.hide(self._connection, job_id)
+        apply.step(self._connection, job_id, lifecycle.hide)
 
     def _end(self, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
-        return transitions.end(self._connection, self._settings, job_id, error, status)
+        settings = self._settings
+        return apply.step(self._connection, job_id, lambda found: lifecycle.end(found, error, status, settings)).after
 
 
 def _earlier(pipe: Any, fence: Fence) -> JobRecord | None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, cast
 from app import errors
 from app.jobs import apply, lifecycle
 from app.jobs.change import Ticket
-from app.jobs.record import JobRecord, Status, outcome_key, request_key
+from app.jobs.record import JobRecord, outcome_key, request_key
 from app.openai.merged import merged
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from redis import Redis
     from redis.client import Pipeline
@@ -29,11 +29,6 @@ def submit(connection: Redis, pipe: Pipeline, record: JobRecord, request: str, *
     """
     pipe.set(request_key(record.id), request)
     apply.write(connection, pipe, record.id, lifecycle.submit(record, ttl_seconds))
-
-
-def end(connection: Redis, settings: Settings, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
-    """Whatever is not final to cancelled or failed; its worker is interrupted. The record afterwards, None when there is none."""
-    return apply.step(connection, job_id, lambda found: lifecycle.end(found, error, status, settings)).after
 
 
 def fail_waiting(
@@ -59,16 +54,6 @@ def reissue(connection: Redis, settings: Settings, job_id: str) -> bool:
     """A new ticket for a queued job whose own has vanished. Whether it was needed."""
     ttl = settings.result_ttl_seconds
     return apply.step(connection, job_id, lambda found: lifecycle.reissue(found, ttl)).ticket is Ticket.NEW
-
-
-def label(connection: Redis, job_id: str, metadata: Mapping[str, str]) -> bool:
-    """Other metadata in place of what there was. False when there is no such job (any more)."""
-    return apply.step(connection, job_id, lambda found: lifecycle.label(found, metadata)).after is not None
-
-
-def hide(connection: Redis, job_id: str) -> None:
-    """Put an ended job out of sight, and remove it when who waits for it has had time to notice."""
-    apply.step(connection, job_id, lifecycle.hide)
 
 
 def join(connection: Redis, settings: Settings, job_id: str) -> bool:

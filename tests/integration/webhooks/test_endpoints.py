@@ -11,6 +11,7 @@ import pytest
 from app import errors
 from app.jobs import transitions
 from app.jobs.record import JobKind, JobRecord, Status
+from app.jobs.store import Jobs
 from app.settings import Settings
 from app.webhooks import announce
 from app.webhooks.endpoints import MAX_ENDPOINTS, OVERLAP_SECONDS, Endpoint, Endpoints, TooManyEndpoints
@@ -51,7 +52,8 @@ def job(connection: Redis, *, kind: str = "response", background: bool = True, c
 
 
 def end(connection: Redis, record: JobRecord, status: Status) -> None:
-    transitions.end(connection, Settings(), record.id, errors.cancelled(), status)
+    jobs = Jobs(connection, Settings())
+    (jobs.cancel if status is Status.CANCELLED else jobs.fail)(record.id, errors.cancelled())
 
 
 @pytest.mark.parametrize(
