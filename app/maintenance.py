@@ -1,6 +1,6 @@
-"""All that is due, done each second by any number of processes. It knows what it maintains; nothing that it maintains knows it.
+"""What is due each second, for jobs, callbacks and history. Any number of processes run it.
 
-Every step is idempotent and fenced, so that it does not matter who runs it, or whether two do.
+Every step is idempotent and fenced, so two at once do no harm.
 """
 
 from __future__ import annotations

@@ -45,10 +45,10 @@ STREAM_TTL_SECONDS = 60
 
 
 def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, count: int = 0) -> Change:
-    """Read the job and its choices under WATCH, and write what `decide`, a function of `lifecycle`, makes of it.
+    """Read the job and its choices under WATCH, and write the change that `decide`, a function of `lifecycle`, makes of them.
 
-    Again when somebody else changed it in between, or the reply was lost. What `decide` raises is raised. `count`: how many choices
-    a job that has none yet is to have.
+    Decided again if another process changed the job in between, or if the reply was lost. Raises what `decide` raises.
+    `count`: how many choices to read of a job that has none yet.
     """
 
     def change(pipe: Any) -> Change:
@@ -75,11 +75,11 @@ def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, c
 
 
 def write(connection: Redis, pipe: Pipeline, job_id: str, change: Change) -> None:
-    """Put the commands of a change on the caller's pipeline, which watches what it was decided by."""
+    """Put the commands of a change on the caller's pipeline, which watches what the decision was based on."""
     if change.ticket is Ticket.NEW_FIRST:
         # A choice of that id may have been there, and was cancelled.
         removal.forget(connection, pipe, job_id)
-    # What moves the ticket writes the record, too: the same step, were it to come late, fails at its WATCH.
+    # A step that moves the ticket writes the record as well, so that a late repetition of it fails at its WATCH.
     if change.after is not None and (change.after != change.before or change.ticket is not Ticket.STAYS):
         _move(pipe, change.before, change.after)
     for index in change.leaves:

@@ -1,6 +1,6 @@
-"""What a run may do to its job, each one step in Redis: claim it, keep it, and give it up with an outcome or without one.
+"""What a run may do with its job: claim it, keep it, publish its outcome, requeue it. Each is one step in Redis.
 
-A worker whose lease ended, or whose job was cancelled, can change nothing (`app.jobs.lifecycle` has the fence).
+A worker whose lease ended, or whose job was cancelled, can change nothing: `app.jobs.lifecycle` has the fence.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def claim(
 ) -> tuple[Lease, JobRecord] | None:
     """Queued to in_progress. None when there is nothing to run: cancelled, ended, taken by somebody else, or gone.
 
-    Doing it twice for one `execution_id` (a new one, when none is given) is the same as once: the reply of the first may have been
-    lost, and who has the job is this run.
+    Safe to repeat with one `execution_id` (default: a new one). If the reply to the first try was lost, the second finds that this
+    run has the job.
     """
     lease = Lease(job_id, execution_id or new_execution(), worker)
     record = apply.step(connection, job_id, lambda found: lifecycle.claim(found, lease, lease_seconds)).after
@@ -47,7 +47,7 @@ def renew(connection: Redis, lease: Lease, lease_seconds: float) -> bool:
 
 
 def note_sent(connection: Redis, lease: Lease) -> None:
-    """From here on this run is taken to have been sent to Claude. For jobs with `max_sends`; twice is the same as once.
+    """Count this run as sent to Claude, for jobs with `max_sends`. Safe to repeat.
 
     Raises `LeaseLost`, and `Spent` when it must not be sent.
     """
@@ -55,27 +55,27 @@ def note_sent(connection: Redis, lease: Lease) -> None:
 
 
 def publish(connection: Redis, settings: Settings, lease: Lease, outcome: Outcome) -> None:
-    """In_progress to completed or failed: the outcome, and the callback's event, in the same step. Raises `LeaseLost`.
+    """In_progress to completed or failed, with the outcome and the callback's event in the same step. Safe to repeat.
 
-    Doing it twice for the same run is the same as once.
+    Raises `LeaseLost`.
     """
     change = apply.step(connection, lease.job_id, lambda found: lifecycle.publish(found, lease, outcome, settings))
-    _settle(connection, settings, change)
+    _join_parent(connection, settings, change)
 
 
 def requeue(connection: Redis, settings: Settings, lease: Lease, how: Requeue) -> None:
-    """In_progress to queued: at the queue's head, or after a delay. Raises `LeaseLost`.
+    """In_progress to queued: to the queue's head, or there after a delay. Raises `LeaseLost`.
 
-    It ends as failed when it must not be run again: when it has died too often, when its client has read a part of the answer, or
-    when it was sent to Claude as often as its client allows.
+    To failed if it must not run again: it ended too many workers, its client has read a part of the answer, or it was sent to
+    Claude as often as its client allows.
     """
     name = new_execution()
     change = apply.step(connection, lease.job_id, lambda found: lifecycle.requeue(found, lease, how, name, settings))
-    _settle(connection, settings, change)
+    _join_parent(connection, settings, change)
 
 
 def fan_out(connection: Redis, settings: Settings, lease: Lease, count: int) -> None:
-    """In_progress to queued, while jobs of their own ask for its `count` answers. Raises `LeaseLost`."""
+    """In_progress to queued; one job for each of its `count` answers is made. Raises `LeaseLost`."""
     name = new_execution()
     apply.step(
         connection,
@@ -86,8 +86,8 @@ def fan_out(connection: Redis, settings: Settings, lease: Lease, count: int) -> 
     transitions.join(connection, settings, lease.job_id)
 
 
-def _settle(connection: Redis, settings: Settings, change: Change) -> None:
-    """The end of a choice may be that of the job that waits for it."""
+def _join_parent(connection: Redis, settings: Settings, change: Change) -> None:
+    """If this ended a choice, its parent may be able to end too."""
     after = change.after
     if after is not None and after.parent and after.status.is_final:
         transitions.join(connection, settings, after.parent)

@@ -1,7 +1,7 @@
-"""The life of a job as functions: a record and an event in, the change out. No Redis, no clock; `app.jobs.apply` writes changes.
+"""The life of a job as pure functions, one for each event: what is known of the job in, a `Change` out. `app.jobs.apply` writes it.
 
-The fence: `record.execution` names the only run that may publish an outcome or requeue the job. A step whose reply was lost is
-decided again on what it has written itself: it knows its own work by an id, and changes nothing.
+The fence: `record.execution` names the only run that may publish an outcome or requeue the job.
+If the reply to a step is lost, the step is decided again, on what it wrote itself: it finds its own id there, and changes nothing.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ def submit(record: JobRecord, ttl_seconds: int) -> Change:
 
 
 def end(found: Found, error: ErrorReply, status: Status, settings: Settings) -> Change:
-    """Whatever is not final to cancelled or failed: a queued job never starts, a running one can publish nothing any more."""
+    """Any status that is not final to cancelled or failed: a queued job never starts, a running one can no longer publish."""
     if found.record is None or found.record.status.is_final:
         return _unchanged(found.record)
     return _ended(found, found.record, Outcome(error=error), settings, status=status)
 
 
 def fail_waiting(found: Found, error: ErrorReply, settings: Settings, *, spares_running: bool = False) -> Change:
-    """Queued to failed, for a job that can't be run any more (its deadline passed, say).
+    """Queued to failed, for a job that can't run any more (its deadline has passed, for example).
 
-    `spares_running`: not if it waits for choices of which none waits itself.
+    `spares_running`: leave a job alone whose choices all run or have ended.
     """
     record = found.record
     if record is None or record.status is not Status.QUEUED:
@@ -54,17 +54,17 @@ def fail_waiting(found: Found, error: ErrorReply, settings: Settings, *, spares_
 
 
 def requeue_ticket(found: Found) -> Change:
-    """The ticket of a queued job (back) into the queue; that of any other out of it."""
+    """Put the ticket of a queued job into the queue; take that of any other out of it."""
     record = found.record
     if record is None or record.status is not Status.QUEUED:
         return replace(_unchanged(record), ticket=Ticket.OUT)
-    # What lets others pass does so when it comes back, too.
+    # A job that yields goes behind the others again.
     ticket = Ticket.LAST if record.yields else Ticket.FIRST
     return Change(before=record, after=replace(record, waiting_for=""), ticket=ticket)
 
 
 def reissue(found: Found, ttl_seconds: int) -> Change:
-    """A new ticket for a queued job whose own has vanished."""
+    """Issue a new ticket for a queued job whose own is missing."""
     record = found.record
     if record is not None and record.status is Status.QUEUED:
         return Change(before=record, after=record, ticket=Ticket.NEW, ttl_seconds=ttl_seconds)
@@ -74,12 +74,12 @@ def reissue(found: Found, ttl_seconds: int) -> Change:
 
 
 def label(found: Found, metadata: Mapping[str, str]) -> Change:
-    """Other metadata in place of what there was."""
+    """Replace the metadata."""
     return Change(before=found.record, after=found.record and replace(found.record, metadata=metadata))
 
 
 def hide(found: Found) -> Change:
-    """Out of sight, and removed when who waits for it has had time to notice."""
+    """Hide a deleted job, and remove it when those who wait for it have had time to notice."""
     if (record := found.record) is None:
         return _unchanged(record)
     after = replace(record, is_stored=False, is_deleted=True)
@@ -87,7 +87,7 @@ def hide(found: Found) -> Change:
 
 
 def claim(found: Found, lease: Lease, lease_seconds: float) -> Change:
-    """Queued to in_progress. The ticket goes when there is nothing to run: ended, taken by somebody else, or gone."""
+    """Queued to in_progress. If there is nothing to run (ended, taken by another run, or gone), the ticket is removed."""
     record = found.record
     if record is not None and record.execution == lease.execution_id:
         return _unchanged(record)
@@ -98,7 +98,7 @@ def claim(found: Found, lease: Lease, lease_seconds: float) -> Change:
         status=Status.IN_PROGRESS,
         execution=lease.execution_id,
         worker=lease.worker,
-        # What waited for its choices has begun once, however often it is looked at.
+        # A job that waited for its choices keeps the time of its first run.
         started_at=(record.choices and record.started_at) or found.now,
         attempts=record.attempts + 1,
         waiting_for="",
@@ -107,7 +107,7 @@ def claim(found: Found, lease: Lease, lease_seconds: float) -> Change:
 
 
 def note_sent(found: Found, lease: Lease) -> Change:
-    """From here on this run is taken to have been sent to Claude. Raises `LeaseLost`, and `Spent` when it must not be."""
+    """Count this run as sent to Claude. Raises `LeaseLost`, and `Spent` when it must not be sent."""
     held = _held(found, lease)
     if held.sent_by == lease.execution_id:
         return _unchanged(held)
@@ -150,9 +150,9 @@ def requeue(found: Found, lease: Lease, how: Requeue, name: str, settings: Setti
 
 
 def fan_out(found: Found, lease: Lease, count: int, name: str, settings: Settings) -> Change:
-    """In_progress to queued, while jobs of their own ask for its `count` answers: those that are not there are made.
+    """In_progress to queued; one job for each of its `count` answers is made, except those that exist already.
 
-    It uses no attempt. With a reserve, a batch's line asks for one after the other: it has one worker's place, as any line.
+    This uses up no attempt. With a reserve, a batch's line has one choice at a time: it takes one worker, as any line does.
     `name`: this step's id. Raises `LeaseLost`.
     """
     if found.record is not None and found.record.requeued_by == name:
@@ -183,12 +183,12 @@ def fan_out(found: Found, lease: Lease, count: int, name: str, settings: Setting
 
 
 def waits_for_choices(record: JobRecord | None) -> bool:
-    """Whether its outcome is to come from them."""
+    """Whether it is queued for the outcomes of its choices."""
     return record is not None and record.status is Status.QUEUED and record.choices > 0
 
 
 def joined(found: Found) -> list[JobRecord]:
-    """Of a job that waits for its choices, those whose outcomes make its own: the one that failed, or all. Empty: not yet."""
+    """The choices whose outcomes make the outcome of the job that waits for them: one that failed, or all. Empty: not yet."""
     if not waits_for_choices(found.record):
         return []
     if failed := choices.failed(found.choices):
@@ -198,9 +198,9 @@ def joined(found: Found) -> list[JobRecord]:
 
 
 def join(found: Found, outcome: Outcome | None, settings: Settings) -> Change:
-    """A job that waits for its choices ends with `outcome`, which is made of theirs.
+    """End a job that waits for its choices with `outcome`, which is made of theirs.
 
-    None: that is to come yet. It goes on waiting, or to the queue's head when a worker has to make choices for it.
+    None: not all have ended. It goes on waiting, or to the queue's head if a worker has to make missing ones.
     """
     record = found.record
     if record is None or not waits_for_choices(record):
@@ -240,7 +240,7 @@ def _ended(
     status: Status | None = None,
     published_by: str = "",
 ) -> Change:
-    """The job ends so, and its choices with it."""
+    """End the job, and its choices with it."""
     status = status or (Status.COMPLETED if outcome.error is None else Status.FAILED)
     made = [one for one in found.choices if one is not None]
     return Change(
@@ -261,7 +261,7 @@ def _over(record: JobRecord, status: Status, now: float) -> JobRecord:
 
 
 def _let_go(choice: JobRecord, now: float) -> Change:
-    """A choice whose parent ends: nobody needs it any more, and the turn that it may have is interrupted."""
+    """Cancel a choice whose parent ends, and interrupt its turn, if it runs."""
     spare = Change(before=choice, after=choice, kept_until=now + choices.SPARE_SECONDS)
     if choice.status.is_final:
         return spare

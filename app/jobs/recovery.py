@@ -1,6 +1,6 @@
-"""What brings back the jobs of dead workers, and ends or removes those whose time has come.
+"""Requeues the jobs of dead workers; ends and removes jobs whose time has come.
 
-Every step is idempotent and fenced, so that it does not matter who runs it, or whether two do.
+Every step is idempotent and fenced: any process may run it, and two at once do no harm.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
 
 
 def worker_died(connection: Redis, settings: Settings, lease: Lease, reason: Reason) -> None:
-    """A run that died: the job goes back to the queue's head, or, having died too often, is dead-lettered: it ends as failed."""
+    """Requeue the job of a run that died, at the queue's head. After too many deaths it is dead-lettered: it ends as failed."""
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     try:
         leases.requeue(connection, settings, lease, Requeue(reason, counts=False, died=True))
@@ -61,7 +61,7 @@ def worker_died(connection: Redis, settings: Settings, lease: Lease, reason: Rea
 
 
 class Recovery:
-    """Looks for what is due. Each method is one look, called by the maintenance, whichever process runs it."""
+    """Does what is due for jobs. The maintenance calls each method once a second."""
 
     def __init__(self, connection: Redis, settings: Settings) -> None:
         self._connection = connection

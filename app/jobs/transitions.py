@@ -1,4 +1,4 @@
-"""What befalls a job that no run gives up: it comes, it waits, it ends from outside. Each is one step in Redis."""
+"""What happens to a job that no run holds: it is submitted, waits, fails unrun, gets its choices' outcome. Each is one step in Redis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def submit(connection: Redis, pipe: Pipeline, record: JobRecord, request: str, *, ttl_seconds: int) -> None:
     """Put the commands that put a new job into the queue on the caller's pipeline.
 
-    It must not be there: the caller watches something that this step changes, and has looked. Done twice, it would be run twice.
+    The caller has checked that there is no such job, and watches a key that this step changes: submitted twice, it would run twice.
     """
     pipe.set(request_key(record.id), request)
     apply.write(connection, pipe, record.id, lifecycle.submit(record, ttl_seconds))
@@ -34,9 +34,9 @@ def submit(connection: Redis, pipe: Pipeline, record: JobRecord, request: str, *
 def fail_waiting(
     connection: Redis, settings: Settings, job_id: str, error: ErrorReply, *, spares_running: bool = False
 ) -> None:
-    """Queued to failed, for a job that can't be run any more (its deadline passed, say).
+    """Queued to failed, for a job that can't run any more (its deadline has passed, for example).
 
-    `spares_running`: not if it waits for choices of which none waits itself.
+    `spares_running`: leave a job alone whose choices all run or have ended.
     """
     apply.step(
         connection,
@@ -46,27 +46,27 @@ def fail_waiting(
 
 
 def requeue_ticket(connection: Redis, job_id: str) -> None:
-    """Put a queued job's ticket (back) into the queue; that of a job that is not waiting goes."""
+    """Put a queued job's ticket into the queue; remove the ticket of any other job."""
     apply.step(connection, job_id, lifecycle.requeue_ticket)
 
 
 def reissue(connection: Redis, settings: Settings, job_id: str) -> bool:
-    """A new ticket for a queued job whose own has vanished. Whether it was needed."""
+    """Issue a new ticket for a queued job whose own is missing. Whether the job is queued."""
     ttl = settings.result_ttl_seconds
     return apply.step(connection, job_id, lambda found: lifecycle.reissue(found, ttl)).ticket is Ticket.NEW
 
 
 def join(connection: Redis, settings: Settings, job_id: str) -> bool:
-    """A job that waits for its choices gets its outcome from them: their answers, or the error of one that failed.
+    """Make the outcome of a job of those of its choices: all answers, or the error of the one that failed.
 
-    It takes no worker: the answer does not wait behind a gate that has closed. Is it to come yet, the job goes on waiting, or to
-    the queue's head when a worker has to make choices for it. False for a job that waits for none, with which nothing is done.
+    No worker is needed for it, so the answer does not wait behind a closed gate. If some have not ended, the job goes on waiting; if
+    some are missing, it goes to the queue's head, so that a worker makes them. False, and no change, if it waits for no choices.
     """
     has_waited = False
 
     def decide(found: Found) -> Change:
         nonlocal has_waited
-        # Or did, before a try whose reply was lost.
+        # An earlier try may have ended it, and lost its reply.
         has_waited = has_waited or lifecycle.waits_for_choices(found.record)
         ended = lifecycle.joined(found)
         outcome = _merged(connection, job_id, ended, settings.max_result_bytes) if ended else None
