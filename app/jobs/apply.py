@@ -9,7 +9,7 @@ from app import clock, hashes
 from app.connection import transaction
 from app.gate import scope_of
 from app.jobs import choices, counting, removal, tickets
-from app.jobs.change import Change, Found, Lease, Ticket
+from app.jobs.change import Change, Found, Ticket
 from app.jobs.record import (
     ABANDONED,
     ALL_JOBS,
@@ -22,6 +22,7 @@ from app.jobs.record import (
     JobRecord,
     Status,
     interrupt_channel,
+    lease_member,
     outcome_key,
     record_key,
     request_key,
@@ -85,7 +86,7 @@ def write(connection: Redis, pipe: Pipeline, job_id: str, change: Change) -> Non
     for index in change.leaves:
         pipe.zrem(index, job_id)
     if change.lease_until is not None and change.after is not None:
-        pipe.zadd(LEASES, {Lease(job_id, change.after.execution, "").member: change.lease_until})
+        pipe.zadd(LEASES, {lease_member(job_id, change.after.execution): change.lease_until})
     if change.kept_until is not None:
         pipe.zadd(RETENTION, {job_id: change.kept_until})
     _move_ticket(connection, pipe, job_id, change)
@@ -112,7 +113,7 @@ def _move(pipe: Pipeline, before: JobRecord | None, after: JobRecord) -> None:
     for index in lists.keys() - listed.keys():
         pipe.zadd(index, {after.id: lists[index]})
     if before is not None and before.execution and before.execution != after.execution:
-        pipe.zrem(LEASES, Lease(before.id, before.execution, "").member)
+        pipe.zrem(LEASES, lease_member(before.id, before.execution))
 
 
 def _indexes(record: JobRecord | None) -> dict[str, float]:

@@ -29,11 +29,6 @@ class Lease:
     execution_id: str
     worker: str
 
-    @property
-    def member(self) -> str:
-        """How `record.LEASES` names it."""
-        return f"{self.job_id}:{self.execution_id}"
-
 
 class Reason(StrEnum):
     """Why a job is requeued, besides what closed the gate and kinds of failures; clients read it as `waiting_for`."""

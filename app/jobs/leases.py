@@ -11,7 +11,7 @@ from uuid import uuid4
 from app import clock
 from app.jobs import apply, lifecycle, transitions
 from app.jobs.change import Change, Lease, Requeue
-from app.jobs.record import LEASES, JobRecord
+from app.jobs.record import LEASES, JobRecord, lease_member
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -40,9 +40,10 @@ def claim(
 
 def renew(connection: Redis, lease: Lease, lease_seconds: float) -> bool:
     """Move the lease's end; False when it is lost."""
+    member = lease_member(lease.job_id, lease.execution_id)
     pipe = connection.pipeline()
-    pipe.zadd(LEASES, {lease.member: clock.now() + lease_seconds}, xx=True)
-    pipe.zscore(LEASES, lease.member)
+    pipe.zadd(LEASES, {member: clock.now() + lease_seconds}, xx=True)
+    pipe.zscore(LEASES, member)
     return pipe.execute()[1] is not None
 
 

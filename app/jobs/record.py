@@ -87,6 +87,11 @@ def stream_key(job_id: str) -> str:
     return f"nightshift:stream:{job_id}"
 
 
+def lease_member(job_id: str, execution_id: str) -> str:
+    """How `LEASES` names the lease of a run."""
+    return f"{job_id}:{execution_id}"
+
+
 def interrupt_channel(worker: str) -> str:
     """The channel on which a worker hears the id of a job that it should stop running."""
     return f"nightshift:interrupt:{worker}"

@@ -14,7 +14,18 @@ from app.connection import texts
 from app.gate import SCOPES, Gate
 from app.jobs import leases, removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Reason, Requeue
-from app.jobs.record import ABANDONED, CHOICES, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
+from app.jobs.record import (
+    ABANDONED,
+    CHOICES,
+    DEADLINES,
+    LEASES,
+    RETENTION,
+    JobRecord,
+    Status,
+    lease_member,
+    record_key,
+    status_key,
+)
 from app.jobs.store import Jobs
 
 if TYPE_CHECKING:
@@ -57,7 +68,7 @@ def worker_died(connection: Redis, settings: Settings, lease: Lease, reason: Rea
         extra = {**ids, "worker": lease.worker or None}
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason, extra=extra)
     except LeaseLost:
-        connection.zrem(LEASES, lease.member)
+        connection.zrem(LEASES, lease_member(lease.job_id, lease.execution_id))
 
 
 class Recovery:

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 from app import clock, health, supervisors
 from app.connection import connect
 from app.jobs import leases, tickets
-from app.jobs.record import LEASES, Status
+from app.jobs.record import LEASES, Status, lease_member
 from app.jobs.store import Jobs
 from app.maintenance import Maintenance
 from app.settings import Settings
@@ -170,10 +170,10 @@ def test_redis_own_clock_is_set(connection: Redis) -> None:
     now = clock.steady()
     clock.hear(time.time() + 60.0, now, now)
     ahead = take(connection)
-    assert (connection.zscore(LEASES, ahead.member) or 0) - time.time() > 60
+    assert (connection.zscore(LEASES, lease_member(ahead.job_id, ahead.execution_id)) or 0) - time.time() > 60
     maintenance.run_once()
-    left = (connection.zscore(LEASES, ahead.member) or 0) - time.time()
+    left = (connection.zscore(LEASES, lease_member(ahead.job_id, ahead.execution_id)) or 0) - time.time()
     assert left <= SETTINGS.lease_seconds + 0.1
-    connection.zadd(LEASES, {ahead.member: time.time() - 1})
+    connection.zadd(LEASES, {lease_member(ahead.job_id, ahead.execution_id): time.time() - 1})
     maintenance.run_once()
     assert (jobs.get("chatcmpl-1") or new_record()).status is Status.IN_PROGRESS

@@ -22,7 +22,7 @@ from app.history import RecycleEvent, closings, recycling, sampling
 from app.idempotency import by_key
 from app.jobs import apply, deltas, leases, lifecycle, recovery, removal, tickets, transitions
 from app.jobs.change import Change, Found, Lease, Reason, Requeue
-from app.jobs.record import JobRecord, Status
+from app.jobs.record import JobRecord, Status, lease_member
 from app.jobs.store import Jobs
 from app.jobs.waiters import Waiters
 from app.outcome import Outcome
@@ -209,7 +209,7 @@ def _gone_ticket(ground: Ground) -> None:
 
 def _overdue_lease(ground: Ground) -> None:
     ground.run()
-    ground.redis.zadd("nightshift:leases", {_LEASE.member: 1.0})
+    ground.redis.zadd("nightshift:leases", {lease_member(JOB, EXECUTION): 1.0})
 
 
 def _fed(ground: Ground) -> None:
