@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from app import clock, history, window
+from app import clock, window
 from app.batches import eta, stalled
 from app.batches.capacity import beyond_reserve, living
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
+from app.batches.report import conditions
 from app.batches.validation import read_faults
 from app.gate import Gate
 
@@ -60,8 +61,9 @@ def _done_at(record: BatchRecord, here: Services, closed: Closed | None) -> int 
     """When it will be done at its pace so far; None: nobody can tell."""
     now = clock.now()
     opens_at = now if closed is None else closed.until if closed.until < math.inf else None
-    waits = history.waits(here.connection, record.in_progress_at or now, now)
-    found = eta.done_at(record, waits, here.settings.batch_window, now, opens_at)
+    hours = here.settings.batch_window
+    waited = conditions.covered(conditions.waits(here.connection, record, hours, now))
+    found = eta.done_at(record, now - (record.in_progress_at or now) - waited, hours, now, opens_at)
     return None if found is None else int(found)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.batches.output import LineEnd
 from app.batches.record import BatchStatus, LineCounts
+from app.batches.report import conditions
 from app.batches.report.quantiles import Quantiles
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def add_up(
     tally = _Tally(since, until)
     for line in lines:
         tally.add(line)
-    waited = covered(around.waits)
+    waited = conditions.covered(around.waits)
     worked = until - since - waited
     # What it has in common with the record.
     known: dict[str, Any] = {one.name: getattr(record, one.name) for one in fields(Report) if hasattr(record, one.name)}
@@ -178,15 +179,6 @@ def add_up(
         "missing": _missing(record, around, tally, since),
     }
     return Report(**known)
-
-
-def covered(waits: Iterable[Wait]) -> float:
-    """Seconds that lie in at least one of them."""
-    total, reached = 0.0, -math.inf
-    for wait in sorted(waits, key=lambda one: one.since):
-        total += max(0.0, wait.until - max(wait.since, reached))
-        reached = max(reached, wait.until)
-    return total
 
 
 class _Tally:

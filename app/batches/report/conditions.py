@@ -6,6 +6,7 @@ History forgets after eight days, a batch is remembered longer: so this is writt
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotation
 from dataclasses import asdict, dataclass, field
@@ -75,13 +76,29 @@ def gather(connection: Redis, record: BatchRecord, batch_window: str, until: flo
     """From the history as it is. `batch_window`: that of the settings, for a batch that has none of its own."""
     since = record.in_progress_at or record.created_at
     samples = history.samples(connection, since - LOOK_BACK_SECONDS, until)
-    waits = [*_closings(connection, since, until), *_closed_hours(record.window or batch_window, since, until)]
-    longest = sorted(waits, key=lambda wait: wait.since - wait.until)[:MAX_WAITS]
+    longest = sorted(waits(connection, record, batch_window, until), key=lambda wait: wait.since - wait.until)[
+        :MAX_WAITS
+    ]
     return Conditions(
         waits=tuple(sorted(longest, key=lambda wait: wait.since)),
         workers=tuple(_workers(samples, history.recycles(connection, since, until), since, until)),
         sampled_since=samples[0].at if samples else None,
     )
+
+
+def waits(connection: Redis, record: BatchRecord, batch_window: str, until: float) -> list[Wait]:
+    """All since its start."""
+    since = record.in_progress_at or record.created_at
+    return [*_closings(connection, since, until), *_closed_hours(record.window or batch_window, since, until)]
+
+
+def covered(waits: Iterable[Wait]) -> float:
+    """Seconds that lie in at least one of them."""
+    total, reached = 0.0, -math.inf
+    for wait in sorted(waits, key=lambda one: one.since):
+        total += max(0.0, wait.until - max(wait.since, reached))
+        reached = max(reached, wait.until)
+    return total
 
 
 def encode(found: Conditions) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,8 @@ import pytest
 
 from app.batches import eta
 from app.batches.record import BatchRecord, BatchStatus
-from app.wait_log import Closing
+from app.batches.report import conditions
+from app.batches.report.conditions import Wait
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -33,34 +33,41 @@ def batch(**fields: Any) -> BatchRecord:
     return BatchRecord(**{**values, **fields})
 
 
-def wait(since: float, until: float) -> Closing:
-    return Closing("usage_limit", "", "", since, until)
-
-
 @pytest.mark.parametrize(
-    ("waits", "opens_at", "expected"),
+    ("worked", "opens_at", "expected"),
     [
-        ([], NOON, NOON + 2 * HOUR),
-        ([wait(NOON - HOUR, NOON - HOUR / 2), wait(NOON - HOUR, NOON - HOUR / 2)], NOON, NOON + HOUR),
-        ([wait(NOON - HOUR / 2, math.inf)], NOON + HOUR, NOON + 2 * HOUR),
-        ([wait(NOON - HOUR / 2, math.inf)], None, None),
+        (HOUR, NOON, NOON + 2 * HOUR),
+        (HOUR / 2, NOON, NOON + HOUR),
+        (HOUR / 2, NOON + HOUR, NOON + 2 * HOUR),
+        (HOUR / 2, None, None),
+        (0.0, NOON, None),
     ],
-    ids=["pace", "waits count once", "after the gate has opened", "nobody knows when it opens"],
+    ids=["pace", "waits", "after the gate has opened", "nobody knows when it opens", "nothing could run"],
 )
-def test_pace(waits: list[Closing], opens_at: float | None, expected: float | None) -> None:
+def test_pace(worked: float, opens_at: float | None, expected: float | None) -> None:
     """What is left takes as long as what was done, waits left out, from when lines can run."""
-    assert eta.done_at(batch(), waits, "", NOON, opens_at) == expected
+    assert eta.done_at(batch(), worked, "", NOON, opens_at) == expected
 
 
 def test_window() -> None:
-    """Hours in which the window is closed are in neither the pace nor, unseen, in what is left."""
+    """Hours in which the window is closed are not, unseen, in what is left."""
     hours = "11:30-13:00"
     # 100 lines in half an hour; an hour for the 200 that are left is just until the window closes.
-    assert eta.done_at(batch(), [], hours, NOON, NOON) == NOON + HOUR
-    later = eta.done_at(batch(total=400), [], hours, NOON, NOON)
+    assert eta.done_at(batch(), HOUR / 2, hours, NOON, NOON) == NOON + HOUR
+    later = eta.done_at(batch(total=400), HOUR / 2, hours, NOON, NOON)
     assert later == NOON + 24 * HOUR
-    own = eta.done_at(batch(window="00:00-23:59"), [], hours, NOON, NOON)
+    own = eta.done_at(batch(window="00:00-23:59"), HOUR, hours, NOON, NOON)
     assert own == NOON + 2 * HOUR
+
+
+def test_a_wait_within_a_wait_counts_once() -> None:
+    """The time that a batch has worked is without the times in which no line could start, each second of them once."""
+
+    def wait(since: float, until: float) -> Wait:
+        return Wait(cause="paused", reason="", limit="", since=since, until=until)
+
+    assert conditions.covered([wait(5, 9), wait(0, 4), wait(2, 3), wait(3, 6)]) == 9
+    assert conditions.covered([]) == 0
 
 
 @pytest.mark.parametrize(
@@ -70,4 +77,4 @@ def test_window() -> None:
 )
 def test_nobody_can_tell(fields: dict[str, Any]) -> None:
     """Then there is no time, rather than a wrong one."""
-    assert eta.done_at(batch(**fields), [], "", NOON, NOON) is None
+    assert eta.done_at(batch(**fields), HOUR, "", NOON, NOON) is None
