@@ -78,6 +78,11 @@ def invalid_request(message: str, param: str | None = None, code: Code | None = 
     return ErrorReply(400, message, param=param, code=code)
 
 
+def invalid_value(param: str, reason: str) -> ErrorReply:
+    """A 400 that names the place. `reason` goes on from `Invalid '...': ` and has no full stop."""
+    return invalid_request(f"Invalid '{param}': {reason}.", param, ErrorCode.INVALID_VALUE)
+
+
 def unauthorized() -> ErrorReply:
     """No key or a wrong one for this gateway (not Claude's login: that is `login_required`)."""
     return ErrorReply(

@@ -11,7 +11,7 @@ from app.jobs import choices, leases
 from app.jobs.change import LeaseLost, Reason, Requeue, Spent
 from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
-from app.messages.payload import answers, as_asked, as_chat_payload
+from app.openai.payload import answers, as_asked, as_chat_payload
 from app.outcome import WAY_HEADER, Outcome
 from workers import asking, remote_images, run_spans, streaming, usage_windows
 from workers import run as runs

@@ -11,18 +11,12 @@ from typing import TYPE_CHECKING
 from app.messages.answer import CallDelta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from app.messages.answer import Answer, Delta
 
 #: answers that ended so are not what the stop sequences are about
 _UNCUT = frozenset({"refusal"})
-
-
-def parted(stop: str | Iterable[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The sequences for Claude, and those to cut at here."""
-    all_of_them = (stop,) if isinstance(stop, str) else tuple(stop or ())
-    return tuple(one for one in all_of_them if one.strip()), tuple(one for one in all_of_them if not one.strip())
 
 
 def cut(answer: Answer, sequences: tuple[str, ...]) -> Answer:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from app.messages import sampling
+from app.errors import invalid_value
 from app.messages.conversation import conversation
-from app.messages.faults import fault
-from app.messages.translation import thinking_of
+from app.messages.translation import asked_sampling, beside_thinking, thinking_of
 from app.openai import fields, model_names
 from app.openai.chat_request import ChatRequest
 from app.openai.extras import take_extras
@@ -62,10 +61,10 @@ def check(chat: ChatRequest, request: dict[str, Any], settings: Settings) -> lis
     conversation(request["messages"])
     if chat.forces_answer:
         return ["reasoning_effort"] if chat.reasoning_effort not in (None, "none", "minimal") else []
-    asked = sampling.asked(request)
+    asked = asked_sampling(request)
     if not asked or thinking_of(request) is None:
         return []
-    lost = sorted(asked.keys() - sampling.beside_thinking(asked).keys())
+    lost = sorted(asked.keys() - beside_thinking(asked).keys())
     if lost and settings.unsupported_sampling == "error":
-        raise fault(lost[0], "Claude does not take this value beside thinking ('reasoning_effort')")
+        raise invalid_value(lost[0], "Claude does not take this value beside thinking ('reasoning_effort')")
     return lost

@@ -8,9 +8,9 @@ import pytest
 
 from app.errors import ErrorReply
 from app.messages import to_claude
-from app.messages.sampling import refused
 from app.openai.accept import accept
 from app.settings import IGNORABLE_FIELDS, Settings, SettingsError
+from workers.asking import refused_sampling
 
 ASK = {"model": "sonnet", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -83,7 +83,7 @@ def test_what_a_model_refuses_is_read_off_its_error(
     sampling: dict[str, float], message: str, left_out: tuple[str, ...]
 ) -> None:
     """Of two that exclude each other one stays; what is wrong for another reason stays wrong."""
-    assert refused(sampling, message) == left_out
+    assert refused_sampling(sampling, message) == left_out
 
 
 @pytest.mark.parametrize("name", sorted(IGNORABLE_FIELDS))

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.messages import to_claude
 from app.messages.answer import Answer, CallDelta, Delta, TextDelta, ToolCall
-from app.messages.stops import Cutter, cut, parted
+from app.messages.stops import Cutter, cut
 
 
 def answer(text: str, **fields: object) -> Answer:
@@ -26,7 +27,9 @@ def answer(text: str, **fields: object) -> Answer:
 )
 def test_white_space_is_cut_here(stop: object, native: tuple[str, ...], here: tuple[str, ...]) -> None:
     """Claude takes each sequence that has something else in it."""
-    assert parted(stop) == (native, here)  # type: ignore[arg-type]
+    request = {"messages": [{"role": "user", "content": "Hello."}], "stop": stop}
+    asked = to_claude({"claude_model": "sonnet", "request": request})
+    assert (asked.stop_sequences, asked.output.cut_at) == (native, here)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from app import errors
 from app.jobs.record import JobRecord, Status
-from app.messages.payload import answers, as_asked, as_chat_payload
+from app.openai.payload import answers, as_asked, as_chat_payload
 from app.outcome import Outcome
 
 RECORD = JobRecord(id="j", kind="k", status=Status.IN_PROGRESS, model="haiku", created_at=1, deadline_at=2)
