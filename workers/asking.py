@@ -119,7 +119,7 @@ def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] 
         except TurnFailed as failure:
             span.fail(str(failure.kind))
             raise
-        logs.content("answer", answer.text or answer.structured or [vars(one) for one in answer.tool_calls])
+        logs.content("answer", answer.text or [vars(one) for one in (*answer.value_calls, *answer.tool_calls)])
         span.set(run_spans.of_answer(answer))
     cut_at = request.output.cut_at
     return stops.cut(answer, cut_at) if cut_at else answer

@@ -1,7 +1,6 @@
 """The Messages API's request as a value, made of OpenAI's; its answer, checked, and made OpenAI's again.
 
-Pure: no process, no SDK, no Redis. What becomes of a request on one way to Claude is that way's (`workers/claude/dialect.py`
-for the CLI). Source of the formats: Anthropic's Messages API reference, OpenAI's API reference.
+Pure: no process, no SDK, no Redis. How a request is sent is the engine's (`workers/engine`). Source of the formats: Anthropic's Messages API reference, OpenAI's API reference.
 """
 
 from app.messages.checks import Checked, Mismatch, check, repair_words

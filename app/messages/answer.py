@@ -74,9 +74,7 @@ class Answer:
     cost_usd: float | None
     #: of the subscription's windows, what the API has told last; none with a key
     windows: tuple[Window, ...] = ()
-    #: the value that was wanted (`OutputSpec.value`); None when none was, or the model gave none
-    structured: Any = None
-    #: the calls by which it came, in their order: one, or several where a function has to be called
+    #: the calls by which the value came that was wanted (`OutputSpec.value`): several where a function has to be called
     value_calls: tuple[ToolCall, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     #: from handing over the request to the first text, seconds; None when there was no text

@@ -27,7 +27,7 @@ class FailureKind(StrEnum):
     STALLED = "stalled"
     #: `interrupt()` was called
     INTERRUPTED = "interrupted"
-    #: the Claude process ended in mid-turn
+    #: the engine's process ended in mid-turn
     DIED = "died"
     #: it was ended in mid-turn because it took more memory than `hard_rss_mb`
     MEMORY = "memory"
@@ -35,12 +35,12 @@ class FailureKind(StrEnum):
     GARBLED = "garbled"
     #: the model ended its answer for a reason that is not known here: what there is of it may be no answer
     UNKNOWN_END = "unknown_end"
-    #: no Claude process could be started
+    #: the engine's process could not be started
     UNAVAILABLE = "unavailable"
 
     @property
     def is_fault(self) -> bool:
-        """Whether Claude or its process failed. The request's own fault, and its end from outside, are none."""
+        """Whether Claude or the engine failed. The request's own fault, and its end from outside, are none."""
         return self not in (FailureKind.CALLER, FailureKind.DEADLINE, FailureKind.INTERRUPTED)
 
 

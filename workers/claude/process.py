@@ -271,7 +271,6 @@ class ClaudeProcess(RunningCli):
                 status=message.api_error_status,
                 subtype=message.subtype,
                 text=message.result or "; ".join(message.errors or []),
-                structured=message.structured_output,
                 cost_usd=message.total_cost_usd,
                 is_at_list_prices=_is_at_list_prices(message.model_usage or {}),
             )

@@ -51,7 +51,6 @@ class TurnResult:
     status: int | None
     subtype: str
     text: str
-    structured: Any
     #: of all turns of the process
     cost_usd: float | None
     #: it is made of prices that the CLI knows; it invents others
@@ -216,7 +215,6 @@ class Turn:
         if message.stop_reason not in STOP_REASONS:
             reason = whole(message.stop_reason)[:MAX_REASON]
             raise self.failed(FailureKind.UNKNOWN_END, f"Claude ended its answer with the unknown reason '{reason}'.")
-        structured = self.result.structured if self.result else None
         calls = _tool_calls(message)
         reason = message.stop_reason
         if reason == "tool_use" and not calls:
@@ -228,7 +226,6 @@ class Turn:
             model=message.model,
             usage=self.usage(),
             cost_usd=cost_usd,
-            structured=structured,
             value_calls=self._value_calls(),
             tool_calls=calls,
             first_token_seconds=self._first_text and self._first_text - self.started,

@@ -208,7 +208,7 @@ def test_structured_answer(make: Make, simulator: RunningSimulator) -> None:
     simulator.control.add_rule({"structured": {"n": 3}})
     profile = Profile(schema=json.dumps(schema), system="SYSTEM-MARK " * 20_000)
     answer = make().ask("count", profile)
-    assert answer.structured == {"n": 3}
+    assert [call.input for call in answer.value_calls] == [{"n": 3}]
     assert answer.stop_reason == "end_turn"
     assert len(bodies(simulator)) == 1
 
@@ -318,8 +318,9 @@ def test_values_of_many_schemas_from_one_process(make: Make, simulator: RunningS
         tool = {"name": "StructuredOutput", "input_schema": {"type": "object", "properties": properties}}
         body = {"tools": [tool], "tool_choice": {"type": "tool", "name": "StructuredOutput"}}
         answer = invoker.ask(Prompt("value", fields=body), Profile(schema='{"type":"object"}'))
-        assert answer.structured["n"] == number
-        assert json.loads(answer.value_calls[0].arguments) == answer.structured
+        (call,) = answer.value_calls
+        assert json.loads(call.arguments) == call.input
+        assert call.input["n"] == number
         pids.add(invoker.status().pid)
     assert len(pids) == 1
     assert len(bodies(simulator)) == 3
@@ -329,7 +330,7 @@ def test_prose_in_place_of_a_value_is_not_asked_about_unseen(make: Make, simulat
     """It is handed out as what it is, after one request."""
     simulator.control.add_rule({"text": "prose and more of it"}, tokens_per_second=10)
     answer = make().ask("value", Profile(schema='{"type":"object"}'))
-    assert (answer.structured, answer.text) == (None, "prose and more of it")
+    assert (answer.value_calls, answer.text) == ((), "prose and more of it")
     assert len(answered(simulator)) == 1
 
 
@@ -337,7 +338,7 @@ def test_a_cut_value_is_what_there_is(make: Make, simulator: RunningSimulator) -
     """At the output cap the text so far is handed out, and nothing is asked again."""
     simulator.control.add_rule({"structured": {"a": "word " * 50}}, tokens_per_second=10)
     answer = make().ask(Prompt("value", fields={"max_tokens": 9}), Profile(schema='{"type":"object"}'))
-    assert (answer.stop_reason, answer.structured) == ("max_tokens", None)
+    assert answer.stop_reason == "max_tokens"
     assert answer.value_calls[0].arguments.startswith('{"a": "word')
     assert len(answered(simulator)) == 1
 

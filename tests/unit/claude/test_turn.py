@@ -30,7 +30,6 @@ def result(**keywords: Any) -> TurnResult:
         "status": None,
         "subtype": "success",
         "text": "",
-        "structured": None,
         "cost_usd": 0.5,
     }
     return TurnResult(**{**values, **keywords})

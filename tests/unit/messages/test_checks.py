@@ -31,14 +31,12 @@ def answer(*inputs: Any, stop_reason: str = "end_turn", text: str = "") -> Answe
         ToolCall(f"toolu_{number}", VALUE_TOOL, given, given if isinstance(given, str) else json.dumps(given))
         for number, given in enumerate(inputs)
     )
-    structured = inputs[-1] if inputs else None
     return Answer(
         text=text,
         stop_reason=stop_reason,
         model="m",
         usage={},
         cost_usd=None,
-        structured=structured,
         value_calls=calls,
         message_ids=("msg_9",),
     )
