@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.errors import ErrorReply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: a response header: what the answer cost at list prices, US dollars; not there when nobody knows
 COST_HEADER = "x-nightshift-cost-usd"
 #: the header that names the fields of a request that had no effect
 IGNORED = "x-nightshift-ignored"
-
 #: the header that names the way to Claude by which it was answered, or refused (`app.ways`)
 WAY_HEADER = "x-nightshift-way"
+_RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 
 
 @dataclass(frozen=True)
@@ -63,3 +66,11 @@ class Outcome:
         data = json.loads(text)
         error = data["error"]
         return cls(data["body"], ErrorReply.from_dict(error) if error else None, data["headers"])
+
+
+def tokens(usage: Mapping[str, Any], name: str, detail: str = "") -> int:
+    """Of a chat completion's usage or a response's, by the former's name; `detail`: what its details name so. 0: it says nothing."""
+    name = name if name in usage else _RESPONSES_NAMES[name]
+    if not detail:
+        return int(usage.get(name) or 0)
+    return int((usage.get(f"{name}_details") or {}).get(detail) or 0)

@@ -9,7 +9,7 @@ from api.openai import response_reading
 from app import errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
-from app.openai.responses import item_ids
+from app.openai.responses import objects
 
 if TYPE_CHECKING:
     from api.services import Services
@@ -63,7 +63,7 @@ class StoredItems:
 
     def _items(self, item_id: str) -> list[dict[str, Any]]:
         """The items among which it is, if it is anywhere."""
-        origin = item_ids.origin_of(item_id)
+        origin = objects.origin_of(item_id)
         if origin is None:
             return []
         if origin not in self._known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api.openai.chunks import DONE, Sent, error_event, event
-from app.openai.completions.objects import KIND, text_choice
+from app.openai.completions.as_chat import KIND, text_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from app.batches.output import Ended, LineEnd
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
 from app.error_codes import ErrorCode
 from app.jobs.record import JobRecord, Status
-from app.openai.usage import tokens
+from app.outcome import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

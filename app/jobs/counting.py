@@ -8,7 +8,7 @@ from app import counters
 from app.error_codes import ErrorCode, known
 from app.jobs.record import JobKind
 from app.openai.model_names import ALIASES, CLAUDE_MODELS
-from app.openai.usage import tokens
+from app.outcome import tokens
 
 if TYPE_CHECKING:
     from redis.client import Pipeline

@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.errors import invalid_value
 from app.messages.conversation import conversation
 from app.messages.translation import asked_sampling, beside_thinking, thinking_of
 from app.openai import fields, model_names
 from app.openai.chat_request import ChatRequest
-from app.openai.extras import take_extras
 from app.openai.faults import from_validation
-from app.openai.payload_version import oldest_version
+from app.openai.messages import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.settings import Settings
+
+#: since then results of functions may have images and files, files may be text, stop sequences white space, and a
+#: conversation may be instructions only: before, the first were dropped, and the others a 400
+_RICHER_REQUESTS = 3
 
 
 @dataclass(frozen=True)
@@ -68,3 +73,47 @@ def check(chat: ChatRequest, request: dict[str, Any], settings: Settings) -> lis
     if lost and settings.unsupported_sampling == "error":
         raise invalid_value(lost[0], "Claude does not take this value beside thinking ('reasoning_effort')")
     return lost
+
+
+def take_extras(model: BaseModel) -> list[str]:
+    """Take out the unknown fields at every depth, so that no worker acts on them.
+
+    Returns the paths of all that has no effect, indexes left out (`messages[].name`), sorted.
+    """
+    return sorted(set(_take(model, "")))
+
+
+def _take(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        extra = value.__pydantic_extra__
+        for name in list(extra or ()):
+            if extra is not None and extra.pop(name) is not None:
+                yield f"{path}.{name}" if path else name
+            value.__pydantic_fields_set__.discard(name)
+        for name, harmless in value.without_effect.items() if isinstance(value, Wire) else ():
+            if getattr(value, name) not in (None, *harmless):
+                yield f"{path}.{name}"
+        for name in type(value).model_fields:
+            yield from _take(getattr(value, name), f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _take(item, f"{path}[]")
+
+
+def oldest_version(request: dict[str, Any]) -> int:
+    """`JobRecord.version` of a job with this chat request, JSON as it was accepted: in the midst of a restart there are older workers."""
+    stop = request.get("stop") or ()
+    stops = (stop,) if isinstance(stop, str) else stop
+    messages = request["messages"]
+    is_richer = (
+        any(not one.strip() for one in stops)
+        or all(message["role"] in ("system", "developer") for message in messages)
+        or any(_has_richer_parts(message) for message in messages)
+    )
+    return _RICHER_REQUESTS if is_richer else 1
+
+
+def _has_richer_parts(message: dict[str, Any]) -> bool:
+    content = message.get("content")
+    kinds = {part["type"] for part in content} if isinstance(content, list) else set()
+    return "file" in kinds or (message["role"] == "tool" and "image_url" in kinds)

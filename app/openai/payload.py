@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock
 from app.openai.completions import as_chat as completion_as_chat
-from app.openai.completions import objects as completion_objects
 from app.openai.responses import as_chat, objects
-from app.openai.responses.places import Places
 
 if TYPE_CHECKING:
     from app.errors import ErrorReply
@@ -43,7 +41,7 @@ def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, numbe
     if outcome.error is not None:
         return replace(outcome, error=_in_its_words(outcome.error, payload, number))
     if COMPLETION in payload:
-        return replace(outcome, body=completion_objects.finished(payload[COMPLETION], number, outcome.body or {}))
+        return replace(outcome, body=completion_as_chat.finished(payload[COMPLETION], number, outcome.body or {}))
     if RESPONSE in payload:
         # What the model was asked without was not used.
         ignored = outcome.headers.get("x-nightshift-ignored", "").split(", ")
@@ -58,5 +56,5 @@ def _in_its_words(error: ErrorReply, payload: dict[str, Any], number: int) -> Er
         return completion_as_chat.in_its_words(error, payload[COMPLETION], number)
     if RESPONSE in payload:
         # Older jobs have no places.
-        return as_chat.in_its_words(error, Places(payload[RESPONSE], payload.get("places", ())))
+        return as_chat.in_its_words(error, as_chat.Places(payload[RESPONSE], payload.get("places", ())))
     return error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from app import clock
 from app.batches.output import LineEnd
 from app.batches.storage import counted_lines, names
-from app.openai.usage import tokens
+from app.outcome import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from app.errors import ErrorReply
 from app.openai import fields, model_names
 from app.openai.accept import accept as accept_chat
+from app.openai.accept import take_extras
 from app.openai.completions import as_chat
 from app.openai.completions.fields import COMPLETION_FIELDS
 from app.openai.completions.request import CompletionRequest
-from app.openai.extras import take_extras
 from app.openai.faults import from_validation
 
 if TYPE_CHECKING:

@@ -1,4 +1,7 @@
-"""A text completion's request as chat requests that mean the same, one for each prompt: one way to Claude, and one set of checks."""
+"""A text completion's request as chat requests that mean the same, one for each prompt, and their answers as its object.
+
+So there is one way to Claude, and one set of checks. Source: OpenAI's API reference, "The completion object".
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.errors import ErrorReply
+
+#: the kind of these jobs, the first part of their events' types, and what the object says it is
+KIND = "text_completion"
 
 
 def prompts(asked: Mapping[str, Any]) -> list[str]:
@@ -43,3 +49,25 @@ def in_its_words(error: ErrorReply, asked: Mapping[str, Any], number: int) -> Er
         return error
     is_list = not isinstance(asked["prompt"], str)
     return renamed(error, f"prompt[{number // int(asked.get('n', 1))}]" if is_list else "prompt")
+
+
+def finished(asked: Mapping[str, Any], number: int, completion: Mapping[str, Any]) -> dict[str, Any]:
+    """The text completion with the answer of this number (from 0) alone."""
+    choice = completion["choices"][0]
+    message = choice["message"]
+    before = prompt_of(asked, number) if asked.get("echo") else ""
+    # What the model says when it refuses is no completion of the text.
+    reason = "content_filter" if message.get("refusal") else choice["finish_reason"]
+    return {
+        "id": completion["id"],
+        "object": KIND,
+        "created": completion["created"],
+        "model": completion["model"],
+        "choices": [text_choice(before + (message.get("content") or ""), reason)],
+        "usage": completion["usage"],
+    }
+
+
+def text_choice(text: str, finish_reason: str | None) -> dict[str, Any]:
+    """One choice, of an object or of a chunk."""
+    return {"text": text, "index": 0, "logprobs": None, "finish_reason": finish_reason}

@@ -11,13 +11,12 @@ from app import ids
 from app.errors import ErrorReply
 from app.openai import accept as chat_accept
 from app.openai import fields, model_names
-from app.openai.extras import take_extras
+from app.openai.accept import oldest_version, take_extras
 from app.openai.faults import from_validation
-from app.openai.payload_version import oldest_version
-from app.openai.responses import as_chat, item_ids
+from app.openai.responses import as_chat
 from app.openai.responses.fields import RESPONSE_FIELDS
 from app.openai.responses.items import LEFT_OUT, ItemReference, user_text
-from app.openai.responses.places import Places, as_sent
+from app.openai.responses.objects import name_inputs
 from app.openai.responses.request import REFUSED_INCLUDES, ResponseRequest
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class AcceptedResponse:
     request: ResponseRequest
     claude_model: str
     #: `{claude_model, response: {...}, places: [...]}`. The response's `input` is the whole conversation, as items with ids;
-    #: for each of them `places` has its index in the request's own input, or None (`Places.items`)
+    #: for each of them `places` has its index in the request's own input, or None (`as_chat.Places.items`)
     payload: dict[str, Any]
     #: paths of the fields that had no effect
     ignored: list[str]
@@ -74,7 +73,7 @@ def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> Accepted
         request = ResponseRequest.model_validate(kept)
     except ValidationError as error:
         found = from_validation(error, kept)
-        raise as_chat.renamed(found, as_sent(found.param or "", own_places)) from error
+        raise as_chat.renamed(found, as_chat.as_sent(found.param or "", own_places)) from error
     ignored += take_extras(request)
     if request.truncation == "auto":
         ignored.append("truncation")
@@ -84,7 +83,7 @@ def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> Accepted
     asked = request.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude=_NOT_KEPT)
     asked |= {name: sent[name] for name in _REPEATED if isinstance(sent.get(name), str)}
     own = _own_items(request, stored, own_places)
-    item_ids.name_inputs(own, response_id)
+    name_inputs(own, response_id)
     inherited = stored.conversation(request.previous_response_id) if request.previous_response_id is not None else []
     asked["input"] = inherited + own
     places: list[int | None] = [*[None] * len(inherited), *own_places]
@@ -93,7 +92,7 @@ def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> Accepted
         checked = chat_accept.read(chat)
         no_effect = chat_accept.check(checked, chat, settings)
     except ErrorReply as error:
-        raise as_chat.in_its_words(error, Places(asked, places)) from error
+        raise as_chat.in_its_words(error, as_chat.Places(asked, places)) from error
     ignored += [as_chat.spell(name) for name in no_effect]
     payload = {"claude_model": claude_model, "response": asked, "places": places}
     return AcceptedResponse(response_id, request, claude_model, payload, ignored, oldest_version(chat))

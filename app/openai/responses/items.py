@@ -1,7 +1,7 @@
 """The items of a response's input. Source: OpenAI's API reference, "Create a model response".
 
 `plain` gives an item as it is kept, listed and replayed: each content a list of parts, and the id that the client gave it,
-or "" (`app.openai.responses.item_ids` fills it in).
+or "" (`app.openai.responses.objects.name_inputs` fills it in).
 """
 
 from __future__ import annotations

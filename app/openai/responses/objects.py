@@ -6,9 +6,8 @@ there, null where there is nothing.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-
-from app.openai.responses.item_ids import own
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +18,10 @@ if TYPE_CHECKING:
 
 #: what the Messages API takes for `temperature` and `top_p` where a request has none: all of the distribution as it is
 UNCHANGED = 1.0
+
+#: the ids of a response's items are made of its own, so that an item can be found by its id alone
+_PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}
+_ITEM = re.compile(r"(?:msg|fco?)_([0-9a-f]{32})(?:_(?P<input>in)?\d+)?")
 
 
 def response_object(record: JobRecord, asked: Mapping[str, Any], **known: Any) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def output_items(response_id: str, message: Mapping[str, Any], status: str = "co
 
 def message_item(response_id: str, status: str, *content: dict[str, Any]) -> dict[str, Any]:
     """An assistant's message."""
-    item_id = f"msg_{own(response_id)}"
+    item_id = f"msg_{own_part(response_id)}"
     return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": list(content)}
 
 
@@ -126,7 +129,7 @@ def text_part(text: str) -> dict[str, Any]:
 def call_item(response_id: str, index: int, call: Mapping[str, Any], status: str) -> dict[str, Any]:
     """The call of a function, made of a chat completion's."""
     return {
-        "id": f"fc_{own(response_id)}_{index}",
+        "id": f"fc_{own_part(response_id)}_{index}",
         "type": "function_call",
         "status": status,
         "call_id": call["id"],
@@ -148,3 +151,20 @@ def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
         "output_tokens_details": {"reasoning_tokens": written.get("reasoning_tokens") or 0},
         "total_tokens": usage["total_tokens"],
     }
+
+
+def own_part(response_id: str) -> str:
+    """What the response's id and its items' have in common."""
+    return response_id.removeprefix("resp_")
+
+
+def name_inputs(items: list[dict[str, Any]], response_id: str) -> None:
+    """Give an id to each item of a request that came without one."""
+    for index, item in enumerate(items):
+        item["id"] = item["id"] or f"{_PREFIXES[item['type']]}_{own_part(response_id)}_in{index}"
+
+
+def origin_of(item_id: str) -> tuple[str, bool] | None:
+    """The id of the response that the item came with, and whether it was of its input; None for an id not made here."""
+    found = _ITEM.fullmatch(item_id)
+    return (f"resp_{found[1]}", found["input"] is not None) if found is not None else None

@@ -9,7 +9,7 @@ import pytest
 
 from api.openai.text_chunks import TextChunks
 from app.errors import ErrorReply
-from app.openai.completions.objects import KIND, text_choice
+from app.openai.completions.as_chat import KIND, text_choice
 
 
 def completion(text: str = "hello", reason: str = "stop") -> dict[str, Any]:

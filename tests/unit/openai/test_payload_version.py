@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.jobs.record import PAYLOAD_VERSION
-from app.openai.payload_version import oldest_version
+from app.openai.accept import oldest_version
 
 ASK = {"role": "user", "content": "hi"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}

@@ -9,11 +9,10 @@ import pytest
 from app import errors
 from app.errors import ErrorReply
 from app.openai.fields import Decision
-from app.openai.responses import item_ids
+from app.openai.responses import objects
 from app.openai.responses.accept import AcceptedResponse, accept
-from app.openai.responses.as_chat import chat_request, in_its_words
+from app.openai.responses.as_chat import Places, chat_request, in_its_words
 from app.openai.responses.fields import RESPONSE_FIELDS
-from app.openai.responses.places import Places
 from app.openai.responses.request import ResponseRequest
 from app.settings import Settings
 from tests.openai_schema import described, openai_schema
@@ -344,6 +343,6 @@ def test_items_without_ids_get_the_responses_own() -> None:
     )
     found = [item["id"] for item in accepted.payload["response"]["input"]]
     assert found.pop() == "mine"
-    assert len({*found, *(item_ids.own(accepted.id) in one for one in found)}) == 4
-    assert [item_ids.origin_of(one) for one in found] == [(accepted.id, True)] * 3
-    assert item_ids.origin_of(f"msg_{item_ids.own(accepted.id)}") == (accepted.id, False)
+    assert len({*found, *(objects.own_part(accepted.id) in one for one in found)}) == 4
+    assert [objects.origin_of(one) for one in found] == [(accepted.id, True)] * 3
+    assert objects.origin_of(f"msg_{objects.own_part(accepted.id)}") == (accepted.id, False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.openai.usage import tokens
+from app.outcome import tokens
 
 
 @pytest.mark.parametrize(("prompt", "completion"), [("prompt", "completion"), ("input", "output")])

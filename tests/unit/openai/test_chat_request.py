@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.openai.accept import take_extras
 from app.openai.chat_request import ChatRequest
-from app.openai.extras import take_extras
 from app.openai.faults import from_validation
 
 USER = {"role": "user", "content": "hi"}
