@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -10,7 +11,6 @@ from flask.json.provider import DefaultJSONProvider
 from api import auth, batch_report, cors, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
 from api.openai import (
     batches,
-    chat,
     completions,
     files,
     models,
@@ -62,13 +62,12 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
         waiting=Waiting(connection, settings, jobs_store, waiters),
         batches=Batches(connection, settings),
     )
-    app.before_request(lambda: clock.refresh(connection))
+    app.before_request(partial(clock.refresh, connection))
     tracing.register(app, settings)
     cors.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
     openai = (
-        chat,
         completions,
         stored_completions,
         responses,
@@ -80,6 +79,7 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     )
     for module in (home, openapi, gate, health, metrics, jobs, batch_report, *openai):
         app.register_blueprint(module.blueprint)
+    app.register_blueprint(completions.text_blueprint)
     overview.register(app)
     dashboard.register(app, settings.redis_url)
     return app

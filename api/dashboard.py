@@ -74,8 +74,10 @@ def register(app: Flask, redis_url: str) -> None:
     app.redis_conn = connect(redis_url)  # type: ignore[attr-defined]  # where rq-dashboard looks for it
     app.config["RQ_DASHBOARD_REDIS_URL"] = ("Redis",)
     app.config["RQ_DASHBOARD_DISABLE_DELETE"] = True
-    app.before_request(_check)
-    app.after_request(_protect)
+    # Before rq-dashboard's own, and for its pages only.
+    name = str(web.blueprint.name)
+    app.before_request_funcs.setdefault(name, []).append(_check)
+    app.after_request_funcs.setdefault(name, []).append(_protect)
     app.context_processor(lambda: {"csp_nonce": _nonce()})
     app.register_error_handler(NoSuchJobError, _gone)
     app.register_blueprint(web.blueprint, url_prefix="/rq")
@@ -104,14 +106,8 @@ def list_jobs(  # noqa: PLR0917 - rq-dashboard's signature
     return total, [web.serialize_job(job) for job in jobs if job is not None]
 
 
-def _is_here() -> bool:
-    return request.blueprint == str(web.blueprint.name)
-
-
 def _check() -> None:
     """Refuse what changes state, and what would only fail or take for ever."""
-    if not _is_here():
-        return
     endpoint = (request.endpoint or "").rpartition(".")[2]
     if request.method not in ("GET", "HEAD") or endpoint == "requeue_all":
         raise ErrorReply(
@@ -144,15 +140,14 @@ def _nonce() -> str:
 
 
 def _protect(response: Response) -> Response:
-    if _is_here():
-        # 'unsafe-eval': its underscore templates are compiled with `new Function`.
-        response.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; script-src 'self' 'nonce-{_nonce()}' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
-            " img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
-            " frame-ancestors 'none'"
-        )
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
+    # 'unsafe-eval': its underscore templates are compiled with `new Function`.
+    response.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' 'nonce-{_nonce()}' 'unsafe-eval'; style-src 'self' 'unsafe-inline';"
+        " img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'none'"
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
     return response
 
 

@@ -83,7 +83,7 @@ def chat() -> Callable[[bytes], None]:
     def one(data: bytes) -> None:
         with suppress(ErrorReply):
             found = accept(_object(data), Settings())
-            to_claude(found.chat.to_payload(found.claude_model))
+            to_claude(found.payload)
 
     return one
 
@@ -205,7 +205,7 @@ def query() -> Callable[[bytes], None]:
     """What stands in a URL's query and in headers: cursors, limits, metadata, deadlines, traces."""
     from flask import Flask
 
-    from api import deadlines, paging, tracing
+    from api import headers, paging, tracing
     from app import trace_context
     from app.errors import ErrorReply
     from app.settings import Settings
@@ -223,7 +223,7 @@ def query() -> Callable[[bytes], None]:
                 paging.metadata,
                 lambda: paging.choice("order", ("asc",)),
                 lambda: paging.after(["a"], str),
-                lambda: deadlines.timeout_seconds(settings, is_async=False),
+                lambda: headers.timeout_seconds(settings, is_async=False),
             ):
                 with suppress(ErrorReply):
                     read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from api.services import EXTENSION
 from app.connection import connect
 from app.settings import Settings
 from tests.engine import ScriptedEngine, answer
+from workers import tasks  # noqa: F401 - RQ imports it at the first job: what it makes then is no part of a walk
 from workers.claude_worker import ClaudeWorker
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Walk:
 
     def _note(self, frame: FrameType, event: str, _: Any) -> None:
         path = Path(frame.f_code.co_filename)
-        if event != "call" or frame.f_code.co_name == "<module>" or not path.is_relative_to(_ROOT):
+        if event != "call" or not frame.f_code.co_flags & inspect.CO_OPTIMIZED or not path.is_relative_to(_ROOT):
             return
         module = path.relative_to(_ROOT).with_suffix("").as_posix()
         if module.partition("/")[0] in _PARTS and module not in self.all:

@@ -16,7 +16,7 @@ from app import clock, errors, logs, messages
 from app.messages import stops
 from app.messages.answer import add_usage
 from app.messages.failure import FailureKind, TurnFailed
-from workers import run_spans
+from workers import run as runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,7 +112,7 @@ def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | 
 
 def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Answer:
     deadline = time.monotonic() + run.record.deadline_at - clock.now()
-    with run_spans.turn(run) as span:
+    with runs.turn_span(run) as span:
         logs.content("prompt", request.messages[-1]["content"])
         try:
             answer = run.engine.ask(request, deadline, on_event, headers=span.context.headers())
@@ -120,7 +120,7 @@ def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] 
             span.fail(str(failure.kind))
             raise
         logs.content("answer", answer.text or [vars(one) for one in (*answer.value_calls, *answer.tool_calls)])
-        span.set(run_spans.of_answer(answer))
+        span.set(runs.of_answer(answer))
     cut_at = request.output.cut_at
     return stops.cut(answer, cut_at) if cut_at else answer
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from app import spans
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from redis import Redis
 
     from app.gate import Gate
     from app.jobs.change import Lease
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
+    from app.messages.answer import Answer
     from app.settings import Settings
     from workers.engine import Engine
 
@@ -77,3 +82,29 @@ def interrupt(why: Interruption, job_id: str | None = None) -> bool:
         run.interruption = run.interruption or why
         run.engine.interrupt()
         return True
+
+
+def queued_span(run: Run) -> None:
+    """From the request's acceptance to the start of this run, runs before it included."""
+    record = run.record
+    with spans.span("queue", record.trace, _span_fields(run), began_at=record.created_at, kind="consumer"):
+        pass
+
+
+def turn_span(run: Run) -> AbstractContextManager[spans.Span]:
+    """One question to Claude. Its context goes with the API's requests."""
+    return spans.span("turn", run.record.trace, _span_fields(run), kind="client")
+
+
+def of_answer(answer: Answer) -> dict[str, Any]:
+    """What a turn's span has to say of its answer, by OpenTelemetry's names."""
+    return {
+        "gen_ai.response.model": answer.model,
+        "gen_ai.response.finish_reasons": [answer.stop_reason] if answer.stop_reason else None,
+        "gen_ai.usage.input_tokens": answer.usage.get("input_tokens"),
+        "gen_ai.usage.output_tokens": answer.usage.get("output_tokens"),
+    }
+
+
+def _span_fields(run: Run) -> dict[str, Any]:
+    return spans.of_job(run.record, attempt=run.record.attempts, worker=run.lease.worker)

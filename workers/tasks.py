@@ -13,7 +13,7 @@ from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
 from app.openai.payload import answers, as_asked, as_chat_payload
 from app.outcome import WAY_HEADER, Outcome
-from workers import asking, remote_images, run_spans, streaming, usage_windows
+from workers import asking, remote_images, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
 from workers.endings import Ending, FanOut, Publish
@@ -35,7 +35,7 @@ def run_job(job_id: str) -> Ending:
         return Requeue(Reason.NEWER_WORKER, counts=False, delay_seconds=NEWER_WORKER_SECONDS)
     if record.choices:
         return FanOut(record.choices)
-    run_spans.queued(run)
+    runs.queued_span(run)
     patience = record.deadline_at - record.created_at
     if clock.now() >= record.deadline_at:
         return Publish(Outcome(error=errors.deadline_exceeded(patience)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
-from api import idempotency, paging, params
+from api import headers, paging, params
 from api.described import PAGING, described
 from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
@@ -46,7 +46,7 @@ class CreateBatch(BaseModel):
 
 
 @blueprint.post("/v1/batches")
-@described(body=CreateBatch, headers=idempotency.HEADER, errors=(404, 409, 429))
+@described(body=CreateBatch, headers=headers.IDEMPOTENCY, errors=(404, 409, 429))
 def create_batch() -> dict[str, Any]:
     """The batch object, in validation. 400 for a file that is none, another endpoint, bad metadata."""
     body = params.read_body()
@@ -65,7 +65,7 @@ def create_batch() -> dict[str, Any]:
             metadata=wanted.metadata or {},
             output_keep_seconds=seconds,
         ),
-        fence=idempotency.fence(body),
+        fence=headers.fence(body),
     )
     return batch_object(record, services())
 
@@ -93,11 +93,11 @@ def cancel_batch(batch_id: str) -> dict[str, Any]:
 
 
 @blueprint.post("/v1/batches/<batch_id>/retry_failed")
-@described(headers=idempotency.HEADER, errors=(409, 429))
+@described(headers=headers.IDEMPOTENCY, errors=(409, 429))
 def retry_failed(batch_id: str) -> dict[str, Any]:
     """A new batch of what is in the error file; `metadata.retry_of` names the old one. 409 when nothing failed."""
     here = services()
-    fence = idempotency.fence(params.read_body())
+    fence = headers.fence(params.read_body())
     return batch_object(retry.retry_failed(here.batches, here.settings, batch_id, fence=fence), here)
 
 

@@ -1,4 +1,4 @@
-"""Shapes the chunks of OpenAI's stream. No I/O: deltas and an outcome in, server-sent events out.
+"""Shapes the chunks of OpenAI's streams, of chat and of text completions. No I/O: deltas and an outcome in, server-sent events out.
 
 All JSON here is ASCII: clients exist that take U+2028 for the end of a line.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from app import errors
+from app.openai.completions.as_chat import KIND, text_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,15 +37,15 @@ def trailers(headers: Mapping[str, str]) -> bytes:
     return "".join(f": {name}: {value}\n" for name, value in headers.items()).encode()
 
 
-class Chunks:
-    """The chunks of one chat completion. `model` is what the client asked for, until it is known who answers."""
+class _Completion:
+    """The chunks of one completion. `model` is what the client asked for, until it is known who answers."""
+
+    kind: ClassVar[str]
 
     def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool) -> None:
-        self._head = {"id": completion_id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._head = {"id": completion_id, "object": self.kind, "created": created, "model": model}
         self._include_usage = include_usage
         self._content = Sent()
-        #: the arguments of the tool calls, by index
-        self._arguments: dict[int, Sent] = {}
         self.have_begun = False
 
     def opening(self) -> Iterator[bytes]:
@@ -56,22 +57,14 @@ class Chunks:
         return error_event(error)
 
     def piece(self, piece: dict[str, Any]) -> Iterator[bytes]:
-        """The chunks of one piece as the worker tells it (`app.jobs.deltas`)."""
-        delta = piece["delta"]
+        """The chunks of one piece as the worker emits it (`app.jobs.deltas`)."""
         yield from self._begin(piece.get("model"))
-        self._content.add(delta.get("content") or "")
-        for call in delta.get("tool_calls") or ():
-            sent = self._arguments.setdefault(call["index"], Sent())
-            sent.add((call.get("function") or {}).get("arguments") or "")
-        yield self._chunk(delta)
+        yield from self._delta(piece["delta"])
 
     def end(self, completion: dict[str, Any]) -> Iterator[bytes]:
         """What the completion has beyond the pieces so far, and the end. Raises `ErrorReply` when they are not of it."""
-        choice = completion["choices"][0]
         yield from self._begin(completion["model"])
-        for delta in self._missing(choice["message"]):
-            yield self._chunk(delta)
-        yield self._chunk({}, choice["finish_reason"])
+        yield from self._rest(completion["choices"][0])
         if self._include_usage:
             yield event({**self._head, "choices": [], "usage": completion["usage"]})
         yield DONE
@@ -80,7 +73,49 @@ class Chunks:
         if not self.have_begun:
             self.have_begun = True
             self._head["model"] = model or self._head["model"]
-            yield self._chunk({"role": "assistant", "content": "", "refusal": None})
+            yield from self._first()
+
+    def _event(self, choice: dict[str, Any]) -> bytes:
+        usage = {"usage": None} if self._include_usage else {}
+        return event({**self._head, "choices": [choice], **usage})
+
+    def _first(self) -> Iterator[bytes]:
+        """What precedes the first piece."""
+        raise NotImplementedError
+
+    def _delta(self, delta: dict[str, Any]) -> Iterator[bytes]:
+        """The chunks of a piece."""
+        raise NotImplementedError
+
+    def _rest(self, choice: dict[str, Any]) -> Iterator[bytes]:
+        """Those of the whole choice beyond the pieces so far, with its finish reason."""
+        raise NotImplementedError
+
+
+class Chunks(_Completion):
+    """Those of a chat completion."""
+
+    kind = "chat.completion.chunk"
+
+    def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool) -> None:
+        super().__init__(completion_id, created, model, include_usage=include_usage)
+        #: the arguments of the tool calls, by index
+        self._arguments: dict[int, Sent] = {}
+
+    def _first(self) -> Iterator[bytes]:
+        yield self._chunk({"role": "assistant", "content": "", "refusal": None})
+
+    def _delta(self, delta: dict[str, Any]) -> Iterator[bytes]:
+        self._content.add(delta.get("content") or "")
+        for call in delta.get("tool_calls") or ():
+            sent = self._arguments.setdefault(call["index"], Sent())
+            sent.add((call.get("function") or {}).get("arguments") or "")
+        yield self._chunk(delta)
+
+    def _rest(self, choice: dict[str, Any]) -> Iterator[bytes]:
+        for delta in self._missing(choice["message"]):
+            yield self._chunk(delta)
+        yield self._chunk({}, choice["finish_reason"])
 
     def _missing(self, message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         if message.get("refusal"):
@@ -97,9 +132,34 @@ class Chunks:
                 yield {"tool_calls": [{"index": index, "function": {"arguments": rest}}]}
 
     def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        usage = {"usage": None} if self._include_usage else {}
-        return event({**self._head, "choices": [choice], **usage})
+        return self._event({"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason})
+
+
+class TextChunks(_Completion):
+    """Those of a text completion. `echo`: the prompt, if it is to precede the text."""
+
+    kind = KIND
+
+    def __init__(self, completion_id: str, created: int, model: str, *, include_usage: bool, echo: str = "") -> None:
+        super().__init__(completion_id, created, model, include_usage=include_usage)
+        self._echo = echo
+
+    def _first(self) -> Iterator[bytes]:
+        return self._text(self._echo)
+
+    def _delta(self, delta: dict[str, Any]) -> Iterator[bytes]:
+        return self._text(delta.get("content") or "")
+
+    def _rest(self, choice: dict[str, Any]) -> Iterator[bytes]:
+        if choice["finish_reason"] != "content_filter":
+            # Text that came before a refusal stays with the client; the completion as stored has none.
+            yield from self._text(self._content.rest_of(choice["text"]))
+        yield self._event(text_choice("", choice["finish_reason"]))
+
+    def _text(self, text: str) -> Iterator[bytes]:
+        if text:
+            self._content.add(text)
+            yield self._event(text_choice(text, None))
 
 
 class Sent:

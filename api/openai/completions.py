@@ -1,4 +1,4 @@
-"""`POST /v1/completions`: text completions, by the same jobs as chat completions."""
+"""`POST /v1/chat/completions` and `POST /v1/completions`, by the same jobs."""
 
 from __future__ import annotations
 
@@ -7,25 +7,41 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
-from api import params, tracing
 from api.described import EVENTS, JSON, described
 from api.openai import answering, submission
-from api.openai.answering import Checked
-from api.openai.text_chunks import TextChunks
+from api.openai.chunks import Chunks, TextChunks
 from app import ids
-from app.jobs.record import COMPLETION_VERSION, JobKind
-from app.openai.completions.accept import accept
+from app.jobs.record import JobKind
+from app.openai.accept import accept
+from app.openai.chat_request import ChatRequest
+from app.openai.completions.accept import accept as accept_text
 from app.openai.completions.fields import COMPLETION_FIELDS
 from app.openai.completions.request import CompletionRequest
+from app.openai.fields import FIELDS
 
 if TYPE_CHECKING:
-    from app.jobs.record import JobRecord
-    from app.settings import Settings
+    from collections.abc import Callable
 
-blueprint = Blueprint("completions", __name__)
+    from api.openai.stream import Shape
+
+blueprint = Blueprint("chat", __name__)
+text_blueprint = Blueprint("completions", __name__)
 
 
-@blueprint.post("/v1/completions")
+@blueprint.post("/v1/chat/completions")
+@described(
+    body=ChatRequest,
+    fields=FIELDS,
+    headers=answering.HEADERS,
+    answers={200: (JSON, EVENTS), 202: (JSON,)},
+    errors=submission.ERRORS,
+)
+def create() -> Response:
+    """OpenAI's completion, or its stream; with `Prefer: respond-async` or `callback_url` 202, the job and its `Location`."""
+    return answering.respond(accept, _chunks, kind=JobKind.CHAT_COMPLETION, job_id=ids.new_completion_id())
+
+
+@text_blueprint.post("/v1/completions")
 @described(
     body=CompletionRequest,
     fields=COMPLETION_FIELDS,
@@ -33,30 +49,16 @@ blueprint = Blueprint("completions", __name__)
     answers={200: (JSON, EVENTS), 202: (JSON,)},
     errors=submission.ERRORS,
 )
-def create() -> Response:
+def create_text() -> Response:
     """OpenAI's text completion, or its stream; with `Prefer: respond-async` or `callback_url` 202, the job and its `Location`."""
-    return answering.respond(_check)
-
-
-def _check(body: bytes, settings: Settings) -> Checked:
-    """Raises `ErrorReply` (400, 404, 415)."""
-    accepted = accept(params.json_object(body), settings)
-    tracing.name_ignored(accepted.ignored)
-    asked = accepted.request
-    return Checked(
-        kind=JobKind.TEXT_COMPLETION,
-        job_id=ids.new_text_completion_id(),
-        claude_model=accepted.claude_model,
-        payload=accepted.payload,
-        shape=partial(_chunks, include_usage=asked.include_usage, echo=asked.prompts[0] if asked.echo else ""),
-        streams=bool(asked.stream),
-        callback_url=asked.callback_url,
-        max_attempts=asked.max_attempts,
-        metadata=asked.metadata,
-        service_tier=asked.service_tier,
-        version=COMPLETION_VERSION,
+    return answering.respond(
+        accept_text, _text_chunks, kind=JobKind.TEXT_COMPLETION, job_id=ids.new_text_completion_id()
     )
 
 
-def _chunks(record: JobRecord, *, include_usage: bool, echo: str) -> TextChunks:
-    return TextChunks(record.id, int(record.created_at), record.model, include_usage=include_usage, echo=echo)
+def _chunks(asked: ChatRequest) -> Callable[[str, int, str], Shape]:
+    return partial(Chunks, include_usage=asked.include_usage)
+
+
+def _text_chunks(asked: CompletionRequest) -> Callable[[str, int, str], Shape]:
+    return partial(TextChunks, include_usage=asked.include_usage, echo=asked.prompts[0] if asked.echo else "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, request, send_file
 
-from api import idempotency, paging
+from api import headers, paging
 from api.described import AFTER, described
 from api.openai.upload import receive
 from api.services import services
@@ -40,7 +40,7 @@ _FORM = {
 
 
 @blueprint.post("/v1/files")
-@described(form=_FORM, headers=idempotency.HEADER, errors=(409,))
+@described(form=_FORM, headers=headers.IDEMPOTENCY, errors=(409,))
 def upload_file() -> dict[str, Any]:
     """The file object. Files are kept for any purpose of OpenAI's, and used for `batch`. 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
     here = services()
@@ -53,7 +53,7 @@ def upload_file() -> dict[str, Any]:
             filename=sent.filename,
             purpose=purpose,
             expires_after_seconds=_expires_after(sent.fields, purpose),
-            fence=idempotency.fence_of(_fingerprint(sent)),
+            fence=headers.fence_of(_fingerprint(sent)),
         )
     except BaseException:
         store.storage.discard(sent.draft)
@@ -147,7 +147,7 @@ def _fingerprint(sent: Upload) -> str:
     fields = [sent.filename, *sorted(f"{name}={value}" for name, value in sent.fields.items(multi=True))]
     sent.draft.seek(0)
     digest = hashlib.file_digest(sent.draft, "sha256").hexdigest()  # type: ignore[arg-type]
-    return idempotency.fingerprint_of(digest, *fields)
+    return headers.fingerprint_of(digest, *fields)
 
 
 def _expires_after(fields: MultiDict[str, str], purpose: Purpose) -> int | None:

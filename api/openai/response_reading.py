@@ -6,18 +6,16 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flask import Response
-
-from api import client_socket, deadlines
-from api.openai import stream, submission
+from api.openai import answering
 from api.openai.response_events import ResponseEvents
-from api.waiting import Wait
-from app import clock, errors
+from app import errors
 from app.jobs.record import JobKind
 from app.openai.responses import objects
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
+
+    from flask import Response
 
     from api.services import Services
     from app.errors import ErrorReply
@@ -59,29 +57,11 @@ def stream_of(
     def failed(error: ErrorReply) -> dict[str, Any]:
         return objects.failed(here.jobs.get(record.id) or record, asked, error)
 
-    body = stream.Stream(
-        here,
-        Wait(
-            record=record,
-            deadline_at=clock.now() + seconds,
-            timeout_seconds=seconds,
-            is_gone=client_socket.is_gone(),
-            only_reads=record.background,
-            waiter=submission.waiter(),
-        ),
-        ResponseEvents(
-            record.id,
-            partial(objects.response_object, record, asked),
-            failed,
-            is_background=record.background,
-            after=after,
-        ),
-        silence_seconds=stream.silence_seconds(deadlines.read_timeout_seconds()),
-        is_writable=client_socket.is_writable(),
+    events = ResponseEvents(
+        record.id,
+        partial(objects.response_object, record, asked),
+        failed,
+        is_background=record.background,
+        after=after,
     )
-    until_answered.callback(body.close)
-    if not record.background:
-        body.begin()
-    response = Response(body, mimetype="text/event-stream", headers=stream.HEADERS)
-    response.call_on_close(until_answered.pop_all().close)
-    return response
+    return answering.streamed(here, record, seconds, events, until_answered, only_reads=record.background)

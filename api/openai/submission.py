@@ -1,20 +1,20 @@
-"""How a request becomes a job, whatever its endpoint: made once, and joined by its client's own retries."""
+"""How a request becomes a job, whatever its endpoint: checked, made once, and joined by its client's own retries."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import g
 
-from api import idempotency, waiting
-from api.deadlines import MAX_SECONDS
+from api import headers, params, tracing, waiting
 from app import clock, errors, logs, spans
 from app.connection import AWAY
 from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode
+from app.jobs.record import JobKind, JobRecord, Status
 from app.jobs.waiters import new_name
 from app.outbound import ForbiddenTarget, check_url
 
@@ -25,15 +25,12 @@ if TYPE_CHECKING:
 
     from api.services import Services
     from app.idempotency import Fence
-    from app.jobs.record import JobRecord
+    from app.openai.accept import Accepted
     from app.settings import Settings
 
-#: what these requests may carry in their heads, as JSON schemas
-HEADERS: dict[str, Any] = {
-    **idempotency.HEADER,
-    "X-Request-Timeout": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SECONDS},
-}
-#: statuses of what may become of them
+
+_Accepted = TypeVar("_Accepted", bound="Accepted[Any]")
+#: statuses of what may become of these requests
 ERRORS = (404, 409, 422, 429, 499, 502, 504)
 
 
@@ -44,11 +41,50 @@ def waiter() -> str:
     return str(g.waiter)
 
 
-def submit(here: Services, record: JobRecord, payload: dict[str, Any], fence: Fence, seconds: float) -> JobRecord:
-    """Put the job into the queue, with its first waiter, or join the job that an earlier try of the request made."""
-    began_at = clock.now() - (time.monotonic() - g.began_at)
+def read(here: Services, accept: Callable[[dict[str, Any], Settings], _Accepted]) -> tuple[_Accepted, Fence]:
+    """The current request, checked by its endpoint's `accept`, and its fence. Raises `ErrorReply` (400, 404, 415)."""
+    body = params.read_body()
+    sent = params.json_object(body)
+    accepted = accept(sent, here.settings)
+    tracing.name_ignored(accepted.ignored)
+    if accepted.request.callback_url is not None:
+        _check_callback_url(accepted.request.callback_url, here.settings)
+    return accepted, headers.fence(body, sent)
+
+
+def submit(
+    here: Services,
+    accepted: Accepted[Any],
+    fence: Fence,
+    seconds: float,
+    *,
+    kind: JobKind,
+    job_id: str,
+    background: bool,
+) -> JobRecord:
+    """Put the request's job into the queue, with its first waiter, or join the job that an earlier try of it made."""
+    now, asked, most = clock.now(), accepted.request, here.settings.max_attempts
+    record = JobRecord(
+        id=job_id,
+        kind=kind,
+        status=Status.QUEUED,
+        model=accepted.claude_model,
+        created_at=now,
+        deadline_at=now + seconds,
+        max_attempts=min(asked.max_attempts or most, most),
+        max_sends=asked.max_attempts or 0,
+        callback_url=asked.callback_url or "",
+        service_tier=asked.service_tier or "",
+        background=background,
+        is_stored=asked.is_stored,
+        streams=bool(asked.stream),
+        request_id=g.request_id,
+        metadata=asked.metadata or {},
+        version=accepted.version,
+    )
     # An async job has a waiter that never leaves: no client that joins it can abandon it.
-    name = new_name() if record.background else waiter()
+    name = new_name() if background else waiter()
+    began_at = clock.now() - (time.monotonic() - g.began_at)
     with (
         _waiter(here, name) as arrive,
         spans.span("accept", g.trace, spans.of_job(record), began_at=began_at, kind="server") as span,
@@ -58,7 +94,7 @@ def submit(here: Services, record: JobRecord, payload: dict[str, Any], fence: Fe
         def beside(pipe: Pipeline, found: JobRecord) -> None:
             arrive(pipe, found.id, max(seconds, found.deadline_at - clock.now()))
 
-        submission = here.jobs.submit(job, payload, fence=fence, beside=beside)
+        submission = here.jobs.submit(job, accepted.payload, fence=fence, beside=beside)
     logs.note(job_id=submission.record.id)
     return submission.record
 
@@ -81,10 +117,7 @@ def _waiter(here: Services, name: str) -> Iterator[Callable[[Pipeline, str, floa
         raise
 
 
-def check_callback_url(url: str | None, settings: Settings) -> None:
-    """Raises `ErrorReply` (400) for an address that no callback may go to."""
-    if url is None:
-        return
+def _check_callback_url(url: str, settings: Settings) -> None:
     try:
         check_url(url, settings.callback_allowed_hosts)
     except ForbiddenTarget as error:

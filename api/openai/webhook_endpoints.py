@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from api import idempotency, paging, params
+from api import headers, paging, params
 from api.described import PAGING, described
 from api.services import services
 from app import clock, errors
@@ -63,14 +63,14 @@ class Test(_Body):
 
 
 @blueprint.post(_PATH)
-@described(body=Create, headers=idempotency.HEADER, errors=(409,))
+@described(body=Create, headers=headers.IDEMPOTENCY, errors=(409,))
 def create() -> dict[str, Any]:
     """The endpoint with its secret, which is shown here and after a rotation only."""
     sent = params.read_body()
     body = params.checked(Create, sent)
     _check_url(body.url)
     try:
-        made = _endpoints().create(body.name, body.url, body.event_types, fence=idempotency.fence(sent))
+        made = _endpoints().create(body.name, body.url, body.event_types, fence=headers.fence(sent))
     except TooManyEndpoints as error:
         raise errors.invalid_request(
             f"There are {MAX_ENDPOINTS} endpoints already: delete one.", code=ErrorCode.TOO_MANY_ENDPOINTS
@@ -114,12 +114,12 @@ def delete(endpoint_id: str) -> dict[str, Any]:
 
 
 @blueprint.post(f"{_PATH}/<endpoint_id>/rotate_secret")
-@described(body=Rotate, body_is_optional=True, headers=idempotency.HEADER, errors=(409,))
+@described(body=Rotate, body_is_optional=True, headers=headers.IDEMPOTENCY, errors=(409,))
 def rotate_secret(endpoint_id: str) -> dict[str, Any]:
     """A new secret; for a day the old one signs beside it, if that is asked for."""
     sent = params.read_body() or b"{}"
     keep_old = params.checked(Rotate, sent).keep_old_secret_active_for_24_hours
-    after = _endpoints().rotate(endpoint_id, keep_old=keep_old, fence=idempotency.fence(sent))
+    after = _endpoints().rotate(endpoint_id, keep_old=keep_old, fence=headers.fence(sent))
     return _shown(_found(endpoint_id, after), with_secret=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,6 @@ from app import errors
 from app.batches.formats.line import BodyError
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
-from app.jobs.record import COMPLETION_VERSION
 from app.openai.accept import accept
 from app.openai.completions.accept import accept as accept_completion
 from app.openai.responses.accept import accept as accept_response
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from app.batches.formats.line import Line
+    from app.openai.accept import Accepted
     from app.settings import Settings
 
 CHAT_COMPLETIONS = "/v1/chat/completions"
@@ -61,28 +62,12 @@ class _Nothing:
 NOTHING = _Nothing()
 
 
-def _chat(body: dict[str, Any], settings: Settings) -> LineRequest:
-    accepted = accept(body, settings)
-    chat = accepted.chat
-    return LineRequest(chat.model, accepted.claude_model, accepted.payload, chat.max_attempts or 0, accepted.version)
-
-
-def _response(body: dict[str, Any], settings: Settings) -> LineRequest:
-    accepted = accept_response(body, settings, NOTHING)
-    asked = accepted.request
-    return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0, accepted.version)
-
-
-def _completion(body: dict[str, Any], settings: Settings) -> LineRequest:
-    accepted = accept_completion(body, settings)
-    asked = accepted.request
-    return LineRequest(
-        asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0, version=COMPLETION_VERSION
-    )
-
-
-ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], LineRequest]] = MappingProxyType(
-    {CHAT_COMPLETIONS: _chat, RESPONSES: _response, COMPLETIONS: _completion}
+ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], Accepted[Any]]] = MappingProxyType(
+    {
+        CHAT_COMPLETIONS: accept,
+        RESPONSES: partial(accept_response, stored=NOTHING),
+        COMPLETIONS: accept_completion,
+    }
 )
 
 
@@ -94,6 +79,8 @@ def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:
                 raise errors.invalid_request(
                     f"'{name}' is not supported in a batch: {why}.", name, ErrorCode.UNSUPPORTED_VALUE
                 )
-        return ENDPOINTS[endpoint](line.body, settings)
+        accepted = ENDPOINTS[endpoint](line.body, settings)
     except ErrorReply as error:
         raise BodyError(error) from error
+    asked = accepted.request
+    return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0, accepted.version)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 #: version of the layout below and of the request's payload; fields that are missing have their default, others are left.
 #: A worker runs no job of a version above its own: raise it when what is left out there would change the answer
 PAYLOAD_VERSION = 3
-#: the version that text completions came with
-COMPLETION_VERSION = 3
 
 ALL_JOBS = "nightshift:jobs"
 #: job ids by the second at which maintenance removes them

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 #: conversation may be instructions only: before, the first were dropped, and the others a 400
 _RICHER_REQUESTS = 3
 
+R = TypeVar("R", bound=Wire)
+
 
 @dataclass(frozen=True)
-class Accepted:
-    """A chat request that may run."""
+class Accepted(Generic[R]):
+    """A request that may run, of whichever endpoint."""
 
-    chat: ChatRequest
+    request: R
     claude_model: str
-    #: the job's: see `ChatRequest.to_payload`
+    #: what the worker gets, JSON-able: the model, and the request without what was not set (`app.openai.payload`)
     payload: dict[str, Any]
     #: paths of the fields that had no effect
     ignored: list[str]
@@ -39,15 +41,16 @@ class Accepted:
     version: int
 
 
-def accept(sent: dict[str, Any], settings: Settings) -> Accepted:
+def accept(sent: dict[str, Any], settings: Settings) -> Accepted[ChatRequest]:
     """Decide on every field, check it, resolve the model. Raises `ErrorReply` (400, 404)."""
     kept, ignored = fields.decide(sent, ignorable=settings.ignore_fields)
     chat = read(kept)
     ignored += take_extras(chat)
     claude_model = model_names.resolve(chat.model, settings)
-    payload = chat.to_payload(claude_model)
-    ignored += check(chat, payload["request"], settings)
-    return Accepted(chat, claude_model, payload, ignored, oldest_version(payload["request"]))
+    request = chat.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    ignored += check(chat, request, settings)
+    payload = {"claude_model": claude_model, "request": request}
+    return Accepted(chat, claude_model, payload, ignored, oldest_version(request))
 
 
 def read(sent: dict[str, Any]) -> ChatRequest:

@@ -143,6 +143,11 @@ class ChatRequest(Wire):
         return is_json or forces_call(self.tool_choice)
 
     @property
+    def is_stored(self) -> bool:
+        """Whether it is listed later."""
+        return bool(self.store)
+
+    @property
     def include_usage(self) -> bool:
         """Whether the stream ends with the usage."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
@@ -177,16 +182,6 @@ class ChatRequest(Wire):
             if message.content is None and not message.tool_calls and message.refusal is None:
                 raise _wrong(f"messages[{index}].content", "an assistant message needs content or tool_calls")
         return self
-
-    def to_payload(self, claude_model: str) -> dict[str, Any]:
-        """What the worker gets, JSON-able: the request without what was not set, and the model that it resolves to."""
-        request = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        return {"claude_model": claude_model, "request": request}
-
-    @classmethod
-    def from_payload(cls, payload: dict[str, Any]) -> tuple[str, ChatRequest]:
-        """The inverse of `to_payload`: the Claude model and the request."""
-        return payload["claude_model"], cls.model_validate(payload["request"])
 
 
 def _wrong(param: str, reason: str) -> PydanticCustomError:

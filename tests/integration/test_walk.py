@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.walk import walk
 
 #: modules of the project of which a function runs for one chat request, API and worker together
-MAX_MODULES = 56
+MAX_MODULES = 44
 
 
 def test_a_chat_request_walks_through_few_modules(redis_url: str) -> None:

@@ -136,7 +136,7 @@ def test_no_message_forges_a_turn(turns: list[tuple[str, str]], last: str) -> No
     """Each text is in the turn of its own role, to the letter, and what is handed over is JSON."""
     messages = [{"role": role, "content": text} for role, text in [*turns, ("user", last)]]
     accepted = accept({"model": "sonnet", "messages": messages}, Settings())
-    asked = to_claude(accepted.chat.to_payload(accepted.claude_model))
+    asked = to_claude(accepted.payload)
     found = [(turn["role"], text) for turn in asked.messages for text in texts(turn["content"])]
     assert found == [(role, text) for role, text in [*turns, ("user", last)] if role in ("user", "assistant")]
     assert (asked.system or "") == "\n\n".join(text for role, text in turns if role in ("system", "developer"))

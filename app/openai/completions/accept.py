@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from app.errors import ErrorReply
 from app.openai import fields, model_names
+from app.openai.accept import Accepted, take_extras
 from app.openai.accept import accept as accept_chat
-from app.openai.accept import take_extras
 from app.openai.completions import as_chat
 from app.openai.completions.fields import COMPLETION_FIELDS
 from app.openai.completions.request import CompletionRequest
@@ -21,21 +20,11 @@ if TYPE_CHECKING:
 
 #: what is not part of the request as it is kept: the record has it, or it has no meaning later
 _NOT_KEPT = {"stream", "stream_options", "callback_url", "max_attempts", "service_tier", "metadata", "best_of"}
+#: `JobRecord.version`: before it there were no text completions
+_VERSION = 3
 
 
-@dataclass(frozen=True)
-class AcceptedCompletion:
-    """A text completion's request that may run."""
-
-    request: CompletionRequest
-    claude_model: str
-    #: `{claude_model, completion: {...}}`
-    payload: dict[str, Any]
-    #: paths of the fields that had no effect
-    ignored: list[str]
-
-
-def accept(sent: dict[str, Any], settings: Settings) -> AcceptedCompletion:
+def accept(sent: dict[str, Any], settings: Settings) -> Accepted[CompletionRequest]:
     """Decide on every field, check it, resolve the model. Raises `ErrorReply` (400, 404)."""
     kept, ignored = fields.decide(sent, COMPLETION_FIELDS, ignorable=settings.ignore_fields)
     try:
@@ -51,4 +40,5 @@ def accept(sent: dict[str, Any], settings: Settings) -> AcceptedCompletion:
         except ErrorReply as error:
             raise as_chat.in_its_words(error, asked, number) from error
         ignored += [name for name in chat.ignored if name not in ignored]
-    return AcceptedCompletion(request, claude_model, {"claude_model": claude_model, "completion": asked}, ignored)
+    payload = {"claude_model": claude_model, "completion": asked}
+    return Accepted(request, claude_model, payload, ignored, _VERSION)

@@ -5,7 +5,7 @@ Ranges are checked by the chat requests that are made of it (`as_chat`). Source:
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -46,6 +46,9 @@ class CompletionRequest(Wire):
     metadata: Metadata | None = None
     callback_url: str | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
+
+    #: OpenAI lists none of them
+    is_stored: ClassVar[bool] = False
 
     @property
     def prompts(self) -> list[str]:

@@ -11,7 +11,7 @@ from app import ids
 from app.errors import ErrorReply
 from app.openai import accept as chat_accept
 from app.openai import fields, model_names
-from app.openai.accept import oldest_version, take_extras
+from app.openai.accept import Accepted, oldest_version, take_extras
 from app.openai.faults import from_validation
 from app.openai.responses import as_chat
 from app.openai.responses.fields import RESPONSE_FIELDS
@@ -45,20 +45,15 @@ class Stored(Protocol):
 
 
 @dataclass(frozen=True)
-class AcceptedResponse:
-    """A response request that may run."""
+class AcceptedResponse(Accepted[ResponseRequest]):
+    """A response request that may run.
+
+    Its payload is `{claude_model, response: {...}, places: [...]}`. The response's `input` is the whole conversation, as items
+    with ids; for each of them `places` has its index in the request's own input, or None (`as_chat.Places.items`).
+    """
 
     #: the id that its response will have: those of its items are made of it
     id: str
-    request: ResponseRequest
-    claude_model: str
-    #: `{claude_model, response: {...}, places: [...]}`. The response's `input` is the whole conversation, as items with ids;
-    #: for each of them `places` has its index in the request's own input, or None (`as_chat.Places.items`)
-    payload: dict[str, Any]
-    #: paths of the fields that had no effect
-    ignored: list[str]
-    #: `JobRecord.version`
-    version: int
 
 
 def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> AcceptedResponse:
@@ -95,7 +90,7 @@ def accept(sent: dict[str, Any], settings: Settings, stored: Stored) -> Accepted
         raise as_chat.in_its_words(error, as_chat.Places(asked, places)) from error
     ignored += [as_chat.spell(name) for name in no_effect]
     payload = {"claude_model": claude_model, "response": asked, "places": places}
-    return AcceptedResponse(response_id, request, claude_model, payload, ignored, oldest_version(chat))
+    return AcceptedResponse(request, claude_model, payload, ignored, oldest_version(chat), id=response_id)
 
 
 def _own_items(request: ResponseRequest, stored: Stored, places: Sequence[int]) -> Items:

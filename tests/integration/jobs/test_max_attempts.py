@@ -75,7 +75,7 @@ def test_what_could_not_be_noted_was_not_sent(
     settings = Settings(wait_replicas=1)
     accepted = accept({"model": "sonnet", "messages": [{"role": "user", "content": "Hello."}]}, settings)
     record = replace(new_record(), max_sends=1)
-    jobs.submit(record, accepted.chat.to_payload("sonnet"))
+    jobs.submit(record, accepted.payload)
     lease, claimed = take()
     engine = ScriptedEngine()
     noting = connection if fault != "Redis is away" else connect("redis://127.0.0.1:1")

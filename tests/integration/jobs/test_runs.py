@@ -55,7 +55,7 @@ def submit(jobs: Jobs, record: JobRecord | None = None, **fields: Any) -> JobRec
     """A job as the API accepts it."""
     record = record or new_record()
     body = {"model": "sonnet", "messages": [{"role": "user", "content": "Hello."}], **fields}
-    jobs.submit(record, accept(body, SETTINGS).chat.to_payload("sonnet"))
+    jobs.submit(record, accept(body, SETTINGS).payload)
     return record
 
 

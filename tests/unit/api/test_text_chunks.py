@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.openai.text_chunks import TextChunks
+from api.openai.chunks import TextChunks
 from app.errors import ErrorReply
 from app.openai.completions.as_chat import KIND, text_choice
 

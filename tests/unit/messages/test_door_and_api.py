@@ -79,7 +79,7 @@ def answered(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*found, {"role": "user", "content": "and now?"}]
 
 
-def outcome(sent: dict[str, Any]) -> tuple[Accepted | None, ErrorReply | None]:
+def outcome(sent: dict[str, Any]) -> tuple[Accepted[Any] | None, ErrorReply | None]:
     """What the door says."""
     try:
         return accept(sent, Settings()), None

@@ -1,4 +1,4 @@
-"""How long a request may take: one deadline over queue and run. And how long its client says that it waits, which is another thing.
+"""What a request says in its headers: how long it may take, how long its client waits, and by which key it is tried again.
 
 `X-Request-Timeout` is a deadline: the client wants a 504 then, and nothing to run on. The timeout that OpenAI's clients tell of themselves is
 the moment at which they hang up, and they come back at once, with the same request: so its end is for them to see, and the job lives on.
@@ -6,15 +6,18 @@ the moment at which they hang up, and they come back at once, with the same requ
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import request
 
-from app import clock, errors
+from api import auth
+from app import clock, errors, idempotency
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
+    from app.idempotency import Fence
     from app.settings import Settings
 
 #: a request that nobody waits for may take a day, if it says nothing
@@ -22,8 +25,16 @@ ASYNC_SECONDS = 24 * 3600.0
 MAX_SECONDS = 7 * 24 * 3600.0
 
 _OURS = "X-Request-Timeout"
+_KEY = "Idempotency-Key"
+_MAX_KEY = 255
 #: what OpenAI's clients send by themselves: Python's, Node's
 _STAINLESS = ("x-stainless-read-timeout", "x-stainless-timeout")
+
+#: the headers of requests that make something, and of those that make a job, as JSON schemas
+IDEMPOTENCY: dict[str, Any] = {_KEY: {"type": "string", "minLength": 1, "maxLength": _MAX_KEY}}
+OF_A_JOB: dict[str, Any] = IDEMPOTENCY | {
+    _OURS: {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SECONDS},
+}
 
 
 def timeout_seconds(settings: Settings, *, is_async: bool) -> float:
@@ -61,6 +72,41 @@ def read_timeout_seconds() -> float | None:
         if seconds is not None:
             return min(seconds, MAX_SECONDS)
     return None
+
+
+def prefers_async() -> bool:
+    """Whether nobody is to wait: RFC 7240, the `respond-async` preference."""
+    sent = ",".join(request.headers.getlist("Prefer"))
+    return any(preference.partition(";")[0].strip().lower() == "respond-async" for preference in sent.split(","))
+
+
+def fence(body: bytes, value: Any = None) -> Fence:
+    """The fence of the current request, with that body, and its `value` where it was parsed already. Raises `ErrorReply` (400) for a key that is none."""
+    if _KEY in request.headers:
+        return fence_of(idempotency.fingerprint(body, value))
+    # Clients send the same bytes again, so that nothing needs to be parsed.
+    return fence_of(hashlib.sha256(body).hexdigest())
+
+
+def fence_of(fingerprint: str) -> Fence:
+    """The same, for a request whose content was read in another way. Raises `ErrorReply` (400)."""
+    scope = f"{auth.caller()}\n{request.path}"
+    key = request.headers.get(_KEY)
+    if key is None:
+        return idempotency.by_content(scope, fingerprint, is_retry=_is_retry())
+    if not 0 < len(key) <= _MAX_KEY:
+        raise errors.invalid_request(f"{_KEY} takes 1 to {_MAX_KEY} characters.", param=_KEY)
+    return idempotency.by_key(scope, key, fingerprint)
+
+
+def fingerprint_of(*parts: str) -> str:
+    """Of what was sent in several parts."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _is_retry() -> bool:
+    """Whether OpenAI's client says that it has sent this request before."""
+    return request.headers.get("x-stainless-retry-count", "0") not in ("", "0")
 
 
 def _seconds(text: str) -> float | None:
