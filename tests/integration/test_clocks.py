@@ -10,17 +10,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from rq import Queue
-from rq.serializers import JSONSerializer
 
 from app import clock, health, supervisors
 from app.connection import connect
-from app.jobs import leases, tickets
+from app.jobs import leases
 from app.jobs.record import LEASES, Status, lease_member
 from app.jobs.store import Jobs
 from app.maintenance import Maintenance
 from app.settings import Settings
 from chaos.clocks import MachineClock
+from tests.fake_worker import FakeWorker
 from tests.integration.jobs.conftest import new_record
 from tests.redis_server import wait_until
 
@@ -92,11 +91,7 @@ def row(connection: Redis, host: str) -> supervisors.SupervisorStatus | None:
 
 
 def take(connection: Redis, lease_seconds: float = 4.0) -> Lease:
-    found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
-    assert found is not None
-    claimed = leases.claim(connection, found[0].id, "healthy", lease_seconds)
-    assert claimed is not None
-    return claimed[0]
+    return FakeWorker(connection).claim("healthy", lease_seconds=lease_seconds)[0]
 
 
 @pytest.mark.parametrize("ahead", [60.0, -60.0])

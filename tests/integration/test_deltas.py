@@ -20,7 +20,7 @@ from app.jobs.store import Jobs
 from app.maintenance import Maintenance
 from app.messages.answer import TextDelta
 from app.settings import Settings
-from tests.integration.api.hands import Hands
+from tests.fake_worker import FakeWorker
 from tests.redis_server import wait_until
 from workers.streaming import DeltaWriter
 
@@ -57,7 +57,7 @@ def running(connection: Redis, job_id: str) -> Lease:
         streams=True,
     )
     Jobs(connection, SETTINGS).submit(record, {})
-    return Hands(connection).take()[0]
+    return FakeWorker(connection).take()[0]
 
 
 def record_of(connection: Redis, lease: Lease) -> JobRecord:
@@ -132,7 +132,7 @@ def test_every_key_has_an_end(connection: Redis, lease: Lease) -> None:
     """The pieces expire by themselves, soon after the job has ended, and go with it at the latest."""
     write(connection, lease, 1)
     assert 0 < connection.ttl(stream_key(lease.job_id)) <= 61
-    Hands(connection).answer(lease)
+    FakeWorker(connection).answer(lease)
     assert 0 < connection.ttl(stream_key(lease.job_id)) <= apply.STREAM_TTL_SECONDS
     assert not write(connection, lease, 2)
     connection.zadd("nightshift:jobs:retention", {lease.job_id: 1})

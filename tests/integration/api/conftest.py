@@ -9,7 +9,7 @@ from redis import Redis
 from api.app import create_app
 from api.services import EXTENSION
 from app.settings import Settings
-from tests.integration.api.hands import Hands
+from tests.fake_worker import FakeWorker
 from tests.integration.api.running import RunningApi, api
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def connection(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def hands(connection: Redis) -> Hands:
-    return Hands(connection)
+def worker(connection: Redis) -> FakeWorker:
+    return FakeWorker(connection)
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def api(redis_url: str, **environment: str) -> Iterator[RunningApi]:
             **scrubbed,
             "REDIS_URL": redis_url,
             "NIGHTSHIFT_PORT": str(port),
-            # The tests' own hands are no workers that anybody sees.
+            # The tests' own worker are no workers that anybody sees.
             "NIGHTSHIFT_NO_WORKER_GRACE_SECONDS": "3600",
             **environment,
         },

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from redis import Redis
     from werkzeug.test import TestResponse
 
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.conftest import MakeClient
-    from tests.integration.api.hands import Hands
 
 PATH = "/v1/chat/completions"
 ASYNC = {"Prefer": "respond-async"}
@@ -34,7 +34,7 @@ def submit(client: FlaskClient, content: str = "hi", **headers: str) -> TestResp
     return response
 
 
-def test_respond_async(client: FlaskClient, hands: Hands) -> None:
+def test_respond_async(client: FlaskClient, worker: FakeWorker) -> None:
     """`Prefer: respond-async` answers at once with the job; its Location leads to the result."""
     response = submit(client)
     job = response.get_json()
@@ -47,10 +47,10 @@ def test_respond_async(client: FlaskClient, hands: Hands) -> None:
         0,
     )
     assert job["deadline_at"] - job["created_at"] in (86400, 86401)
-    lease, _ = hands.take()
+    lease, _ = worker.take()
     running = client.get(response.headers["Location"]).get_json()
     assert (running["status"], running["attempts"], running["position"]) == ("in_progress", 1, None)
-    hands.answer(lease, "done")
+    worker.answer(lease, "done")
     ended = client.get(response.headers["Location"]).get_json()
     assert ended["status"] == "completed"
     assert ended["result"]["id"] == job["id"]
@@ -59,11 +59,11 @@ def test_respond_async(client: FlaskClient, hands: Hands) -> None:
     assert ended["created_at"] <= ended["started_at"] <= ended["finished_at"]
 
 
-def test_failed_job(client: FlaskClient, hands: Hands) -> None:
+def test_failed_job(client: FlaskClient, worker: FakeWorker) -> None:
     """A failed job shows its error with OpenAI's four keys."""
     job = submit(client).get_json()
-    lease, _ = hands.take()
-    hands.fail(lease, errors.upstream_failed("it broke"))
+    lease, _ = worker.take()
+    worker.fail(lease, errors.upstream_failed("it broke"))
     ended = client.get(f"/v1/jobs/{job['id']}").get_json()
     assert ended["status"] == "failed"
     assert ended["error"] == {
@@ -80,21 +80,21 @@ def test_timeout_of_async_job(client: FlaskClient) -> None:
     assert job["deadline_at"] - job["created_at"] in (90, 91)
 
 
-def test_cancel(client: FlaskClient, hands: Hands) -> None:
+def test_cancel(client: FlaskClient, worker: FakeWorker) -> None:
     """A cancelled job never starts; cancelling twice is the same as once."""
     job = submit(client).get_json()
     for _ in range(2):
         cancelled = client.post(f"/v1/jobs/{job['id']}/cancel").get_json()
         assert (cancelled["status"], cancelled["error"]["code"]) == ("cancelled", "cancelled")
     with pytest.raises(AssertionError, match="a job in the queue"):
-        hands.take(timeout=0.2)
+        worker.take(timeout=0.2)
 
 
-def test_cancel_after_the_end(client: FlaskClient, hands: Hands) -> None:
+def test_cancel_after_the_end(client: FlaskClient, worker: FakeWorker) -> None:
     """A job that has ended stays what it is."""
     job = submit(client).get_json()
-    lease, _ = hands.take()
-    hands.answer(lease)
+    lease, _ = worker.take()
+    worker.answer(lease)
     response = client.post(f"/v1/jobs/{job['id']}/cancel")
     assert (response.status_code, response.get_json()["status"]) == (200, "completed")
 
@@ -134,11 +134,11 @@ def test_list_pages(client: FlaskClient) -> None:
     assert seen == ids[::-1]
 
 
-def test_list_by_status(client: FlaskClient, hands: Hands) -> None:
+def test_list_by_status(client: FlaskClient, worker: FakeWorker) -> None:
     """`status` picks the jobs in that state."""
     first, second = (submit(client, text).get_json()["id"] for text in ("a", "b"))
-    lease, _ = hands.take()
-    hands.answer(lease)
+    lease, _ = worker.take()
+    worker.answer(lease)
 
     def listed(status: str) -> list[str]:
         return [job["id"] for job in client.get(f"/v1/jobs?status={status}").get_json()["data"]]
@@ -222,15 +222,15 @@ def test_callback_url_is_checked_at_the_door(client: FlaskClient, url: str, conn
     assert Jobs(connection, Settings()).queued() == 0
 
 
-def test_callback_event(make_client: MakeClient, hands: Hands) -> None:
+def test_callback_event(make_client: MakeClient, worker: FakeWorker) -> None:
     """A job with a callback answers 202; its event can be looked at, listed and sent again."""
     client = make_client(callback_allowed_hosts=("localhost",))
     response = client.post(PATH, json=chat_body(callback_url="http://localhost:1/hook"))
     assert response.status_code == 202
     job = response.get_json()
     assert job["callback_url"] == "http://localhost:1/hook"
-    lease, _ = hands.take()
-    hands.answer(lease)
+    lease, _ = worker.take()
+    worker.answer(lease)
     (event,) = client.get("/v1/events?status=pending").get_json()["data"]
     assert event["type"] == "chat.completion.completed"
     assert event["delivery"]["status"] == "pending"

@@ -56,7 +56,7 @@ def server(_redis_for_session: RedisForTests, data_dir: Path) -> Iterator[Runnin
 
 @pytest.fixture
 def night(redis_url: str, data_dir: Path) -> Iterator[Night]:
-    """A feeder and hands on that API's Redis and directory."""
+    """A feeder and worker on that API's Redis and directory."""
     settings = Settings(data_dir=data_dir, redis_url=redis_url)
     with Redis.from_url(redis_url) as connection:
         feeder = Feeder(connection, settings)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from redis import Redis
 
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.conftest import MakeClient
-    from tests.integration.api.hands import Hands
 
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
@@ -36,7 +36,7 @@ def submit(client: FlaskClient) -> str:
 
 def test_the_apis_own_client_keeps_its_patience(client: FlaskClient, connection: Redis) -> None:
     """Who looks at the workers does not make every request wait for minutes when Redis falls silent: RQ raises the timeout."""
-    SimpleWorker([tickets.queue(connection)], connection=connection, name="hands").register_birth()  # type: ignore[no-untyped-call]
+    SimpleWorker([tickets.queue(connection)], connection=connection, name="worker").register_birth()  # type: ignore[no-untyped-call]
     assert client.get("/rq/0/data/workers.json").status_code == 200
     dashboards: Redis = client.application.redis_conn  # type: ignore[attr-defined]
     assert dashboards.connection_pool.connection_kwargs["socket_timeout"] > 60
@@ -44,17 +44,17 @@ def test_the_apis_own_client_keeps_its_patience(client: FlaskClient, connection:
     assert own.connection_pool.connection_kwargs["socket_timeout"] == 5.0
 
 
-def test_pages_and_data(client: FlaskClient, hands: Hands, connection: Redis) -> None:
+def test_pages_and_data(client: FlaskClient, worker: FakeWorker, connection: Redis) -> None:
     """Every page and every JSON endpoint answers, with jobs in each state and a worker that runs one."""
     queued, running, finished, cancelled = (submit(client) for _ in range(4))
     client.post(f"/v1/jobs/{cancelled}/cancel")
     taken = {}
     for _ in range(2):
-        lease, record = hands.take()
+        lease, record = worker.take()
         taken[record.id] = lease
-    hands.answer(taken[queued])
-    worker = SimpleWorker([tickets.queue(connection)], connection=connection, name="hands", serializer=JSONSerializer)
-    worker.register_birth()  # type: ignore[no-untyped-call]
+    worker.answer(taken[queued])
+    stock = SimpleWorker([tickets.queue(connection)], connection=connection, name="w1", serializer=JSONSerializer)
+    stock.register_birth()  # type: ignore[no-untyped-call]
     pages = ["", "0/view/queues", "0/view/workers", "0/view/jobs", f"0/view/job/{running}"]
     pages += ["0/view/jobs/claude/queued/8/asc/1", "favicon.ico", "static/css/main.css"]
     for page in pages:

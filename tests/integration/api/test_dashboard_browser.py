@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from tests.browser import Browser
-    from tests.integration.api.hands import Hands
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.running import RunningApi
 
 EVIL = "<img src=x onerror='window.pwned=1'><script>window.pwned=2</script>"
@@ -27,14 +27,14 @@ BUTTONS = "[id$=-btn], [data-role$=-btn]"
 
 
 @pytest.fixture
-def jobs(server: RunningApi, hands: Hands) -> dict[str, str]:
+def jobs(server: RunningApi, worker: FakeWorker) -> dict[str, str]:
     """Jobs by RQ's word for their state, each with a script in prompt, metadata, and answer or error."""
     sent = chat_body(EVIL, metadata={"evil": EVIL})
     names = ("finished", "failed", "started", "queued")
     asked = [server.ask("POST", "/v1/chat/completions", sent, {"Prefer": "respond-async"}).json["id"] for _ in names]
-    hands.answer(hands.take()[0], EVIL)
-    hands.fail(hands.take()[0], errors.invalid_request(EVIL))
-    hands.take()
+    worker.answer(worker.take()[0], EVIL)
+    worker.fail(worker.take()[0], errors.invalid_request(EVIL))
+    worker.take()
     return dict(zip(names, asked, strict=True))
 
 
@@ -50,7 +50,7 @@ def test_scripts_are_not_run_and_jobs_are_told_apart(
     server: RunningApi, browser: Browser, jobs: dict[str, str], connection: Redis
 ) -> None:
     """Each page says which job it is and why it failed, shows nothing of requests and answers, and no button."""
-    worker = SimpleWorker([tickets.queue(connection)], connection=connection, name="hands", serializer=JSONSerializer)
+    worker = SimpleWorker([tickets.queue(connection)], connection=connection, name="w1", serializer=JSONSerializer)
     worker.register_birth()  # type: ignore[no-untyped-call]
     look(browser, server, "", "claude")
     look(browser, server, "0/view/workers", jobs["started"])

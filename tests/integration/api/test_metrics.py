@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from redis import Redis
 
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.conftest import MakeClient
-    from tests.integration.api.hands import Hands
 
 USAGE = {
     "prompt_tokens": 10,
@@ -63,17 +63,17 @@ def submit(client: FlaskClient, **fields: Any) -> None:
     assert client.post(CHAT, json=chat_body(**fields), headers={"Prefer": "respond-async"}).status_code == 202
 
 
-def test_what_ended_is_counted(client: FlaskClient, hands: Hands) -> None:
+def test_what_ended_is_counted(client: FlaskClient, worker: FakeWorker) -> None:
     """Requests by outcome, tokens by kinds that do not overlap, the cost, and the times; each once."""
     submit(client)
-    lease, record = hands.take()
-    assert deltas.write(hands.connection, lease, 1, "{}", keep=True, expires_at=time.time() + 60)
+    lease, record = worker.take()
+    assert deltas.write(worker.connection, lease, 1, "{}", keep=True, expires_at=time.time() + 60)
     body = {"id": record.id, "usage": USAGE}
     for _ in range(2):  # the reply of the first may have been lost
         outcome = Outcome(body=body, headers={"x-nightshift-cost-usd": "0.000123"})
-        leases.publish(hands.connection, hands.settings, lease, outcome)
+        leases.publish(worker.connection, worker.settings, lease, outcome)
     submit(client, model="claude-opus-9-made-up")
-    hands.fail(hands.take()[0], errors.upstream_failed("no"))
+    worker.fail(worker.take()[0], errors.upstream_failed("no"))
     submit(client)
     job_id = client.get("/v1/jobs").get_json()["data"][0]["id"]
     client.post(f"/v1/jobs/{job_id}/cancel")
@@ -151,11 +151,11 @@ def test_openmetrics(client: FlaskClient) -> None:
     assert response.text.endswith("# EOF\n")
 
 
-def test_promtool_has_no_fault_to_find(client: FlaskClient, hands: Hands) -> None:
+def test_promtool_has_no_fault_to_find(client: FlaskClient, worker: FakeWorker) -> None:
     """Names, units and types are as Prometheus' conventions want them."""
     promtool = needs("promtool")
     submit(client)
-    hands.answer(hands.take()[0])
+    worker.answer(worker.take()[0])
     text = client.get("/metrics").text
     checked = subprocess.run([promtool, "check", "metrics"], check=False, input=text, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")

@@ -14,11 +14,11 @@ from app import errors
 from app.jobs import leases
 from app.openai.responses.objects import finished
 from app.outcome import Outcome
-from tests.integration.api.hands import completion
+from tests.fake_worker import completion
 from tests.integration.api.running import send
 
 if TYPE_CHECKING:
-    from tests.integration.api.hands import Hands
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.running import RunningApi
 
 NULL = type(None)
@@ -64,60 +64,62 @@ def check(response: dict[str, Any]) -> None:
     assert {name: response[name] for name, types in REQUIRED.items() if type(response[name]) not in types} == {}
 
 
-def answer(hands: Hands) -> None:
-    lease, record = hands.take()
-    body = finished(record, hands.payload(record.id)["response"], completion(record.id, "an answer"), time.time())
-    leases.publish(hands.connection, hands.settings, lease, Outcome(body=body))
+def answer(worker: FakeWorker) -> None:
+    lease, record = worker.take()
+    body = finished(record, worker.payload(record.id)["response"], completion(record.id, "an answer"), time.time())
+    leases.publish(worker.connection, worker.settings, lease, Outcome(body=body))
 
 
-def streamed(server: RunningApi, hands: Hands, error: errors.ErrorReply | None = None, **fields: Any) -> list[Any]:
+def streamed(
+    server: RunningApi, worker: FakeWorker, error: errors.ErrorReply | None = None, **fields: Any
+) -> list[Any]:
     """The response objects of a stream's events, in their order."""
     with closing(server.connect()) as connection:
         body = {"model": "sonnet", "input": "hi", "stream": True, **fields}
         send(connection, "POST", "/v1/responses", body, {"x-stainless-read-timeout": "1"})
         response = connection.getresponse()
         if error is None:
-            answer(hands)
+            answer(worker)
         else:
-            hands.fail(hands.take()[0], error)
+            worker.fail(worker.take()[0], error)
         lines = response.read().decode().splitlines()
     events = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
     return [event["response"] for event in events if "response" in event]
 
 
-def test_every_streamed_response_object(server: RunningApi, hands: Hands) -> None:
+def test_every_streamed_response_object(server: RunningApi, worker: FakeWorker) -> None:
     """Created, in progress, completed: each has all fields, its usage null until it is known."""
-    found = streamed(server, hands)
+    found = streamed(server, worker)
     assert [one["status"] for one in found] == ["in_progress", "in_progress", "completed"]
     for one in found:
         check(one)
     assert [one["usage"] and one["usage"]["total_tokens"] for one in found] == [None, None, 2]
 
 
-def test_a_failed_response(server: RunningApi, hands: Hands) -> None:
+def test_a_failed_response(server: RunningApi, worker: FakeWorker) -> None:
     """It has all fields, and no usage."""
-    found = streamed(server, hands, errors.internal())
+    found = streamed(server, worker, errors.internal())
     check(found[-1])
     assert (found[-1]["status"], found[-1]["usage"]) == ("failed", None)
 
 
-def test_a_queued_response(server: RunningApi, hands: Hands) -> None:
+def test_a_queued_response(server: RunningApi, worker: FakeWorker) -> None:
     """What is polled has all fields, queued and done."""
     made = server.ask("POST", "/v1/responses", {"model": "sonnet", "input": "hi", "background": True}).json
     check(made)
-    answer(hands)
+    answer(worker)
     done = server.ask("GET", f"/v1/responses/{made['id']}").json
     check(done)
     assert (made["status"], done["status"]) == ("queued", "completed")
 
 
-def test_fields_as_they_were_used(server: RunningApi, hands: Hands) -> None:
+def test_fields_as_they_were_used(server: RunningApi, worker: FakeWorker) -> None:
     """Sampling as it was asked for, Claude's defaults where it was not; the client's own identifiers are repeated."""
     plain, asked = (
-        streamed(server, hands)[-1],
+        streamed(server, worker)[-1],
         streamed(
             server,
-            hands,
+            worker,
             temperature=0.2,
             top_p=0.9,
             safety_identifier="me",

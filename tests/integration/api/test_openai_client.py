@@ -15,7 +15,7 @@ from tests.integration.api.running import api
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.api.hands import Hands
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.running import RunningApi
 
 
@@ -32,12 +32,12 @@ def ask(client: openai.OpenAI, **fields: object) -> openai.types.chat.ChatComple
     return found
 
 
-def test_completion(stock: openai.OpenAI, hands: Hands) -> None:
+def test_completion(stock: openai.OpenAI, worker: FakeWorker) -> None:
     """It reads the completion, and the mapped model reaches the worker."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, stock, user="me")
-        lease, record = hands.take()
-        hands.answer(lease, "hello you")
+        lease, record = worker.take()
+        worker.answer(lease, "hello you")
         completion = asked.result(10)
     assert completion.choices[0].message.content == "hello you"
     assert completion.id == record.id
@@ -56,13 +56,13 @@ def test_completion(stock: openai.OpenAI, hands: Hands) -> None:
     ],
 )
 def test_outcome_errors(
-    stock: openai.OpenAI, hands: Hands, error: errors.ErrorReply, raised: type[openai.APIStatusError]
+    stock: openai.OpenAI, worker: FakeWorker, error: errors.ErrorReply, raised: type[openai.APIStatusError]
 ) -> None:
     """Each error of a job raises the client's own class, with our four keys on it."""
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask, stock)
-        lease, _ = hands.take()
-        hands.fail(lease, error)
+        lease, _ = worker.take()
+        worker.fail(lease, error)
         with pytest.raises(raised) as caught:
             asked.result(10)
     assert caught.value.code == error.code
@@ -115,15 +115,15 @@ def test_keys(redis_url: str) -> None:
                 assert caught.value.code == "invalid_api_key"
 
 
-def test_own_retry_of_the_client(server: RunningApi, hands: Hands) -> None:
+def test_own_retry_of_the_client(server: RunningApi, worker: FakeWorker) -> None:
     """A read timeout is a hang-up: the client sends again, and the second try gets the first one's job, which ran once."""
     with (
         openai.OpenAI(base_url=server.url, api_key="unused", max_retries=1, timeout=2) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         asked = pool.submit(ask, client)
-        lease, record = hands.take()
+        lease, record = worker.take()
         with pytest.raises(AssertionError, match="a job in the queue"):
-            hands.take(timeout=3)
-        hands.answer(lease)
+            worker.take(timeout=3)
+        worker.answer(lease)
         assert asked.result(10).id == record.id

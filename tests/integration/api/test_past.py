@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from redis import Redis
 
-    from tests.integration.api.hands import Hands
+    from tests.fake_worker import FakeWorker
 
 
 def sample(connection: Redis, at: float, done: int, queued: int, rss_mb: float = 100.0) -> None:
@@ -87,7 +87,7 @@ def test_memory_and_closings(connection: Redis) -> None:
     assert found.closings == [("usage_limit", found.since, now - 3600)]
 
 
-def test_the_latest_failure_of_each_cause(connection: Redis, client: FlaskClient, hands: Hands) -> None:
+def test_the_latest_failure_of_each_cause(connection: Redis, client: FlaskClient, worker: FakeWorker) -> None:
     """The newest job that failed so, whatever failed before it."""
     failing = [errors.upstream_failed("x"), errors.invalid_request("x"), errors.upstream_failed("x")]
     asked = []
@@ -95,6 +95,6 @@ def test_the_latest_failure_of_each_cause(connection: Redis, client: FlaskClient
         asked.append(
             client.post("/v1/chat/completions", json=chat_body(), headers={"Prefer": "respond-async"}).get_json()["id"]
         )
-        hands.fail(hands.take()[0], error)
+        worker.fail(worker.take()[0], error)
     found = {cause: latest.job_id for cause, latest in read(connection, time.time()).latest.items()}
     assert found == {"upstream_error": asked[2], "invalid_request_error": asked[1]}

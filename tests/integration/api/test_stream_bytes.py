@@ -22,13 +22,13 @@ from app.jobs.record import JobKind
 from app.openai.responses.objects import finished
 from app.outcome import Outcome
 from app.settings import Settings
-from tests.integration.api.hands import completion
+from tests.fake_worker import completion
 from tests.integration.api.running import send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.api.hands import Hands
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.running import RunningApi
 
 #: go-openai's bound on lines that are no events
@@ -67,7 +67,7 @@ def as_go_openai(stream: bytes) -> Iterator[Any]:
         skipped = 0
 
 
-def streamed(server: RunningApi, hands: Hands, path: str, error: errors.ErrorReply | None = None) -> bytes:
+def streamed(server: RunningApi, worker: FakeWorker, path: str, error: errors.ErrorReply | None = None) -> bytes:
     """All bytes of a stream whose client bears a second's silence and has heard four comments before its end."""
     with closing(server.connect()) as connection:
         body = {"model": "sonnet", "stream": True, **BODIES[path]}
@@ -76,21 +76,21 @@ def streamed(server: RunningApi, hands: Hands, path: str, error: errors.ErrorRep
         found = b""
         while found.count(b": keep-alive\n") < 4:
             found += response.readline()
-        lease, record = hands.take()
+        lease, record = worker.take()
         if error is not None:
-            hands.fail(lease, error)
+            worker.fail(lease, error)
         elif record.kind == JobKind.RESPONSE:
-            asked = hands.payload(record.id)["response"]
+            asked = worker.payload(record.id)["response"]
             body = finished(record, asked, completion(record.id, "an answer"), time.time())
-            leases.publish(hands.connection, hands.settings, lease, Outcome(body=body, headers=COST))
+            leases.publish(worker.connection, worker.settings, lease, Outcome(body=body, headers=COST))
         else:
-            hands.answer(lease, "an answer", **COST)
+            worker.answer(lease, "an answer", **COST)
         return found + response.read()
 
 
-def test_comments_are_no_frames_of_their_own(server: RunningApi, hands: Hands) -> None:
+def test_comments_are_no_frames_of_their_own(server: RunningApi, worker: FakeWorker) -> None:
     """Comments, those of the cost included, are followed by their event's own line, and strict parsers read the whole."""
-    found = streamed(server, hands, "/v1/chat/completions")
+    found = streamed(server, worker, "/v1/chat/completions")
     lines = found.split(b"\n")
     comments = [index for index, line in enumerate(lines) if line.startswith(b":")]
     assert len(comments) >= 6
@@ -105,9 +105,9 @@ def test_comments_are_no_frames_of_their_own(server: RunningApi, hands: Hands) -
     assert "".join(deltas) == "an answer"
 
 
-def test_the_comments_of_a_response(server: RunningApi, hands: Hands) -> None:
+def test_the_comments_of_a_response(server: RunningApi, worker: FakeWorker) -> None:
     """The events of `/v1/responses`, which have names, are read whole, too."""
-    found = streamed(server, hands, "/v1/responses")
+    found = streamed(server, worker, "/v1/responses")
     events = list(as_openai_go(found))
     assert [event["type"] for event in events][:2] == ["response.created", "response.in_progress"]
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
@@ -115,9 +115,9 @@ def test_the_comments_of_a_response(server: RunningApi, hands: Hands) -> None:
 
 
 @pytest.mark.parametrize("path", list(BODIES))
-def test_an_error_after_comments(server: RunningApi, hands: Hands, path: str) -> None:
+def test_an_error_after_comments(server: RunningApi, worker: FakeWorker, path: str) -> None:
     """An error that comes after comments is an event that a strict parser reads."""
-    found = streamed(server, hands, path, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
+    found = streamed(server, worker, path, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
     last = list(as_openai_go(found))[-1]
     error = last["error"] if path.endswith("completions") else last["response"]["error"]
     assert "slow down" in error["message"]
@@ -137,7 +137,7 @@ def test_a_queue_of_the_longest_default_wait_is_no_flood() -> None:
     assert Settings().request_timeout_seconds / SILENCE_SECONDS < EMPTY_LINES / 4
 
 
-def test_the_first_comment_opens_the_stream_once(server: RunningApi, hands: Hands) -> None:
+def test_the_first_comment_opens_the_stream_once(server: RunningApi, worker: FakeWorker) -> None:
     """A client that tells no timeout gets the headers and one comment after three seconds, and no other for as long again."""
     with closing(server.connect()) as connection:
         began = time.monotonic()
@@ -154,5 +154,5 @@ def test_the_first_comment_opens_the_stream_once(server: RunningApi, hands: Hand
         connection.sock.settimeout(BEGIN_SECONDS + 1)
         with pytest.raises(TimeoutError):
             response.readline()
-        lease, _ = hands.take()
-        hands.answer(lease)
+        lease, _ = worker.take()
+        worker.answer(lease)

@@ -1,4 +1,4 @@
-"""Streams over real HTTP, with hands that play the worker."""
+"""Streams over real HTTP, with worker that play the worker."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from app.jobs.store import Jobs
 from app.maintenance import Maintenance
 from app.messages.answer import TextDelta
 from app.settings import Settings
+from tests.fake_worker import FakeWorker
 from tests.integration.api.running import api, chat_body, send
 from tests.redis_server import wait_until
 from workers.streaming import DeltaWriter
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.jobs.change import Lease
-    from tests.integration.api.hands import Hands
     from tests.integration.api.running import RunningApi
     from tests.redis_server import RedisForTests
 
@@ -118,10 +118,10 @@ def status_of(connection: Redis, job_id: str) -> Status:
     return record.status
 
 
-def test_piece_by_piece(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_piece_by_piece(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """Each piece reaches the client before the next is written; then come the reason, the end and nothing more."""
     with closing(ask(server, stream_options={"include_usage": True})) as asked:
-        lease, record = hands.take()
+        lease, record = worker.take()
         assert record.streams
         teller = Teller(connection, lease)
         teller.tell("grü")
@@ -137,7 +137,7 @@ def test_piece_by_piece(server: RunningApi, hands: Hands, connection: Redis) -> 
             teller.tell(text)
             assert reader.delta() == {"content": text}
         teller.stop()
-        hands.answer(lease, "grüße an alle!")
+        worker.answer(lease, "grüße an alle!")
         assert reader.delta() == {"content": "!"}
         assert reader.chunk()["choices"][0]["finish_reason"] == "stop"
         assert reader.chunk()["usage"]["total_tokens"] == 2
@@ -146,33 +146,33 @@ def test_piece_by_piece(server: RunningApi, hands: Hands, connection: Redis) -> 
     assert server.waiting() == 0
 
 
-def test_poll_what_was_streamed(server: RunningApi, hands: Hands) -> None:
+def test_poll_what_was_streamed(server: RunningApi, worker: FakeWorker) -> None:
     """The job of a stream has the completion as its result."""
     with closing(ask(server)) as asked:
-        lease, record = hands.take()
-        hands.answer(lease, "whole")
+        lease, record = worker.take()
+        worker.answer(lease, "whole")
         reader = Reader(asked)
         assert reader.content(5) == "whole"
         job = server.ask("GET", f"/v1/jobs/{record.id}").json
         assert job["result"]["choices"][0]["message"]["content"] == "whole"
 
 
-def test_keep_alive(server: RunningApi, hands: Hands) -> None:
+def test_keep_alive(server: RunningApi, worker: FakeWorker) -> None:
     """A client that bears a second's silence is kept by comments while its job is queued, and has its answer then."""
     with closing(ask(server, headers={"x-stainless-read-timeout": "1"})) as asked:
         reader = Reader(asked)
         assert [reader.next(keep_alives=True) for _ in range(4)] == [KEEP_ALIVE] * 4
-        lease, record = hands.take()
+        lease, record = worker.take()
         assert record.deadline_at - record.created_at > 60
-        hands.answer(lease, "late")
+        worker.answer(lease, "late")
         assert reader.content(4) == "late"
 
 
-def test_an_early_error_is_an_http_error(server: RunningApi, hands: Hands) -> None:
+def test_an_early_error_is_an_http_error(server: RunningApi, worker: FakeWorker) -> None:
     """What goes wrong before the first byte has its true status and advice."""
     with closing(ask(server)) as asked:
-        lease, _ = hands.take()
-        hands.fail(lease, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
+        lease, _ = worker.take()
+        worker.fail(lease, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
         response = asked.getresponse()
         assert response.status == 429
         assert response.headers["retry-after"] == "7"
@@ -180,16 +180,16 @@ def test_an_early_error_is_an_http_error(server: RunningApi, hands: Hands) -> No
 
 
 @pytest.mark.parametrize("has_begun", [False, True])
-def test_a_late_error_is_an_event(server: RunningApi, hands: Hands, connection: Redis, has_begun: bool) -> None:
+def test_a_late_error_is_an_event(server: RunningApi, worker: FakeWorker, connection: Redis, has_begun: bool) -> None:
     """What goes wrong after the first byte is an event with OpenAI's four keys, and the last one."""
     with closing(ask(server, headers={"x-stainless-read-timeout": "1"})) as asked:
         reader = Reader(asked)
         assert reader.response.status == 200
-        lease, _ = hands.take()
+        lease, _ = worker.take()
         if has_begun:
             Teller(connection, lease).tell("begun")
             assert reader.content(5) == "begun"
-        hands.fail(lease, errors.upstream_failed("it broke"))
+        worker.fail(lease, errors.upstream_failed("it broke"))
         assert reader.chunk() == errors.upstream_failed("it broke").body()
         assert reader.response.read() == b""
 
@@ -210,26 +210,26 @@ def test_refused(server: RunningApi, fields: dict[str, Any], headers: dict[str, 
     assert (answer.status, answer.error["param"]) == (400, param)
 
 
-def test_a_death_before_the_first_piece_is_invisible(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_a_death_before_the_first_piece_is_invisible(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """The second run's answer follows on the same stream."""
     with closing(ask(server)) as asked:
-        lease, _ = hands.take()
+        lease, _ = worker.take()
         recovery.worker_died(connection, Settings(), lease, Reason.WORKER_DIED)
-        second, _ = hands.take()
+        second, _ = worker.take()
         assert second.execution_id != lease.execution_id
         dead = Teller(connection, lease)
         dead.tell("from the dead")
         Teller(connection, second).tell("alive")
         reader = Reader(asked)
         assert reader.content(5) == "alive"
-        hands.answer(second, "alive")
+        worker.answer(second, "alive")
         assert reader.chunk()["choices"][0]["finish_reason"] == "stop"
 
 
-def test_a_death_after_the_first_piece_is_an_error(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_a_death_after_the_first_piece_is_an_error(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """The client hears that the answer broke off, and never a second beginning; nobody runs the job again."""
     with closing(ask(server)) as asked:
-        lease, record = hands.take()
+        lease, record = worker.take()
         Teller(connection, lease).tell("once upon")
         reader = Reader(asked)
         assert reader.content(9) == "once upon"
@@ -239,10 +239,10 @@ def test_a_death_after_the_first_piece_is_an_error(server: RunningApi, hands: Ha
     assert status_of(connection, record.id) is Status.FAILED
 
 
-def test_leaving_cancels(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_leaving_cancels(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """A stream that is left ends its job after the grace."""
     asked = ask(server)
-    lease, record = hands.take()
+    lease, record = worker.take()
     Teller(connection, lease).tell("begun")
     assert Reader(asked).content(5) == "begun"
     leave(asked)
@@ -262,10 +262,10 @@ def leave(connection: HTTPConnection) -> None:
     connection.close()
 
 
-def test_a_retry_reads_from_the_beginning(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_a_retry_reads_from_the_beginning(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """A client's own retry joins the job, is given the text from its beginning, and what follows."""
     asked = ask(server, "again")
-    lease, record = hands.take()
+    lease, record = worker.take()
     teller = Teller(connection, lease)
     for text in ("one ", "two "):
         teller.tell(text)
@@ -277,15 +277,15 @@ def test_a_retry_reads_from_the_beginning(server: RunningApi, hands: Hands, conn
         assert reader.content(8) == "one two "
         teller.tell("three")
         assert reader.content(5) == "three"
-        hands.answer(lease, "one two three")
+        worker.answer(lease, "one two three")
         end = reader.chunk()
     assert (end["id"], end["choices"][0]["finish_reason"]) == (record.id, "stop")
 
 
-def test_the_deadline(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_the_deadline(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """A deadline that passes in mid-stream ends it with an error, and the job."""
     with closing(ask(server, headers={"X-Request-Timeout": "2"})) as asked:
-        lease, record = hands.take()
+        lease, record = worker.take()
         Teller(connection, lease).tell("begun")
         reader = Reader(asked)
         assert reader.content(5) == "begun"
@@ -315,10 +315,10 @@ def _close_for_an_hour(connection: Redis) -> None:
     Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 3600, "five hours")
 
 
-def test_a_stop(redis_url: str, hands: Hands, connection: Redis) -> None:
+def test_a_stop(redis_url: str, worker: FakeWorker, connection: Redis) -> None:
     """SIGTERM ends the streams with an error that says to come back; the job goes on for its client's return."""
     with api(redis_url) as server, closing(ask(server)) as asked:
-        lease, record = hands.take()
+        lease, record = worker.take()
         Teller(connection, lease).tell("begun")
         reader = Reader(asked)
         assert reader.content(5) == "begun"
@@ -327,14 +327,14 @@ def test_a_stop(redis_url: str, hands: Hands, connection: Redis) -> None:
         assert status_of(connection, record.id) is Status.IN_PROGRESS
 
 
-def test_a_client_that_does_not_read(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_a_client_that_does_not_read(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """It costs no memory and no thread for ever: when its deadline passes it is cut off, and its place is free."""
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         body = json.dumps(chat_body("slow", stream=True)).encode()
         head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nX-Request-Timeout: 4\r\n"
         slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        lease, record = hands.take()
+        lease, record = worker.take()
         teller = Teller(connection, lease)
         for _ in range(200):
             teller.tell("x" * 50_000)
@@ -344,7 +344,7 @@ def test_a_client_that_does_not_read(server: RunningApi, hands: Hands, connectio
     assert status_of(connection, record.id) is Status.FAILED
 
 
-def test_many_streams_with_one_listener(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_many_streams_with_one_listener(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """50 streams at once share one subscription, and each gets its own text, whole and in order."""
     before = len(connection.client_list(_type="pubsub"))
 
@@ -361,31 +361,31 @@ def test_many_streams_with_one_listener(server: RunningApi, hands: Hands, connec
         assert len(connection.client_list(_type="pubsub")) <= max(1, before)
         held: list[tuple[Lease, Teller, str]] = []
         for _ in asked:
-            lease, record = hands.take()
-            name = hands.payload(record.id)["request"]["messages"][0]["content"]
+            lease, record = worker.take()
+            name = worker.payload(record.id)["request"]["messages"][0]["content"]
             held.append((lease, Teller(connection, lease), name))
         for piece in range(20):
             for _, teller, name in held:
                 teller.tell(f"[{name}: {piece}]")
         for lease, _, name in held:
-            hands.answer(lease, "".join(f"[{name}: {piece}]" for piece in range(20)))
+            worker.answer(lease, "".join(f"[{name}: {piece}]" for piece in range(20)))
         texts = [one.result(30) for one in asked]
     assert texts == ["".join(f"[number {number}: {piece}]" for piece in range(20)) for number in range(50)]
     wait_until(lambda: server.waiting() == 0, "free places")
 
 
-def test_streams_take_places(redis_url: str, hands: Hands, connection: Redis) -> None:
+def test_streams_take_places(redis_url: str, worker: FakeWorker, connection: Redis) -> None:
     """A stream counts among those who wait, and gives its place back when it ends."""
     with api(redis_url, NIGHTSHIFT_MAX_WAITING="1") as server, closing(ask(server)) as asked:
-        lease, _ = hands.take()
+        lease, _ = worker.take()
         Teller(connection, lease).tell("begun")
         reader = Reader(asked)
         assert reader.content(5) == "begun"
         assert server.chat().error["code"] == "too_many_waiting"
-        hands.answer(lease, "begun")
+        worker.answer(lease, "begun")
         reader.response.read()
         with closing(ask(server)) as second:
-            hands.answer(hands.take()[0], "two")
+            worker.answer(worker.take()[0], "two")
             assert Reader(second).content(3) == "two"
 
 
@@ -393,12 +393,10 @@ def test_redis_goes_and_comes_back(own_redis: RedisForTests) -> None:
     """A stream outlives a Redis that is away for a moment: it stays open, and the outcome completes it."""
     from redis import Redis as Client
 
-    from tests.integration.api.hands import Hands as TheirHands
-
     with api(own_redis.url) as server, Client.from_url(own_redis.url) as connection:
-        hands = TheirHands(connection)
+        worker = FakeWorker(connection)
         with closing(ask(server)) as asked:
-            lease, _ = hands.take()
+            lease, _ = worker.take()
             Teller(connection, lease).tell("begun")
             reader = Reader(asked)
             assert reader.content(5) == "begun"
@@ -408,7 +406,7 @@ def test_redis_goes_and_comes_back(own_redis: RedisForTests) -> None:
             own_redis.start()
             for key, value in kept.items():
                 connection.restore(key, 0, value, replace=True)
-            hands.answer(lease, "begun and ended")
+            worker.answer(lease, "begun and ended")
             assert reader.content(10) == " and ended"
 
 
@@ -418,7 +416,9 @@ def stock(server: RunningApi) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def test_the_stock_client_raises_from_an_error_event(stock: openai.OpenAI, hands: Hands, connection: Redis) -> None:
+def test_the_stock_client_raises_from_an_error_event(
+    stock: openai.OpenAI, worker: FakeWorker, connection: Redis
+) -> None:
     """An error in mid-stream is an exception of OpenAI's client, after the text that came before it."""
     create: Any = stock.chat.completions.create
     with ThreadPoolExecutor(1) as pool:
@@ -428,12 +428,12 @@ def test_the_stock_client_raises_from_an_error_event(stock: openai.OpenAI, hands
             messages=[{"role": "user", "content": "hi"}],
             stream=True,
         )
-        lease, _ = hands.take()
+        lease, _ = worker.take()
         Teller(connection, lease).tell("begun")
         chunks = iter(asked.result(10))
         assert next(chunks).choices[0].delta.role == "assistant"
         assert next(chunks).choices[0].delta.content == "begun"
-        hands.fail(lease, errors.stream_interrupted("its worker died"))
+        worker.fail(lease, errors.stream_interrupted("its worker died"))
         with pytest.raises(openai.APIError) as caught:
             next(chunks)
     assert caught.value.code == "stream_interrupted"

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
     from redis import Redis
 
+    from tests.fake_worker import FakeWorker
     from tests.integration.api.conftest import MakeClient
-    from tests.integration.api.hands import Hands
     from tests.integration.api.running import RunningApi
     from tests.redis_server import RedisForTests
 
@@ -43,13 +43,13 @@ def status_of(connection: Redis, job_id: str) -> Status:
     return record.status
 
 
-def test_answer(server: RunningApi, hands: Hands) -> None:
+def test_answer(server: RunningApi, worker: FakeWorker) -> None:
     """The client gets the body that the worker published, its headers, and the job's id as the completion's."""
     with closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body("grüße", temperature=0.5, seed=7, foo=1))
-        lease, record = hands.take()
-        payload = hands.payload(record.id)
-        hands.answer(lease, "schöne grüße", **{"x-nightshift-cost-usd": "0.01"})
+        lease, record = worker.take()
+        payload = worker.payload(record.id)
+        worker.answer(lease, "schöne grüße", **{"x-nightshift-cost-usd": "0.01"})
         answer = receive(waiting)
     assert answer.status == 200
     assert answer.json["id"] == record.id
@@ -61,12 +61,12 @@ def test_answer(server: RunningApi, hands: Hands) -> None:
     assert payload == {"claude_model": "sonnet", "request": chat_body("grüße", temperature=0.5)}
 
 
-def test_error_outcome(server: RunningApi, hands: Hands) -> None:
+def test_error_outcome(server: RunningApi, worker: FakeWorker) -> None:
     """An error that the worker published is the client's, status and advice included."""
     with closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body())
-        lease, _ = hands.take()
-        hands.fail(lease, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
+        lease, _ = worker.take()
+        worker.fail(lease, errors.rate_limited("slow down", ErrorCode.OVERLOADED, 7))
         answer = receive(waiting)
     assert answer.status == 429
     assert answer.error["code"] == "overloaded"
@@ -74,7 +74,7 @@ def test_error_outcome(server: RunningApi, hands: Hands) -> None:
     assert answer.headers["x-should-retry"] == "true"
 
 
-def test_many_wait_with_one_listener(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_many_wait_with_one_listener(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """200 clients wait at once, share one subscription, leave /health quick, and each gets its own answer."""
     before = len(connection.client_list(_type="pubsub"))
     with ThreadPoolExecutor(200) as pool:
@@ -85,19 +85,19 @@ def test_many_wait_with_one_listener(server: RunningApi, hands: Hands, connectio
         assert time.monotonic() - began < 1
         assert len(connection.client_list(_type="pubsub")) <= max(1, before)
         for _ in asked:
-            lease, record = hands.take()
-            hands.answer(lease, hands.payload(record.id)["request"]["messages"][0]["content"])
+            lease, record = worker.take()
+            worker.answer(lease, worker.payload(record.id)["request"]["messages"][0]["content"])
         answers = [one.result(20) for one in asked]
     contents = [answer.json["choices"][0]["message"]["content"] for answer in answers]
     assert contents == [f"number {number}" for number in range(200)]
     assert server.waiting() == 0
 
 
-def test_client_that_leaves(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_client_that_leaves(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """A job whose client hung up is cancelled after the grace, not before."""
     waiting = server.connect()
     send(waiting, "POST", PATH, chat_body("to be left"))
-    _, record = hands.take()
+    _, record = worker.take()
     waiting.close()
     maintenance = Maintenance(connection, Settings())
     wait_until(lambda: server.waiting() == 0, "the server's noticing")
@@ -111,11 +111,11 @@ def test_client_that_leaves(server: RunningApi, hands: Hands, connection: Redis)
     wait_until(is_cancelled, "the cancelling")
 
 
-def test_retry_joins(server: RunningApi, hands: Hands, connection: Redis) -> None:
+def test_retry_joins(server: RunningApi, worker: FakeWorker, connection: Redis) -> None:
     """A client's own retry of the same request gets the first try's job, which is then not cancelled."""
     waiting = server.connect()
     send(waiting, "POST", PATH, chat_body("join me"), {"x-stainless-retry-count": "0"})
-    lease, record = hands.take()
+    lease, record = worker.take()
     waiting.close()
     wait_until(lambda: server.waiting() == 0, "the server's noticing")
     with closing(server.connect()) as again:
@@ -123,23 +123,23 @@ def test_retry_joins(server: RunningApi, hands: Hands, connection: Redis) -> Non
         wait_until(lambda: server.waiting() == 1, "the retry")
         time.sleep(1.1)  # the grace of the first try
         Maintenance(connection, Settings()).run_once()
-        hands.answer(lease)
+        worker.answer(lease)
         answer = receive(again)
     assert answer.status == 200
     assert answer.json["id"] == record.id
     assert Jobs(connection, Settings()).queued() == 0
 
 
-def test_other_body_does_not_join(server: RunningApi, hands: Hands) -> None:
+def test_other_body_does_not_join(server: RunningApi, worker: FakeWorker) -> None:
     """A retry of another request is a job of its own."""
     with closing(server.connect()) as one, closing(server.connect()) as other:
         send(one, "POST", PATH, chat_body("one"))
-        lease, record = hands.take()
+        lease, record = worker.take()
         send(other, "POST", PATH, chat_body("other"), {"x-stainless-retry-count": "1"})
-        other_lease, other_record = hands.take()
+        other_lease, other_record = worker.take()
         assert other_record.id != record.id
-        hands.answer(other_lease)
-        hands.answer(lease)
+        worker.answer(other_lease)
+        worker.answer(lease)
         assert receive(other).json["id"] == other_record.id
         assert receive(one).json["id"] == record.id
 
@@ -154,13 +154,13 @@ def test_deadline(server: RunningApi, connection: Redis) -> None:
 
 
 @pytest.mark.parametrize(("told", "given"), [("3", 600), ("1234", 1234)])
-def test_a_clients_own_timeout_is_no_deadline(server: RunningApi, hands: Hands, told: str, given: float) -> None:
+def test_a_clients_own_timeout_is_no_deadline(server: RunningApi, worker: FakeWorker, told: str, given: float) -> None:
     """What OpenAI's client says of its timeout is when it hangs up: no job has less time for it, and one may have more."""
     with closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body(), {"x-stainless-read-timeout": told})
-        lease, record = hands.take()
+        lease, record = worker.take()
         assert record.deadline_at - record.created_at == pytest.approx(given, abs=1)
-        hands.answer(lease)
+        worker.answer(lease)
         receive(waiting)
 
 
@@ -184,14 +184,14 @@ def test_what_takes_longer_than_the_client_stays_is_said_at_once(server: Running
     assert (answer.status, answer.error["code"]) == (429, "usage_limit_reached")
 
 
-def test_usage_limit_before_the_deadline(server: RunningApi, connection: Redis, hands: Hands) -> None:
+def test_usage_limit_before_the_deadline(server: RunningApi, connection: Redis, worker: FakeWorker) -> None:
     """A client whose deadline is after the reset waits for it."""
     Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 3, "five hour limit", "five_hour")
     with closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body(), {"X-Request-Timeout": "60"})
-        lease, _ = hands.take()
+        lease, _ = worker.take()
         time.sleep(1.5)  # a look at the gate
-        hands.answer(lease)
+        worker.answer(lease)
         assert receive(waiting).status == 200
 
 
@@ -211,15 +211,15 @@ def test_login_that_does_not_work(server: RunningApi, connection: Redis, probe_i
     assert status_of(connection, later) is Status.QUEUED
 
 
-def test_a_login_that_may_be_another_by_now(server: RunningApi, connection: Redis, hands: Hands) -> None:
+def test_a_login_that_may_be_another_by_now(server: RunningApi, connection: Redis, worker: FakeWorker) -> None:
     """While all workers start, their login may work: a client waits for what they find."""
     worker_status.write(connection, WorkerStatus(name="w", state=WorkerState.STARTING))
     Gate(connection).close(Cause.LOGIN, math.inf, "invalid x-api-key", probe_at=time.time() + 3600)
     time.sleep(1.1)
     with closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body())
-        lease, _ = hands.take()
-        hands.answer(lease)
+        lease, _ = worker.take()
+        worker.answer(lease)
         assert receive(waiting).status == 200
 
 
@@ -256,19 +256,19 @@ def test_lost_subscription(own_redis: RedisForTests) -> None:
     """What is published while the listener has no connection is looked up when it has one again."""
     from redis import Redis
 
-    from tests.integration.api.hands import Hands
+    from tests.fake_worker import FakeWorker
 
     with api(own_redis.url) as server, closing(server.connect()) as waiting:
         send(waiting, "POST", PATH, chat_body())
         with Redis.from_url(own_redis.url) as connection:
-            hands = Hands(connection)
-            lease, _ = hands.take()
+            worker = FakeWorker(connection)
+            lease, _ = worker.take()
             connection.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-            hands.answer(lease)
+            worker.answer(lease)
         assert receive(waiting).status == 200
 
 
-def test_too_many_waiting(connection: Redis, redis_url: str, hands: Hands) -> None:
+def test_too_many_waiting(connection: Redis, redis_url: str, worker: FakeWorker) -> None:
     """Beyond the cap a client is refused before a job is made; /health still answers."""
     with api(redis_url, NIGHTSHIFT_MAX_WAITING="2", NIGHTSHIFT_API_THREADS="4") as server:
         first = [server.connect() for _ in range(2)]
@@ -280,8 +280,8 @@ def test_too_many_waiting(connection: Redis, redis_url: str, hands: Hands) -> No
         assert int(answer.headers["retry-after"]) >= 1
         assert Jobs(connection, Settings()).queued() == 2
         for _ in first:
-            lease, _record = hands.take()
-            hands.answer(lease)
+            lease, _record = worker.take()
+            worker.answer(lease)
         assert [receive(waiting).status for waiting in first] == [200, 200]
         for waiting in first:
             waiting.close()
@@ -304,16 +304,16 @@ def test_sigterm(redis_url: str, connection: Redis) -> None:
     assert Jobs(connection, Settings()).queued() == 100
 
 
-def test_leaving(redis_url: str, hands: Hands) -> None:
+def test_leaving(redis_url: str, worker: FakeWorker) -> None:
     """After SIGUSR2 who waits still has an answer; after SIGTERM on top of it, a 503, and then it ends."""
     with api(redis_url) as server:
         answered, late = server.connect(), server.connect()
         send(answered, "POST", PATH, chat_body())
-        lease, _ = hands.take()
+        lease, _ = worker.take()
         send(late, "POST", PATH, chat_body())
         wait_until(lambda: server.waiting() == 2, "waiting clients")
         server.process.send_signal(signal.SIGUSR2)
-        hands.answer(lease)
+        worker.answer(lease)
         assert receive(answered).status == 200
         server.process.terminate()
         refused = receive(late)
@@ -321,7 +321,7 @@ def test_leaving(redis_url: str, hands: Hands) -> None:
         assert server.process.wait(30) == 0  # a connection that is kept lingers a little
 
 
-def test_outcome_between_submit_and_register(make_client: MakeClient, connection: Redis, hands: Hands) -> None:
+def test_outcome_between_submit_and_register(make_client: MakeClient, connection: Redis, worker: FakeWorker) -> None:
     """An outcome that is published before the waiter registers is found: no wake-up is lost."""
     client = make_client()
     # The listener must be there already: it looks around when it subscribes, which would hide a lost wake-up.
@@ -338,9 +338,9 @@ def test_outcome_between_submit_and_register(make_client: MakeClient, connection
 
     def slow(self: Jobs, *args: Any, **options: Any) -> Submission:
         made = real(self, *args, **options)
-        lease, record = hands.take()
+        lease, record = worker.take()
         told = listener.register(record.id)
-        hands.answer(lease)
+        worker.answer(lease)
         assert told.wait(5)  # the one wake-up there is has been spent
         listener.forget(record.id, told)
         done.set()
@@ -374,11 +374,11 @@ def test_retry_after_the_grace(client: FlaskClient, connection: Redis) -> None:
     assert again.get_json()["id"] != record
 
 
-def test_retry_after_the_answer(client: FlaskClient, connection: Redis, hands: Hands) -> None:
+def test_retry_after_the_answer(client: FlaskClient, connection: Redis, worker: FakeWorker) -> None:
     """A retry that comes when its first try's answer is there gets that answer, and nothing runs twice."""
     record = _first_try(client)
-    lease, _ = hands.take()
-    hands.answer(lease, "once")
+    lease, _ = worker.take()
+    worker.answer(lease, "once")
     again = client.post(PATH, json=chat_body(), headers={"x-stainless-retry-count": "2"})
     assert again.get_json()["id"] == record
     assert Jobs(connection, Settings()).queued() == 0

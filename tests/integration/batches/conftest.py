@@ -1,4 +1,4 @@
-"""A feeder, the API's door to batches, and hands that do what a worker does, on a private Redis and directory."""
+"""A feeder, the API's door to batches, and a worker without a Claude, on a private Redis and directory."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
-from rq import Queue
-from rq.serializers import JSONSerializer
 
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
@@ -21,6 +19,7 @@ from app.batches.store import Batches, NewBatch
 from app.jobs import leases, tickets
 from app.outcome import Outcome
 from app.settings import Settings
+from tests.fake_worker import FakeWorker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,13 +81,7 @@ class Night:
         ]
 
     def take(self, worker: str = "w1") -> tuple[Lease, JobRecord]:
-        found = Queue.dequeue_any(
-            [tickets.queue(self.connection)], None, connection=self.connection, serializer=JSONSerializer
-        )
-        assert found is not None
-        claimed = leases.claim(self.connection, found[0].id, worker, 60)
-        assert claimed is not None
-        return claimed
+        return FakeWorker(self.connection).claim(worker)
 
     def answer(self, outcome: Outcome | None = None) -> str:
         """Take one job and end it; its custom id."""

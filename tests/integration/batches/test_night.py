@@ -27,7 +27,7 @@ from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
-from tests.integration.api.hands import completion
+from tests.fake_worker import completion
 from tests.integration.batches.conftest import line
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the tests of jobs share: a store on the private Redis, and hands that do what a worker does."""
+"""What the tests of jobs share: a store on the private Redis, and a worker without a Claude."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from redis import Redis
-from rq import Queue
-from rq.serializers import JSONSerializer
 
-from app.jobs import leases, tickets
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.settings import Settings
+from tests.fake_worker import FakeWorker
 
 if TYPE_CHECKING:
     from app.jobs.change import Lease
@@ -57,10 +55,6 @@ def take(connection: Redis) -> Take:
     """What a worker does: move the ticket out of the queue, then claim the job."""
 
     def taken(worker: str = "w1", *, lease_seconds: float = 10) -> tuple[Lease, JobRecord]:
-        found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
-        assert found is not None
-        claimed = leases.claim(connection, found[0].id, worker, lease_seconds)
-        assert claimed is not None
-        return claimed
+        return FakeWorker(connection).claim(worker, lease_seconds=lease_seconds)
 
     return taken

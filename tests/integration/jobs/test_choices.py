@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
-from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -37,7 +36,7 @@ from app.maintenance import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
 from tests.engine import ScriptedEngine
-from tests.integration.api.hands import completion
+from tests.fake_worker import FakeWorker, completion
 from tests.integration.jobs.conftest import new_record
 from workers import run as runs
 from workers import tasks
@@ -215,11 +214,10 @@ def test_cancelled_while_a_choice_is_taken(connection: Redis, jobs: Jobs, take: 
     """Whichever is first, nobody holds the choice afterwards."""
     for number in range(40):
         split(connection, jobs, take, new_record(f"chatcmpl-{number}"))
-        found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
-        assert found is not None
+        ticket = FakeWorker(connection).dequeue()
         start = threading.Barrier(2)
 
-        def claim(job: Job = found[0], start: threading.Barrier = start) -> None:
+        def claim(job: Job = ticket, start: threading.Barrier = start) -> None:
             start.wait()
             leases.claim(Redis.from_url(redis_url), job.id, "w1", 10)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
-from rq import Queue, SimpleWorker
+from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
 from app import counters
@@ -24,6 +24,7 @@ from app.maintenance import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
 from ops.supervisor import hooks
+from tests.fake_worker import FakeWorker
 from tests.integration.jobs.conftest import Take, new_record
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def test_a_ticket_lost_between_queue_and_worker_comes_back(
     """A worker that died after taking a ticket and before claiming the job costs nothing but the gap's seconds."""
     monkeypatch.setattr(recovery, "GAP_SECONDS", 0.0)
     jobs.submit(new_record(), {})
-    Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
+    FakeWorker(connection).dequeue()
     assert tickets.queue(connection).get_job_ids() == []
     maintenance.run_once()
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]

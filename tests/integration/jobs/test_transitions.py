@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis import Redis
-from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
@@ -22,6 +21,7 @@ from app.jobs.record import LEASES, JobKind, Status, record_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.settings import Settings
+from tests.fake_worker import FakeWorker
 from tests.integration.jobs.conftest import Take, new_record
 
 if TYPE_CHECKING:
@@ -131,12 +131,11 @@ def test_a_cancelled_job_never_starts(connection: Redis, jobs: Jobs) -> None:
     """A queued job that is cancelled leaves the queue, and its ticket, had a worker just taken it, claims nothing."""
     jobs.submit(new_record("chatcmpl-1"), {})
     jobs.submit(new_record("chatcmpl-2"), {})
-    found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
-    assert found is not None
+    ticket = FakeWorker(connection).dequeue()
     for name in ("chatcmpl-1", "chatcmpl-2"):
         after = jobs.cancel(name)
         assert after is not None and after.status is Status.CANCELLED
-    assert leases.claim(connection, found[0].id, "w1", 10) is None
+    assert leases.claim(connection, ticket.id, "w1", 10) is None
     assert tickets.queue(connection).get_job_ids() == []
     assert tickets.intermediate(connection, tickets.CLAUDE_QUEUE) == []
 

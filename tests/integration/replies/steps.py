@@ -7,9 +7,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rq import Queue
-from rq.serializers import JSONSerializer
-
 from app import errors, worker_status
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
@@ -31,6 +28,7 @@ from app.webhooks.endpoints import Endpoints
 from app.webhooks.events import Event
 from app.webhooks.outbox import Attempt, Outbox
 from app.worker_status import WorkerState, WorkerStatus
+from tests.fake_worker import FakeWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,16 +65,12 @@ class Ground:
         return record
 
     def dequeue(self) -> Job:
-        found = Queue.dequeue_any([tickets.queue(self.redis)], None, connection=self.redis, serializer=JSONSerializer)
-        assert found is not None
-        return found[0]
+        return FakeWorker(self.redis).dequeue()
 
     def run(self, name: str = JOB, **fields: Any) -> Lease:
         """A job that worker w1 has."""
         self.submit(name, **fields)
-        claimed = leases.claim(self.redis, self.dequeue().id, "w1", 60, EXECUTION)
-        assert claimed is not None
-        return claimed[0]
+        return FakeWorker(self.redis).claim(execution=EXECUTION)[0]
 
     def event(self) -> str:
         """One that is due."""

@@ -1,4 +1,4 @@
-"""Hands that do by themselves what a worker does: take the next job, answer it."""
+"""A worker without a Claude: it takes the next job and ends it as a test says."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from redis import Redis
+    from rq.job import Job
 
     from app.errors import ErrorReply
     from app.jobs.change import Lease
     from app.jobs.record import JobRecord
 
+    Claimed = tuple[Lease, JobRecord]
 
-class Hands:
-    """A worker with nobody in it."""
+
+class FakeWorker:
+    """Takes jobs from the queue and ends them, as a worker does."""
 
     settings = Settings(result_ttl_seconds=60)
 
@@ -32,20 +35,34 @@ class Hands:
         self.connection = connection
         self._queue = tickets.queue(connection)
 
-    def take(self, timeout: float = 10.0) -> tuple[Lease, JobRecord]:
+    def dequeue(self) -> Job:
+        """The queue's first ticket, off the queue and not claimed yet."""
+        found = self._pop()
+        assert found is not None
+        return found
+
+    def claim(self, worker: str = "w1", *, lease_seconds: float = 60, execution: str = "") -> Claimed:
+        """The job of the queue's first ticket."""
+        claimed = leases.claim(self.connection, self.dequeue().id, worker, lease_seconds, execution)
+        assert claimed is not None
+        return claimed
+
+    def take(self, timeout: float = 10.0) -> Claimed:
         """The next job, waited for."""
-        found: list[tuple[Lease, JobRecord]] = []
+        found: list[Claimed] = []
 
         def claimed() -> bool:
-            popped = Queue.dequeue_any([self._queue], None, connection=self.connection, serializer=JSONSerializer)
-            if popped is not None:
-                lease = leases.claim(self.connection, popped[0].id, "hands", 60)
-                if lease is not None:
-                    found.append(lease)
+            ticket = self._pop()
+            if ticket is not None and (lease := leases.claim(self.connection, ticket.id, "w1", 60)) is not None:
+                found.append(lease)
             return bool(found)
 
         wait_until(claimed, "a job in the queue", timeout)
         return found[0]
+
+    def _pop(self) -> Job | None:
+        popped = Queue.dequeue_any([self._queue], None, connection=self.connection, serializer=JSONSerializer)
+        return popped[0] if popped is not None else None
 
     def payload(self, job_id: str) -> dict[str, Any]:
         """The job's request as the worker reads it."""
