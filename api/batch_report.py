@@ -20,7 +20,7 @@ from api.figures import Clock
 from api.openai.batch_object import batch_object
 from api.openai.batches import file_so_far
 from api.overview import words
-from api.services import services
+from api.services import current_services
 from app import errors, window
 from app.batches import report
 from app.batches.report import examples
@@ -49,7 +49,7 @@ _SPARK = {"width": 120, "height": 32}
 @described(errors=(404,))
 def get_report(batch_id: str) -> dict[str, Any]:
     """The numbers. Times are seconds since the epoch, memory is MiB; 404 `batch_not_found`."""
-    found = asdict(_report(services().batches.require(batch_id)))
+    found = asdict(_report(current_services().batches.require(batch_id)))
     return {"object": "batch.report", **found}
 
 
@@ -65,8 +65,8 @@ def get_report(batch_id: str) -> dict[str, Any]:
 )
 def page(batch_id: str) -> Response:
     """The page. `?answers=N&skip=M`: with so many answers; `?links=absolute`: to be read away from this server."""
-    here = services()
-    record = here.batches.require(batch_id)
+    services = current_services()
+    record = services.batches.require(batch_id)
     most, skip = paging.number("answers", 0, 0, MAX_ANSWERS), paging.number("skip", 0, 0, 10**9)
     found = _report(record)
     style, policy = _style()
@@ -84,10 +84,10 @@ def page(batch_id: str) -> Response:
             sparks=_sparks(found),
             spark_shape=_SPARK,
             shown_waits=_WAITS,
-            now=batch_object(record, here, is_listed=True)["nightshift"],
-            faults=read_faults(here.batches.storage, record.id, _FAULTS) if found.faults else [],
+            now=batch_object(record, services, is_listed=True)["nightshift"],
+            faults=read_faults(services.batches.storage, record.id, _FAULTS) if found.faults else [],
             files=_files(record),
-            answers=examples.answers(here.batches.storage, record, skip=skip, most=most) if most else [],
+            answers=examples.answers(services.batches.storage, record, skip=skip, most=most) if most else [],
             most=most,
             skip=skip,
             url=f"{base}batches/{record.id}",
@@ -106,7 +106,7 @@ def page(batch_id: str) -> Response:
 @described(answers={200: ("application/jsonl",)}, errors=(404,))
 def download(batch_id: str, name: str) -> Response:
     """`input`, `output` or `errors` of a batch, for a browser; what there is so far. 404 when it was deleted."""
-    record = services().batches.require(batch_id)
+    record = current_services().batches.require(batch_id)
     if name not in _FILES:
         raise errors.not_found(_GONE, code=ErrorCode.FILE_NOT_FOUND)
     response = file_so_far(record, name, gone=_GONE)
@@ -116,13 +116,13 @@ def download(batch_id: str, name: str) -> Response:
 
 
 def _report(record: BatchRecord) -> Report:
-    here = services()
-    return report.of_batch(here.connection, here.batches.storage, record, here.settings.batch_window)
+    services = current_services()
+    return report.of_batch(services.connection, services.batches.storage, record, services.settings.batch_window)
 
 
 def _files(record: BatchRecord) -> list[tuple[str, str, int]]:
     """Name, meaning and bytes of those that there are."""
-    batches = services().batches
+    batches = current_services().batches
     stored = {what: batches.stored(record, what) for what in _FILES}
     return [
         (what, _FILES[what], size)
@@ -133,7 +133,7 @@ def _files(record: BatchRecord) -> list[tuple[str, str, int]]:
 
 def _clock(record: BatchRecord, found: Report) -> Clock:
     """Of the batch's window, which names a place; else this machine's."""
-    hours = record.window or services().settings.batch_window
+    hours = record.window or current_services().settings.batch_window
     return Clock(window.parse(hours).zone if hours else None, found.curve.since, found.curve.until)
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api import gate_object, params
 from api.described import described
-from api.services import services
+from api.services import current_services
 from app import clock, errors
 from app.gate import BY_HAND, Gate
 
@@ -32,7 +32,7 @@ class Pause(BaseModel):
 @blueprint.get("/v1/gate")
 def look() -> Response:
     """The gate object."""
-    return _answer(Gate(services().connection))
+    return _answer(Gate(current_services().connection))
 
 
 @blueprint.post("/v1/gate/pause")
@@ -44,7 +44,7 @@ def pause() -> Response:
     until = math.inf if wanted.until is None else wanted.until
     if until <= clock.now():
         raise errors.invalid_request("'until' takes a time to come, in seconds since the epoch.", param="until")
-    gate = Gate(services().connection)
+    gate = Gate(current_services().connection)
     gate.pause(until, wanted.reason or BY_HAND)
     return _answer(gate)
 
@@ -52,7 +52,7 @@ def pause() -> Response:
 @blueprint.post("/v1/gate/resume")
 def resume() -> Response:
     """Take jobs again, and try at once whatever else had closed the gate."""
-    gate = Gate(services().connection)
+    gate = Gate(current_services().connection)
     gate.resume()
     return _answer(gate)
 

@@ -94,8 +94,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         application: Flask | None = self.app.callable
         if application is None:
             return None
-        here: Services = application.extensions[EXTENSION]
-        return here.waiting
+        services: Services = application.extensions[EXTENSION]
+        return services.waiting
 
     def handle(self, conn: Connection) -> Any:
         """The next request of a connection."""

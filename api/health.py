@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, jsonify
 
 from api import auth, gate_object, memory
-from api.services import Services, services
+from api.services import Services, current_services
 from app import clock, disk
 from app.connection import RedisError
 from app.health import look, unready, warnings
@@ -31,26 +31,26 @@ def health() -> dict[str, Any]:
     """200 while this process lives. The details are for those who may send requests."""
     if not auth.is_trusted():
         return {"status": "ok"}
-    here = services()
+    services = current_services()
     found: dict[str, Any] = {
         "status": "ok",
-        "offline": here.settings.offline,
+        "offline": services.settings.offline,
         "now": clock.now(),
-        "waiting": here.waiting.listener.waiting(),
+        "waiting": services.waiting.listener.waiting(),
     }
     rows: Sequence[WorkerStatus] = ()
     try:
-        now = look(here.connection)
+        now = look(services.connection)
     except RedisError as error:
         found |= {"status": "degraded", "redis": {"reachable": False, "error": str(error)[:200]}}
     else:
         rows = now.workers
-        found |= _of_redis(here, now)
-    lease = here.settings.lease_seconds
+        found |= _of_redis(services, now)
+    lease = services.settings.lease_seconds
     found["workers"] = [_row(row, lease) for row in rows]
     alive = [row for row in rows if row.is_alive(lease)]
-    found["memory"] = _memory(here.settings.supervisor_pid, alive, found.get("redis", {}))
-    free = disk.free_bytes(here.settings.data_dir)
+    found["memory"] = _memory(services.settings.supervisor_pid, alive, found.get("redis", {}))
+    free = disk.free_bytes(services.settings.data_dir)
     found["disk"] = {"free_mb": None if free is None else round(free / _MIB)}
     return found
 
@@ -58,17 +58,17 @@ def health() -> dict[str, Any]:
 @blueprint.get("/health/ready")
 def ready() -> Response:
     """200 when a worker can serve; else 503 with the reason as the error's code."""
-    here = services()
-    now = look(here.connection)
-    error = unready(now, here.settings.lease_seconds)
+    services = current_services()
+    now = look(services.connection)
+    error = unready(now, services.settings.lease_seconds)
     if error is not None:
         raise error
     told = warnings(now) if auth.is_trusted() else []
     return jsonify({"status": "ready", **({"warnings": told} if told else {})})
 
 
-def _of_redis(here: Services, now: Health) -> dict[str, Any]:
-    error = unready(now, here.settings.lease_seconds)
+def _of_redis(services: Services, now: Health) -> dict[str, Any]:
+    error = unready(now, services.settings.lease_seconds)
     is_sound = error is None and now.redis.is_persisting
     feeder = now.feeders[0] if now.feeders else None
     return {
@@ -80,7 +80,7 @@ def _of_redis(here: Services, now: Health) -> dict[str, Any]:
             "queued": now.queued,
             "in_progress": now.in_progress,
             "oldest_queued_seconds": round(now.oldest_queued_seconds, 1),
-            "max_queued": here.settings.max_queued,
+            "max_queued": services.settings.max_queued,
         },
         "gate": gate_object.of(now.gate),
         "feeder": None

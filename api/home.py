@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, request
 from api import auth
 from api.described import JSON, described
 from api.overview import views
-from api.services import services
+from api.services import current_services
 
 blueprint = Blueprint("home", __name__)
 
@@ -40,7 +40,7 @@ def home() -> Response:
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         auth.require()
         return views.page()
-    offline = services().settings.offline
+    offline = current_services().settings.offline
     found: dict[str, Any] = {"name": NAME, "description": WHAT, "endpoints": ENDPOINTS, "offline": offline}
     if offline:
         found["notice"] = SIMULATED

@@ -9,7 +9,7 @@ from flask import Blueprint, request
 
 from api import job_object, paging
 from api.described import METADATA, PAGING, described
-from api.services import services
+from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode
 from app.jobs.record import JobKind, JobRecord, Status
@@ -24,13 +24,13 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 @blueprint.get("/v1/jobs/<job_id>")
 def get_job(job_id: str) -> dict[str, Any]:
     """The job object; 404 `job_not_found`."""
-    return job_object.of(_record(job_id), services().jobs)
+    return job_object.of(_record(job_id), current_services().jobs)
 
 
 @blueprint.post("/v1/jobs/<job_id>/cancel")
 def cancel_job(job_id: str) -> dict[str, Any]:
     """The job object afterwards. A job that has ended stays as it is; 404 `job_not_found`."""
-    jobs = services().jobs
+    jobs = current_services().jobs
     record = jobs.cancel(_record(job_id).id)
     if record is None:
         raise _no_job(job_id)
@@ -45,7 +45,7 @@ def list_jobs() -> dict[str, Any]:
     sent = paging.choice("status", tuple(Status))
     status = None if sent is None else Status(sent)
     after, metadata = request.args.get("after"), paging.metadata()
-    found = services().jobs.newest(status, limit=size + 1, after=after, metadata=metadata)
+    found = current_services().jobs.newest(status, limit=size + 1, after=after, metadata=metadata)
     return paging.page([job_object.summary(record) for record in found], size)
 
 
@@ -79,7 +79,7 @@ def resend_event(event_id: str) -> dict[str, Any]:
 
 
 def _record(job_id: str) -> JobRecord:
-    record = services().jobs.get(job_id) if _ID.fullmatch(job_id) else None
+    record = current_services().jobs.get(job_id) if _ID.fullmatch(job_id) else None
     if record is None or record.kind == JobKind.CHOICE:
         raise _no_job(job_id)
     return record
@@ -92,7 +92,7 @@ def _checked(event_id: str) -> str:
 
 
 def _outbox() -> Outbox:
-    return Outbox(services().connection)
+    return Outbox(current_services().connection)
 
 
 def _event(stored: StoredEvent) -> dict[str, Any]:

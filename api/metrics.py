@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 
 from api.described import described
 from api.metric_families import Families
-from api.services import services
+from api.services import current_services
 from app import disk
 
 blueprint = Blueprint("metrics", __name__)
@@ -21,8 +21,8 @@ def metrics() -> Response:
 
     With Redis away it is a 200 with `nightshift_redis_up 0` and little else: so an alert can tell that from an API that is away.
     """
-    here = services()
+    services = current_services()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Families(here.connection, here.settings, disk.free_bytes(here.settings.data_dir)))
+    registry.register(Families(services.connection, services.settings, disk.free_bytes(services.settings.data_dir)))
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(registry), content_type=content_type)

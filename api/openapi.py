@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import auth
 from api.described import JSON, Described, of
-from api.services import services
+from api.services import current_services
 from app.openai.fields import Decision
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def openapi() -> Response:
     """This document."""
     found = current_app.extensions.get(_CACHE)
     if found is None:
-        found = current_app.extensions[_CACHE] = document(current_app, needs_key=bool(services().settings.api_keys))
+        found = current_app.extensions[_CACHE] = document(
+            current_app, needs_key=bool(current_services().settings.api_keys)
+        )
     return jsonify(found)
 
 

@@ -31,6 +31,6 @@ class Services:
     batches: Batches
 
 
-def services() -> Services:
+def current_services() -> Services:
     """The running application's."""
     return cast("Services", current_app.extensions[EXTENSION])

@@ -10,7 +10,7 @@ from flask import Response, jsonify
 from api import client_socket, headers, job_object
 from api.errors import answer
 from api.openai import stream, submission
-from api.services import Services, services
+from api.services import Services, current_services
 from api.waiting import Wait
 from app import clock, errors
 
@@ -38,34 +38,37 @@ def respond(
     `accept` checks the request; `shape` is given it, and gives what makes its stream's events of a completion's id, time and
     model. That must not hold the request: hundreds of these wait.
     """
-    here = services()
+    services = current_services()
     with ExitStack() as until_answered:
         if not headers.prefers_async():
-            until_answered.enter_context(here.waiting.place)
-        accepted, fence = submission.read(here, accept)
+            until_answered.enter_context(services.waiting.place)
+        accepted, fence = submission.read(services, accept)
         asked = accepted.request
         is_async, streams = headers.prefers_async() or asked.callback_url is not None, bool(asked.stream)
         if streams and is_async:
             raise errors.invalid_request(
                 "'stream' and 'Prefer: respond-async' exclude each other: send one of them.", param="stream"
             )
-        seconds = headers.timeout_seconds(here.settings, is_async=is_async)
+        seconds = headers.timeout_seconds(services.settings, is_async=is_async)
         events_of = shape(asked)
-        record = submission.submit(here, accepted, fence, seconds, kind=kind, job_id=job_id, background=is_async)
+        record = submission.submit(services, accepted, fence, seconds, kind=kind, job_id=job_id, background=is_async)
         del accepted, asked
         if is_async:
-            return _accepted(here, record)
+            return _accepted(services, record)
         if streams:
             events = events_of(record.id, int(record.created_at), record.model)
-            return streamed(here, record, seconds, events, until_answered)
-        return answered(here, record, seconds)
+            return streamed(services, record, seconds, events, until_answered)
+        return answered(services, record, seconds)
 
 
 def answered(
-    here: Services, record: JobRecord, seconds: float, in_its_words: Callable[[ErrorReply], ErrorReply] | None = None
+    services: Services,
+    record: JobRecord,
+    seconds: float,
+    in_its_words: Callable[[ErrorReply], ErrorReply] | None = None,
 ) -> Response:
     """The job's outcome, waited for. `in_its_words`: its error as one about the request that the client sent."""
-    outcome = here.waiting.wait(_wait(record, seconds, streams=False))
+    outcome = services.waiting.wait(_wait(record, seconds, streams=False))
     error = outcome.error
     if error is None:
         response = jsonify(outcome.body)
@@ -76,7 +79,7 @@ def answered(
 
 
 def streamed(
-    here: Services,
+    services: Services,
     record: JobRecord,
     seconds: float,
     events: stream.Shape,
@@ -89,7 +92,7 @@ def streamed(
     `only_reads`: the reader of a job in the background has arrived at it, and leaving it ends nothing.
     """
     body = stream.Stream(
-        here,
+        services,
         _wait(record, seconds, streams=True, only_reads=only_reads),
         events,
         silence_seconds=stream.silence_seconds(headers.read_timeout_seconds()),
@@ -115,9 +118,9 @@ def _wait(record: JobRecord, seconds: float, *, streams: bool, only_reads: bool 
     )
 
 
-def _accepted(here: Services, record: JobRecord) -> Response:
-    record = here.jobs.get(record.id) or record
-    response = jsonify(job_object.of(record, here.jobs))
+def _accepted(services: Services, record: JobRecord) -> Response:
+    record = services.jobs.get(record.id) or record
+    response = jsonify(job_object.of(record, services.jobs))
     response.status_code = 202
     response.headers["Location"] = f"/v1/jobs/{record.id}"
     if headers.prefers_async():

@@ -25,14 +25,14 @@ _FAILURES = {
 _TIMES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
 
 
-def batch_object(record: BatchRecord, here: Services, *, is_listed: bool = False) -> dict[str, Any]:
+def batch_object(record: BatchRecord, services: Services, *, is_listed: bool = False) -> dict[str, Any]:
     """OpenAI's batch object, and ours under `nightshift`. Times are whole seconds since the epoch."""
     found: dict[str, Any] = {
         "id": record.id,
         "object": "batch",
         "endpoint": record.endpoint,
         "model": record.model or None,
-        "errors": _errors(record, here, limit=_LISTED_FAULTS if is_listed else record.faults),
+        "errors": _errors(record, services, limit=_LISTED_FAULTS if is_listed else record.faults),
         "input_file_id": record.input_file_id,
         "completion_window": record.completion_window,
         "status": str(record.status),
@@ -53,30 +53,30 @@ def batch_object(record: BatchRecord, here: Services, *, is_listed: bool = False
         "total_tokens": record.input_tokens + record.output_tokens,
     }
     found["metadata"] = dict(record.metadata) or None
-    found["nightshift"] = _ours(record, here)
+    found["nightshift"] = _ours(record, services)
     return found
 
 
-def _done_at(record: BatchRecord, here: Services, closed: Closed | None) -> int | None:
+def _done_at(record: BatchRecord, services: Services, closed: Closed | None) -> int | None:
     """When it will be done at its pace so far; None: nobody can tell."""
     now = clock.now()
     opens_at = now if closed is None else closed.until if closed.until < math.inf else None
-    hours = here.settings.batch_window
-    waited = conditions.covered(conditions.waits(here.connection, record, hours, now))
+    hours = services.settings.batch_window
+    waited = conditions.covered(conditions.waits(services.connection, record, hours, now))
     found = eta.done_at(record, now - (record.in_progress_at or now) - waited, hours, now, opens_at)
     return None if found is None else int(found)
 
 
-def _errors(record: BatchRecord, here: Services, limit: int) -> dict[str, Any] | None:
+def _errors(record: BatchRecord, services: Services, limit: int) -> dict[str, Any] | None:
     if record.status is not BatchStatus.FAILED:
         return None
     if record.failure:
         fault = {"code": record.failure, "line": None, "message": _FAILURES.get(record.failure, ""), "param": None}
         return {"object": "list", "data": [fault]}
-    return {"object": "list", "data": read_faults(here.batches.storage, record.id, limit)}
+    return {"object": "list", "data": read_faults(services.batches.storage, record.id, limit)}
 
 
-def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
+def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cost_usd": record.known_cost_usd(),
         "unpriced": record.unpriced,
@@ -90,13 +90,13 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
         "waiting_reason": None,
         "done_at": None,
     }
-    if (why := stalled.why(here.connection, record)) is not None:
+    if (why := stalled.why(services.connection, record)) is not None:
         return found | {"waiting_for": why.code, "waiting_reason": why.reason}
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
-    when = record.window or here.settings.batch_window
-    closed = Gate(here.connection).read()
-    found["done_at"] = _done_at(record, here, closed)
+    when = record.window or services.settings.batch_window
+    closed = Gate(services.connection).read()
+    found["done_at"] = _done_at(record, services, closed)
     if closed is not None:
         found["waiting_for"] = str(closed.cause)
         found["waiting_reason"] = closed.reason or None
@@ -104,8 +104,8 @@ def _ours(record: BatchRecord, here: Services) -> dict[str, Any]:
     elif not window.is_open(when, clock.now()):
         found["waiting_for"] = "batch_window"
         found["waiting_until"] = int(window.parse(when).next_change(clock.now()))
-    elif here.settings.reserve and not beyond_reserve(here.connection, here.settings):
+    elif services.settings.reserve and not beyond_reserve(services.connection, services.settings):
         found["waiting_for"] = "reserve"
-    elif not living(here.connection, here.settings):
+    elif not living(services.connection, services.settings):
         found["waiting_for"] = "no_workers"
     return found

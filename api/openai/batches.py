@@ -11,7 +11,7 @@ from api import headers, paging, params
 from api.described import PAGING, described
 from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
-from api.services import services
+from api.services import current_services
 from app import errors
 from app.batches import retry
 from app.batches.endpoints import ENDPOINTS
@@ -57,7 +57,7 @@ def create_batch() -> dict[str, Any]:
         )
     keep = wanted.output_expires_after
     seconds = None if keep is None else keep_seconds(keep.anchor, keep.seconds, "output_expires_after")
-    record = services().batches.create(
+    record = current_services().batches.create(
         NewBatch(
             input_file_id=wanted.input_file_id,
             endpoint=wanted.endpoint,
@@ -67,7 +67,7 @@ def create_batch() -> dict[str, Any]:
         ),
         fence=headers.fence(body),
     )
-    return batch_object(record, services())
+    return batch_object(record, current_services())
 
 
 @blueprint.get("/v1/batches")
@@ -75,39 +75,39 @@ def create_batch() -> dict[str, Any]:
 def list_batches() -> dict[str, Any]:
     """OpenAI's list, newest first: `?limit=&after=`."""
     size = paging.limit()
-    found = services().batches.newest(limit=size + 1, after=request.args.get("after"))
-    return paging.page([batch_object(record, services(), is_listed=True) for record in found], size)
+    found = current_services().batches.newest(limit=size + 1, after=request.args.get("after"))
+    return paging.page([batch_object(record, current_services(), is_listed=True) for record in found], size)
 
 
 @blueprint.get("/v1/batches/<batch_id>")
 def get_batch(batch_id: str) -> dict[str, Any]:
     """The batch object; 404 `batch_not_found`."""
-    return batch_object(services().batches.require(batch_id), services())
+    return batch_object(current_services().batches.require(batch_id), current_services())
 
 
 @blueprint.post("/v1/batches/<batch_id>/cancel")
 @described(errors=(409,))
 def cancel_batch(batch_id: str) -> dict[str, Any]:
     """The batch object, cancelling; what is done stays. 409 for one that has ended otherwise."""
-    return batch_object(services().batches.cancel(batch_id), services())
+    return batch_object(current_services().batches.cancel(batch_id), current_services())
 
 
 @blueprint.post("/v1/batches/<batch_id>/retry_failed")
 @described(headers=headers.IDEMPOTENCY, errors=(409, 429))
 def retry_failed(batch_id: str) -> dict[str, Any]:
     """A new batch of what is in the error file; `metadata.retry_of` names the old one. 409 when nothing failed."""
-    here = services()
+    services = current_services()
     fence = headers.fence(params.read_body())
-    return batch_object(retry.retry_failed(here.batches, here.settings, batch_id, fence=fence), here)
+    return batch_object(retry.retry_failed(services.batches, services.settings, batch_id, fence=fence), services)
 
 
 @blueprint.get("/v1/batches/<batch_id>/output")
 @described(query={"errors": {"enum": ["true", "false"]}}, answers={200: ("application/jsonl",)})
 def get_output(batch_id: str) -> Response:
     """The output so far, whole lines, in the order in which they ended; `?errors=true`: the error file so far."""
-    record = services().batches.require(batch_id)
+    record = current_services().batches.require(batch_id)
     what = "errors" if paging.choice("errors", ("true", "false")) == "true" else "output"
-    _, size = services().batches.stored(record, what)
+    _, size = current_services().batches.stored(record, what)
     if not size:
         return Response(b"", mimetype="application/jsonl", headers={"Content-Length": "0"})
     return file_so_far(record, what, gone="The batch's output was deleted.")
@@ -115,7 +115,7 @@ def get_output(batch_id: str) -> Response:
 
 def file_so_far(record: BatchRecord, what: str, *, gone: str) -> Response:
     """What counts of a batch's `input`, `output` or `errors`. Raises `ErrorReply`: 503 where another storage has it, 404 (`gone`)."""
-    batches = services().batches
+    batches = current_services().batches
     name, size = batches.stored(record, what)
     try:
         file = batches.storage.open(name)

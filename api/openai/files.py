@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request, send_file
 from api import headers, paging
 from api.described import AFTER, described
 from api.openai.upload import receive
-from api.services import services
+from api.services import current_services
 from app import errors
 from app.batches.files import UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES, Purpose
 from app.error_codes import ErrorCode
@@ -43,9 +43,9 @@ _FORM = {
 @described(form=_FORM, headers=headers.IDEMPOTENCY, errors=(409,))
 def upload_file() -> dict[str, Any]:
     """The file object. Files are kept for any purpose of OpenAI's, and used for `batch`. 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
-    here = services()
-    store = here.batches.files
-    sent = receive(store.storage, here.settings.max_file_bytes)
+    services = current_services()
+    store = services.batches.files
+    sent = receive(store.storage, services.settings.max_file_bytes)
     try:
         purpose = _purpose(sent.fields.get("purpose"))
         record = store.keep(
@@ -73,7 +73,7 @@ def upload_file() -> dict[str, Any]:
 def list_files() -> dict[str, Any]:
     """OpenAI's list, newest first: `?purpose=&limit=&after=&order=`."""
     size = paging.limit(_LIST_LIMIT, _LIST_LIMIT)
-    found = services().batches.files.page(
+    found = current_services().batches.files.page(
         purpose=paging.choice("purpose", tuple(Purpose)),
         limit=size + 1,
         after=request.args.get("after"),
@@ -85,14 +85,14 @@ def list_files() -> dict[str, Any]:
 @blueprint.get("/v1/files/<file_id>")
 def get_file(file_id: str) -> dict[str, Any]:
     """The file object; 404 `file_not_found`."""
-    return file_object(services().batches.files.require(file_id))
+    return file_object(current_services().batches.files.require(file_id))
 
 
 @blueprint.get("/v1/files/<file_id>/content")
 @described(answers={200: ("application/octet-stream",)})
 def get_content(file_id: str) -> Response:
     """The file's bytes as they are; 404 `file_not_found`, 503 `files_elsewhere` where this machine does not have them."""
-    store = services().batches.files
+    store = current_services().batches.files
     record = store.require(file_id)
     response = send_file(
         store.open(record),
@@ -109,7 +109,7 @@ def get_content(file_id: str) -> Response:
 @blueprint.delete("/v1/files/<file_id>")
 def delete_file(file_id: str) -> dict[str, Any]:
     """`{id, object, deleted}`; 404 `file_not_found`. A batch that was made of it goes on."""
-    store = services().batches.files
+    store = current_services().batches.files
     record = store.require(file_id)
     return {"id": record.id, "object": "file", "deleted": store.delete(record.id)}
 

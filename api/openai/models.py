@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from api.services import services
+from api.services import current_services
 from app.openai.model_names import LISTED_SINCE, listed, resolve
 
 blueprint = Blueprint("models", __name__)
@@ -15,16 +15,16 @@ blueprint = Blueprint("models", __name__)
 @blueprint.get("/v1/models")
 def list_models() -> dict[str, Any]:
     """OpenAI's list: `{object: "list", data: [...]}`."""
-    return {"object": "list", "data": [_model(name) for name in listed(services().settings)]}
+    return {"object": "list", "data": [_model(name) for name in listed(current_services().settings)]}
 
 
 @blueprint.get("/v1/models/<path:name>")
 def get_model(name: str) -> dict[str, Any]:
     """One model, listed or not. 404 `model_not_found` for a name that a request could not use either."""
-    resolve(name, services().settings)
+    resolve(name, current_services().settings)
     return _model(name)
 
 
 def _model(name: str) -> dict[str, Any]:
-    owner = "anthropic" if resolve(name, services().settings) == name else "nightshift"
+    owner = "anthropic" if resolve(name, current_services().settings) == name else "nightshift"
     return {"id": name, "object": "model", "created": LISTED_SINCE, "owned_by": owner}

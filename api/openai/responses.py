@@ -13,7 +13,7 @@ from api import headers
 from api.described import EVENTS, JSON, described
 from api.openai import answering, response_reading, submission
 from api.openai.stored_items import StoredItems
-from api.services import services
+from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
@@ -39,27 +39,27 @@ blueprint = Blueprint("responses", __name__)
 )
 def create() -> Response:
     """OpenAI's response object, or its stream; with `background` at once, still queued."""
-    here = services()
-    accepted, fence = submission.read(here, partial(accept, stored=StoredItems(here)))
-    _check_size(accepted, here.settings.max_body_bytes)
+    services = current_services()
+    accepted, fence = submission.read(services, partial(accept, stored=StoredItems(services)))
+    _check_size(accepted, services.settings.max_body_bytes)
     background, streams = bool(accepted.request.background), bool(accepted.request.stream)
-    seconds = headers.timeout_seconds(here.settings, is_async=background)
+    seconds = headers.timeout_seconds(services.settings, is_async=background)
     with ExitStack() as until_answered:
         if streams or not background:
-            until_answered.enter_context(here.waiting.place)
+            until_answered.enter_context(services.waiting.place)
         record = submission.submit(
-            here, accepted, fence, seconds, kind=JobKind.RESPONSE, job_id=accepted.id, background=background
+            services, accepted, fence, seconds, kind=JobKind.RESPONSE, job_id=accepted.id, background=background
         )
         del accepted
         if background and not streams:
-            return jsonify(response_reading.object_of(here, here.jobs.get(record.id) or record))
+            return jsonify(response_reading.object_of(services, services.jobs.get(record.id) or record))
         if background:
             # The job itself has a waiter that never leaves; this one may.
-            here.waiters.arrive(record.id, submission.waiter(), max(1.0, record.deadline_at - clock.now()))
+            services.waiters.arrive(record.id, submission.waiter(), max(1.0, record.deadline_at - clock.now()))
         try:
             if streams:
-                return response_reading.stream_of(here, record, seconds, until_answered)
-            return answering.answered(here, record, seconds, as_chat.in_its_words)
+                return response_reading.stream_of(services, record, seconds, until_answered)
+            return answering.answered(services, record, seconds, as_chat.in_its_words)
         except ErrorReply as error:
             raise as_chat.in_its_words(error) from error
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from api import paging, params
 from api.described import METADATA, PAGING, described
-from api.services import services
+from api.services import current_services
 from app import errors, hashes
 from app.jobs.record import JobKind
 from app.openai.chat_request import Metadata
@@ -37,12 +37,12 @@ class MetadataUpdate(BaseModel):
 @described(query=PAGING | METADATA | {"model": {"type": "string"}, "order": {"enum": ["asc", "desc"]}}, errors=(404,))
 def list_stored() -> dict[str, Any]:
     """Those made with `store: true`, the oldest first: `?metadata[name]=value&model=&order=asc|desc&limit=&after=`."""
-    here = services()
+    services = current_services()
     size = paging.limit()
     fields = {"kind": JobKind.CHAT_COMPLETION, "is_stored": hashes.to_text(True)}
     if model := request.args.get("model"):
-        fields["model"] = resolve(model, here.settings)
-    records = here.jobs.completed(
+        fields["model"] = resolve(model, services.settings)
+    records = services.jobs.completed(
         fields,
         limit=size + 1,
         after=request.args.get("after"),
@@ -67,7 +67,7 @@ def update(completion_id: str) -> dict[str, Any]:
     """The completion with other metadata in place of its own."""
     sent = params.checked(MetadataUpdate, params.read_body())
     retrieve(completion_id)
-    services().jobs.set_metadata(completion_id, sent.metadata or {})
+    current_services().jobs.set_metadata(completion_id, sent.metadata or {})
     return retrieve(completion_id)
 
 
@@ -76,7 +76,7 @@ def update(completion_id: str) -> dict[str, Any]:
 def messages(completion_id: str) -> dict[str, Any]:
     """What a completion made with `store: true` was asked, the first message first: `?order=asc|desc&limit=&after=`."""
     record = _record(completion_id)
-    request_of = services().jobs.request(completion_id) if record.is_stored else None
+    request_of = current_services().jobs.request(completion_id) if record.is_stored else None
     if request_of is None:
         raise errors.not_found(
             f"The messages of '{completion_id[:100]}' are not kept: they are, for completions made with 'store': true.",
@@ -95,12 +95,12 @@ def messages(completion_id: str) -> dict[str, Any]:
 def delete(completion_id: str) -> dict[str, Any]:
     """It is gone for who asks for it; one that runs is cancelled."""
     _record(completion_id)
-    services().jobs.delete(completion_id)
+    current_services().jobs.delete(completion_id)
     return {"id": completion_id, "object": "chat.completion.deleted", "deleted": True}
 
 
 def _record(completion_id: str) -> JobRecord:
-    record = services().jobs.get(completion_id) if _ID.fullmatch(completion_id) else None
+    record = current_services().jobs.get(completion_id) if _ID.fullmatch(completion_id) else None
     if record is None or record.kind != JobKind.CHAT_COMPLETION or record.is_deleted:
         raise _not_found(completion_id)
     return record
@@ -108,7 +108,7 @@ def _record(completion_id: str) -> JobRecord:
 
 def _body(record: JobRecord) -> dict[str, Any] | None:
     """The completion with the metadata of its job."""
-    outcome = services().jobs.outcome(record.id)
+    outcome = current_services().jobs.outcome(record.id)
     return None if outcome is None or outcome.body is None else {**outcome.body, "metadata": dict(record.metadata)}
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class StoredItems:
     """See the module; `app.openai.responses.accept.Stored`. For one request: what it has looked up is kept."""
 
-    def __init__(self, here: Services) -> None:
-        self._here = here
+    def __init__(self, services: Services) -> None:
+        self._here = services
         #: items by response, and whether they are its input
         self._known: dict[tuple[str, bool], list[dict[str, Any]]] = {}
         self._bytes = 0

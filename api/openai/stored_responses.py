@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request
 from api import paging
 from api.described import EVENTS, JSON, PAGING, described
 from api.openai import response_reading, submission
-from api.services import Services, services
+from api.services import Services, current_services
 from app import clock, errors
 
 blueprint = Blueprint("stored_responses", __name__)
@@ -24,37 +24,37 @@ blueprint = Blueprint("stored_responses", __name__)
 )
 def retrieve(response_id: str) -> Response:
     """The response object; with `?stream=true&starting_after=` the events of a background one. 404 when not stored."""
-    here = services()
-    record = response_reading.stored(here, response_id)
+    services = current_services()
+    record = response_reading.stored(services, response_id)
     if request.args.get("stream") != "true":
-        return jsonify(response_reading.object_of(here, record))
+        return jsonify(response_reading.object_of(services, record))
     if not record.background:
         raise errors.invalid_request("Only background responses can be read along later.", param="stream")
     after = _starting_after()
     with ExitStack() as until_answered:
-        until_answered.enter_context(here.waiting.place)
+        until_answered.enter_context(services.waiting.place)
         # What is read once the job has ended takes no time; while it runs, as long as it does.
         seconds = max(60.0, record.deadline_at - clock.now())
-        here.waiters.arrive(response_id, submission.waiter(), seconds)
-        return response_reading.stream_of(here, record, seconds, until_answered, after=after)
+        services.waiters.arrive(response_id, submission.waiter(), seconds)
+        return response_reading.stream_of(services, record, seconds, until_answered, after=after)
 
 
 @blueprint.post("/v1/responses/<response_id>/cancel")
 def cancel(response_id: str) -> dict[str, Any]:
     """The response object afterwards; one that has ended stays as it is. 400 for one that is not in the background."""
-    here = services()
-    record = response_reading.stored(here, response_id)
+    services = current_services()
+    record = response_reading.stored(services, response_id)
     if not record.background:
         raise errors.invalid_request("Only background responses can be cancelled; close the connection of others.")
-    return response_reading.object_of(here, here.jobs.cancel(response_id) or record)
+    return response_reading.object_of(services, services.jobs.cancel(response_id) or record)
 
 
 @blueprint.delete("/v1/responses/<response_id>")
 def delete(response_id: str) -> dict[str, Any]:
     """It is gone for who asks for it; one that runs is cancelled."""
-    here = services()
-    response_reading.stored(here, response_id)
-    here.jobs.delete(response_id)
+    services = current_services()
+    response_reading.stored(services, response_id)
+    services.jobs.delete(response_id)
     return {"id": response_id, "object": "response", "deleted": True}
 
 
@@ -62,8 +62,8 @@ def delete(response_id: str) -> dict[str, Any]:
 @described(query=PAGING | {"order": {"enum": ["asc", "desc"]}})
 def input_items(response_id: str) -> dict[str, Any]:
     """The items that it was made of, those of earlier responses included: `?order=desc|asc&limit=&after=`."""
-    here = services()
-    items = _items(here, response_id)
+    services = current_services()
+    items = _items(services, response_id)
     size = paging.limit()
     if paging.choice("order", ("asc", "desc")) != "asc":
         items.reverse()
@@ -77,9 +77,9 @@ def input_items(response_id: str) -> dict[str, Any]:
     return {**found, "first_id": found["first_id"] or "", "last_id": found["last_id"] or ""}
 
 
-def _items(here: Services, response_id: str) -> list[dict[str, Any]]:
-    record = response_reading.stored(here, response_id)
-    items: list[dict[str, Any]] = response_reading.asked_for(here, record)["input"]
+def _items(services: Services, response_id: str) -> list[dict[str, Any]]:
+    record = response_reading.stored(services, response_id)
+    items: list[dict[str, Any]] = response_reading.asked_for(services, record)["input"]
     return items
 
 

@@ -69,21 +69,21 @@ class Stream:
 
     def __init__(
         self,
-        here: Services,
+        services: Services,
         wait: Wait,
         shape: Shape,
         *,
         silence_seconds: float,
         is_writable: Callable[[float], bool],
     ) -> None:
-        self._jobs = here.jobs
-        self._waiting = here.waiting
+        self._jobs = services.jobs
+        self._waiting = services.waiting
         self._wait = wait
         self._shape = shape
         self._silence_seconds = silence_seconds
         self._is_writable = is_writable
         self._inbox = self._waiting.listener.register_reader(wait.record.id)
-        self._feed = Feed(here.connection, wait.record.id, self._inbox)
+        self._feed = Feed(services.connection, wait.record.id, self._inbox)
         self._pieces: list[dict[str, Any]] = []
         self._outcome: Outcome | None = None
         self._next_look = time.monotonic() + _LOOK_SECONDS

@@ -41,19 +41,19 @@ def waiter() -> str:
     return str(g.waiter)
 
 
-def read(here: Services, accept: Callable[[dict[str, Any], Settings], _Accepted]) -> tuple[_Accepted, Fence]:
+def read(services: Services, accept: Callable[[dict[str, Any], Settings], _Accepted]) -> tuple[_Accepted, Fence]:
     """The current request, checked by its endpoint's `accept`, and its fence. Raises `ErrorReply` (400, 404, 415)."""
     body = params.read_body()
     sent = params.json_object(body)
-    accepted = accept(sent, here.settings)
+    accepted = accept(sent, services.settings)
     tracing.name_ignored(accepted.ignored)
     if accepted.request.callback_url is not None:
-        _check_callback_url(accepted.request.callback_url, here.settings)
+        _check_callback_url(accepted.request.callback_url, services.settings)
     return accepted, headers.fence(body, sent)
 
 
 def submit(
-    here: Services,
+    services: Services,
     accepted: Accepted[Any],
     fence: Fence,
     seconds: float,
@@ -63,7 +63,7 @@ def submit(
     background: bool,
 ) -> JobRecord:
     """Put the request's job into the queue, with its first waiter, or join the job that an earlier try of it made."""
-    now, asked, most = clock.now(), accepted.request, here.settings.max_attempts
+    now, asked, most = clock.now(), accepted.request, services.settings.max_attempts
     record = JobRecord(
         id=job_id,
         kind=kind,
@@ -86,7 +86,7 @@ def submit(
     name = new_name() if background else waiter()
     began_at = clock.now() - (time.monotonic() - g.began_at)
     with (
-        _waiter(here, name) as arrive,
+        _waiter(services, name) as arrive,
         spans.span("accept", g.trace, spans.of_job(record), began_at=began_at, kind="server") as span,
     ):
         job = replace(record, traceparent=span.context.parent, tracestate=span.context.state)
@@ -94,26 +94,26 @@ def submit(
         def beside(pipe: Pipeline, found: JobRecord) -> None:
             arrive(pipe, found.id, max(seconds, found.deadline_at - clock.now()))
 
-        submission = here.jobs.submit(job, accepted.payload, fence=fence, beside=beside)
+        submission = services.jobs.submit(job, accepted.payload, fence=fence, beside=beside)
     logs.note(job_id=submission.record.id)
     return submission.record
 
 
 @contextmanager
-def _waiter(here: Services, name: str) -> Iterator[Callable[[Pipeline, str, float], None]]:
+def _waiter(services: Services, name: str) -> Iterator[Callable[[Pipeline, str, float], None]]:
     """Arrives at a job, and leaves it if its replicas do not have it in time: its client may come back to it."""
     arrived = ""
 
     def arrive(pipe: Pipeline, job_id: str, seconds: float) -> None:
         nonlocal arrived
         arrived = job_id
-        here.waiters.arrive(job_id, name, seconds, pipeline=pipe)
+        services.waiters.arrive(job_id, name, seconds, pipeline=pipe)
 
     try:
         yield arrive
     except NotReplicatedError:
         with suppress(*AWAY):
-            here.waiters.leave(arrived, name, abandon_at=clock.now() + waiting.STOP_GRACE_SECONDS)
+            services.waiters.leave(arrived, name, abandon_at=clock.now() + waiting.STOP_GRACE_SECONDS)
         raise
 
 

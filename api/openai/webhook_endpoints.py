@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api import headers, paging, params
 from api.described import PAGING, described
-from api.services import services
+from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode
 from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, check_url
@@ -130,7 +130,7 @@ def test(endpoint_id: str) -> dict[str, Any]:
     event_type = _read(Test).event_type
     endpoint = _found(endpoint_id, _endpoints().get(endpoint_id))
     event = Event.new(event_type, {"id": f"{event_type.partition('.')[0]}_test"})
-    now, settings = clock.now(), services().settings
+    now, settings = clock.now(), current_services().settings
     try:
         reply = sending.send(
             _client(),
@@ -168,7 +168,7 @@ def _read(kind: type[_B]) -> _B:
 
 def _check_url(url: str) -> None:
     try:
-        check_url(url, services().settings.callback_allowed_hosts)
+        check_url(url, current_services().settings.callback_allowed_hosts)
     except ForbiddenTarget as error:
         raise errors.invalid_request(str(error), param="url", code=ErrorCode.INVALID_URL) from error
 
@@ -200,7 +200,7 @@ def _not_found(endpoint_id: str) -> errors.ErrorReply:
 
 
 def _endpoints() -> Endpoints:
-    return Endpoints(services().connection)
+    return Endpoints(current_services().connection)
 
 
 @cache

@@ -37,16 +37,16 @@ _NAMES = ("headline", "numbers", "traffic", "workers", "batches", "failures")
 class Live:
     """One per application; any number of threads."""
 
-    def __init__(self, here: Services, templates: Environment) -> None:
-        self._here = here
+    def __init__(self, services: Services, templates: Environment) -> None:
+        self._here = services
         self._templates = templates
         self._lock = threading.Lock()
         self._sections: dict[str, str] = {}
-        self._hours = past.Hours(here.connection, here.jobs)
+        self._hours = past.Hours(services.connection, services.jobs)
         self._past: Past | None = None
         self._made_at = self._past_at = -math.inf
         # The threads beyond those that waiting clients may take are for everything else, too.
-        spare = here.settings.api_threads - here.settings.max_waiting
+        spare = services.settings.api_threads - services.settings.max_waiting
         self.most_pages = min(MAX_PAGES, spare // 2)
         self._places = threading.BoundedSemaphore(self.most_pages)
 

@@ -80,12 +80,12 @@ class Snapshot:
     clocks_off: Mapping[str, float]
 
 
-def take(here: Services, hours: Past) -> Snapshot:
+def take(services: Services, hours: Past) -> Snapshot:
     """A new one, around the hours that were read a while ago. Raises redis-py's errors when Redis is away."""
-    at, now = clock.now(), health.look(here.connection)
+    at, now = clock.now(), health.look(services.connection)
     return Snapshot(
         at=at,
-        offline=here.settings.offline,
+        offline=services.settings.offline,
         closed=now.gate,
         queued=now.queued,
         in_progress=now.in_progress,
@@ -93,21 +93,21 @@ def take(here: Services, hours: Past) -> Snapshot:
         undelivered=now.callbacks_undelivered,
         has_feeder=bool(now.feeders),
         is_persisting=now.redis.is_persisting,
-        workers=_workers(here, now.workers, hours),
-        batches=_batches(here, at),
+        workers=_workers(services, now.workers, hours),
+        batches=_batches(services, at),
         past=hours,
-        ended=history.ended_since(here.connection, hours.since),
-        lately=history.ended_since(here.connection, at - LATELY_SECONDS),
+        ended=history.ended_since(services.connection, hours.since),
+        lately=history.ended_since(services.connection, at - LATELY_SECONDS),
         clocks_off=clocks_off(now),
     )
 
 
-def _workers(here: Services, rows: Sequence[WorkerStatus], hours: Past) -> list[Worker]:
-    jobs = hashes.read_all(here.connection, JobRecord, (record_key(row.job) for row in rows))
+def _workers(services: Services, rows: Sequence[WorkerStatus], hours: Past) -> list[Worker]:
+    jobs = hashes.read_all(services.connection, JobRecord, (record_key(row.job) for row in rows))
     return [
         Worker(
             status=row,
-            is_alive=row.is_alive(here.settings.lease_seconds),
+            is_alive=row.is_alive(services.settings.lease_seconds),
             job=job,
             memory=hours.memory.get(row.name, ()),
         )
@@ -115,21 +115,21 @@ def _workers(here: Services, rows: Sequence[WorkerStatus], hours: Past) -> list[
     ]
 
 
-def _batches(here: Services, now: float) -> list[Batch]:
-    newest = here.batches.newest(limit=MAX_ACTIVE + MAX_ENDED, after=None)
+def _batches(services: Services, now: float) -> list[Batch]:
+    newest = services.batches.newest(limit=MAX_ACTIVE + MAX_ENDED, after=None)
     ended = [record for record in newest if (record.ended_at or 0.0) >= now - past.SPAN_SECONDS][:MAX_ENDED]
     return [
-        *(_active(here, record) for record in here.batches.active()[:MAX_ACTIVE]),
-        *(Batch(record=record, name=_name(here, record), done_at=record.ended_at) for record in ended),
+        *(_active(services, record) for record in services.batches.active()[:MAX_ACTIVE]),
+        *(Batch(record=record, name=_name(services, record), done_at=record.ended_at) for record in ended),
     ]
 
 
-def _active(here: Services, record: BatchRecord) -> Batch:
-    told = batch_object(record, here, is_listed=True)["nightshift"]
+def _active(services: Services, record: BatchRecord) -> Batch:
+    told = batch_object(record, services, is_listed=True)["nightshift"]
     times = {name: told[name] for name in ("done_at", "waiting_for", "waiting_until", "waiting_reason")}
-    return Batch(record=record, name=_name(here, record), **times)
+    return Batch(record=record, name=_name(services, record), **times)
 
 
-def _name(here: Services, record: BatchRecord) -> str:
-    file = here.batches.files.get(record.input_file_id)
+def _name(services: Services, record: BatchRecord) -> str:
+    file = services.batches.files.get(record.input_file_id)
     return file.filename if file is not None else ""

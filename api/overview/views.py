@@ -11,7 +11,7 @@ from markupsafe import Markup
 from api import client_socket
 from api.described import EVENTS, described
 from api.overview.live import Live
-from api.services import services
+from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
@@ -80,7 +80,7 @@ def pause() -> Response:
     wanted = request.form.get("for", "")
     if wanted not in PAUSES:
         raise errors.invalid_request("'for' takes 1h, 3h, 8h or nothing.", param="for", code=ErrorCode.INVALID_VALUE)
-    Gate(services().connection).pause(clock.now() + PAUSES[wanted])
+    Gate(current_services().connection).pause(clock.now() + PAUSES[wanted])
     return _back()
 
 
@@ -89,7 +89,7 @@ def pause() -> Response:
 def resume() -> Response:
     """`/`'s button: take jobs again, and try what else had closed the gate. Only from that page."""
     _require_same_origin()
-    Gate(services().connection).resume()
+    Gate(current_services().connection).resume()
     return _back()
 
 
@@ -114,5 +114,5 @@ def _require_same_origin() -> None:
 def _live() -> Live:
     found = current_app.extensions.get(_LIVE)
     if found is None:
-        found = current_app.extensions.setdefault(_LIVE, Live(services(), current_app.jinja_env))
+        found = current_app.extensions.setdefault(_LIVE, Live(current_services(), current_app.jinja_env))
     return cast("Live", found)
