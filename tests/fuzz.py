@@ -103,14 +103,14 @@ def responses() -> Callable[[bytes], None]:
 
 
 def schema() -> Callable[[bytes], None]:
-    """A JSON schema, the tool that it becomes, and a value held against it. Tangled ones have a process of their own."""
+    """A JSON schema, the tool that it becomes, and a value held against it. Costly ones have a process of their own."""
     from app.messages.schema import shape_of
     from app.openai.json_schema import compile_schema
-    from app.openai.tangled import is_tangled
+    from app.openai.schema_cost import may_explode
 
     def one(data: bytes) -> None:
         found = _object(data)
-        if is_tangled(found):
+        if may_explode(found):
             return
         try:
             validator = compile_schema(found)

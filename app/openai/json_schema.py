@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from app.openai import schema_apart
-from app.openai.schema_apart import Apart
-from app.openai.tangled import is_tangled
+from app.openai import schema_sandbox
+from app.openai.schema_cost import may_explode
+from app.openai.schema_sandbox import Sandboxed
 
 Schema = dict[str, Any] | bool
 
@@ -39,9 +39,9 @@ def compile_schema(schema: Schema) -> Validator:
 
     One whose references multiply or lead back is held against values in a process of its own (`TooSlowError`).
     """
-    if not is_tangled(schema):
+    if not may_explode(schema):
         return compile_in_place(schema)
-    found, reason, path = schema_apart.read(schema)
+    found, reason, path = schema_sandbox.read(schema)
     if found is None:
         raise SchemaError(reason, path)
     return found
@@ -67,7 +67,7 @@ def compile_in_place(schema: Schema) -> Validator:
 
 def draft_of(validator: Validator) -> int:
     """The draft that its schema was read by: 4, 6, 7, 2019 or 2020."""
-    return validator.draft if isinstance(validator, Apart) else _DRAFTS[type(validator).__name__]
+    return validator.draft if isinstance(validator, Sandboxed) else _DRAFTS[type(validator).__name__]
 
 
 _DRAFTS = {

@@ -1,6 +1,6 @@
 """The messages of a chat request. Source: OpenAI's API reference, "Create chat completion".
 
-Unknown fields are kept apart in `model_extra` until `app.openai.extras` takes them out and names them.
+Unknown fields are kept apart in `model_extra` until `app.openai.accept` takes them out and names them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small schemas that would take for ever, or the process with them: looked at apart, and refused when they do."""
+"""Small schemas that would take for ever, or the process with them: looked at in a sandbox, and refused when they do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from app.messages.answer import Answer
 from app.messages.checks import Mismatch, check
 from app.messages.output_spec import output_spec
 from app.messages.schema import shape_of
-from app.openai import schema_apart
+from app.openai import schema_sandbox
 from app.openai.accept import accept
 from app.openai.json_schema import compile_schema
-from app.openai.schema_apart import Apart, TooSlowError
-from app.openai.tangled import is_tangled
+from app.openai.schema_cost import may_explode
+from app.openai.schema_sandbox import Sandboxed, TooSlowError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ ROOT = {"type": "object", "properties": {"x": {"$ref": "#/$defs/node"}}}
 )
 def test_what_is_looked_at_apart(schema: dict[str, Any]) -> None:
     """References that multiply, that go on for long, that lead back, or that lead nobody knows where."""
-    assert is_tangled(schema)
+    assert may_explode(schema)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_is_looked_at_apart(schema: dict[str, Any]) -> None:
 )
 def test_what_is_looked_at_here(schema: dict[str, Any]) -> None:
     """Size by itself is no bomb, nor are references that end soon."""
-    assert not is_tangled(schema)
+    assert not may_explode(schema)
 
 
 def test_a_schema_that_kills_is_refused() -> None:
@@ -108,14 +108,14 @@ def test_a_schema_that_kills_is_refused() -> None:
 def test_a_recursive_union_is_a_schema() -> None:
     """It validates as any other; its faults have their place."""
     validator = compile_schema({**UNION, "$ref": "#/$defs/all", "$defs": {**UNION["$defs"], "all": ROOT}})
-    assert isinstance(validator, Apart)
+    assert isinstance(validator, Sandboxed)
     assert validator.is_valid({"x": {"of": 1, "a": 0}})
     assert [list(one.instance_path) for one in validator.iter_errors({"x": {"of": 1}})] == [["x"]]
 
 
 def test_a_check_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that can't be checked in time does not fit, and it is said why."""
-    monkeypatch.setattr(schema_apart, "CHECK_SECONDS", 1)
+    monkeypatch.setattr(schema_sandbox, "CHECK_SECONDS", 1)
     schema = chain(40, anyOf=["next", "next"])
     with pytest.raises(TooSlowError):
         compile_schema(schema).is_valid(1)
@@ -137,7 +137,7 @@ def test_the_users_own_directory_is_none_of_our_packages(tmp_path: Path, monkeyp
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
-    found, reason, _ = schema_apart.read({**UNION, "title": "looked at here alone"})
+    found, reason, _ = schema_sandbox.read({**UNION, "title": "looked at here alone"})
     assert found is not None, reason
 
 
@@ -145,6 +145,6 @@ def test_a_busy_machine_condemns_no_schema_for_good(monkeypatch: pytest.MonkeyPa
     """What could not be looked at in time is looked at again when it is sent again."""
     schema = {**UNION, "title": "looked at twice"}
     with monkeypatch.context() as busy:
-        busy.setattr(schema_apart, "_WALL", 0.001)
-        assert schema_apart.read(schema)[0] is None
-    assert schema_apart.read(schema)[0] is not None
+        busy.setattr(schema_sandbox, "_WALL", 0.001)
+        assert schema_sandbox.read(schema)[0] is None
+    assert schema_sandbox.read(schema)[0] is not None

@@ -2,7 +2,7 @@
 
 With two references at each of thirty steps, two kilobytes ask for a billion checks; chains of references exhaust the
 stack, and end the process. What is found here is no fault: recursive unions are among it. It is looked at in a process
-of its own (`app.openai.schema_apart`).
+of its own (`app.openai.schema_sandbox`).
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _DOWN = frozenset(
 )
 
 
-class _Tangled(Exception):
+class _TooCostly(Exception):
     pass
 
 
-def is_tangled(schema: Any) -> bool:
+def may_explode(schema: Any) -> bool:
     """Whether it can't be said that it takes little time."""
     if not _refers(schema):
         return False
     try:
         _Unfolding(schema).weigh(schema, 0, 0)
-    except (_Tangled, RecursionError):
+    except (_TooCostly, RecursionError):
         return True
     return False
 
@@ -79,15 +79,15 @@ class _Unfolding:
         self._following: dict[str, int] = {"#": 0}
 
     def weigh(self, value: Any, depth: int, down: int) -> _Found:
-        """Raises `_Tangled`. `down`: how often the way here went down into a value."""
+        """Raises `_TooCostly`. `down`: how often the way here went down into a value."""
         if depth > MAX_DEPTH:
-            raise _Tangled
+            raise _TooCostly
         if isinstance(value, list):
             return _sum(self.weigh(one, depth + 1, down) for one in value)
         if not isinstance(value, dict):
             return _Found()
         if not _FAR_REACHING.isdisjoint(value):
-            raise _Tangled
+            raise _TooCostly
         return _sum(self._word(word, one, depth, down) for word, one in value.items())
 
     def _word(self, word: str, value: Any, depth: int, down: int) -> _Found:
@@ -108,7 +108,7 @@ class _Unfolding:
     def _target(self, to: str, depth: int, down: int) -> _Found:
         if to in self._following:
             if self._following[to] == down:
-                raise _Tangled
+                raise _TooCostly
             return _Found(back=Counter({to: 1}))
         found = self._targets.get(to)
         if found is None:
@@ -117,7 +117,7 @@ class _Unfolding:
             del self._following[to]
         self._added += found.weight
         if depth + found.depth > MAX_DEPTH or self._added > MAX_ADDED:
-            raise _Tangled
+            raise _TooCostly
         # What led back to a place that is done with is a loop beside this one.
         return replace(found, back=Counter({one: times for one, times in found.back.items() if one in self._following}))
 
@@ -127,7 +127,7 @@ class _Unfolding:
             return None
         if not to.startswith("#/"):
             # An anchor, which may lead anywhere.
-            raise _Tangled
+            raise _TooCostly
         found = self._document
         for step in to[2:].split("/"):
             key = unquote(step).replace("~1", "/").replace("~0", "~")
@@ -147,5 +147,5 @@ def _sum(each: Iterable[_Found]) -> _Found:
         weight, depth = weight + one.weight, max(depth, one.depth)
         back.update(one.back)
     if back.total() > 1:
-        raise _Tangled
+        raise _TooCostly
     return _Found(weight, depth + 1, back)

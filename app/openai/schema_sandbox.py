@@ -1,6 +1,6 @@
 """Schemas in a process of their own, which may be slow or die of them: bounded in time, and nobody else waits.
 
-`python -m app.openai.schema_apart` reads `{schema, values}` and answers `{draft, faults}` or `{refused, path}`, as JSON.
+`python -m app.openai.schema_sandbox` reads `{schema, values}` and answers `{draft, faults}` or `{refused, path}`, as JSON.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Apart:
+class Sandboxed:
     """A schema that compiles, as a validator."""
 
     schema: str
@@ -66,7 +66,7 @@ class Apart:
         return (Fault(**fault) for fault in found["faults"])
 
 
-def read(schema: Any) -> tuple[Apart | None, str, list[str | int]]:
+def read(schema: Any) -> tuple[Sandboxed | None, str, list[str | int]]:
     """The validator; or None, why the schema is none, and where in it."""
     text = json.dumps(schema)
     look = _read if len(text) <= _MAX_REMEMBERED else _read.__wrapped__
@@ -74,7 +74,7 @@ def read(schema: Any) -> tuple[Apart | None, str, list[str | int]]:
         draft, reason, path = look(text)
     except _MachineTooBusyError as error:
         return None, str(error), []
-    return (Apart(text, draft) if draft else None), reason, list(path)
+    return (Sandboxed(text, draft) if draft else None), reason, list(path)
 
 
 @lru_cache(maxsize=128)
@@ -93,7 +93,7 @@ def _ask(schema: str, values: list[Any], seconds: int) -> dict[str, Any]:
     with _PROCESSES:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "app.openai.schema_apart"],
+                [sys.executable, "-m", "app.openai.schema_sandbox"],
                 # Where the user stands there may be another package `app`.
                 cwd=_ROOT,
                 input=asked.encode(),
