@@ -15,11 +15,11 @@ from flask import Blueprint, Response, current_app, render_template, request
 from markupsafe import Markup
 
 from api import figures, paging, report_chart
-from api.described import described
 from api.figures import Clock
 from api.openai.batch_object import batch_object
 from api.openai.batches import file_so_far
-from api.overview import words
+from api.openapi_meta import described
+from api.overview import labels
 from api.services import current_services
 from app import errors, window
 from app.batches import report
@@ -78,7 +78,7 @@ def page(batch_id: str) -> Response:
             report=found,
             clock=clock,
             figures=figures,
-            causes={**words.WAITS, **report_chart.CAUSES, "reserve": "all workers are reserved"},
+            causes={**labels.WAITS, **report_chart.CAUSES, "reserve": "all workers are reserved"},
             letters=report_chart.letters(found.waits),
             charts=[report_chart.throughput(found, clock, name, size) for name, size in _SHAPES.items()],
             sparks=_sparks(found),

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api import gate_object, params
-from api.described import described
+from api.openapi_meta import described
 from api.services import current_services
 from app import clock, errors
 from app.gate import BY_HAND, Gate

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from api import auth
-from api.described import JSON, described
+from api.openapi_meta import JSON, described
 from api.overview import views
 from api.services import current_services
 

@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 from flask import Blueprint, request
 
 from api import job_object, paging
-from api.described import METADATA, PAGING, described
+from api.openapi_meta import METADATA, PAGING, described
 from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from api.described import described
 from api.metric_families import Families
+from api.openapi_meta import described
 from api.services import current_services
 from app import disk
 

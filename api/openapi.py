@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, Response, current_app, jsonify
 from pydantic.json_schema import models_json_schema
 
 from api import auth
-from api.described import JSON, Described, of
+from api.openapi_meta import JSON, Described, of
 from api.services import current_services
 from app.openai.fields import Decision
 

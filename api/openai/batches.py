@@ -8,9 +8,9 @@ from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
 from api import headers, paging, params
-from api.described import PAGING, described
 from api.openai.batch_object import batch_object
 from api.openai.files import keep_seconds
+from api.openapi_meta import PAGING, described
 from api.services import current_services
 from app import errors
 from app.batches import retry

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
-from api.described import EVENTS, JSON, described
 from api.openai import answering, submission
 from api.openai.chunks import Chunks, TextChunks
+from api.openapi_meta import EVENTS, JSON, described
 from app import ids
 from app.jobs.record import JobKind
 from app.openai.accept import accept

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request, send_file
 
 from api import headers, paging
-from api.described import AFTER, described
 from api.openai.upload import receive
+from api.openapi_meta import AFTER, described
 from api.services import current_services
 from app import errors
 from app.batches.files import UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES, Purpose

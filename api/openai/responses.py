@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, jsonify
 
 from api import headers
-from api.described import EVENTS, JSON, described
 from api.openai import answering, response_reading, submission
 from api.openai.stored_items import StoredItems
+from api.openapi_meta import EVENTS, JSON, described
 from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode

@@ -12,7 +12,7 @@ from flask import Blueprint, request
 from pydantic import BaseModel
 
 from api import paging, params
-from api.described import METADATA, PAGING, described
+from api.openapi_meta import METADATA, PAGING, described
 from api.services import current_services
 from app import errors, hashes
 from app.jobs.record import JobKind

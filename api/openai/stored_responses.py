@@ -8,8 +8,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from api import paging
-from api.described import EVENTS, JSON, PAGING, described
 from api.openai import response_reading, submission
+from api.openapi_meta import EVENTS, JSON, PAGING, described
 from api.services import Services, current_services
 from app import clock, errors
 

@@ -9,7 +9,7 @@ from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from api import headers, paging, params
-from api.described import PAGING, described
+from api.openapi_meta import PAGING, described
 from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode

@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response, current_app, render_template, requ
 from markupsafe import Markup
 
 from api import client_socket
-from api.described import EVENTS, described
+from api.openapi_meta import EVENTS, described
 from api.overview.live import Live
 from api.services import current_services
 from app import clock, errors
