@@ -74,13 +74,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     def init_signals(self) -> None:
         """gunicorn's, and SIGUSR2."""
         super().init_signals()
-        signal.signal(signal.SIGUSR2, self._leave)
+        signal.signal(signal.SIGUSR2, self._drain)
         signal.siginterrupt(signal.SIGUSR2, False)
 
-    def _leave(self, sig: int, frame: Any) -> None:
+    def _drain(self, sig: int, frame: Any) -> None:
         """SIGUSR2: accept nobody any more, let those who wait have their answers, then end."""
         if (waiting := self._waiting()) is not None:
-            waiting.is_leaving = True
+            waiting.is_draining = True
         self.cfg.set("graceful_timeout", LONGEST_LEAVE_SECONDS)
         super().handle_exit(sig, frame)
 
@@ -156,28 +156,28 @@ _REFUSALS = {
 }
 
 
-class LeavingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
+class DrainingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
     """The process above the one that serves. SIGUSR2 makes both leave: another accepts from the same socket."""
 
-    _leaves = False
+    _is_draining = False
     _stops = False
 
     def handle_usr2(self) -> None:
         """In place of gunicorn's own way, which would leave its successor to nobody."""
-        self._leaves = True
+        self._is_draining = True
         self.cfg.set("graceful_timeout", LONGEST_LEAVE_SECONDS)
         raise StopIteration
 
     def kill_workers(self, sig: int) -> None:
         """One that leaves has its worker leave."""
-        leaves = self._leaves and not self._stops and sig == signal.SIGTERM
-        super().kill_workers(signal.SIGUSR2 if leaves else sig)
+        drains = self._is_draining and not self._stops and sig == signal.SIGTERM
+        super().kill_workers(signal.SIGUSR2 if drains else sig)
 
     def signal(self, sig: int, frame: Any) -> None:
         """While it leaves, gunicorn waits in a loop of its own, and would not hear a SIGTERM."""
         if sig == signal.SIGTERM:
             self._stops = True
-            if self._leaves:
+            if self._is_draining:
                 self.kill_workers(sig)
         super().signal(sig, frame)
 

@@ -1,6 +1,6 @@
 """What a request says in its headers: how long it may take, how long its client waits, and by which key it is tried again.
 
-`X-Request-Timeout` is a deadline: the client wants a 504 then, and nothing to run on. The timeout that OpenAI's clients tell of themselves is
+`X-Request-Timeout` is a deadline: the client wants a 504 then, and nothing to run on. The timeout that OpenAI's clients send is
 the moment at which they hang up, and they come back at once, with the same request: so its end is for them to see, and the job lives on.
 """
 
@@ -61,12 +61,12 @@ def hangs_up_at(*, streams: bool) -> float:
 
     In a stream each piece begins its timeout anew.
     """
-    told = None if streams else read_timeout_seconds()
-    return math.inf if told is None else clock.now() + told
+    seconds = None if streams else read_timeout_seconds()
+    return math.inf if seconds is None else clock.now() + seconds
 
 
 def read_timeout_seconds() -> float | None:
-    """How long the client bears silence, if it has told."""
+    """How long the client waits for the next byte, if it says so."""
     for name in _STAINLESS:
         seconds = _seconds(request.headers.get(name, ""))
         if seconds is not None:

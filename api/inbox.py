@@ -1,7 +1,7 @@
 """What one client that reads an answer along has not been given yet: bounded, whole, in order.
 
 The process's one listener puts pieces into an `Inbox`; a `Feed` takes them out, and fetches from Redis what the inbox had
-no room for, or what was told before anybody here listened.
+no room for, or what was emitted before anybody here listened.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Inbox:
         self._may_have_ended = True
 
     def put(self, piece: Delta) -> None:
-        """A piece was told."""
+        """A piece was emitted."""
         with self._changed:
             if len(self._pieces) >= MAX_PIECES or self._bytes + len(piece.data) > MAX_BYTES:
                 self._clear()
@@ -119,7 +119,7 @@ class Feed:
             self._is_behind = len(page) == _PAGE
             self._is_whole = self._append(page, found)
         if self._is_whole and not self._append(taken.pieces, found):
-            # What is told was kept before: if Redis was just read to its end, what lacks is not there any more.
+            # What is emitted was kept before: if Redis was just read to its end, what lacks is not there any more.
             self._is_whole = not has_read or self._is_behind
             self._is_behind = self._is_whole
         return found

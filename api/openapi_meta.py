@@ -1,4 +1,4 @@
-"""What an endpoint's code does not say by itself about its requests and answers, told beside it for `api.openapi`."""
+"""What an endpoint's code does not say by itself about its requests and answers, said beside it for `api.openapi`."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ class Described:
     errors: tuple[int, ...] = ()
 
 
-def described(**told: Any) -> Callable[[_View], _View]:
+def described(**fields: Any) -> Callable[[_View], _View]:
     """Put a `Described` of these fields on a view."""
-    what = Described(**told)
+    what = Described(**fields)
 
     def put(view: _View) -> _View:
         setattr(view, _ATTRIBUTE, what)
@@ -61,6 +61,6 @@ def described(**told: Any) -> Callable[[_View], _View]:
 
 
 def of(view: Callable[..., Any]) -> Described:
-    """What was told of a view; the defaults when nothing was."""
+    """What was said of a view; the defaults when nothing was."""
     found: Described = getattr(view, _ATTRIBUTE, None) or Described()
     return found

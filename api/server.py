@@ -14,7 +14,7 @@ from gunicorn.app.base import BaseApplication
 
 from api import auth
 from api.app import create_app
-from api.gunicorn_parts import LeavingArbiter, Log, Worker
+from api.gunicorn_parts import DrainingArbiter, Log, Worker
 from app import allocator, logs, spans
 from app.parent import die_with_parent
 from app.private_files import write_private
@@ -69,7 +69,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def run(self) -> None:
         """Until it is told to stop or to leave."""
-        LeavingArbiter(self).run()
+        DrainingArbiter(self).run()
 
     def load_config(self) -> None:
         """Where gunicorn asks for its configuration."""

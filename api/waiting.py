@@ -38,7 +38,7 @@ SLICE_SECONDS = 1.0
 GATE_SECONDS = 1.0
 #: advice when all places are taken, seconds
 BUSY_RETRY_SECONDS = 5.0
-#: when this process stops, the jobs of its clients live on for so long: the clients are told to come back, seconds
+#: when this process stops, the jobs of its clients live on for so long: the clients are asked to come back, seconds
 STOP_GRACE_SECONDS = 60.0
 STOP_RETRY_SECONDS = 2.0
 #: advice is never longer than a day, seconds
@@ -74,7 +74,7 @@ class Wait:
 
     @property
     def waits_until(self) -> float:
-        """Nobody is there to be told anything later."""
+        """Later nobody is there to read an answer."""
         return min(self.deadline_at, self.hangs_up_at)
 
     def slice_seconds(self) -> float:
@@ -94,13 +94,13 @@ class Waiting:
         self._workers = _SharedWorkers(connection, settings)
         self._is_stopped = False
         #: whoever only looks on is to come back, and finds another process
-        self.is_leaving = False
+        self.is_draining = False
         self.listener = Listener(connection, settings.redis_url or "")
         self.place = _Places(settings.max_waiting)
 
     def stop(self) -> None:
         """Send all clients away within a second. Safe to call from a signal handler."""
-        self._is_stopped = self.is_leaving = True
+        self._is_stopped = self.is_draining = True
         self.place.is_closed = True
         self.listener.stop()
 
@@ -175,7 +175,7 @@ class Waiting:
         self._leave(wait, self._settings.abandon_grace_seconds)
 
     def _leave(self, wait: Wait, grace_seconds: float) -> None:
-        # With Redis away nobody can be told; the job's own deadline ends it then.
+        # With Redis away this can't be noted; the job's own deadline ends it then.
         with suppress(*AWAY):
             self._waiters.leave(wait.record.id, wait.waiter, abandon_at=clock.now() + grace_seconds)
 

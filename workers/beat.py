@@ -1,4 +1,4 @@
-"""The worker's heartbeat: a thread that renews the lease of the running job and tells what the worker does.
+"""The worker's heartbeat: a thread that renews the lease of the running job and reports what the worker does.
 
 It beats while the main thread waits for Claude or for the queue. When it finds the lease gone it interrupts the run:
 whatever that would answer, nobody may publish it any more.

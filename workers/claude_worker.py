@@ -77,7 +77,7 @@ class ClaudeWorker(PatientWorker):
         self._jobs = Jobs(connection, settings)
         self._gate = Gate(connection)
         self._login = LoginCheck(name, connection, settings, engine, self._gate)
-        self._leaves = False
+        self._is_draining = False
         self.beat = Beat(settings, name, engine)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class ClaudeWorker(PatientWorker):
                 time.sleep(wait)
                 wait = min(2 * wait, 1.0)
 
-    # -- being told -----------------------------------------------------------------------------------------------
+    # -- commands and signals ---------------------------------------------------------------------------------------
 
     def subscribe(self) -> None:
         """RQ's command channel, and ours beside it on the same thread."""
@@ -216,16 +216,16 @@ class ClaudeWorker(PatientWorker):
     def _install_signal_handlers(self) -> None:
         """RQ's, and SIGUSR2: another has taken this worker's place, and its turn may take the time it needs."""
         super()._install_signal_handlers()  # type: ignore[no-untyped-call]
-        signal.signal(signal.SIGUSR2, self._leave)
+        signal.signal(signal.SIGUSR2, self._drain)
 
-    def _leave(self, number: int, frame: FrameType | None) -> None:
-        self._leaves = True
+    def _drain(self, number: int, frame: FrameType | None) -> None:
+        self._is_draining = True
         self.request_stop(number, frame)  # type: ignore[no-untyped-call]
 
     def handle_warm_shutdown_request(self) -> None:
         """First SIGTERM: the job gets some seconds to finish, then its turn is interrupted and it is requeued."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
-        if self._leaves:
+        if self._is_draining:
             return
         timer = threading.Timer(self._settings.stop_grace_seconds, runs.interrupt, (Interruption.STOPPING,))
         timer.daemon = True

@@ -1,4 +1,4 @@
-"""Tells Redis of each replaced Claude process: for the history, the counters, and whoever asked to be told."""
+"""Notes each replaced Claude process in Redis: for the history, the counters, and the webhooks that want it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _AGAIN_SECONDS = 1.0
-#: how long what was not told yet is waited for at the end, seconds
+#: how long what was not noted yet is waited for at the end, seconds
 _STOP_SECONDS = 2.0
 
 
@@ -29,7 +29,7 @@ class RecycleLog:
     """One thread, since the engine must not wait for Redis. While that is away, what happened is kept."""
 
     def __init__(self, connection: Redis, worker: str, memory_limits_mb: Mapping[str, float]) -> None:
-        """`memory_limits_mb`: by the reasons of recycles for memory, which operators can be told of."""
+        """`memory_limits_mb`: by the reasons of recycles for memory, which webhooks can report."""
         self._memory_limits_mb = memory_limits_mb
         self._connection = connection
         self._worker = worker

@@ -1,7 +1,7 @@
-"""Tells an answer's text and calls while Claude writes them, for the job whose client reads along.
+"""Emits an answer's text and calls while Claude writes them, for the job whose client reads along.
 
 Pieces come in the engine's own thread, which must not wait for Redis: they are only laid down here, and a thread writes what
-lies there at once, so that pieces are joined only while a write is under way. What can't be told is no loss: the client
+lies there at once, so that pieces are joined only while a write is under way. What can't be emitted is no loss: the client
 gets it with the outcome. So nothing is flushed at the end, and whatever is too much is dropped.
 """
 
@@ -38,33 +38,33 @@ _RETRY_SECONDS = 0.2
 
 
 @contextmanager
-def told(run: Run, wanted: OutputSpec) -> Iterator[Callable[[Delta], None] | None]:
+def emitter(run: Run, output: OutputSpec) -> Iterator[Callable[[Delta], None] | None]:
     """The `on_event` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
-    if not run.record.streams or not wanted.is_tellable:
+    if not run.record.streams or not output.can_stream:
         yield None
         return
     writer = DeltaWriter(run.connection, run.lease, expires_at=run.record.deadline_at + SPARE_SECONDS)
 
     def put(piece: Delta) -> None:
-        if (own := as_told(piece, wanted)) is not None:
+        if (own := emitted(piece, output)) is not None:
             writer.put(own)
 
     try:
-        yield Cutter(wanted.cut_at, put).put if wanted.cut_at else put
+        yield Cutter(output.cut_at, put).put if output.cut_at else put
     finally:
         writer.stop()
 
 
-def as_told(piece: Delta, wanted: OutputSpec) -> Delta | None:
+def emitted(piece: Delta, output: OutputSpec) -> Delta | None:
     """The piece; None for a call that was not offered, or whose arguments have to be taken out of something first."""
     if isinstance(piece, TextDelta):
         return piece
-    offer = wanted.offers.get(piece.name)
+    offer = output.offers.get(piece.name)
     return None if offer is None or offer.shape.is_wrapped else piece
 
 
 def delta_of(pieces: list[Delta]) -> dict[str, Any]:
-    """Pieces that are told at once, as a chunk's `delta`."""
+    """Pieces that are emitted at once, as a chunk's `delta`."""
     delta: dict[str, Any] = {}
     if content := "".join(piece.text for piece in pieces if isinstance(piece, TextDelta)):
         delta["content"] = content

@@ -67,7 +67,7 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending
         way = run.engine.status().way
-        with streaming.told(run, request.output) as on_event:
+        with streaming.emitter(run, request.output) as on_event:
             asked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error, headers={WAY_HEADER: way} if way else {}))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Open:
-    """The item that is being told."""
+    """The item that is being sent."""
 
     def __init__(self, item: dict[str, Any], index: int) -> None:
         self.item = item
@@ -33,7 +33,7 @@ class _Open:
         self.pieces.append(text)
 
     def whole(self) -> dict[str, Any]:
-        """The item, if what was told is all of it."""
+        """The item, if all of it was sent."""
         text = "".join(self.pieces)
         if self.item["type"] == "message":
             return {**self.item, "status": "completed", "content": [objects.text_part(text)]}
@@ -60,7 +60,7 @@ class ResponseEvents:
         self._after = after
         self._next = 0
         self._is_in_progress = False
-        #: how many items have been begun; all but the open one are told to their end
+        #: how many items have been begun; all but the open one have been sent to their end
         self._begun = 0
         self._open: _Open | None = None
         self._has_message = False
@@ -78,7 +78,7 @@ class ResponseEvents:
             yield from self._event(name, response=self._state(status="queued"))
 
     def piece(self, piece: dict[str, Any]) -> Iterator[bytes]:
-        """The events of one piece as the worker tells it."""
+        """The events of one piece as the worker emits it."""
         delta = piece["delta"]
         self.have_begun = True
         yield from self._begin(piece.get("model"))
@@ -95,8 +95,8 @@ class ResponseEvents:
         begins_with_message = bool(output) and output[0]["type"] == "message"
         if self._begun > len(output) or (self._begun and self._has_message != begins_with_message):
             raise errors.stream_interrupted("what was sent is not how the answer begins")
-        told = self._begun - (self._open is not None)
-        for item in output[told:]:
+        sent = self._begun - (self._open is not None)
+        for item in output[sent:]:
             yield from self._rest_of(item)
         yield from self._event(f"response.{body['status']}", response=body)
 

@@ -19,7 +19,7 @@ class StoredItems:
     """See the module; `app.openai.responses.accept.Stored`. For one request: what it has looked up is kept."""
 
     def __init__(self, services: Services) -> None:
-        self._here = services
+        self._services = services
         #: items by response, and whether they are its input
         self._known: dict[tuple[str, bool], list[dict[str, Any]]] = {}
         self._bytes = 0
@@ -28,7 +28,7 @@ class StoredItems:
         """All items up to an earlier response, its own output included. Raises `ErrorReply`: 404, or 400 if it has no answer."""
         param, code = "previous_response_id", ErrorCode.PREVIOUS_RESPONSE_NOT_FOUND
         try:
-            record = response_reading.stored(self._here, response_id)
+            record = response_reading.stored(self._services, response_id)
         except ErrorReply as error:
             message = f"Previous response with id '{response_id[:100]}' not found."
             raise errors.not_found(message, code=code, param=param) from error
@@ -38,7 +38,7 @@ class StoredItems:
                 f"Previous response '{response_id[:100]}' is {record.status}: there is no answer to go on from.",
                 param=param,
             )
-        items: list[dict[str, Any]] = response_reading.asked_for(self._here, record)["input"]
+        items: list[dict[str, Any]] = response_reading.asked_for(self._services, record)["input"]
         return items + output
 
     def item(self, item_id: str) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class StoredItems:
                 code=ErrorCode.ITEM_NOT_FOUND,
             )
         self._bytes += len(json.dumps(found))
-        if self._bytes > (limit := self._here.settings.max_body_bytes):
+        if self._bytes > (limit := self._services.settings.max_body_bytes):
             raise errors.invalid_request(
                 f"The items that are referred to are larger than {limit} bytes (NIGHTSHIFT_MAX_BODY_BYTES).",
                 code=ErrorCode.CONTEXT_LENGTH_EXCEEDED,
@@ -72,14 +72,14 @@ class StoredItems:
 
     def _read(self, response_id: str, is_input: bool) -> list[dict[str, Any]]:
         try:
-            record = response_reading.stored(self._here, response_id)
+            record = response_reading.stored(self._services, response_id)
         except ErrorReply:
             return []
         if is_input:
-            return list(response_reading.asked_for(self._here, record)["input"])
+            return list(response_reading.asked_for(self._services, record)["input"])
         return self._output(response_id) or []
 
     def _output(self, response_id: str) -> list[dict[str, Any]] | None:
         """What the response answered; None: it has no answer."""
-        outcome = self._here.jobs.outcome(response_id)
+        outcome = self._services.jobs.outcome(response_id)
         return None if outcome is None or outcome.body is None else list(outcome.body["output"])

@@ -37,7 +37,7 @@ BEGIN_SECONDS = 3.0
 SILENCE_SECONDS = 15.0
 _LEAST_SILENCE_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
-#: what nginx and the like need to be told so that they pass on each piece as it comes
+#: what nginx and the like need so that they pass on each piece as it comes
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -48,11 +48,11 @@ class Shape(Protocol):
     have_begun: bool
 
     def opening(self) -> Iterator[bytes]:
-        """What comes before there is anything to tell."""
+        """What is sent before there is any piece."""
         ...
 
     def piece(self, piece: dict[str, Any]) -> Iterator[bytes]:
-        """One piece as the worker tells it."""
+        """One piece as the worker emits it."""
         ...
 
     def end(self, body: dict[str, Any]) -> Iterator[bytes]:
@@ -87,7 +87,7 @@ class Stream:
         self._pieces: list[dict[str, Any]] = []
         self._outcome: Outcome | None = None
         self._next_look = time.monotonic() + _LOOK_SECONDS
-        #: nobody is to be told any more that the client has left
+        #: the job need not be given up any more when the client leaves
         self._is_over = False
 
     def begin(self) -> None:

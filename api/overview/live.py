@@ -38,7 +38,7 @@ class Live:
     """One per application; any number of threads."""
 
     def __init__(self, services: Services, templates: Environment) -> None:
-        self._here = services
+        self._services = services
         self._templates = templates
         self._lock = threading.Lock()
         self._sections: dict[str, str] = {}
@@ -80,7 +80,7 @@ class Live:
         yield f"retry: {_RETRY_MS}\n\n".encode()
         sent: dict[str, str] = {}
         last = time.monotonic()
-        while not is_gone() and not self._here.waiting.is_leaving:
+        while not is_gone() and not self._services.waiting.is_draining:
             found = self.sections()
             changed = {name: html for name, html in found.items() if sent.get(name) != html}
             if changed:
@@ -96,7 +96,7 @@ class Live:
 
     def _make(self) -> dict[str, str]:
         try:
-            now = snapshot.take(self._here, self._read_past())
+            now = snapshot.take(self._services, self._read_past())
         except AWAY:
             return {"headline": self._render("headline", headline=headline.without_redis(), now=None)}
         shown = {
@@ -107,7 +107,7 @@ class Live:
             "figures": figures,
             "meanings": labels.FAILURES,
             "waits": labels.WAITS,
-            "limit_mb": self._here.settings.max_rss_mb,
+            "limit_mb": self._services.settings.max_rss_mb,
         }
         return {name: self._render(name, **shown) for name in _NAMES}
 

@@ -72,7 +72,7 @@ class Answer:
     usage: dict[str, Any]
     #: at list prices, USD; None when nobody said
     cost_usd: float | None
-    #: of the subscription's windows, what the API has told last; none with a key
+    #: the subscription's windows, as the API reported them last; none with a key
     windows: tuple[Window, ...] = ()
     #: the calls by which the value came that was wanted (`OutputSpec.value`): several where a function has to be called
     value_calls: tuple[ToolCall, ...] = ()

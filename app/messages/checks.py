@@ -53,17 +53,17 @@ class Mismatch(Exception):
         self.given = given
 
 
-def check(answer: Answer, wanted: OutputSpec) -> Checked:
+def check(answer: Answer, output: OutputSpec) -> Checked:
     """The answer in the client's terms. Raises `Mismatch`."""
     if answer.stop_reason in _ENDED_OTHERWISE:
-        return _as_it_is(answer, wanted)
+        return _as_it_is(answer, output)
     if answer.tool_calls:
-        calls = tuple(_call(call, wanted.offers[call.name]) for call in answer.tool_calls if call.name in wanted.offers)
+        calls = tuple(_call(call, output.offers[call.name]) for call in answer.tool_calls if call.name in output.offers)
         if calls:
             return Checked(answer.text or None, calls)
-    if wanted.value is not None:
-        return _valued(answer, wanted.value)
-    if wanted.is_forced:
+    if output.value is not None:
+        return _valued(answer, output.value)
+    if output.is_forced:
         raise Mismatch("no function was called, and one has to be", answer.text)
     return Checked(answer.text)
 
@@ -77,37 +77,37 @@ def repair_words(mismatch: Mismatch) -> str:
     )
 
 
-def _valued(answer: Answer, wanted: Value) -> Checked:
+def _valued(answer: Answer, spec: Value) -> Checked:
     """The value as the answer's text, or each call of the function by which it came."""
-    if wanted.function is None:
+    if spec.function is None:
         given = answer.value_calls[-1] if answer.value_calls else None
-        return Checked(_dump(_value(answer, given, wanted)))
-    calls = [(call.id, _value(answer, call, wanted)) for call in answer.value_calls]
+        return Checked(_dump(_value(answer, given, spec)))
+    calls = [(call.id, _value(answer, call, spec)) for call in answer.value_calls]
     # Without a call its text may be the arguments.
-    calls = calls or [(f"toolu_{answer.message_ids[-1].removeprefix('msg_')}", _value(answer, None, wanted))]
-    return Checked(None, tuple(FunctionCall(id_, wanted.function, _dump(value)) for id_, value in calls))
+    calls = calls or [(f"toolu_{answer.message_ids[-1].removeprefix('msg_')}", _value(answer, None, spec))]
+    return Checked(None, tuple(FunctionCall(id_, spec.function, _dump(value)) for id_, value in calls))
 
 
-def _value(answer: Answer, call: ToolCall | None, wanted: Value) -> Any:
+def _value(answer: Answer, call: ToolCall | None, spec: Value) -> Any:
     """The first of the readings of an answer that fits. Models now and then give JSON as text, or forget the wrapper."""
     faults = ""
-    for reading in _readings(answer, call, wanted):
-        found = _faults(reading, wanted.shape)
+    for reading in _readings(answer, call, spec):
+        found = _faults(reading, spec.shape)
         if not found:
             return reading
         faults = faults or found
     raise Mismatch(faults or "it is no JSON", call.arguments if call is not None else answer.text)
 
 
-def _readings(answer: Answer, call: ToolCall | None, wanted: Value) -> Iterator[Any]:
+def _readings(answer: Answer, call: ToolCall | None, spec: Value) -> Iterator[Any]:
     if call is None:
         yield from _parsed(answer.text)
         return
-    value = wanted.shape.value_of(call.input)
+    value = spec.shape.value_of(call.input)
     yield value
     if isinstance(value, str):
         yield from _parsed(value)
-    if wanted.shape.is_wrapped:
+    if spec.shape.is_wrapped:
         yield call.input
 
 
@@ -133,23 +133,23 @@ def _dump(value: Any) -> str:
     return text
 
 
-def _call(call: ToolCall, offer: ToolSpec) -> FunctionCall:
-    if not offer.shape.is_wrapped and not offer.is_checked:
-        return FunctionCall(call.id, offer.name, call.arguments)
-    arguments = offer.shape.value_of(call.input)
-    if offer.is_checked and (faults := _faults(arguments, offer.shape)):
-        raise Mismatch(f"the arguments of '{offer.name}': {faults}", call.arguments)
-    return FunctionCall(call.id, offer.name, _dump(arguments))
+def _call(call: ToolCall, tool: ToolSpec) -> FunctionCall:
+    if not tool.shape.is_wrapped and not tool.is_checked:
+        return FunctionCall(call.id, tool.name, call.arguments)
+    arguments = tool.shape.value_of(call.input)
+    if tool.is_checked and (faults := _faults(arguments, tool.shape)):
+        raise Mismatch(f"the arguments of '{tool.name}': {faults}", call.arguments)
+    return FunctionCall(call.id, tool.name, _dump(arguments))
 
 
-def _as_it_is(answer: Answer, wanted: OutputSpec) -> Checked:
+def _as_it_is(answer: Answer, output: OutputSpec) -> Checked:
     """A cut answer: what there is of it, which is no JSON that anybody could read to its end."""
     calls = tuple(
-        FunctionCall(call.id, offer.name, offer.shape.text_of(call.arguments))
+        FunctionCall(call.id, tool.name, tool.shape.text_of(call.arguments))
         for call in answer.tool_calls
-        if (offer := wanted.offers.get(call.name)) is not None
+        if (tool := output.offers.get(call.name)) is not None
     )
-    value = wanted.value
+    value = output.value
     if value is None or not answer.value_calls:
         return Checked(answer.text or ("" if not calls else None), calls)
     if value.function is None:

@@ -68,8 +68,8 @@ class OutputSpec:
     cut_at: tuple[str, ...] = ()
 
     @property
-    def is_tellable(self) -> bool:
-        """Whether the text may be told while it comes: what is to be checked is checked before anybody sees it."""
+    def can_stream(self) -> bool:
+        """Whether the text may be sent while it comes: what is to be checked is checked before anybody sees it."""
         return self.value is None and not any(offer.is_checked for offer in self.offers.values())
 
 

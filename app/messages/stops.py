@@ -30,9 +30,9 @@ def cut(answer: Answer, sequences: tuple[str, ...]) -> Answer:
 class Cutter:
     """The same for the pieces of an answer while it is written: none of them is of what is behind the cut."""
 
-    def __init__(self, sequences: tuple[str, ...], tell: Callable[[Delta], None]) -> None:
+    def __init__(self, sequences: tuple[str, ...], emit: Callable[[Delta], None]) -> None:
         self._sequences = sequences
-        self._tell = tell
+        self._emit = emit
         #: what may be the beginning of a sequence
         self._held = ""
         self._is_cut = False
@@ -42,7 +42,7 @@ class Cutter:
         if self._is_cut:
             return
         if isinstance(piece, CallDelta):
-            self._tell(piece)
+            self._emit(piece)
             return
         text = self._held + piece.text
         at, sequence = _first(text, self._sequences)
@@ -51,7 +51,7 @@ class Cutter:
         self._is_cut = sequence is not None
         self._held = text[at:]
         if at:
-            self._tell(replace(piece, text=text[:at]))
+            self._emit(replace(piece, text=text[:at]))
 
     def _may_begin(self, text: str) -> int:
         """How many characters at the end may be the beginning of a sequence."""

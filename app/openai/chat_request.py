@@ -82,7 +82,7 @@ class Tool(Wire):
 
 
 class StreamOptions(Wire):
-    """How a stream is told."""
+    """Options of a stream."""
 
     include_usage: bool | None = None
 

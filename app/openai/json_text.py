@@ -48,7 +48,7 @@ def _find(value: Any, place: str) -> str | None:
         return place if _SURROGATE.search(value) else None
     if isinstance(value, dict):
         for name, one in value.items():
-            # A name that is no text is told as it was escaped.
+            # A name that is no text is given as it was escaped.
             step = name.encode("utf-8", "backslashreplace").decode()
             step = f"{place}.{step}" if place else step
             found = step if _SURROGATE.search(name) else _find(one, step)

@@ -25,7 +25,7 @@ CHECK_SECONDS = 10
 #: waiting included: the machine may be busy
 _WALL = 4
 MAX_MEMORY_BYTES = 1 << 30
-#: faults that are told of one value
+#: faults that are reported of one value
 _MAX_FAULTS = 20
 _PROCESSES = BoundedSemaphore(2)
 #: longer schemas are looked at anew each time: what is remembered must not fill the memory, characters

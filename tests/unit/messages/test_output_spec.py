@@ -1,4 +1,4 @@
-"""When an answer is told while it is written."""
+"""When an answer is streamed."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ from app.messages.output_spec import output_spec
     ],
 )
 def test_json_is_not_told_before_it_is_checked(request_: dict[str, Any], expected: bool) -> None:
-    """Prose is told as it comes, what is held against a schema is not."""
-    assert output_spec({"messages": [], **request_}).is_tellable is expected
+    """Prose is sent as it comes, what is held against a schema is not."""
+    assert output_spec({"messages": [], **request_}).can_stream is expected
