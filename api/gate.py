@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from flask import Blueprint, Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from api import gate_object, params
+from api import params
 from api.openapi_meta import described
 from api.services import current_services
 from app import clock, errors
 from app.gate import BY_HAND, Gate
+
+if TYPE_CHECKING:
+    from app.gate import Closed
 
 blueprint = Blueprint("gate", __name__)
 
@@ -57,5 +60,25 @@ def resume() -> Response:
     return _answer(gate)
 
 
+def gate_object(closed: Closed | None) -> dict[str, Any]:
+    """`open`, and when it is closed why, since when, and until when (null: nobody knows). Seconds since the epoch."""
+    if closed is None:
+        return {"object": "gate", "open": True}
+    return {
+        "object": "gate",
+        "open": False,
+        "cause": str(closed.cause),
+        "reason": closed.reason,
+        "limit": closed.limit or None,
+        "since": closed.since,
+        "until": _known(closed.until),
+        "probe_at": _known(closed.probe_at),
+    }
+
+
 def _answer(gate: Gate) -> Response:
-    return jsonify(gate_object.of(gate.read()))
+    return jsonify(gate_object(gate.read()))
+
+
+def _known(seconds: float) -> float | None:
+    return None if math.isinf(seconds) else seconds

@@ -6,9 +6,11 @@ import socket
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from flask import Blueprint, Response, jsonify
 
-from api import auth, gate_object, memory
+from api import auth
+from api.gate import gate_object
 from api.services import Services, current_services
 from app import clock, disk
 from app.connection import RedisError
@@ -16,7 +18,7 @@ from app.health import look, unready, warnings
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from app.health import Health
     from app.worker_status import WorkerStatus
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("health", __name__)
 
 _MIB = 1024 * 1024
+_REDIS_NAMES = ("valkey-server", "redis-server")
 
 
 @blueprint.get("/health")
@@ -82,7 +85,7 @@ def _of_redis(services: Services, now: Health) -> dict[str, Any]:
             "oldest_queued_seconds": round(now.oldest_queued_seconds, 1),
             "max_queued": services.settings.max_queued,
         },
-        "gate": gate_object.of(now.gate),
+        "gate": gate_object(now.gate),
         "feeder": None
         if feeder is None
         else {"process": feeder.process, "beat_seconds_ago": round(feeder.beat_seconds_ago, 1)},
@@ -117,8 +120,8 @@ def _row(row: WorkerStatus, lease_seconds: float) -> dict[str, Any]:
 
 def _memory(supervisor_pid: int | None, rows: list[WorkerStatus], redis: dict[str, Any]) -> dict[str, Any]:
     """MiB of everything. Parts that run in other trees (or on other machines) count as they report themselves."""
-    processes = memory.tree(supervisor_pid)
-    parts = memory.measure(processes)
+    processes = _tree(supervisor_pid)
+    parts = _memory_by_part(processes)
     # Without a supervisor the tree is this process' own, and holds no worker. (In containers pids repeat.)
     supervised = {process.pid for process in processes} if supervisor_pid is not None else set()
     for row in rows:
@@ -132,3 +135,34 @@ def _memory(supervisor_pid: int | None, rows: list[WorkerStatus], redis: dict[st
         **{f"{part}_mb": size for part, size in parts.items()},
         "processes": len(processes),
     }
+
+
+def _tree(supervisor_pid: int | None) -> list[psutil.Process]:
+    """The supervisor's processes; this process' own when there is no supervisor (any more)."""
+    for pid in (supervisor_pid, None):
+        try:
+            root = psutil.Process(pid)
+            return [root, *root.children(recursive=True)]
+        except psutil.Error:
+            continue
+    return []
+
+
+def _memory_by_part(processes: Iterable[psutil.Process]) -> dict[str, float]:
+    """MiB by part: `claude`, `redis`, and `python` for all else. A process that ends meanwhile counts nothing."""
+    parts = {"python": 0.0, "claude": 0.0, "redis": 0.0}
+    for part, rss in _resident(processes):
+        parts[part] += rss / _MIB
+    return {part: round(size, 1) for part, size in parts.items()}
+
+
+def _resident(processes: Iterable[psutil.Process]) -> Iterator[tuple[str, int]]:
+    for process in processes:
+        try:
+            name, rss = process.name().lower(), process.memory_info().rss
+        except psutil.Error:
+            continue
+        if name.startswith(_REDIS_NAMES):
+            yield "redis", rss
+        else:
+            yield ("claude" if name.startswith("claude") else "python"), rss

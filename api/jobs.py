@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from flask import Blueprint, request
 
-from api import job_object, paging
+from api import paging
 from api.openapi_meta import METADATA, PAGING, described
 from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode
 from app.jobs.record import JobKind, JobRecord, Status
 from app.webhooks.outbox import EventStatus, Outbox, StoredEvent, UnknownEventError
+
+if TYPE_CHECKING:
+    from app.jobs.store import Jobs
 
 blueprint = Blueprint("jobs", __name__)
 
@@ -24,7 +27,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 @blueprint.get("/v1/jobs/<job_id>")
 def get_job(job_id: str) -> dict[str, Any]:
     """The job object; 404 `job_not_found`."""
-    return job_object.of(_record(job_id), current_services().jobs)
+    return job_object(_record(job_id), current_services().jobs)
 
 
 @blueprint.post("/v1/jobs/<job_id>/cancel")
@@ -34,7 +37,7 @@ def cancel_job(job_id: str) -> dict[str, Any]:
     record = jobs.cancel(_record(job_id).id)
     if record is None:
         raise _no_job(job_id)
-    return job_object.of(record, jobs)
+    return job_object(record, jobs)
 
 
 @blueprint.get("/v1/jobs")
@@ -46,7 +49,7 @@ def list_jobs() -> dict[str, Any]:
     status = None if sent is None else Status(sent)
     after, metadata = request.args.get("after"), paging.metadata()
     found = current_services().jobs.newest(status, limit=size + 1, after=after, metadata=metadata)
-    return paging.page([job_object.summary(record) for record in found], size)
+    return paging.page([job_summary(record) for record in found], size)
 
 
 @blueprint.get("/v1/events")
@@ -119,3 +122,40 @@ def _no_job(job_id: str) -> errors.ErrorReply:
 
 def _no_event(event_id: str) -> errors.ErrorReply:
     return errors.not_found(f"There is no event '{event_id[:100]}' (any more).", code=ErrorCode.EVENT_NOT_FOUND)
+
+
+def job_summary(record: JobRecord) -> dict[str, Any]:
+    """The job without its result, as lists have it. Times are whole seconds since the epoch."""
+    return {
+        "id": record.id,
+        "object": "job",
+        "type": record.kind,
+        "status": str(record.public_status),
+        "model": record.model,
+        "created_at": int(record.created_at),
+        "started_at": _whole(record.started_at),
+        "finished_at": _whole(record.finished_at),
+        "deadline_at": int(record.deadline_at),
+        "attempts": record.attempts,
+        "max_attempts": record.max_attempts,
+        "deaths": record.deaths,
+        "waiting_for": record.waiting_for or None,
+        "callback_url": record.callback_url or None,
+        "request_id": record.request_id or None,
+        "metadata": dict(record.metadata),
+    }
+
+
+def job_object(record: JobRecord, jobs: Jobs) -> dict[str, Any]:
+    """The whole job: `position` (jobs before it) while it queues; `result` or `error`, and the `way` it came, once it has ended."""
+    found = job_summary(record)
+    found["position"] = jobs.position(record.id) if record.public_status is Status.QUEUED else None
+    outcome = jobs.outcome(record.id) if record.status.is_final else None
+    found["way"] = (outcome.way or None) if outcome else None
+    found["result"] = outcome.body if outcome else None
+    found["error"] = outcome.error.body()["error"] if outcome and outcome.error else None
+    return found
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response, jsonify
 
-from api import client_socket, headers, job_object
+from api import client_socket, headers
 from api.errors import answer
+from api.jobs import job_object
 from api.openai import stream, submission
 from api.services import Services, current_services
 from api.waiting import Wait
@@ -120,7 +121,7 @@ def _wait(record: JobRecord, seconds: float, *, streams: bool, only_reads: bool 
 
 def _accepted(services: Services, record: JobRecord) -> Response:
     record = services.jobs.get(record.id) or record
-    response = jsonify(job_object.of(record, services.jobs))
+    response = jsonify(job_object(record, services.jobs))
     response.status_code = 202
     response.headers["Location"] = f"/v1/jobs/{record.id}"
     if headers.prefers_async():
