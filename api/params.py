@@ -8,12 +8,11 @@ from flask import request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app import errors
+from app import errors, json_text
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
-from app.openai import json_text
+from app.json_text import JsonError
 from app.openai.faults import from_validation
-from app.openai.json_text import JsonError
 
 _B = TypeVar("_B", bound=BaseModel)
 

@@ -105,8 +105,8 @@ def responses() -> Callable[[bytes], None]:
 def schema() -> Callable[[bytes], None]:
     """A JSON schema, the tool that it becomes, and a value held against it. Costly ones have a process of their own."""
     from app.messages.schema import shape_of
-    from app.openai.json_schema import compile_schema
-    from app.openai.schema_cost import may_explode
+    from app.schemas.cost import may_explode
+    from app.schemas.json_schema import compile_schema
 
     def one(data: bytes) -> None:
         found = _object(data)
@@ -248,7 +248,7 @@ TARGETS: dict[str, tuple[Callable[[], Callable[[bytes], None]], bytes]] = {
 
 
 def _object(data: bytes) -> dict[str, Any]:
-    from app.openai.json_text import JsonError, parse
+    from app.json_text import JsonError, parse
 
     try:
         found = parse(data)

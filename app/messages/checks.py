@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.openai.schema_sandbox import TooSlowError
+from app.schemas.sandbox import TooSlowError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

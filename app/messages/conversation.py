@@ -14,10 +14,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from app import json_text
 from app.errors import invalid_value
 from app.messages.content import blocks_of, text_of, without_blank
 from app.messages.request import as_blocks
-from app.openai import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

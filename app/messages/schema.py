@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from app.messages.schema_words import ANNOTATIONS, LISTS, LOOSE, MAPS, SINGLE, WORDS, legacy
-from app.openai.json_schema import Schema, Validator, compile_schema, draft_of
+from app.schemas.json_schema import Schema, Validator, compile_schema, draft_of
 
 #: the one property of the object that a root is put into
 WRAPPER = "value"

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.openai.json_schema import SchemaError, compile_schema
 from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, Wire, text_or_parts
 from app.openai.tool_choice import ToolChoice, forces_call, named
+from app.schemas.json_schema import SchemaError, compile_schema
 
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 #: what the client notes of its own, and finds the request again by

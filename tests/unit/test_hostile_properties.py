@@ -19,11 +19,11 @@ from app.batches.formats.json_file import FormatError
 from app.batches.formats.line import LineError, parse
 from app.batches.formats.template import fill
 from app.errors import ErrorReply
+from app.json_text import JsonError
+from app.json_text import parse as parse_json
 from app.messages import to_claude
 from app.openai.accept import accept
 from app.openai.fields import FIELDS
-from app.openai.json_text import JsonError
-from app.openai.json_text import parse as parse_json
 from app.openai.responses.accept import accept as accept_response
 from app.openai.responses.fields import RESPONSE_FIELDS
 from app.settings import Settings

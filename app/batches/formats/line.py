@@ -57,7 +57,7 @@ class Line:
 
 def parse(raw: bytes, endpoint: str) -> Line:
     """The line's request. Raises `LineError` for the first thing that is wrong with it."""
-    from app.openai import json_text  # noqa: PLC0415 - pydantic's core is slow to import, and the command line needs none
+    from app import json_text  # noqa: PLC0415 - pydantic's core is slow to import, and the command line needs none
 
     try:
         sent = json_text.parse(raw)

@@ -10,9 +10,9 @@ import jsonschema_rs
 import pydantic_core
 import pytest
 
+from app import json_text
 from app.messages import check, to_claude
 from app.messages.answer import ToolCall
-from app.openai import json_text
 from app.openai.accept import accept
 from app.settings import Settings
 from tests.engine import answer

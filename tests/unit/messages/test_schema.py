@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.messages.schema import shape_of
-from app.openai.json_schema import SchemaError, compile_in_place, compile_schema
+from app.schemas.json_schema import SchemaError, compile_in_place, compile_schema
 
 OBJECT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -192,7 +192,7 @@ def test_never_stricter(root: Any, first: Any, second: Any, draft: str | None, v
     except SchemaError:
         return
     # All in this process: these are small, and a process for each loop would take minutes.
-    with patch("app.openai.json_schema.may_explode", return_value=False):
+    with patch("app.schemas.json_schema.may_explode", return_value=False):
         shape = shape_of(root)
     cleaned = compile_in_place({"$schema": "https://json-schema.org/draft/2020-12/schema", **shape.input_schema})
     for value in values:

@@ -11,11 +11,11 @@ from app.messages.answer import Answer
 from app.messages.checks import Mismatch, check
 from app.messages.output_spec import output_spec
 from app.messages.schema import shape_of
-from app.openai import schema_sandbox
 from app.openai.accept import accept
-from app.openai.json_schema import compile_schema
-from app.openai.schema_cost import may_explode
-from app.openai.schema_sandbox import Sandboxed, TooSlowError
+from app.schemas import sandbox
+from app.schemas.cost import may_explode
+from app.schemas.json_schema import compile_schema
+from app.schemas.sandbox import Sandboxed, TooSlowError
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def test_a_recursive_union_is_a_schema() -> None:
 
 def test_a_check_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that can't be checked in time does not fit, and it is said why."""
-    monkeypatch.setattr(schema_sandbox, "CHECK_SECONDS", 1)
+    monkeypatch.setattr(sandbox, "CHECK_SECONDS", 1)
     schema = chain(40, anyOf=["next", "next"])
     with pytest.raises(TooSlowError):
         compile_schema(schema).is_valid(1)
@@ -137,7 +137,7 @@ def test_the_users_own_directory_is_none_of_our_packages(tmp_path: Path, monkeyp
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").write_text("raise SystemExit(1)")
     monkeypatch.chdir(tmp_path)
-    found, reason, _ = schema_sandbox.read({**UNION, "title": "looked at here alone"})
+    found, reason, _ = sandbox.read({**UNION, "title": "looked at here alone"})
     assert found is not None, reason
 
 
@@ -145,6 +145,6 @@ def test_a_busy_machine_condemns_no_schema_for_good(monkeypatch: pytest.MonkeyPa
     """What could not be looked at in time is looked at again when it is sent again."""
     schema = {**UNION, "title": "looked at twice"}
     with monkeypatch.context() as busy:
-        busy.setattr(schema_sandbox, "_WALL", 0.001)
-        assert schema_sandbox.read(schema)[0] is None
-    assert schema_sandbox.read(schema)[0] is not None
+        busy.setattr(sandbox, "_WALL", 0.001)
+        assert sandbox.read(schema)[0] is None
+    assert sandbox.read(schema)[0] is not None

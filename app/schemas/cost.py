@@ -2,7 +2,7 @@
 
 With two references at each of thirty steps, two kilobytes ask for a billion checks; chains of references exhaust the
 stack, and end the process. What is found here is no fault: recursive unions are among it. It is looked at in a process
-of its own (`app.openai.schema_sandbox`).
+of its own (`app.schemas.sandbox`).
 """
 
 from __future__ import annotations

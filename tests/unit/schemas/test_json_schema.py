@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.openai.json_schema import SchemaError, compile_schema
+from app.schemas.json_schema import SchemaError, compile_schema
 
 
 @pytest.mark.parametrize(

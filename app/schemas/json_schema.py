@@ -1,4 +1,4 @@
-"""JSON schemas that clients send: is it one, and a validator for it. Nothing is ever fetched for a schema.
+"""Is it a JSON schema, and a validator for it. Nothing is ever fetched for one.
 
 The draft is the one that `$schema` names; without it 2020-12, then draft-07, whose `items: [...]` many tools still emit.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from app.openai import schema_sandbox
-from app.openai.schema_cost import may_explode
-from app.openai.schema_sandbox import Sandboxed
+from app.schemas import sandbox
+from app.schemas.cost import may_explode
+from app.schemas.sandbox import Sandboxed
 
 Schema = dict[str, Any] | bool
 
@@ -41,7 +41,7 @@ def compile_schema(schema: Schema) -> Validator:
     """
     if not may_explode(schema):
         return compile_in_place(schema)
-    found, reason, path = schema_sandbox.read(schema)
+    found, reason, path = sandbox.read(schema)
     if found is None:
         raise SchemaError(reason, path)
     return found

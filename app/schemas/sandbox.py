@@ -1,6 +1,6 @@
 """Schemas in a process of their own, which may be slow or die of them: bounded in time, and nobody else waits.
 
-`python -m app.openai.schema_sandbox` reads `{schema, values}` and answers `{draft, faults}` or `{refused, path}`, as JSON.
+`python -m app.schemas.sandbox` reads `{schema, values}` and answers `{draft, faults}` or `{refused, path}`, as JSON.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _ask(schema: str, values: list[Any], seconds: int) -> dict[str, Any]:
     with _PROCESSES:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "app.openai.schema_sandbox"],
+                [sys.executable, "-m", "app.schemas.sandbox"],
                 # Where the user stands there may be another package `app`.
                 cwd=_ROOT,
                 input=asked.encode(),
@@ -117,7 +117,7 @@ def _slow(seconds: int) -> str:
 def main() -> None:
     """The process: one question, one answer."""
     # Here alone: it is this module that the other imports.
-    from app.openai.json_schema import SchemaError, compile_in_place, draft_of  # noqa: PLC0415
+    from app.schemas.json_schema import SchemaError, compile_in_place, draft_of  # noqa: PLC0415
 
     asked = json.load(sys.stdin)
     os.nice(10)
