@@ -27,6 +27,8 @@ _ROOT = Path(__file__).parents[1]
 _PARTS = ("api", "app", "workers")
 #: what everybody in a process uses
 _SHARED_GROUND = ("app",)
+#: what leads from one room to the next
+_HALLS = ("api", "workers")
 
 
 class Walk:
@@ -58,12 +60,12 @@ class Walk:
         return [module for module in self.all if module.rpartition("/")[0] not in _SHARED_GROUND]
 
     def returns(self) -> list[str]:
-        """The modules that are met in a room (a folder) that was left for another one. The top of `api` is a hall, and no room."""
+        """The modules that are met in a room (a folder) that was left for another one. The tops of `api` and `workers` are halls."""
         left: set[str] = set()
         room, found = "", []
         for module in self.modules:
             into = module.rpartition("/")[0]
-            if into in (room, "api"):
+            if into in (room, *_HALLS):
                 continue
             left.add(room)
             room = into

@@ -46,9 +46,9 @@ def run_job(job_id: str) -> Ending:
     payload = run.jobs.request(record.parent or job_id)
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
+    number = choices.number_of(record)
     if record.kind != JobKind.CHOICE and (count := answers(payload)) > 1:
         return FanOut(count)
-    number = choices.number_of(record)
     ending = _asked(run, as_chat_payload(payload, number))
     if not isinstance(ending, Publish):
         return ending
