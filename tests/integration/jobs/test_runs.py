@@ -59,8 +59,8 @@ def submit(jobs: Jobs, record: JobRecord | None = None, **fields: Any) -> JobRec
     return record
 
 
-def worker_with(engine: ScriptedEngine, redis_url: str) -> ClaudeWorker:
-    name, settings = f"w-{time.monotonic_ns()}", replace(SETTINGS, redis_url=redis_url)
+def worker_with(engine: ScriptedEngine, redis_url: str, **fields: Any) -> ClaudeWorker:
+    name, settings = f"w-{time.monotonic_ns()}", replace(SETTINGS, redis_url=redis_url, **fields)
     return ClaudeWorker(name, connect(redis_url), settings, engine)
 
 
