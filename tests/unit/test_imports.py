@@ -114,7 +114,9 @@ def test_a_worker_of_the_api_imports_no_engine_but_its_own() -> None:
 
 def test_the_translation_knows_no_way_to_claude() -> None:
     """How Claude is asked is the engine's: no word of the command line is in what all engines get."""
-    words = re.compile(r"StructuredOutput|mcp__|\bprofile\b|(?<!Way\.)\bCLI\b|command line|claude_agent_sdk", re.IGNORECASE)
+    words = re.compile(
+        r"StructuredOutput|mcp__|\bprofile\b|(?<!Way\.)\bCLI\b|command line|claude_agent_sdk", re.IGNORECASE
+    )
     found = [
         (path.name, word) for path in (ROOT / "app/messages").glob("*.py") for word in words.findall(path.read_text())
     ]
