@@ -119,7 +119,7 @@ class Feed:
             self._is_behind = len(page) == _PAGE
             self._is_whole = self._append(page, found)
         if self._is_whole and not self._append(taken.pieces, found):
-            # What is emitted was kept before: if Redis was just read to its end, what lacks is not there any more.
+            # What is emitted was kept before: if Redis was just read to its end, a missing piece is gone.
             self._is_whole = not has_read or self._is_behind
             self._is_behind = self._is_whole
         return found

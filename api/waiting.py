@@ -38,7 +38,7 @@ SLICE_SECONDS = 1.0
 GATE_SECONDS = 1.0
 #: advice when all places are taken, seconds
 BUSY_RETRY_SECONDS = 5.0
-#: when this process stops, the jobs of its clients live on for so long: the clients are asked to come back, seconds
+#: when this process stops, the jobs of its clients live on for this long: the clients are asked to come back, seconds
 STOP_GRACE_SECONDS = 60.0
 STOP_RETRY_SECONDS = 2.0
 #: advice is never longer than a day, seconds
@@ -221,7 +221,7 @@ class _SharedGate:
             is_old = self._closed is not None and self._read_at < began_at
             if is_old or time.monotonic() - self._read_at >= GATE_SECONDS:
                 self._read_at = time.monotonic()
-                # With Redis away the last view has to do: whoever waits goes on waiting.
+                # With Redis away the last view has to do: clients keep waiting.
                 with suppress(*AWAY):
                     clock.refresh(self._connection)
                     self._closed = self._gate.read()

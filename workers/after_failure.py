@@ -1,4 +1,4 @@
-"""What follows a turn that failed. The one layer that tries again: the CLI's own retries are off, clients are told.
+"""What follows a turn that failed. The one layer that tries again: the CLI's own retries are off, and clients are told not to retry.
 
 Each kind of failure has its own way; what is nobody's fault uses up no attempt, and is never a job's error.
 """

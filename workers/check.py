@@ -25,7 +25,7 @@ _QUESTION = "Answer with one word: yes."
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0 always: what is wrong stands in `failure` (a `FailureKind`) and `message`."""
+    """0 always: what is wrong is in `failure` (a `FailureKind`) and `message`."""
     parser = argparse.ArgumentParser(prog="check")
     parser.add_argument("--no-request", action="store_true")
     asks = not parser.parse_args(argv).no_request

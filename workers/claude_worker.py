@@ -1,6 +1,6 @@
 """The RQ worker that holds the one `Engine`.
 
-It is a `SimpleWorker`: a job runs in this process, where the engine lives. What a stock one lacks is here: a lease that
+It is a `SimpleWorker`: a job runs in this process, where the engine lives. It adds what a stock one does not have: a lease that
 is renewed while a job runs, fenced steps in and out of it, patience with a Redis that is away, and a gate before the
 queue. The methods that it overrides are held by tests/contract/test_rq.py, since RQ documents none of them.
 """

@@ -1,7 +1,7 @@
 """Whether Claude takes this worker's login: asked at its start, and while the login does not work, by requests that cost nothing.
 
 Each is refused by the API before a model sees it: with a 400 where the login works, with a 401 or the like where it does not. So
-a mistyped key is found before a client's request meets it, and work goes on by itself when the login works again, without a
+a mistyped key is found before a client's request meets it, and work resumes by itself when the login works again, without a
 request of anybody's as the one that tries. What can't be found out so (an account out of credit, say) shows with the next request.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: the whole of one check; longer, and a request will tell, seconds
+#: the longest that one check may take; after that the next request decides, seconds
 _SECONDS = 20.0
 #: how much later than others a worker whose login has failed tries again, seconds
 _MARGIN_SECONDS = 1.0

@@ -92,7 +92,7 @@ def queued_span(run: Run) -> None:
 
 
 def turn_span(run: Run) -> AbstractContextManager[spans.Span]:
-    """One question to Claude. Its context goes with the API's requests."""
+    """One question to Claude. Its context is sent with the API's requests."""
     return spans.span("turn", run.record.trace, _span_fields(run), kind="client")
 
 

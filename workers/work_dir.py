@@ -59,7 +59,7 @@ def _is_dead(own: Path) -> bool:
 
 
 def _remove(own: Path) -> None:
-    """The directory goes; again when a process that was just being ended has written into it meanwhile."""
+    """Remove the directory; again when a process that was just being ended has written into it meanwhile."""
     for _ in range(_REMOVALS):
         end_leftovers(own)
         shutil.rmtree(own, ignore_errors=True)

@@ -108,7 +108,7 @@ def get_content(file_id: str) -> Response:
 
 @blueprint.delete("/v1/files/<file_id>")
 def delete_file(file_id: str) -> dict[str, Any]:
-    """`{id, object, deleted}`; 404 `file_not_found`. A batch that was made of it goes on."""
+    """`{id, object, deleted}`; 404 `file_not_found`. A batch that was made of it continues."""
     store = current_services().batches.files
     record = store.require(file_id)
     return {"id": record.id, "object": "file", "deleted": store.delete(record.id)}

@@ -182,8 +182,8 @@ class ResponseEvents:
         self._open = None
         where = current.where
         if item["type"] != "message":
-            told = {"name": item["name"], "arguments": item["arguments"]}
-            yield from self._event("response.function_call_arguments.done", **where, **told)
+            call = {"name": item["name"], "arguments": item["arguments"]}
+            yield from self._event("response.function_call_arguments.done", **where, **call)
         elif (part := item["content"][0])["type"] == "output_text":
             at = {**where, "content_index": 0}
             yield from self._event("response.output_text.done", **at, text=part["text"], logprobs=[])

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 #: how long an error is still answered with its own HTTP status, seconds
 BEGIN_SECONDS = 3.0
 #: the longest silence, seconds: a comment is sent then, or after half of the client's read timeout if that is less. Not oftener,
-#: for clients exist that give up after so many lines that are no data (go-openai: 300 between two chunks)
+#: for some clients give up after a number of lines without data (go-openai: 300 between two chunks)
 SILENCE_SECONDS = 15.0
 _LEAST_SILENCE_SECONDS = 0.25
 _LOOK_SECONDS = 1.0
@@ -157,12 +157,12 @@ class Stream:
             raise self._outcome.error or errors.internal()
         *rest, last = self._shape.end(self._outcome.body)
         yield from rest
-        # What is on its way now is the end: a client that goes after it has not left.
+        # What is on its way now is the end: a client that closes after it has not left early.
         self._is_over = True
         yield chunks.trailers(self._outcome.headers) + last
 
     def _step(self, seconds: float) -> None:
-        """Take what comes within so many seconds: pieces, the outcome, or neither."""
+        """Take what comes within that many seconds: pieces, the outcome, or neither."""
         self._pieces = self._feed.next(min(seconds, self._wait.slice_seconds()))
         if self._feed.may_have_ended and not self._pieces:
             self._outcome = self._read_outcome()

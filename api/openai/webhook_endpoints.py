@@ -95,7 +95,7 @@ def get(endpoint_id: str) -> dict[str, Any]:
 @blueprint.post(f"{_PATH}/<endpoint_id>")
 @described(body=Update)
 def update(endpoint_id: str) -> dict[str, Any]:
-    """Another name, address or list of events. What waits already goes to the new address."""
+    """Another name, address or list of events. Events that wait already are sent to the new address."""
     body = _read(Update)
     if body.url is not None:
         _check_url(body.url)
@@ -126,7 +126,7 @@ def rotate_secret(endpoint_id: str) -> dict[str, Any]:
 @blueprint.post(f"{_PATH}/<endpoint_id>/test")
 @described(body=Test, errors=(502,))
 def test(endpoint_id: str) -> dict[str, Any]:
-    """Send a sample now, once, and tell what was answered. 502 when there was no answer."""
+    """Send a sample now, once, and report what was answered. 502 when there was no answer."""
     event_type = _read(Test).event_type
     endpoint = _found(endpoint_id, _endpoints().get(endpoint_id))
     event = Event.new(event_type, {"id": f"{event_type.partition('.')[0]}_test"})

@@ -18,7 +18,7 @@ class Window:
     resets_at: float
 
 
-#: what ends an answer as far as it goes; `pause_turn` and whatever else there may be leave it unfinished
+#: reasons with which an answer is complete, or as complete as it will be; `pause_turn` and any other leave it unfinished
 STOP_REASONS = frozenset(
     {"end_turn", "stop_sequence", "max_tokens", "model_context_window_exceeded", "tool_use", "refusal"}
 )

@@ -17,7 +17,7 @@ from urllib.parse import unquote, unquote_to_bytes
 #: what Claude looks at
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 PDF = "application/pdf"
-#: a PDF's opening stands within so many bytes
+#: a PDF's `%PDF-` is within this many bytes
 _PDF_WITHIN = 1024
 #: characters of base64 that hold them
 _HEAD_BASE64 = 1368

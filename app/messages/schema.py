@@ -117,7 +117,7 @@ class _Cleaner:
         if not isinstance(schema, dict):
             return schema
         if "$ref" in schema and legacy(self._draft):
-            # There a reference stands alone, whatever is beside it.
+            # In these drafts a reference ignores what is beside it.
             schema = {word: value for word, value in schema.items() if word in ANNOTATIONS or word == "$ref"}
         schema = self._translated(schema)
         found: dict[str, Any] = {}

@@ -79,5 +79,5 @@ WORDS = (
 
 
 def legacy(draft: int) -> bool:
-    """Draft 7 and before: `$ref` stands alone, and `dependencies` is a word."""
+    """Draft 7 and before: `$ref` ignores what is beside it, and `dependencies` is a word."""
     return draft <= 7

@@ -1,6 +1,6 @@
 """An OpenAI chat completion request as one of the Messages API.
 
-Roles stay roles: system and developer text goes to the system slot, all else are turns.
+Roles stay roles: system and developer messages become the system text, all others become turns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Several answers to one request as one chat or text completion with so many choices."""
+"""Several answers to one request as one chat or text completion with as many choices."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class _Unfolding:
         self._document = document
         self._added = 0
         self._targets: dict[str, _Found] = {}
-        #: references that are being followed, and how far down into a value their target stands
+        #: references that are being followed, and how far down in a value each target applies
         self._following: dict[str, int] = {"#": 0}
 
     def weigh(self, value: Any, depth: int, down: int) -> _Found:

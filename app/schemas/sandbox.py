@@ -94,7 +94,7 @@ def _ask(schema: str, values: list[Any], seconds: int) -> dict[str, Any]:
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "app.schemas.sandbox"],
-                # Where the user stands there may be another package `app`.
+                # The user's own directory may have another package `app`.
                 cwd=_ROOT,
                 input=asked.encode(),
                 stdout=subprocess.PIPE,

@@ -1,6 +1,6 @@
 """What of the Claude Agent SDK is used, its `transport` apart: how a Claude process is launched, and what is spoken with it.
 
-It leans on three things that the SDK's public face lacks, each under a contract test (`tests/contract`): the subprocess
+It relies on three things that are not in the SDK's public interface, each under a contract test (`tests/contract`): the subprocess
 transport as a base class, control requests by name, and the `systemPrompt` and `jsonSchema` fields of `initialize`.
 """
 

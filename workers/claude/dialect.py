@@ -2,7 +2,7 @@
 
 The CLI calls a caller's function `mcp__client__NAME`, and some providers take 64 characters at most. Names that get too
 long are shortened the same way each time, since a conversation's history has to use them too. The value of a schema
-comes by a tool of the CLI's own: the process is launched so that it takes any object, and the schema goes with the
+comes by a tool of the CLI's own: the process is launched so that it takes any object, and the schema is sent with the
 request. So one warm process serves every schema, and the CLI has none to send the model's answers back for unasked.
 """
 
@@ -94,7 +94,7 @@ def to_cli(request: MessagesRequest) -> CliRequest:
 
 
 def short_name(name: str) -> str:
-    """The name that the CLI is told, without its prefix."""
+    """The name that the CLI gets, without its prefix."""
     longest = MAX_NAME - len(TOOL_PREFIX)
     if len(name) <= longest:
         return name
@@ -106,7 +106,7 @@ def _each(change: Any, content: str | Iterable[Json]) -> str | list[Json]:
 
 
 def _launched(names: Iterable[str]) -> str:
-    """`Profile.tools` for functions of these names: their descriptions and inputs are told with each request."""
+    """`Profile.tools` for functions of these names: their descriptions and inputs are sent with each request."""
     empty = {"type": "object", "properties": {}}
     tools = [{"name": short_name(name), "description": "", "input_schema": empty} for name in sorted(set(names))]
     return json.dumps(tools, separators=(",", ":"))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from workers.claude.profile import Profile
 
-#: What the SDK itself tells its child; not secret, and needed by both.
+#: What the SDK itself sets for its child; not secret, and needed by both.
 SDK_VARIABLES = (
     "CLAUDE_CODE_ENTRYPOINT",
     "CLAUDE_AGENT_SDK_VERSION",

@@ -38,7 +38,7 @@ class UsageLimit:
 
 @dataclass(frozen=True)
 class ApiError:
-    """An API error as the CLI tells it; `status` is None when the connection broke or there was no request at all."""
+    """An API error as the CLI reports it; `status` is None when the connection broke or there was no request at all."""
 
     status: int | None
     #: `error` of the synthetic assistant message: `rate_limit`, `authentication_failed`, `billing_error`, ...
@@ -46,7 +46,7 @@ class ApiError:
     text: str
     #: the process' latest limit; the CLI does not repeat an unchanged one
     limit: UsageLimit | None = None
-    #: whether that limit was told in this very turn
+    #: whether that limit was reported in this turn
     limit_is_new: bool = False
 
 

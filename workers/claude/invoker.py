@@ -36,7 +36,7 @@ class ClaudeInvoker:
 
     Owns an event loop in a daemon thread for its whole life; connecting, turns, wiping, interrupts and ends happen
     there. `ask` is for one thread at a time; `interrupt` and `status` are for any thread at any time. A Claude that
-    cannot be started is tried again for ever; `status()` tells of it meanwhile.
+    cannot be started is tried again for ever; `status()` reports it meanwhile.
 
     >>> with ClaudeInvoker.from_environment() as claude:
     ...     print(claude.ask("Say hello").text)
@@ -127,7 +127,7 @@ class ClaudeInvoker:
             self._loop.call_soon_threadsafe(self._keeper.interrupt)
 
     def status(self) -> EngineStatus:
-        """What there is to tell; never waits."""
+        """A snapshot; never waits."""
         return self._keeper.status()
 
     def is_ready(self) -> bool:

@@ -1,6 +1,6 @@
 """Becomes a Claude process: `python -I -S launcher.py SPEC ARGUMENT...`. Standard library only, and no imports of ours.
 
-The SDK gives its child the whole environment of its parent and no way to say otherwise. This program stands in between:
+The SDK gives its child the whole environment of its parent and no way to say otherwise. This program runs in between:
 it keeps the variables whose names the spec lists, leads a session of its own, asks Linux to be killed with its parent,
 leaves its pid behind for `end_leftovers`, and then *becomes* the CLI, so that pid and pipes stay what they are.
 

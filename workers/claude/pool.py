@@ -35,7 +35,7 @@ BACKOFF_SECONDS = (0.5, 30.0)
 
 
 class Pool:
-    """At most one warm process for a profile, and so many in all. Its owner says which of them runs a turn (`busy`)."""
+    """At most one warm process for a profile, and `warm_processes` in all. Its owner says which of them runs a turn (`busy`)."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class Pool:
         self.prepare(self.latest)
 
     def replace(self, process: ClaudeProcess, reason: str) -> None:
-        """Have another process in its place; a usable one goes on until that is connected."""
+        """Have another process in its place; a usable one keeps working until that is connected."""
         if process in self.replacing or process not in self._limits or self._is_closed:
             return
         self.replacing.add(process)

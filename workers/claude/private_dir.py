@@ -24,7 +24,7 @@ LAUNCHER = Path(__file__).with_name("launcher.py")
 
 @dataclass(frozen=True)
 class _Record:
-    """A process as a file names it; `started` in epoch seconds tells it from a later one with the same pid."""
+    """A process as a file names it; `started`, epoch seconds, distinguishes it from a later one with the same pid."""
 
     pid: int
     started: float

@@ -201,7 +201,7 @@ class ClaudeProcess(RunningCli):
                 # The next attempt is to read the login anew.
                 self.defect = self.defect or RecycleReason.LOGIN
             raise failed
-        # The CLI tells of the windows in the turn in which something has changed, to a percent.
+        # The CLI reports the windows in the turn in which something has changed, to a percent.
         return replace(turn.answer(self._cost(turn)), windows=self._limit.windows if self._limit else ())
 
     def _cost(self, turn: Turn) -> float | None:

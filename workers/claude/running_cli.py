@@ -173,7 +173,7 @@ class RunningCli(ABC):
         return self._client
 
     async def _unless_gone(self, work: Coroutine[Any, Any, bool]) -> bool:
-        """False when the process goes first: the SDK lets those wait who ask a process that is being closed."""
+        """False when the process ends first: the SDK lets those wait who ask a process that is being closed."""
         doing, gone = asyncio.create_task(work), asyncio.create_task(self._gone.wait())
         try:
             await asyncio.wait([doing, gone], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Tasks that run beside the turns, kept so that none is lost and no failure of one goes unseen."""
+"""Tasks that run beside the turns, kept so that none is lost and every failure of one is seen."""
 
 from __future__ import annotations
 

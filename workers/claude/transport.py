@@ -23,11 +23,11 @@ _ANSWER = '{"type": "control_response"'
 class Transport(SubprocessCLITransport):
     """The SDK's subprocess, with some changes.
 
-    System text and schema are told in the `initialize` request: the SDK puts both into the arguments, where `ps` shows
+    System text and schema are sent in the `initialize` request: the SDK puts both into the arguments, where `ps` shows
     them to everybody and 128 KiB is the end. And the API's events are handed over here, where they arrive: when an
     answer is cut, milliseconds count (`Turn.is_cut`), and a long answer has thousands of them.
 
-    What is read is counted; the SDK limits a line and nothing else. The end of the output is told: the SDK waits for the
+    What is read is counted; the SDK limits a line and nothing else. The end of the output is reported: the SDK waits for the
     end of a process that has closed it, for ever. An answer to a process that is gone is dropped: the SDK would leave
     the error to nobody.
     """
@@ -47,7 +47,7 @@ class Transport(SubprocessCLITransport):
         self._on_end = on_end
 
     def abandon(self) -> None:
-        """Kill it, and close the pipes: asyncio tells of a process' end only when its pipes are at theirs.
+        """Kill it, and close the pipes: asyncio reports a process' end only when its pipes have ended.
 
         Closing asyncio's transport would do both, but asks for the process' status first: of one that has just died it
         takes it from the thread that waits for it, which complains, and makes up an exit code.

@@ -113,7 +113,7 @@ class Turn:
             return False
         if self._may_call_again and self._first_text is not None:
             return True
-        # A token is a byte at least, and usually four; of what a model thought it may tell a summary only.
+        # A token is a byte at least, and usually four; of what a model thought only a summary may come.
         least = 2 * self._written_bytes + FRAME_TOKENS
         return self._max_tokens is not None and (self._has_thought or least >= self._max_tokens)
 
@@ -236,7 +236,7 @@ class Turn:
         )
 
     def failure(self, limit: UsageLimit | None, *, limit_is_new: bool) -> TurnFailed | None:
-        """The failure that the result tells of, or None when it is an answer."""
+        """The failure that the result reports, or None when it is an answer."""
         result = self.result
         if result is None or (not result.is_error and self._error is None):
             return None

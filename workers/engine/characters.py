@@ -1,4 +1,4 @@
-"""Text that Claude tells in JSON, made of whole characters: half of a surrogate pair has no UTF-8, and no store takes it."""
+"""Text that comes from Claude in JSON, made of whole characters: half of a surrogate pair has no UTF-8, and no store takes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _FIRST_HALF = re.compile("[\ud800-\udbff]\\Z")
 
 
 def whole(text: str) -> str:
-    """The text with its pairs joined; half of one that stands alone is U+FFFD."""
+    """The text with its pairs joined; half of one alone is U+FFFD."""
     if _HALF.search(text) is None:
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -22,7 +22,7 @@ class Characters:
         self._kept = ""
 
     def add(self, piece: str) -> str:
-        """What can be told of it now: a first half waits for its second."""
+        """What is complete of it now: a first half waits for its second."""
         text = self._kept + piece
         self._kept = text[-1:] if _FIRST_HALF.search(text) else ""
         return whole(text.removesuffix(self._kept))

@@ -45,7 +45,7 @@ class EngineStatus:
     reason: str
     #: epoch seconds since when the state is what it is
     since: float
-    #: the Claude process that the next request goes to; None: there is none
+    #: the Claude process that gets the next request; None: there is none
     pid: int | None
     #: turns of this process
     turns: int

@@ -28,7 +28,7 @@ Items = list[dict[str, Any]]
 
 #: fields without an effect that the response repeats
 _REPEATED = ("safety_identifier", "prompt_cache_key")
-#: what is not part of the request as it is kept: it is told in the record, or has no meaning later
+#: what is not kept of the request: the job's record has it, or it has no meaning later
 _NOT_KEPT = {"stream", "callback_url", "max_attempts", "include", "truncation", "service_tier", "input"}
 
 

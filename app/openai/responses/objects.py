@@ -94,7 +94,7 @@ def failed(record: JobRecord, asked: Mapping[str, Any], error: ErrorReply) -> di
 
 
 def error_object(error: ErrorReply) -> dict[str, Any]:
-    """The error with one of the few codes that OpenAI's clients know; our own code stands in the message."""
+    """The error with one of the few codes that OpenAI's clients know; our own code is in the message."""
     if error.status == 429:
         code = "rate_limit_exceeded"
     else:
