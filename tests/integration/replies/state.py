@@ -40,6 +40,9 @@ def _hash(found: dict[bytes, bytes]) -> dict[str, str]:
         if bucket := _BUCKET.fullmatch(name):
             name = bucket[1]
             fields[name] = str(int(fields.get(name, "0")) + int(value))
+        elif name in ("failure_ttl", "result_ttl"):
+            # Of a batch's line they are what is left of the batch's time, in whole seconds.
+            fields[name] = "N"
         elif name == "data":
             fields[name] = plain(zlib.decompress(value))
         elif not name.endswith("|sum"):

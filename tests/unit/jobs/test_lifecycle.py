@@ -402,7 +402,7 @@ def test_a_job_waits_for_its_choices(made: list[JobRecord | None], ticket: Ticke
     """While one is under way; else a worker is to make those that are missing."""
     change = lifecycle.join(Found(PARENT, made, NOW), None, SETTINGS)
     assert change.before == change.after == PARENT
-    assert change.ticket is ticket
+    assert (change.ticket, change.due_at) == (ticket, NOW + lifecycle.LOOK_SECONDS)
 
 
 @pytest.mark.parametrize("before", [None, QUEUED, RUNNING, replace(PARENT, status=Status.COMPLETED)])
