@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.messages.answer import Answer, TextDelta
 from app.messages.failure import FailureKind, TurnFailed
+from app.ways import Way
 from workers.engine import EngineStatus
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def answer(text: str, **fields: Any) -> Answer:
 
 class ScriptedEngine:
     """Gives each question the next of `turns`; one that has none left waits for an interrupt, or its deadline."""
+
+    way = Way.CLI
 
     def __init__(self, *turns: Answer | TurnFailed, login: TurnFailed | None = None) -> None:
         self.turns, self.login = [*turns], login

@@ -122,7 +122,7 @@ class Beat:
             python_rss_mb=found.python_rss_mb,
             cli_version=found.cli_version or "",
             login=found.login or "",
-            way=found.way,
+            way=self._engine.way,
             pid=os.getpid(),
             started_at=self._started_at,
             clock_skew_seconds=round(clock.skew() or 0.0, 3),

@@ -271,5 +271,5 @@ def _log(run: Run, ending: Ending) -> None:
         if error is None and "batch_id" in run.record.ids:
             level = logging.DEBUG
     seconds = round(clock.now() - (run.record.started_at or clock.now()), 3)
-    about = {"attempt": run.record.attempts, "seconds": seconds, "way": run.engine.status().way}
+    about = {"attempt": run.record.attempts, "seconds": seconds, "way": run.engine.way}
     log.log(level, "[JOB] %s", ended, extra=about)

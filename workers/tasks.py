@@ -66,7 +66,7 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         request = messages.to_claude(chat)
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending
-        way = run.engine.status().way
+        way = run.engine.way
         with streaming.emitter(run, request.output) as on_event:
             asked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app.ways import Way
 from workers.claude.dialect import to_cli
 from workers.claude.invoker import ClaudeInvoker
 from workers.engine.protocol import NO_HEADERS
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 class CliEngine:
     """An `Engine` (`workers.engine`) with one `ClaudeInvoker`."""
+
+    way = Way.CLI
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from app.messages.answer import Answer, Delta
     from app.messages.failure import TurnFailed
     from app.messages.request import MessagesRequest
+    from app.ways import Way
     from workers.engine.status import EngineStatus
 
 #: no headers besides the engine's own
@@ -23,6 +24,10 @@ class Engine(Protocol):
     `ask` and `check_login` are for one thread at a time; `interrupt`, `status` and `is_ready` are for any thread at any
     time, and never wait. Nothing of one question is left when the next is asked.
     """
+
+    @property
+    def way(self) -> Way:
+        """Which way its answers come."""
 
     def start(self) -> None:
         """Make ready; returns at once, and a second call does nothing."""

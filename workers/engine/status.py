@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from app.ways import Way
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -62,5 +60,3 @@ class EngineStatus:
     cli_version: str | None = None
     #: kind of the login in use (`api_key`, ...); None: there is none
     login: str | None = None
-    #: which way its answers come
-    way: Way = Way.CLI

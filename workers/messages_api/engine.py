@@ -49,6 +49,8 @@ _MIB = 1024 * 1024
 class ApiEngine:
     """An `Engine` (`workers.engine`) with one HTTP client, whose connection no other process may share."""
 
+    way = Way.API
+
     def __init__(self, settings: Settings, *, name: str) -> None:
         """Raises `SettingsError`."""
         self._settings = settings
@@ -129,7 +131,6 @@ class ApiEngine:
             errors=self._errors,
             python_rss_mb=round(self._process.memory_info().rss / _MIB, 1),
             login=self._login.kind if self._login else None,
-            way=Way.API,
         )
 
     def is_ready(self) -> bool:
