@@ -14,7 +14,7 @@ from app.connection import connect
 from app.settings import Settings
 from ops.cli import options
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
-from ops.supervisor import hooks, plan, probe, redis_server, secrets
+from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
 from ops.supervisor.data_dir import absolute, prepare
 from ops.supervisor.errors import Stopped
 from ops.supervisor.process import ProcessSpec
@@ -31,9 +31,11 @@ def api(*, host: Host = None, port: Port = None, data_dir: DataDir = None) -> in
     settings = replace(settings, data_dir=absolute(settings.data_dir))
     with probe.bound(settings.host, settings.port) as listener:
         settings = replace(settings, port=int(listener.getsockname()[1]))
-        env = plan.without_claude(settings, environment.variables())
+        env = process_specs.without_claude(settings, environment.variables())
         work = (*hooks.maintenance(settings, "api"), *hooks.batches(settings))
-        return supervise(settings, "api-supervisor", [plan.api(settings, env, listener)], work, needs_redis=False)
+        return supervise(
+            settings, "api-supervisor", [process_specs.api(settings, env, listener)], work, needs_redis=False
+        )
 
 
 def worker(
@@ -51,8 +53,8 @@ def worker(
     if settings.workers:
         options.require_login(settings)
     settings = replace(settings, data_dir=prepare(settings.data_dir))
-    env = plan.environment(settings, environment.variables())
-    specs = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
+    env = process_specs.environment(settings, environment.variables())
+    specs = [process_specs.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
     work = (*hooks.maintenance(settings, "worker"), *hooks.batches(settings))
     return supervise(settings, "worker-supervisor", specs, work)
 
@@ -68,8 +70,8 @@ def callbacks(
     options.require_redis(settings)
     redis_server.check_external(settings.redis_url or "")
     settings = replace(settings, webhook_secret=_secret(settings))
-    env = plan.environment(settings, environment.variables())
-    specs = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
+    env = process_specs.environment(settings, environment.variables())
+    specs = [process_specs.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
     return supervise(settings, "callback-supervisor", specs, hooks.maintenance(settings, "callbacks"))
 
 

@@ -17,11 +17,11 @@ from app.error_codes import ErrorCode
 from app.settings import Settings
 from ops.cli import options, screen
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
-from ops.supervisor import hooks, plan, probe, redis_server, secrets
+from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
 from ops.supervisor.data_dir import prepare
 from ops.supervisor.errors import StackError, Stopped
-from ops.supervisor.leftovers import Record
 from ops.supervisor.lock import DataDirLock
+from ops.supervisor.pidfile import Record
 from ops.supervisor.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -130,13 +130,15 @@ def _start(supervisor: Supervisor, settings: Settings, listener: socket.socket) 
     if settings.offline:
         say("Starting the simulator (offline) ...")
         port_file = settings.data_dir / "simulator.port"
-        supervisor.start([plan.simulator(port_file, environment.variables())])
+        supervisor.start([process_specs.simulator(port_file, environment.variables())])
         simulator_url = f"http://127.0.0.1:{port_file.read_text().strip()}"
     say(f"Starting the API and {settings.workers} worker{'s' if settings.workers > 1 else ''} ...")
-    env = plan.environment(settings, environment.variables(), simulator_url)
-    workers = [plan.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
-    callbacks = [plan.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
-    supervisor.start([plan.api(settings, env, listener), *workers, *callbacks])
+    env = process_specs.environment(settings, environment.variables(), simulator_url)
+    workers = [process_specs.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
+    callbacks = [
+        process_specs.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)
+    ]
+    supervisor.start([process_specs.api(settings, env, listener), *workers, *callbacks])
     for name, seconds, work in (*hooks.maintenance(settings, "up"), *hooks.batches(settings)):
         supervisor.every(seconds, work, name)
     found: tuple[str, str] | None = None
@@ -158,12 +160,12 @@ def _start_redis(supervisor: Supervisor, server: RedisServer) -> str:
     server.end_leftover()
     lost = server.mend()
     try:
-        supervisor.start([plan.redis(server, environment.variables())])
+        supervisor.start([process_specs.redis(server, environment.variables())])
     except StackError as error:
         lost = server.mend()
         if not lost:
             raise StackError(f"{error}\nThe runbook (docs/runbook.md) has it under 'Redis does not start'.") from error
-        supervisor.start([plan.redis(server, environment.variables())])
+        supervisor.start([process_specs.redis(server, environment.variables())])
     supervisor.every(redis_server.SYNC_SECONDS, server.sync, "sync")
     if lost:
         log.error("[REDIS] %s", lost)

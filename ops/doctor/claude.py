@@ -17,7 +17,7 @@ import httpx
 from app.login import Login, login_in_use
 from app.ways import Way
 from ops.doctor.finding import Finding, fail, ok, warn
-from ops.supervisor import plan
+from ops.supervisor import process_specs
 from ops.supervisor.child import command
 from ops.supervisor.errors import StackError
 
@@ -61,10 +61,10 @@ def look(settings: Settings, environ: Mapping[str, str], *, asks: bool) -> Itera
 def _endpoint(settings: Settings, environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """The environment of a worker; offline with a simulator behind it for as long as this lasts."""
     if not settings.offline or environ.get("ANTHROPIC_BASE_URL"):
-        yield plan.environment(settings, environ)
+        yield process_specs.environment(settings, environ)
         return
     with tempfile.TemporaryDirectory(prefix="nightshift-doctor-") as directory:
-        spec = plan.simulator(Path(directory) / "port", environ)
+        spec = process_specs.simulator(Path(directory) / "port", environ)
         argv = command(list(spec.argv)) if sys.platform == "linux" else list(spec.argv)
         simulator = subprocess.Popen(argv, env=dict(spec.env), stdout=subprocess.DEVNULL)
         try:
@@ -74,7 +74,7 @@ def _endpoint(settings: Settings, environ: Mapping[str, str]) -> Iterator[dict[s
                     raise StackError("The simulator does not start; the lines above say why.")
                 time.sleep(0.05)
             port = (Path(directory) / "port").read_text().strip()
-            yield plan.environment(settings, environ, f"http://127.0.0.1:{port}")
+            yield process_specs.environment(settings, environ, f"http://127.0.0.1:{port}")
         finally:
             simulator.terminate()
             simulator.wait()

@@ -4,7 +4,7 @@
 
 On Linux the kernel sends the signal when the parent ends, however it ends. It does so when the *thread* that started the
 child ends, too: start children from a thread that stays. On macOS there is no such thing: our own programs call
-`app.parent.die_with_parent`, others are ended at the next start (`ops.supervisor.leftovers`).
+`app.parent.die_with_parent`, others are ended at the next start (`ops.supervisor.pidfile`).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from ops.supervisor.leftovers import Record
+    from ops.supervisor.pidfile import Record
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from app.settings import Settings
-from ops.supervisor import data_dir, leftovers, plan, probe, process, redis_server, secrets
+from ops.supervisor import data_dir, pidfile, probe, process, process_specs, redis_server, secrets
 from ops.supervisor.errors import StackError
 from ops.supervisor.lock import DataDirLock
 from ops.supervisor.periodic import Periodic
@@ -76,7 +76,7 @@ def test_a_broken_secret_file_is_not_replaced(tmp_path: Path) -> None:
 def test_the_environment_of_a_child_makes_the_same_settings(tmp_path: Path) -> None:
     """What the command line said reaches the children, and so does the user's login."""
     settings = Settings(data_dir=tmp_path, port=1234, redis_url="unix:///x")
-    env = plan.environment(settings, {"ANTHROPIC_API_KEY": "key", "PATH": "/bin"})
+    env = process_specs.environment(settings, {"ANTHROPIC_API_KEY": "key", "PATH": "/bin"})
     found = Settings.from_environment(env)
     assert (found.port, found.redis_url, found.supervisor_pid) == (1234, "unix:///x", os.getpid())
     assert env["ANTHROPIC_API_KEY"] == "key"
@@ -93,7 +93,7 @@ def test_offline_drops_every_way_to_the_real_thing(tmp_path: Path) -> None:
         "VERTEX_REGION_X",
     )
     environ = dict.fromkeys(real, "real") | {"PATH": "/bin", "LANG": "C", "TZ": "UTC"}
-    env = plan.environment(Settings(data_dir=tmp_path, offline=True), environ, "http://127.0.0.1:9")
+    env = process_specs.environment(Settings(data_dir=tmp_path, offline=True), environ, "http://127.0.0.1:9")
     assert not set(real) & set(env)
     assert {"PATH", "LANG", "TZ"} <= set(env)
     assert env["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
@@ -101,7 +101,7 @@ def test_offline_drops_every_way_to_the_real_thing(tmp_path: Path) -> None:
 
 def test_each_worker_process_has_a_name_of_its_own(tmp_path: Path) -> None:
     """A successor is another worker to RQ, under the same label for people."""
-    first = plan.chat_worker(Settings(data_dir=tmp_path), {}, 1)
+    first = process_specs.chat_worker(Settings(data_dir=tmp_path), {}, 1)
     assert first.renew
     second = first.renew(first)
     assert first.name == second.name == "worker-1"
@@ -136,7 +136,7 @@ def test_periodic_work_survives_its_exceptions(caplog: pytest.LogCaptureFixture)
 
 def test_leftovers_are_ended_and_strangers_are_not(tmp_path: Path) -> None:
     """A recorded process is ended; another one that got a recorded pid is left alone."""
-    record = leftovers.Record(tmp_path / "processes.json")
+    record = pidfile.Record(tmp_path / "processes.json")
     with subprocess.Popen(["sleep", "60"]) as left, subprocess.Popen(["sleep", "60"]) as stranger:
         record.write([left.pid])
         recorded = json.loads(record.path.read_text())
