@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from api import cors
 from app import errors
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
+from app.loopback import is_loopback
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -110,15 +110,3 @@ def _host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether it names this machine without asking anybody: `localhost` or a loopback address."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
-from api import auth
 from api.app import create_app
 from api.gunicorn_parts import DrainingArbiter, Log, Worker
 from app import allocator, logs, spans
+from app.loopback import is_loopback
 from app.parent import die_with_parent
 from app.private_files import write_private
 from app.settings import Settings, SettingsError
@@ -106,7 +106,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 def check(settings: Settings) -> None:
     """Refuse to be open to the network without keys. Raises `SettingsError`."""
-    if not settings.api_keys and not auth.is_loopback(settings.host):
+    if not settings.api_keys and not is_loopback(settings.host):
         raise SettingsError(
             f"The API would listen on {settings.host} without keys. Set NIGHTSHIFT_API_KEYS, or listen on 127.0.0.1."
         )

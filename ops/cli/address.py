@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app import environment
+from app.loopback import is_loopback
 from app.settings import Settings
-from ops.supervisor import probe
 from ops.supervisor.lock import DataDirLock
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def key(environ: Mapping[str, str]) -> str:
 def may_need_a_proxy(address: str) -> bool:
     """Whether `HTTP_PROXY` and its like are for it: no proxy leads to this machine."""
     try:
-        return not probe.is_loopback(urlsplit(address).hostname or "")
+        return not is_loopback(urlsplit(address).hostname or "")
     except ValueError:
         return True
 

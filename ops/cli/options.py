@@ -9,9 +9,9 @@ from typing import Annotated, NoReturn
 from cyclopts import Parameter, Token
 
 from app.login import Login, login_in_use
+from app.loopback import is_loopback
 from app.settings import Settings, SettingsError
 from app.ways import Way
-from ops.supervisor import probe
 
 NO_LOGIN = """\
 There is no login for Claude. One of these is enough:
@@ -66,7 +66,7 @@ def require_redis(found: Settings) -> None:
 
 def check_exposure(found: Settings) -> None:
     """Without keys, nobody but this machine's users may reach the API."""
-    if not found.api_keys and not probe.is_loopback(found.host):
+    if not found.api_keys and not is_loopback(found.host):
         fail(
             f"--host {found.host} would let others use your Claude login. Set NIGHTSHIFT_API_KEYS to one or more keys,"
             " comma-separated, which clients then send as 'Authorization: Bearer KEY'; or listen on 127.0.0.1."

@@ -7,6 +7,7 @@ import shlex
 import socket
 from typing import TYPE_CHECKING
 
+from app.loopback import is_loopback
 from app.ways import Way
 from ops.supervisor import probe
 
@@ -60,7 +61,7 @@ def text(
 def _listens_on(host: str, port: int) -> str:
     """Who can reach it, which the address to try it by does not say."""
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if probe.is_loopback(host):
+    if is_loopback(host):
         return f"{place}, for this machine only"
     if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
         return f"{place}, every address of this machine ({socket.gethostname()})"

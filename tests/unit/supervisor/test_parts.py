@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from app.settings import Settings
-from ops.supervisor import data_dir, pidfile, probe, process, process_specs, redis_server, secrets
+from ops.supervisor import data_dir, pidfile, process, process_specs, redis_server, secrets
 from ops.supervisor.errors import StackError
 from ops.supervisor.lock import DataDirLock
 from ops.supervisor.periodic import Periodic
@@ -190,23 +190,6 @@ def test_a_redis_url_that_is_not_understood_is_refused_without_its_password(url:
         redis_server.check_external(url)
     assert "user" not in str(caught.value)
     assert "half" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("localhost", True),
-        ("::1", True),
-        ("0.0.0.0", False),
-        ("::", False),
-        ("10.0.0.1", False),
-        ("a.example", False),
-    ],
-)
-def test_loopback_is_told_from_open_addresses(host: str, loopback: bool) -> None:
-    """A name that is not known to be loopback counts as open."""
-    assert probe.is_loopback(host) is loopback
 
 
 def test_the_supervisor_is_light() -> None:
