@@ -7,6 +7,8 @@ which looks again; all else is raised to its caller.
 
 from __future__ import annotations
 
+import math
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -185,3 +187,23 @@ def transaction(connection: Redis, key: str, change: Callable[[Any], _T]) -> _T:
     untyped: Any = connection
     found: _T = untyped.transaction(change, key, value_from_callable=True)
     return found
+
+
+def patiently(
+    step: Callable[[], _T], seconds: float = math.inf, on_away: Callable[[Exception], object] | None = None
+) -> _T:
+    """Do a step; while Redis is away, wait and do it again. After so many seconds, raises what Redis' client raised.
+
+    `on_away` hears of each failure.
+    """
+    give_up, wait = time.monotonic() + seconds, 0.05
+    while True:
+        try:
+            return step()
+        except AWAY as error:
+            if time.monotonic() >= give_up:
+                raise
+            if on_away is not None:
+                on_away(error)
+            time.sleep(wait)
+            wait = min(2 * wait, 1.0)

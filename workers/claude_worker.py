@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from app import clock, durability, errors, logs
-from app.connection import AWAY, connect_blocking
+from app.connection import AWAY, connect_blocking, patiently
 from app.gate import Cause, Gate
 from app.jobs import leases, tickets
 from app.jobs.change import Lease, LeaseLost, Reason, Requeue
@@ -184,14 +184,8 @@ class ClaudeWorker(PatientWorker):
 
     def _patiently(self, step: Callable[[], _T]) -> _T:
         """Do a step in Redis; while Redis is away, wait for it. An answer is not thrown away for that."""
-        wait = 0.05
-        while True:
-            try:
-                return step()
-            except AWAY as error:
-                log.warning("[RECOVERY] worker=%s reason=waiting for Redis: %s", self.name, error)
-                time.sleep(wait)
-                wait = min(2 * wait, 1.0)
+        said = "[RECOVERY] worker=%s reason=waiting for Redis: %s"
+        return patiently(step, on_away=lambda error: log.warning(said, self.name, error))
 
     # -- commands and signals ---------------------------------------------------------------------------------------
 

@@ -5,8 +5,12 @@ The only module here that knows of jobs. What runs in threads of the supervisor 
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
+
+from app.batches.feeder import Feeder
+from app.connection import AWAY, connect, patiently
+from app.jobs.recovery import release_worker as release
+from app.maintenance import Maintenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,9 +21,8 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 0.25
 #: how often leases, retries, deadlines and the outbox are looked at, seconds
 MAINTENANCE_SECONDS = 1.0
-#: how long, and how often, a dead worker's jobs are tried to be requeued while Redis is away, seconds
+#: how long a dead worker's jobs are tried to be requeued while Redis is away, seconds
 RELEASE_SECONDS = 30.0
-_AGAIN_SECONDS = 0.2
 
 
 def release_worker(settings: Settings, worker_name: str) -> None:
@@ -27,25 +30,12 @@ def release_worker(settings: Settings, worker_name: str) -> None:
 
     They do as soon as Redis is there, when both died together; later than that the end of the lease brings them back.
     """
-    from app.connection import AWAY, connect  # noqa: PLC0415 - `nightshift version` and its like need no queue
-    from app.jobs.recovery import release_worker as release  # noqa: PLC0415
-
-    give_up = time.monotonic() + RELEASE_SECONDS
     with connect(_url(settings)) as connection:
-        while True:
-            try:
-                release(connection, settings, worker_name)
-                return
-            except AWAY:
-                if time.monotonic() >= give_up:
-                    raise
-                time.sleep(_AGAIN_SECONDS)
+        patiently(lambda: release(connection, settings, worker_name), RELEASE_SECONDS)
 
 
 def is_registered(settings: Settings, worker_name: str) -> bool:
     """Whether this RQ worker has begun to work. False while Redis is away."""
-    from app.connection import AWAY, connect  # noqa: PLC0415 - see above
-
     with connect(_url(settings), timeout_seconds=1.0) as connection:
         try:
             return bool(connection.exists(f"rq:worker:{worker_name}"))
@@ -55,17 +45,11 @@ def is_registered(settings: Settings, worker_name: str) -> bool:
 
 def maintenance(settings: Settings, part: str) -> Sequence[tuple[str, float, Callable[[], object]]]:
     """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own. `part`: the command."""
-    from app.connection import connect  # noqa: PLC0415 - see above
-    from app.maintenance import Maintenance  # noqa: PLC0415
-
     return [("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings, part).run_once)]
 
 
 def batches(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:
     """The same for the work of the batches whose files are in this data dir."""
-    from app.batches.feeder import Feeder  # noqa: PLC0415 - see above
-    from app.connection import connect  # noqa: PLC0415
-
     return [("batches", BATCH_SECONDS, Feeder(connect(_url(settings)), settings).run_once)]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from app import clock, logs, spans
-from app.connection import AWAY
+from app.connection import AWAY, patiently
 from app.outbound import ForbiddenTarget, OutboundError
 from app.trace_context import NONE, TraceContext
 from app.webhooks import sending
@@ -168,15 +168,7 @@ def _settle(
 
 def _patiently(record: Callable[[], bool]) -> None:
     """Wait for Redis rather than forget an attempt, as long as its claim lasts; then raise what Redis' client raises."""
-    give_up = time.monotonic() + CLAIM_MARGIN_SECONDS
-    while True:
-        try:
-            record()
-            return
-        except AWAY:
-            if time.monotonic() >= give_up:
-                raise
-            time.sleep(0.5)
+    patiently(record, CLAIM_MARGIN_SECONDS)
 
 
 def _log(result: DeliveryResult, attempt: Attempt) -> None:
