@@ -154,6 +154,7 @@ DIED = Requeue("its worker died", counts=False, died=True)
         (RUNNING, Requeue("server", counts=True, delay_seconds=5), {}, Ticket.LATER),
         (RUNNING, Requeue("overloaded", counts=False, delay_seconds=5), {"attempts": 0, "delays": 1}, Ticket.LATER),
         (RUNNING, DIED, {"attempts": 0, "deaths": 1}, Ticket.FIRST),
+        (replace(RUNNING, deaths=1), DIED, {"attempts": 0, "deaths": 2}, Ticket.FIRST),
         (SENT, Requeue("limit", counts=False), {"attempts": 0, "sent_by": ""}, Ticket.FIRST),
         (
             SENT,
