@@ -8,9 +8,11 @@ which looks again; all else is raised to its caller.
 from __future__ import annotations
 
 import math
+import re
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from redis import Redis
 from redis._parsers import BaseParser
@@ -62,6 +64,14 @@ SAME_TWICE = frozenset(
     }
 )
 
+
+#: options of a URL that say how answers are read, waited for and asked for again; those in the URL would win
+_OURS = frozenset(
+    {
+        *("decode_responses", "encoding", "encoding_errors", "max_connections"),
+        *("retry_on_error", "retry_on_timeout", "socket_timeout", "socket_connect_timeout"),
+    }
+)
 
 #: for the server to tell its time on a new connection, also on one that waits for other replies without end, seconds
 _GREET_SECONDS = 5.0
@@ -150,7 +160,17 @@ def _client(url: str, **options: Any) -> Redis:
     options["redis_connect_func"] = _greet
     if url.startswith(tuple(f"{scheme}://" for scheme in sentinel.SCHEMES)):
         return sentinel.client(url, _Client, **options)
+    _check(url)
     return _Client.from_url(url, **options)
+
+
+def _check(url: str) -> None:
+    """Refuse what redis-py would misread without an error (findings/redis_url.sh), and options that replace ours."""
+    parts = urlsplit(url)
+    if parts.scheme in ("redis", "rediss") and not re.fullmatch(r"/?[0-9]*", parts.path):
+        raise ValueError("the database is a number")
+    if taken := sorted(_OURS.intersection(parse_qs(parts.query))):
+        raise ValueError(f"Nightshift itself chooses {', '.join(taken)}")
 
 
 def _greet(connection: Any) -> None:
