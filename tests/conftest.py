@@ -32,7 +32,6 @@ def _redis_for_session() -> Iterator[RedisForTests]:
 @pytest.fixture
 def redis_url(_redis_for_session: RedisForTests) -> str:
     """The URL of a private, empty Redis."""
-    _redis_for_session.revive()
     with Redis.from_url(_redis_for_session.url) as client:
         client.flushall()
     return _redis_for_session.url

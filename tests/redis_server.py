@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 from redis import Redis
@@ -42,12 +41,6 @@ class RedisForTests:
             argv = child.command(argv)
         self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
         wait_until(self._answers, "an answer of Redis")
-
-    def revive(self) -> None:
-        """Start it again where something has ended it, and say so: no test may fail for what another one has ended."""
-        if self._process is not None and (status := self._process.poll()) is not None:
-            warnings.warn(f"the tests' Redis had ended with status {status}", stacklevel=2)
-            self.start()
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Until it is gone."""

@@ -24,10 +24,16 @@ def adopt(on: bool = True) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(on), 0, 0, 0)
 
 
-def end(known: Collection[int]) -> int:
-    """Kill and reap every child of ours that we did not start. How many lived.
+def children() -> frozenset[int]:
+    """The pids of this process's children."""
+    return frozenset(process.pid for process in psutil.Process().children())
 
-    A supervisor starts processes in no other way than through itself, so a child that it does not know is an orphan.
+
+def end(known: Collection[int]) -> int:
+    """Kill and reap every child of ours that is not among the known ones. How many lived.
+
+    While a supervisor runs, its process starts others through it alone: a child that came meanwhile and that it does not know
+    is an orphan.
     """
     count = 0
     for process in psutil.Process().children():

@@ -48,9 +48,12 @@ class Supervisor:
         self._again: list[tuple[float, list[Running], ProcessSpec, int]] = []
         self._periodic: list[Periodic] = []
         self._hooks: list[threading.Thread] = []
+        #: children that somebody else in this process has started
+        self._others: frozenset[int] = frozenset()
 
     def __enter__(self) -> Supervisor:
         self._signals.__enter__()
+        self._others = orphans.children()
         orphans.adopt()
         if self._record:
             self._record.end_all()
@@ -168,7 +171,7 @@ class Supervisor:
         stage.remove(running)
         spec = running.spec
         self._run_hook(running, status)
-        if count := orphans.end(self.pids()):
+        if count := orphans.end(self._others.union(self.pids())):
             log.warning("%s left %d processes behind: ended", spec.name, count)
         if not spec.restart or running.is_leaving or self._signals.stops:
             return
@@ -206,7 +209,7 @@ class Supervisor:
             self._stop_stage(self._stages[index], give_up - _STAGE_RESERVE_SECONDS * index)
             for thread in self._hooks:
                 thread.join(max(0.0, min(1.0, give_up - _STAGE_RESERVE_SECONDS * index - time.monotonic())))
-        orphans.end(())
+        orphans.end(self._others)
         if self._record:
             self._record.path.unlink(missing_ok=True)
 
@@ -228,7 +231,7 @@ class Supervisor:
                         running.process.wait(1)
             if stage:
                 self._signals.wait(_READY_POLL_SECONDS)
-        orphans.end(self.pids())
+        orphans.end(self._others.union(self.pids()))
 
     def _overdue(self, running: Running, began: float, give_up: float) -> bool:
         """In a hurry, only a process with a lock, which writes data, still gets a moment."""

@@ -33,7 +33,11 @@ def stack() -> Iterator[Stack]:
     found = Stack(settings={"NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1"})
     found.data_dir.mkdir()
     with tarfile.open(_LEFT) as tar:
-        tar.extractall(found.data_dir, filter="data")
+        for member in tar:
+            path, content = found.data_dir / member.name, tar.extractfile(member)
+            assert content is not None, f"{member.name} is no file"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.read())
     later = int(time.time() - 60 - left(found)["made_at"])
     log = found.data_dir / "redis/appendonlydir/appendonly.aof.1.incr.aof"
     log.write_bytes(_TIMES.sub(lambda match: b"%d" % (int(match[1]) + later), log.read_bytes()))

@@ -1,9 +1,10 @@
-"""A restart, with processes that take their time to leave."""
+"""The supervisor of processes that take their time to leave, or are not its own."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 from ops.supervisor import rolling
@@ -32,3 +33,12 @@ def test_two_restarts_while_one_is_still_leaving(capsys: pytest.CaptureFixture[s
             assert len(supervisor.pids()) == expected
             assert len([one for one in supervisor._stages[0] if not one.is_leaving]) == 1
     assert capsys.readouterr().out.count("Restarted.") == 2
+
+
+def test_a_child_that_is_not_the_supervisors_lives_on() -> None:
+    """Who runs a supervisor may have started processes before: these are no orphans of its children."""
+    with subprocess.Popen(["sleep", "600"]) as before:
+        with Supervisor() as supervisor:
+            supervisor.start([ProcessSpec(name="short", argv=["sleep", "600"], env={"PATH": os.environ["PATH"]})])
+        assert before.poll() is None
+        before.kill()
