@@ -15,14 +15,14 @@ _MADE_UP = re.compile(r"[0-9a-f]{16,}|whsec_[\w+/=]+")
 _SIZE = re.compile(r'("\w+_bytes": ")[1-9]\d*"')
 _BUCKET = re.compile(r"((queue|run|first_token)\|.*)\|(\d+\.\d+|\+Inf)")
 _TIME = re.compile(r"\d{10,13}(\.\d+)?(-\d+)?|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
-#: what is written at each look, whoever looks
-_ALWAYS = (b"nightshift:writable", b"nightshift:replicated")
+#: what is written at each look, whoever looks, and ends by itself
+_ALWAYS = (b"nightshift:writable", b"nightshift:replicated", b"nightshift:batches:in_queue:")
 
 
 def of(redis: Redis) -> dict[str, Any]:
     """By key: the value, and whether it has an end."""
     found: dict[str, list[Any]] = {}
-    for key in sorted(key for key in redis.scan_iter(count=1000) if key not in _ALWAYS):
+    for key in sorted(key for key in redis.scan_iter(count=1000) if not key.startswith(_ALWAYS)):
         found.setdefault(plain(key), []).append([plain(_value(redis, key)), redis.ttl(key) >= 0])
     return {key: sorted(values, key=str) for key, values in found.items()}
 
