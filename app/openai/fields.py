@@ -91,6 +91,7 @@ FIELDS: Mapping[str, Field] = MappingProxyType(
         stop="a string or up to 16; at those of white space only, which Claude does not take, the text is cut here, and the"
         " usage counts what Claude wrote",
         response_format="text, json_object, json_schema of any draft, checked here, repaired once, else a 422;"
+        " `format` is checked if `$schema` names draft-07 or older, not by 2020-12, the default;"
         " a schema that is none is a 400",
         tools="functions, never executed here, and others are a 400; the arguments of strict ones and of a forced one are checked",
         metadata="shown in the job, and searched by; 16 pairs of 64 and 512 characters",

@@ -17,6 +17,8 @@ from app.schemas.json_schema import SchemaError, compile_schema
         ({"items": [{"type": "string"}], "type": "array"}, ["x"], [5]),
         ({"prefixItems": [{"type": "string"}]}, ["x"], [5]),
         ({"$schema": "http://json-schema.org/draft-07/schema#", "type": "integer"}, 5, "x"),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "format": "date"}, "2026-11-27", "no"),
+        ({"format": "date"}, "no", None),
         ({"type": "string", "discriminator": {"propertyName": "kind"}}, "x", 5),
         ({"$defs": {"N": {"properties": {"n": {"$ref": "#/$defs/N"}}, "type": "object"}}, "$ref": "#/$defs/N"}, {"n": {}}, {"n": 5}),
         (True, 1, None),
