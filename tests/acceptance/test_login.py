@@ -70,7 +70,8 @@ def test_a_mistyped_key_is_said_at_once_and_loses_nothing(mistyped: Keyed, simul
     stack = mistyped
     assert "Nightshift is up" not in stack.said()
     assert f"Claude's login does not work ({REASON})" in stack.said()
-    assert f"[LOGIN] worker={stack.http('GET', '/health').body['workers'][0]['name']}" in stack.said()
+    workers = stack.http("GET", "/health").body["workers"]
+    wait_until(lambda: all(f"[LOGIN] worker={one['name']}" in stack.said() for one in workers), "each worker's word")
     job = stack.submit("later")
     batch = start(stack, [line("one"), line("two")])
     for ask in (
