@@ -7,18 +7,15 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.listener import Listener
-from app import clock, errors, worker_status
+from api.outlook import TIMED, Outlook, too_late, why_closed
+from app import clock, errors
 from app.connection import AWAY
 from app.error_codes import ErrorCode
-from app.gate import Cause, Closed, Gate
-from app.health import nobody_serves
 from app.jobs import transitions
 from app.outcome import Outcome
-from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.errors import ErrorReply
+    from app.gate import Closed
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
     from app.jobs.waiters import Waiters
@@ -34,15 +32,11 @@ if TYPE_CHECKING:
 
 #: how long a waiter sleeps before it looks at its deadline, its client and the stop flag, seconds
 SLICE_SECONDS = 1.0
-#: how old the shared view of the gate may be, seconds
-GATE_SECONDS = 1.0
 #: advice when all places are taken, seconds
 BUSY_RETRY_SECONDS = 5.0
 #: when this process stops, the jobs of its clients live on for this long: the clients are asked to come back, seconds
 STOP_GRACE_SECONDS = 60.0
 STOP_RETRY_SECONDS = 2.0
-#: advice is never longer than a day, seconds
-_LONGEST_ADVICE_SECONDS = 86400.0
 #: two deadlines this close are the same one, seconds
 _SAME_SECONDS = 1.0
 
@@ -90,8 +84,7 @@ class Waiting:
         self._settings = settings
         self._jobs = jobs
         self._waiters = waiters
-        self._gate = _SharedGate(connection)
-        self._workers = _SharedWorkers(connection, settings)
+        self._outlook = Outlook(connection, settings)
         self._is_stopped = False
         #: whoever only looks on is to come back, and finds another process
         self.is_draining = False
@@ -134,9 +127,9 @@ class Waiting:
         if wait.is_gone():
             self.leave(wait)
             raise errors.client_left()
-        closed = self._gate.read(wait.began_at)
+        closed = self._outlook.closed(wait.began_at)
         if clock.now() >= wait.deadline_at:
-            return self._give_up(wait, _why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds))
+            return self._give_up(wait, why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds))
         if is_answering:
             return None
         hopeless = self._hopeless(wait, closed)
@@ -144,14 +137,9 @@ class Waiting:
 
     def _hopeless(self, wait: Wait, closed: Closed | None) -> ErrorReply | None:
         """Why this client would wait in vain, for all that is known now."""
-        if closed is not None and closed.cause in _TIMED:
-            return _too_late(closed) if closed.until > wait.waits_until else None
-        if wait.only_reads:
-            return None
-        nobody_serves = self._workers.nobody_serves(wait.began_at)
-        if closed is not None and closed.cause is Cause.LOGIN and not self._workers.are_starting:
-            return errors.login_required(closed.reason)
-        return nobody_serves
+        if closed is not None and closed.cause in TIMED:
+            return too_late(closed) if closed.until > wait.waits_until else None
+        return None if wait.only_reads else self._outlook.nobody_serves(closed, wait.began_at)
 
     def _give_up(self, wait: Wait, error: ErrorReply) -> Outcome:
         """The deadline has passed: the job ends with `error`, unless its outcome came in the same moment."""
@@ -205,102 +193,5 @@ class _Places:
             self._free.release()
 
 
-class _SharedGate:
-    """The gate as it was at most a second ago: hundreds of waiters ask, one of them reads."""
-
-    def __init__(self, connection: Redis) -> None:
-        self._connection = connection
-        self._gate = Gate(connection)
-        self._lock = threading.Lock()
-        self._read_at = 0.0
-        self._closed: Closed | None = None
-
-    def read(self, began_at: float) -> Closed | None:
-        """For a wait that began then (`time.monotonic()`): what has closed it was looked for since."""
-        with self._lock:
-            is_old = self._closed is not None and self._read_at < began_at
-            if is_old or time.monotonic() - self._read_at >= GATE_SECONDS:
-                self._read_at = time.monotonic()
-                # With Redis away the last view has to do: clients keep waiting.
-                with suppress(*AWAY):
-                    clock.refresh(self._connection)
-                    self._closed = self._gate.read()
-            return self._closed
-
-
-class _SharedWorkers:
-    """The workers as they were at most a second ago, and since when none of them serves."""
-
-    def __init__(self, connection: Redis, settings: Settings) -> None:
-        self._connection = connection
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._read_at = 0.0
-        self._error: ErrorReply | None = None
-        #: all of them: the login may be another one than before
-        self.are_starting = False
-        #: `time.monotonic()`; none is known before the first look, and workers may be starting as this process is
-        self._since: float | None = time.monotonic()
-
-    def nobody_serves(self, began_at: float) -> ErrorReply | None:
-        """The error for a wait that began then, when it has been so for `no_worker_grace_seconds`: workers are restarted, too."""
-        with self._lock:
-            now = time.monotonic()
-            is_old = self._error is not None and self._read_at < began_at
-            if is_old or now - self._read_at >= GATE_SECONDS:
-                self._read_at = now
-                with suppress(*AWAY):
-                    self._look(now)
-            has_lasted = self._since is not None and now - self._since >= self._settings.no_worker_grace_seconds
-            return self._error if has_lasted else None
-
-    def _look(self, now: float) -> None:
-        rows = worker_status.read_all(self._connection)
-        alive = [row for row in rows if row.is_alive(self._settings.lease_seconds)]
-        self.are_starting = bool(alive) and all(row.state is WorkerState.STARTING for row in alive)
-        self._error = nobody_serves(alive)
-        self._since = None if self._error is None else now if self._since is None else self._since
-
-
 def _stopping() -> ErrorReply:
     return errors.unavailable("The server is stopping. Try again.", ErrorCode.SERVER_STOPPING, STOP_RETRY_SECONDS)
-
-
-#: causes whose end is known in advance; a login may be mended, and an overload be over, at any moment
-_TIMED = (Cause.USAGE_LIMIT, Cause.UTILIZATION, Cause.PAUSED)
-
-
-def _too_late(closed: Closed) -> ErrorReply:
-    """The gate will open after the client's deadline."""
-    advice = "Send 'Prefer: respond-async' to have the request wait."
-    wait = min(max(1.0, closed.until - clock.now()), _LONGEST_ADVICE_SECONDS)
-    if closed.cause is Cause.PAUSED:
-        return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", ErrorCode.PAUSED, wait)
-    reset = datetime.fromtimestamp(closed.until, UTC)
-    if closed.cause is Cause.UTILIZATION:
-        return errors.rate_limited(
-            f"Nightshift leaves the rest of Claude's usage window to its owner ({closed.reason}). It goes on at"
-            f" {reset:%Y-%m-%d %H:%M:%S} UTC, later than this request waits. {advice}",
-            ErrorCode.UTILIZATION_REACHED,
-            wait,
-        )
-    return errors.rate_limited(
-        f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, later"
-        f" than this request waits. {advice}",
-        ErrorCode.USAGE_LIMIT_REACHED,
-        wait,
-    )
-
-
-def _why_closed(closed: Closed | None) -> ErrorReply | None:
-    """The error for a client whose deadline passed while the gate was closed."""
-    if closed is None:
-        return None
-    if closed.cause is Cause.LOGIN:
-        return errors.login_required(closed.reason)
-    if closed.cause is Cause.OVERLOAD:
-        return errors.unavailable(f"Claude is overloaded ({closed.reason}).", ErrorCode.OVERLOADED, 30.0)
-    if closed.cause is Cause.RATE_LIMIT:
-        message = f"Claude takes no more requests from this login for now ({closed.reason})."
-        return errors.rate_limited(message, ErrorCode.RATE_LIMIT_EXCEEDED, 30.0)
-    return _too_late(closed)

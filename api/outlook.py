@@ -1,0 +1,147 @@
+"""What those who wait can expect: whether the gate is closed, whether anybody serves, and the error that says so.
+
+Hundreds wait in a process: what one look finds is for all of them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from app import clock, errors, worker_status
+from app.connection import AWAY
+from app.error_codes import ErrorCode
+from app.gate import Cause, Closed, Gate
+from app.health import nobody_serves
+from app.worker_status import WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis import Redis
+
+    from app.errors import ErrorReply
+    from app.settings import Settings
+
+_T = TypeVar("_T")
+
+#: how old a look may be, seconds
+LOOK_SECONDS = 1.0
+#: advice is never longer than a day, seconds
+_LONGEST_ADVICE_SECONDS = 86400.0
+#: causes whose end is known in advance; a login may be mended, and an overload be over, at any moment
+TIMED = (Cause.USAGE_LIMIT, Cause.UTILIZATION, Cause.PAUSED)
+
+
+class Outlook:
+    """The gate and the workers as they were at most a second ago.
+
+    `began_at` (`time.monotonic()`) is when the wait began that asks: no wait is refused for what was found before it.
+    """
+
+    def __init__(self, connection: Redis, settings: Settings) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._gate = _Look(self._look_at_gate, None, lambda closed: closed is not None)
+        # None is known before the first look, and workers may be starting as this process is.
+        workers = _Workers(error=None, are_starting=False, unserved_since=time.monotonic())
+        self._workers = _Look(self._look_at_workers, workers, lambda seen: seen.error is not None)
+
+    def closed(self, began_at: float) -> Closed | None:
+        """What closes the gate."""
+        return self._gate.read(began_at)
+
+    def nobody_serves(self, closed: Closed | None, began_at: float) -> ErrorReply | None:
+        """The error while no login works, or when for `no_worker_grace_seconds` no worker has served: they are restarted, too."""
+        workers = self._workers.read(began_at)
+        if closed is not None and closed.cause is Cause.LOGIN and not workers.are_starting:
+            return errors.login_required(closed.reason)
+        since, grace = workers.unserved_since, self._settings.no_worker_grace_seconds
+        return workers.error if since is not None and time.monotonic() - since >= grace else None
+
+    def _look_at_gate(self, _: Closed | None) -> Closed | None:
+        clock.refresh(self._connection)
+        return Gate(self._connection).read()
+
+    def _look_at_workers(self, before: _Workers) -> _Workers:
+        rows = worker_status.read_all(self._connection)
+        alive = [row for row in rows if row.is_alive(self._settings.lease_seconds)]
+        error = nobody_serves(alive)
+        since = before.unserved_since
+        return _Workers(
+            error=error,
+            are_starting=bool(alive) and all(row.state is WorkerState.STARTING for row in alive),
+            unserved_since=None if error is None else time.monotonic() if since is None else since,
+        )
+
+
+@dataclass(frozen=True)
+class _Workers:
+    #: None: one serves
+    error: ErrorReply | None
+    #: all of them: the login may be another one than before
+    are_starting: bool
+    #: `time.monotonic()`; None: one serves
+    unserved_since: float | None
+
+
+class _Look(Generic[_T]):
+    """What one of those who wait has read for all. With Redis away the last look has to do: clients keep waiting."""
+
+    def __init__(self, look: Callable[[_T], _T], first: _T, refuses: Callable[[_T], bool]) -> None:
+        self._look = look
+        self._seen = first
+        self._refuses = refuses
+        self._read_at = 0.0
+        self._lock = threading.Lock()
+
+    def read(self, began_at: float) -> _T:
+        """For a wait that began then: what would refuse it was looked for since."""
+        with self._lock:
+            now = time.monotonic()
+            is_before_it = self._refuses(self._seen) and self._read_at < began_at
+            if is_before_it or now - self._read_at >= LOOK_SECONDS:
+                self._read_at = now
+                with suppress(*AWAY):
+                    self._seen = self._look(self._seen)
+            return self._seen
+
+
+def why_closed(closed: Closed | None) -> ErrorReply | None:
+    """The error for a client whose deadline passed while the gate was closed."""
+    if closed is None:
+        return None
+    if closed.cause is Cause.LOGIN:
+        return errors.login_required(closed.reason)
+    if closed.cause is Cause.OVERLOAD:
+        return errors.unavailable(f"Claude is overloaded ({closed.reason}).", ErrorCode.OVERLOADED, 30.0)
+    if closed.cause is Cause.RATE_LIMIT:
+        message = f"Claude takes no more requests from this login for now ({closed.reason})."
+        return errors.rate_limited(message, ErrorCode.RATE_LIMIT_EXCEEDED, 30.0)
+    return too_late(closed)
+
+
+def too_late(closed: Closed) -> ErrorReply:
+    """The gate will open after the client's deadline."""
+    advice = "Send 'Prefer: respond-async' to have the request wait."
+    wait = min(max(1.0, closed.until - clock.now()), _LONGEST_ADVICE_SECONDS)
+    if closed.cause is Cause.PAUSED:
+        return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", ErrorCode.PAUSED, wait)
+    reset = datetime.fromtimestamp(closed.until, UTC)
+    if closed.cause is Cause.UTILIZATION:
+        return errors.rate_limited(
+            f"Nightshift leaves the rest of Claude's usage window to its owner ({closed.reason}). It goes on at"
+            f" {reset:%Y-%m-%d %H:%M:%S} UTC, later than this request waits. {advice}",
+            ErrorCode.UTILIZATION_REACHED,
+            wait,
+        )
+    return errors.rate_limited(
+        f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, later"
+        f" than this request waits. {advice}",
+        ErrorCode.USAGE_LIMIT_REACHED,
+        wait,
+    )
