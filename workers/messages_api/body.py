@@ -27,8 +27,6 @@ MAX_TOKENS = (
 OTHER_MAX_TOKENS = 32_000
 #: models that think within a budget; all others by an effort
 _BY_BUDGET = re.compile(r"claude-(haiku|sonnet|opus)-4-[015]\b|claude-3")
-
-
 #: thinks between calls too, so that its budget may be larger than `max_tokens`; and `output_config.effort`
 _INTERLEAVED, _EFFORT = "interleaved-thinking-2025-05-14", "effort-2025-11-24"
 _LARGE_CONTEXT = "context-1m-2025-08-07"

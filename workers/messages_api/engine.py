@@ -194,50 +194,47 @@ class ApiEngine:
     async def _asked(self, body: dict[str, Any], reading: Reading, headers: Mapping[str, str]) -> Answer:
         """Raises `TurnFailed`, also for whatever the client raises, or what came is no answer."""
         try:
-            async with self._client.stream(
-                "POST",
-                "v1/messages",
-                content=json.dumps(body).encode(),
-                headers={**headers, "content-type": "application/json"},
-            ) as response:
+            # From the first byte sent: an API may take a request and never begin its answer.
+            async with (
+                asyncio.timeout(self._settings.stall_seconds) as silence,
+                self._client.stream(
+                    "POST",
+                    "v1/messages",
+                    content=json.dumps(body).encode(),
+                    headers={**headers, "content-type": "application/json"},
+                ) as response,
+            ):
                 reading.request_id = response.headers.get("request-id", "")
                 if response.status_code != 200:
                     raise failure_of(
                         response.status_code, await _error(response), response.headers, model=str(body["model"])
                     )
-                await self._read(response, reading)
+                await self._read(response, reading, silence)
+        except TimeoutError:
+            if not reading.is_ended:
+                raise reading.failed(FailureKind.STALLED, "Claude sent nothing for too long.") from None
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise TurnFailed(FailureKind.SERVER, f"Claude's API could not be reached: {error}") from None
         except (httpx2.HTTPError, OSError) as error:
-            raise reading.failed(
-                FailureKind.SERVER, f"The connection to Claude's API broke ({type(error).__name__})."
-            ) from None
+            if not reading.is_ended:
+                raise reading.failed(
+                    FailureKind.SERVER, f"The connection to Claude's API broke ({type(error).__name__})."
+                ) from None
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise reading.failed(
                 FailureKind.SERVER, f"Claude's API sent what can't be read ({type(error).__name__})."
             ) from None
         return reading.answer()
 
-    async def _read(self, response: httpx2.Response, reading: Reading) -> None:
+    async def _read(self, response: httpx2.Response, reading: Reading, silence: asyncio.Timeout) -> None:
         """Feed the reading. A ping is no sign of life: a model that says nothing else has stalled."""
-        stall_seconds = self._settings.stall_seconds
-        is_ended = False
-        try:
-            async with asyncio.timeout(stall_seconds) as silence:
-                async for event in httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES):
-                    if is_ended:
-                        continue
-                    is_ended = reading.take(event.data)
-                    if is_ended:
-                        silence.reschedule(self._loop.time() + END_SECONDS)
-                    elif event.event != "ping":
-                        silence.reschedule(self._loop.time() + stall_seconds)
-        except TimeoutError:
-            if not is_ended:
-                raise reading.failed(FailureKind.STALLED, "Claude sent nothing for too long.") from None
-        except httpx2.HTTPError:
-            if not is_ended:
-                raise
+        async for event in httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES):
+            if reading.is_ended:
+                continue
+            if reading.take(event.data):
+                silence.reschedule(self._loop.time() + END_SECONDS)
+            elif event.event != "ping":
+                silence.reschedule(self._loop.time() + self._settings.stall_seconds)
 
 
 async def _error(response: httpx2.Response) -> Any:

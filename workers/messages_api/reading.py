@@ -56,7 +56,8 @@ class Reading:
         self.started = time.monotonic()
         #: the API's, for people who ask Anthropic
         self.request_id = ""
-        self._is_ended = False
+        #: whether `message_stop` has come: nothing that follows it matters
+        self.is_ended = False
         self._on_delta = on_delta
         self._value_tool = value_tool
         self._characters = 0
@@ -99,12 +100,12 @@ class Reading:
                 # They replace those of the start, and are never added to them.
                 self._usage.update({k: v for k, v in (event.get("usage") or {}).items() if v is not None})
             case "message_stop":
-                self._is_ended = True
-        return self._is_ended
+                self.is_ended = True
+        return self.is_ended
 
     def answer(self) -> Answer:
         """The whole answer. Raises `TurnFailed`."""
-        if not self._message or not self._is_ended or self._stop_reason is None:
+        if not self._message or not self.is_ended or self._stop_reason is None:
             raise self.failed(FailureKind.SERVER, "Claude's answer ended before its end.")
         if self._stop_reason not in STOP_REASONS:
             reason = whole(self._stop_reason)[:_MAX_REASON]

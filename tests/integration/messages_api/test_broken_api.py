@@ -44,6 +44,7 @@ class Api(ThreadingHTTPServer):
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.gone = threading.Event()
         self.closes_each = False
+        self.is_silent = False
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
@@ -66,6 +67,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.connections.add(self.client_address)
         self.server.requests.append((self.path, dict(self.headers)))
+        if self.server.is_silent:
+            self.rfile.read(1)  # until the client has gone
+            self.close_connection = True
+            return
         status, headers, pieces = self.server.answers.pop(0)
         self.send_response(status)
         for name, value in headers.items():
@@ -141,6 +146,21 @@ def test_what_is_no_answer_is_none(
     assert failure_of(engine).kind is kind
     api.will(stream(*WHOLE))
     assert ask(engine) == "yes"
+
+
+def test_an_api_that_takes_a_request_and_says_nothing_has_stalled(engine: ApiEngine, api: Api) -> None:
+    """Not even a status comes: the wait for it ends long before the deadline."""
+    api.is_silent = True
+    assert failure_of(engine).kind is FailureKind.STALLED
+    api.is_silent = False
+    api.will(stream(*WHOLE))
+    assert ask(engine) == "yes"
+
+
+def test_an_error_whose_body_never_comes_has_stalled(engine: ApiEngine, api: Api) -> None:
+    """It is no answer, and the worker is free again."""
+    api.will(*[0.1] * 30, status=500)
+    assert failure_of(engine).kind is FailureKind.STALLED
 
 
 def test_one_connection_serves_all(engine: ApiEngine, api: Api) -> None:
