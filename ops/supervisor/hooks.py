@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.batches.feeder import Feeder
 from app.connection import AWAY, connect, patiently
-from app.jobs.recovery import release_worker as release
-from app.maintenance import Maintenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,6 +27,8 @@ def release_worker(settings: Settings, worker_name: str) -> None:
 
     They do as soon as Redis is there, when both died together; later than that the end of the lease brings them back.
     """
+    from app.jobs.recovery import release_worker as release  # noqa: PLC0415 - a command that is refused needs no queue
+
     with connect(_url(settings)) as connection:
         patiently(lambda: release(connection, settings, worker_name), RELEASE_SECONDS)
 
@@ -45,11 +44,15 @@ def is_registered(settings: Settings, worker_name: str) -> bool:
 
 def maintenance(settings: Settings, part: str) -> Sequence[tuple[str, float, Callable[[], object]]]:
     """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own. `part`: the command."""
+    from app.maintenance import Maintenance  # noqa: PLC0415 - as above
+
     return [("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings, part).run_once)]
 
 
 def batches(settings: Settings) -> Sequence[tuple[str, float, Callable[[], object]]]:
     """The same for the work of the batches whose files are in this data dir."""
+    from app.batches.feeder import Feeder  # noqa: PLC0415 - as above
+
     return [("batches", BATCH_SECONDS, Feeder(connect(_url(settings)), settings).run_once)]
 
 
