@@ -6,6 +6,7 @@ Which variables there are and what they mean is in `settings`.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -109,6 +110,8 @@ def _matches(name: str, allowed: str) -> bool:
 
 
 def _not_negative(value: Number) -> Number:
+    if math.isnan(value):  # no comparison with it is true, so it would pass every later check
+        raise ValueError("takes a number")
     if value < 0:
         raise ValueError("must not be negative")
     return value

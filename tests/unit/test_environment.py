@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_what_is_not_understood_is_refused(name: str, text: str, takes: str) -> 
     """The message names the variable and what it takes."""
     with pytest.raises(SettingsError, match=f"^{name}=.*{takes}"):
         Settings.from_environment({name: text})
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.type == "float"])
+def test_no_setting_is_nan(name: str) -> None:
+    """NaN is refused for each setting that may have a fraction."""
+    variable = f"NIGHTSHIFT_{name.upper()}"
+    with pytest.raises(SettingsError, match=f"^{variable}='NaN' is not understood: takes a number"):
+        Settings.from_environment({variable: "NaN"})
 
 
 def test_a_level_is_read_in_either_case() -> None:
