@@ -1,1 +1,1 @@
-"""The command `nightshift`. One module a subcommand: HELP, `arguments(parser)`, and `run(args)`, which gives the exit status."""
+"""The command `nightshift`. `main` lists its subcommands; each is a function that returns the exit status."""
