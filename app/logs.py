@@ -33,7 +33,7 @@ _TELLING = (OSError, RuntimeError, AttributeError, ImportError, NameError)
 #: our own packages: only theirs are the lines that `NIGHTSHIFT_LOG_LEVEL=debug` adds, for others may quote a prompt in theirs
 _OURS = ("api", "app", "ops", "simulator", "workers")
 #: libraries that say too much at INFO, RQ with a job's description among it
-_QUIET = ("httpx", "httpcore", "rq", "rq.worker", "asyncio", "werkzeug", "urllib3")
+_QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "rq", "rq.worker", "asyncio", "werkzeug", "urllib3")
 
 
 _about: ContextVar[Mapping[str, object]] = ContextVar("about")

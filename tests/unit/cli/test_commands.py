@@ -3,9 +3,11 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import subprocess
 import sys
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import pytest
 
@@ -13,8 +15,7 @@ from app import logs
 from app.settings import Settings
 from ops.cli import main, screen
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -173,6 +174,18 @@ def _record(message: str, **extra: object) -> logging.LogRecord:
     return logging.getLogger("a.logger").makeRecord(
         "a.logger", logging.INFO, "f", 1, message, (), None, extra=MappingProxyType(extra)
     )
+
+
+def test_http_clients_log_no_requests() -> None:
+    """Their own lines repeat ours, and have the whole URL, a password in it included."""
+    code = (
+        "import httpx, httpx2; from app import logs; from app.settings import Settings; logs.configure(Settings(), 'w')\n"
+        "for one in (httpx, httpx2):\n"
+        "    with one.Client(transport=one.MockTransport(lambda _: one.Response(200))) as client:\n"
+        "        client.get('http://user:password@127.0.0.1/')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_a_log_line_is_one_line() -> None:
