@@ -49,6 +49,17 @@ def test_a_cost_that_is_not_known_is_not_told() -> None:
     assert merged([completion("a", 4), completion("b", 4, cost=None)], "x").headers == {"x-nightshift-attempts": "1"}
 
 
+def test_what_one_model_did_not_take_is_named_once() -> None:
+    """The headers of all choices are those of the whole: fields without effect, and the ways by which answers came."""
+    ignored = [("temperature, top_p", "cli"), ("", "cli"), ("temperature", "api")]
+    outcomes = [
+        Outcome(body=one.body, headers={**one.headers, "x-nightshift-ignored": names, "x-nightshift-way": way})
+        for (names, way), one in zip(ignored, [completion("a", 4)] * 3, strict=True)
+    ]
+    headers = merged(outcomes, "x").headers
+    assert (headers["x-nightshift-ignored"], headers["x-nightshift-way"]) == ("temperature, top_p", "api, cli")
+
+
 def test_an_error_is_never_a_choice() -> None:
     """Should an answer be lost, the whole has failed."""
     assert merged([completion("a", 4), Outcome(error=errors.internal())], "x") == Outcome(error=errors.internal())
