@@ -63,11 +63,18 @@ def failed(made: Iterable[JobRecord | None]) -> JobRecord | None:
     return next((one for one in made if one is not None and one.status in _FAILED and not is_missing(one)), None)
 
 
-def runs(made: Sequence[JobRecord]) -> dict[str, Any]:
-    """What its choices' runs amount to in the record of their parent: it is sent as often as the one that is sent most."""
+def runs(parent: JobRecord, made: Sequence[JobRecord]) -> dict[str, Any]:
+    """What its choices' runs amount to in the record of their parent: it is sent as often as the one that is sent most.
+
+    Those that died come on top of its own, which died before there were choices.
+    """
     if not made:
         return {}
-    return {"attempts": max(one.attempts for one in made), "sends": max(one.sends for one in made)}
+    return {
+        "attempts": max(one.attempts for one in made),
+        "sends": max(one.sends for one in made),
+        "deaths": parent.deaths + max(one.deaths for one in made),
+    }
 
 
 def kept_until(choice: JobRecord, status: Status, now: float) -> float:

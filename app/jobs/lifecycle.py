@@ -129,18 +129,21 @@ def requeue(found: Found, lease: Lease, how: Requeue, name: str, settings: Setti
         return _unchanged(found.record)
     held = _held(found, lease)
     was_sent = how.was_sent or held.sent_by != held.execution
+    attempts = held.attempts if how.counts else held.attempts - 1
+    deaths = held.deaths + how.died
     if (error := _why_not_again(held, how, settings.max_worker_deaths, was_sent=was_sent)) is not None:
-        change = _ended(found, held, Outcome(error=error), settings, published_by=lease.execution_id)
-        return replace(change, after=change.after and replace(change.after, requeued_by=name))
+        # A run that ends the job is one of its attempts, unless it died.
+        last = replace(held, attempts=attempts if how.died else held.attempts, deaths=deaths, requeued_by=name)
+        return _ended(found, last, Outcome(error=error), settings, published_by=lease.execution_id)
     is_delayed = how.delay_seconds > 0
     after = replace(
         held,
         status=Status.QUEUED,
         execution="",
         waiting_for=how.reason,
-        attempts=held.attempts if how.counts else held.attempts - 1,
+        attempts=attempts,
         delays=held.delays + (is_delayed and not how.counts),
-        deaths=held.deaths + how.died,
+        deaths=deaths,
         sends=held.sends - (not was_sent),
         sent_by="",
         requeued_by=name,
@@ -240,12 +243,12 @@ def _ended(
     status: Status | None = None,
     published_by: str = "",
 ) -> Change:
-    """End the job, and its choices with it."""
+    """End the job, and its choices with it. `record`: as it was read, or with what its last run adds to it."""
     status = status or (Status.COMPLETED if outcome.error is None else Status.FAILED)
     made = [one for one in found.choices if one is not None]
     return Change(
-        before=record,
-        after=replace(_over(record, status, found.now), published_by=published_by, **choices.runs(made)),
+        before=found.record,
+        after=replace(_over(record, status, found.now), published_by=published_by, **choices.runs(record, made)),
         ticket=Ticket.ENDED,
         outcome=outcome,
         event="" if record.kind == JobKind.CHOICE else _event(record, status, outcome),

@@ -57,7 +57,8 @@ def of(number: int, line: Ended, job: JobRecord | None) -> LineStats:
     """What is known of a line; without a job for one that had none."""
     ended_at = clock.now() if job is None or job.finished_at is None else job.finished_at
     queued = ran = None
-    if job is not None and job.started_at is not None and job.attempts:
+    # The last run was an attempt, or ended the job by its death.
+    if job is not None and job.started_at is not None and (job.attempts or job.published_by):
         queued = _span(job.created_at, job.started_at)
         ran = _span(job.started_at, ended_at)
     return LineStats(

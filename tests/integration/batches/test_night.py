@@ -479,6 +479,9 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 0, 2)
     codes = {one["response"]["body"]["error"]["code"] for one in night.output(batch, errors=True)}
     assert codes == {"worker_died", "max_attempts_reached"}
+    # Each run is counted once, and the one that ended its line has a length.
+    dead = next(stats for stats in night.line_stats(batch) if stats.cause == "worker_died")
+    assert dead.attempts == 3 and dead.run_seconds is not None
     assert night.connection.keys("nightshift:batch:*:*") == []
 
 

@@ -319,6 +319,8 @@ def test_a_choice_that_kills_its_workers_fails_the_job(connection: Redis, jobs: 
     take("dead")
     recovery.release_worker(connection, replace(SETTINGS, max_worker_deaths=1), "dead")
     assert (status(jobs), error_of(jobs)) == (Status.FAILED, "worker_died")
+    found = jobs.get(PARENT)
+    assert found is not None and (found.attempts, found.deaths) == (0, 1)
     assert queue(connection) == []
 
 

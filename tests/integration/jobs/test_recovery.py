@@ -70,6 +70,8 @@ def test_a_job_that_kills_its_workers_is_dead_lettered(
     outcome = jobs.outcome("chatcmpl-1")
     assert outcome is not None and outcome.error is not None and outcome.error.code == "worker_died"
     assert "its lease ended" in outcome.error.message
+    found = jobs.get("chatcmpl-1")
+    assert found is not None and (found.attempts, found.deaths) == (0, 3)
     assert tickets.queue(connection).get_job_ids() == []
 
 

@@ -187,6 +187,16 @@ def test_a_job_goes_back(before: JobRecord, how: Requeue, fields_: dict[str, Any
     assert ticket is Ticket.FIRST or change.due_at == NOW + how.delay_seconds
 
 
+@pytest.mark.parametrize("before", [replace(RUNNING, deaths=2), replace(RUNNING, streamed_by="run")])
+def test_the_run_that_ends_a_job_by_its_death_is_counted_as_one(before: JobRecord) -> None:
+    """As a death and not as an attempt, as the deaths before it were; any other run that ends a job is an attempt."""
+    change = requeue(Found(before, (), NOW), DIED)
+    assert change.before == before and change.after is not None
+    assert (change.after.attempts, change.after.deaths) == (0, before.deaths + 1)
+    other = requeue(Found(replace(before, streamed_by="run"), (), NOW), Requeue("limit", counts=False))
+    assert other.after is not None and (other.after.attempts, other.after.deaths) == (1, before.deaths)
+
+
 @pytest.mark.parametrize(
     ("before", "how", "error"),
     [
@@ -416,13 +426,14 @@ def test_choices_end_with_their_job() -> None:
     """What waits never starts, what runs is interrupted, what has ended is kept for a minute; each in the same step."""
     made = [
         choice(0, Status.COMPLETED, attempts=3, sends=1),
-        choice(1, Status.IN_PROGRESS, execution="theirs", worker="w2", attempts=1, sends=2),
+        choice(1, Status.IN_PROGRESS, execution="theirs", worker="w2", attempts=1, sends=2, deaths=1),
         choice(2),
         None,
     ]
-    change = lifecycle.end(Found(replace(PARENT, choices=4), made, NOW), ERROR, Status.CANCELLED, SETTINGS)
+    parent = replace(PARENT, choices=4, deaths=1)
+    change = lifecycle.end(Found(parent, made, NOW), ERROR, Status.CANCELLED, SETTINGS)
     assert change.after is not None
-    assert (change.after.attempts, change.after.sends) == (3, 2)
+    assert (change.after.attempts, change.after.sends, change.after.deaths) == (3, 2, 2)
     ended, running, waiting = change.choices
     assert ended == Change(before=made[0], after=made[0], kept_until=NOW + choices.SPARE_SECONDS)
     for one in (running, waiting):
