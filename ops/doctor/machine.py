@@ -13,6 +13,7 @@ import httpx
 import psutil
 
 from app import disk
+from app.ways import Way
 from ops.doctor.finding import Finding, fail, ok, warn
 from ops.supervisor import probe
 from ops.supervisor.errors import StackError
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 _GIB = 1024**3
 #: below the first a night's batch may not fit, below the second Redis and uploads may fail at any moment
 _LITTLE_DISK, _NO_DISK = 5 * _GIB, _GIB // 2
-#: of a worker: the Claude process when it has worked for a while, and our own, bytes
-_WORKER_BYTES = 450 * 1024**2
+#: of a worker that has worked for a while, with its Claude process by `cli`, bytes
+_WORKER_BYTES = {Way.CLI: 450 * 1024**2, Way.API: 64 * 1024**2}
 _SECONDS = 3.0
 
 
@@ -73,7 +74,7 @@ def _disk(data_dir: Path) -> Finding:
 
 
 def _memory(settings: Settings) -> Finding:
-    total, wanted = psutil.virtual_memory().total, settings.workers * _WORKER_BYTES
+    total, wanted = psutil.virtual_memory().total, settings.workers * _WORKER_BYTES[settings.way]
     text = f"{total / _GIB:.1f} GiB; {settings.workers} workers take some {wanted / _GIB:.1f} GiB"
     if wanted > total * 0.8:
         return warn("Memory", text, "Start fewer workers (NIGHTSHIFT_WORKERS), or on more machines.")

@@ -60,9 +60,10 @@ def test_all_is_well_offline(tmp_path: Path) -> None:
 
 
 def test_the_way_api_is_named_and_tried(tmp_path: Path) -> None:
-    """No Claude process is looked for; the request goes to the API itself."""
-    status, found = doctor(tmp_path, "--offline", NIGHTSHIFT_WAYS="api")
+    """No Claude process is looked for, nor its memory asked for; the request goes to the API itself."""
+    status, found = doctor(tmp_path, "--offline", NIGHTSHIFT_WAYS="api", NIGHTSHIFT_WORKERS="16")
     assert status == 0
+    assert "16 workers take some 1.0 GiB" in found["Memory"]["text"]
     assert "Claude CLI" not in found
     assert found["Way"]["text"].startswith("api:")
     assert found["Login"]["text"].startswith("simulated (offline): simulated-claude-haiku")
