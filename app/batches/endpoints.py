@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -33,19 +32,6 @@ _REFUSED = {
 }
 
 
-@dataclass(frozen=True)
-class LineRequest:
-    """A body that was accepted: the model it names, the one that is meant, and the job's payload."""
-
-    model: str
-    claude_model: str
-    payload: dict[str, Any]
-    #: its own `max_attempts`; 0: it has none
-    max_attempts: int = 0
-    #: `JobRecord.version`
-    version: int = 1
-
-
 class _Nothing:
     """What a line may build upon: it has to be valid whatever is stored, and also where there is no server."""
 
@@ -71,7 +57,7 @@ ENDPOINTS: Mapping[str, Callable[[dict[str, Any], Settings], Accepted[Any]]] = M
 )
 
 
-def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:
+def accept_line(line: Line, endpoint: str, settings: Settings) -> Accepted[Any]:
     """The line's body, checked as a request by itself is. Raises `BodyError`."""
     try:
         for name, why in _REFUSED.items():
@@ -79,8 +65,6 @@ def accept_line(line: Line, endpoint: str, settings: Settings) -> LineRequest:
                 raise errors.invalid_request(
                     f"'{name}' is not supported in a batch: {why}.", name, ErrorCode.UNSUPPORTED_VALUE
                 )
-        accepted = ENDPOINTS[endpoint](line.body, settings)
+        return ENDPOINTS[endpoint](line.body, settings)
     except ErrorReply as error:
         raise BodyError(error) from error
-    asked = accepted.request
-    return LineRequest(asked.model, accepted.claude_model, accepted.payload, asked.max_attempts or 0, accepted.version)

@@ -104,6 +104,7 @@ class Queueing:
     def _job(self, record: BatchRecord, number: int, raw: bytes, runs: LineRuns) -> LineJob:
         line = parse(raw, record.endpoint)
         accepted = accept_line(line, record.endpoint, self._settings)
+        own_attempts = accepted.request.max_attempts or 0
         job = JobRecord(
             id=line_id(record.id, number),
             kind=JobKind.BATCH_LINE,
@@ -111,8 +112,8 @@ class Queueing:
             model=accepted.claude_model,
             created_at=clock.now(),
             deadline_at=record.expires_at,
-            max_attempts=accepted.max_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
-            max_sends=accepted.max_attempts,
+            max_attempts=own_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
+            max_sends=own_attempts,
             **runs._asdict(),
             request_id=new_request_id(),
             version=accepted.version,
