@@ -85,9 +85,9 @@ class Collector:
             record = self._steps.withdraw(record.id, lost)
         record = self._write(record, [(n, _ended(jobs[n], outcomes[n])) for n in outcomes], fed=record.fed, jobs=jobs)
         going = {n: job for n, job in jobs.items() if job is not None and not job.status.is_final}
-        delayed = tuple(n for n, job in going.items() if job.public_status is Status.QUEUED and job.waiting_for)
-        near = tuple(n for n in going if n not in delayed)
         waiting = tuple(n for n, job in going.items() if job.public_status is Status.QUEUED)
+        delayed = tuple(n for n in waiting if going[n].waiting_for)
+        near = tuple(sorted(going.keys() - delayed))
         return Look(record, near, delayed, waiting, moved=bool(outcomes or lost))
 
     def _outcomes(self, jobs: dict[int, JobRecord]) -> dict[int, Outcome]:
