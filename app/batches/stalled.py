@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 #: as clients read them in `nightshift.waiting_for`
 NO_FEEDER, FILES_ELSEWHERE, FILES_UNUSABLE = "no_feeder", "files_elsewhere", "files_unusable"
-CODES = (NO_FEEDER, FILES_ELSEWHERE, FILES_UNUSABLE)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def look(path: Path) -> JsonFile:
             return JsonFile(path)
     # Its second value says what it is, if it has one.
     try:
-        found = [separator for separator, _ in _some(_spread(path), 2)]
+        found = [separator for separator, _ in islice(_spread(path), 2)]
     except FormatError:
         found = []
     has_commas = "," in found or first.rstrip().endswith(",")
@@ -104,11 +105,6 @@ def _skip(text: str, at: int) -> tuple[int, str]:
         comma = "," if text[at] == "," else comma
         at += 1
     return at, comma
-
-
-def _some(values: Iterator[tuple[str, Any]], most: int) -> Iterator[tuple[str, Any]]:
-    for _, value in zip(range(most), values, strict=False):
-        yield value
 
 
 def _value(path: Path, number: int, line: str) -> Any:
