@@ -231,8 +231,7 @@ class Feeder:
         self._next_tidy = time.monotonic() + TIDY_SECONDS
         self._elsewhere.forget_places(others)
         self._batches.files.remove_old(clock.now())
-        for batch_id in self._batches.remove_old(clock.now()):
-            self._storage.remove_folder(batch_id)
+        self._batches.remove_old(clock.now())
 
     def _complain(self, record: BatchRecord, error: OSError) -> None:
         if self._has_lost(record, error):

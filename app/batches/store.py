@@ -188,8 +188,8 @@ class Batches:
 
         return transaction(self._connection, batch_key(batch_id), change)
 
-    def remove_old(self, now: float) -> list[str]:
-        """Forget the batches that ended long ago. The ids of those, and of others', whose folders are here and have to go."""
+    def remove_old(self, now: float) -> None:
+        """Forget the batches that ended long ago, then remove the folders here of those, and of the ones forgotten elsewhere."""
         for batch_id in texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100)):
             record = self.get(batch_id)
             where = storage_of(self._connection, record.place if record else "") or self.files.place()
@@ -201,10 +201,9 @@ class Batches:
                 pipe.zrem(key, batch_id)
             pipe.execute()
         left = _left_key(self.files.place())
-        found = texts(self._connection.srandmember(left, 100))
-        if found:
-            self._connection.srem(left, *found)
-        return found
+        for batch_id in texts(self._connection.srandmember(left, 100)):
+            self.storage.remove_folder(batch_id)
+            self._connection.srem(left, batch_id)
 
     def _checked_metadata(self, metadata: Mapping[str, str]) -> str:
         if (text := metadata.get(WINDOW)) is not None:

@@ -15,7 +15,7 @@ from app.batches import elsewhere, leadership, stalled
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.leadership import lease_key
-from app.batches.record import BatchRecord, BatchStatus, batch_key
+from app.batches.record import BATCH_RETENTION, BatchRecord, BatchStatus, batch_key
 from app.batches.storage import names
 from app.batches.storage.local_disk import LocalDisk
 from app.batches.store import Batches, NewBatch
@@ -267,6 +267,26 @@ def test_directories_that_nobody_needs_are_forgotten(
     leave(other)
     night.feeder.run_once()
     assert list(leadership.known_storages(night.connection)) == [night.batches.storage.identity()]
+
+
+def test_a_folder_whose_removal_was_broken_off_is_removed_later(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever dies between forgetting a batch and removing its folder leaves that to the next."""
+    batch = night.start([line("a")])
+    night.answer()
+    assert night.look(batch).status is BatchStatus.COMPLETED
+    night.connection.zadd(BATCH_RETENTION, {batch.id: 0})
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalDisk, "remove_folder", die)
+        with pytest.raises(KeyboardInterrupt):
+            night.batches.remove_old(time.time())
+    assert night.batches.get(batch.id) is None
+    assert night.path(names.batch_input(batch.id)).exists()
+    night.batches.remove_old(time.time())
+    assert not night.path(batch.id).exists()
 
 
 def test_leaders(night: Night, other: Night) -> None:
