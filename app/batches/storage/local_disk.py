@@ -152,8 +152,10 @@ class LocalDisk:
     def find(self, prefix: str) -> Iterator[tuple[str, float]]:
         folder, _, beginning = prefix.partition("/")
         for path in self._path(f"{folder}/-").parent.glob(f"{beginning}*"):
-            # By this machine's clock, as the disk's times are.
-            yield f"{folder}/{path.name}", time.time() - path.stat().st_mtime  # noqa: TID251
+            # A draft may be kept or discarded by its process meanwhile.
+            with suppress(FileNotFoundError):
+                # By this machine's clock, as the disk's times are.
+                yield f"{folder}/{path.name}", time.time() - path.stat().st_mtime  # noqa: TID251
 
     def sweep(self) -> None:
         for name, age in self.find(f"{_FILES}/{_PART}"):

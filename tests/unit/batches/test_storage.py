@@ -86,6 +86,16 @@ def test_names_are_found_by_their_beginning(storage: Storage) -> None:
     assert all(-1 < age < 60 for age in found.values())
 
 
+def test_what_is_removed_during_a_search_does_not_end_it(storage: Storage) -> None:
+    """Other processes keep and discard their drafts while one looks for those that were left."""
+    for name in ("files/a", "files/b", "files/c"):
+        storage.put(name, b"")
+    found = storage.find("files/")
+    first, _ = next(found)
+    storage.remove("files/a" if first != "files/a" else "files/b")
+    assert "files/c" in {first, *(name for name, _ in found)}
+
+
 def test_any_part_is_read_without_the_rest(storage: Storage) -> None:
     """A file can be read from any offset, in pieces up to what counts, and by its whole lines."""
     storage.append("files/a", 0, b"one\ntwo\nhal")
