@@ -56,3 +56,17 @@ class MessagesRequest:
 def as_blocks(content: str | Sequence[Json]) -> list[Json]:
     """A content as blocks, which a string is one of."""
     return [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
+
+
+def marked(block: Json) -> Json:
+    """A content block or tool up to which the API keeps the request for five minutes (docs/cost.md)."""
+    return {**block, "cache_control": {"type": "ephemeral"}}
+
+
+def turns(before: Sequence[Json], content: str | Sequence[Json]) -> list[Json]:
+    """The API's `messages`: what was said before, and the user's last turn."""
+    blocks = as_blocks(content)
+    if before and blocks:
+        # Up to here it is the beginning of the next request, too.
+        blocks[-1] = marked(blocks[-1])
+    return [*before, {"role": "user", "content": blocks}]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock
 from app.openai.completions import as_chat as completion_as_chat
 from app.openai.responses import as_chat, objects
+from app.outcome import IGNORED
 
 if TYPE_CHECKING:
     from app.errors import ErrorReply
@@ -44,7 +45,7 @@ def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, numbe
         return replace(outcome, body=completion_as_chat.finished(payload[COMPLETION], number, outcome.body or {}))
     if RESPONSE in payload:
         # What the model was asked without was not used.
-        ignored = outcome.headers.get("x-nightshift-ignored", "").split(", ")
+        ignored = outcome.headers.get(IGNORED, "").split(", ")
         asked = {name: value for name, value in payload[RESPONSE].items() if name not in ignored}
         return replace(outcome, body=objects.finished(record, asked, outcome.body or {}, clock.now()))
     return outcome

@@ -64,7 +64,7 @@ def surroundings(settings: Settings, login: Login | None, profile: Profile, priv
         variables["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] = MAX_OUTPUT_TOKENS
     is_bare = login is None or login.allows_bare
     if is_bare or profile.system is None:
-        # What is read again is marked here (`profile.marked`); the CLI marks each prompt, for nobody.
+        # What is read again is marked here (`app.messages.request.marked`); the CLI marks each prompt, for nobody.
         variables["DISABLE_PROMPT_CACHING"] = "1"
     else:
         # The system slot is the CLI's own with a subscription. By itself it asks for an hour, at twice the price.

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from app.messages.request import as_blocks
+from app.messages.request import marked, turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,11 +43,6 @@ class Profile:
 STAND_IN = "The conversation."
 
 
-def marked(block: Json) -> Json:
-    """A content block or tool up to which the API keeps the request for five minutes (docs/cost.md)."""
-    return {**block, "cache_control": {"type": "ephemeral"}}
-
-
 @dataclass(frozen=True)
 class Prompt:
     """One turn: the final user message, and what was said before it.
@@ -81,9 +76,4 @@ class Prompt:
         if system is None and fields.get("tools"):
             *others, last = fields["tools"]
             fields["tools"] = [*others, marked(last)]
-        blocks = as_blocks(self.content)
-        if self.history and blocks:
-            # Up to here it is the beginning of the next request, too.
-            blocks[-1] = marked(blocks[-1])
-        messages = [*self.history, {"role": "user", "content": blocks}]
-        return json.dumps({**fields, "messages": messages})
+        return json.dumps({**fields, "messages": turns(self.history, self.content)})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from app.messages.request import as_blocks
+from app.messages.request import marked, turns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,13 +51,14 @@ def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> d
     """JSON, always of a stream."""
     model = request.model.removesuffix(_LARGE)
     model = aliases.get(model, model)
-    found: dict[str, Any] = {"model": model, "messages": _messages(request)}
+    *before, last = request.messages
+    found: dict[str, Any] = {"model": model, "messages": turns(before, last["content"])}
     if request.system:
-        found["system"] = [_marked({"type": "text", "text": request.system})]
+        found["system"] = [marked({"type": "text", "text": request.system})]
     if request.tools:
         tools: list[Json] = [*request.tools]
         if request.system is None:
-            tools[-1] = _marked(tools[-1])
+            tools[-1] = marked(tools[-1])
         found["tools"] = tools
     if request.tool_choice is not None:
         found["tool_choice"] = dict(request.tool_choice)
@@ -72,14 +73,6 @@ def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> d
     return found
 
 
-def _messages(request: MessagesRequest) -> list[Json]:
-    *before, last = request.messages
-    blocks = as_blocks(last["content"])
-    if before and blocks:
-        blocks[-1] = _marked(blocks[-1])
-    return [*before, {"role": "user", "content": blocks}]
-
-
 def _thinking(wanted: Thinking, model: str) -> dict[str, Any]:
     if _BY_BUDGET.match(model):
         return {"thinking": {"budget_tokens": wanted.tokens, "type": "enabled"}}
@@ -88,7 +81,3 @@ def _thinking(wanted: Thinking, model: str) -> dict[str, Any]:
 
 def _max_tokens(model: str) -> int:
     return next((limit for pattern, limit in MAX_TOKENS if pattern.match(model)), OTHER_MAX_TOKENS)
-
-
-def _marked(block: Json) -> Json:
-    return {**block, "cache_control": {"type": "ephemeral"}}
