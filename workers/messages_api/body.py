@@ -19,14 +19,20 @@ if TYPE_CHECKING:
 ALIASES = {"haiku": "claude-haiku-5-5", "sonnet": "claude-sonnet-5-5", "opus": "claude-opus-5-5"}
 #: behind a model's name: its context window of a million tokens, which is asked for by a header
 _LARGE = "[1m]"
-#: the longest answer where the client sets no cap, tokens (docs/cost.md); for any other model `OTHER_MAX_TOKENS`
+#: the longest answer where the client sets no cap, tokens (docs/cost.md), by the first that matches; else `OTHER_MAX_TOKENS`
 MAX_TOKENS = (
-    (re.compile(r"claude-(haiku|sonnet|opus)-4-5\b"), 64_000),
-    (re.compile(r"claude-(opus|sonnet)-4-6\b|claude-(haiku|sonnet|opus)-5\b"), 128_000),
+    (re.compile(r"claude-(haiku|sonnet|opus)-(4-[6-9]|[5-9])\b"), 128_000),
+    (re.compile(r"claude-(haiku|sonnet|opus)-4-5\b|claude-sonnet-4\b|claude-(fable|mythos)-5\b|claude-3-7\b"), 64_000),
+    (re.compile(r"claude-3-5\b"), 8_192),
+    (re.compile(r"claude-3\b"), 4_096),
 )
 OTHER_MAX_TOKENS = 32_000
-#: models that think within a budget; all others by an effort
-_BY_BUDGET = re.compile(r"claude-(haiku|sonnet|opus)-4-[015]\b|claude-3")
+#: models that do not think; those that do so within a budget; of these the one that takes an effort, too. All others: by an effort
+_NEVER = re.compile(r"claude-3\b")
+_BY_BUDGET = re.compile(r"claude-(haiku|sonnet|opus)-4\b(?!-[6-9]\b)")
+_BY_BOTH = re.compile(r"claude-opus-4-5\b")
+#: models whose highest effort is `high`
+_UP_TO_HIGH = re.compile(r"claude-(haiku|sonnet|opus)-4-[56]\b")
 #: thinks between calls too, so that its budget may be larger than `max_tokens`; and `output_config.effort`
 _INTERLEAVED, _EFFORT = "interleaved-thinking-2025-05-14", "effort-2025-11-24"
 _LARGE_CONTEXT = "context-1m-2025-08-07"
@@ -74,9 +80,14 @@ def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> d
 
 
 def _thinking(wanted: Thinking, model: str) -> dict[str, Any]:
-    if _BY_BUDGET.match(model):
-        return {"thinking": {"budget_tokens": wanted.tokens, "type": "enabled"}}
-    return {"thinking": {"type": "adaptive"}, "output_config": {"effort": wanted.effort}}
+    if _NEVER.match(model):
+        return {}
+    is_lowered = wanted.effort == "xhigh" and _UP_TO_HIGH.match(model)
+    effort = {"output_config": {"effort": "high" if is_lowered else wanted.effort}}
+    if not _BY_BUDGET.match(model):
+        return {"thinking": {"type": "adaptive"}, **effort}
+    found: dict[str, Any] = {"thinking": {"budget_tokens": wanted.tokens, "type": "enabled"}}
+    return found | effort if _BY_BOTH.match(model) else found
 
 
 def _max_tokens(model: str) -> int:

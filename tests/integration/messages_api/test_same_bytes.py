@@ -96,7 +96,14 @@ CASES: dict[str, dict[str, Any]] = {
     "a temperature": {**OLDER, "temperature": 0.7},
     "an older model": {"model": "claude-opus-4-1"},
     "a dated model": {"model": "claude-haiku-4-5-20251001"},
-    "a newer model": {"model": "claude-opus-4-6"},
+    **{
+        f"the longest answer of {model}": {"model": model}
+        for model in (
+            *("claude-opus-4-6", "claude-opus-4-8", "claude-opus-5", "claude-haiku-6", "claude-fable-5"),
+            *("claude-sonnet-4-20250514", "claude-opus-4-20250514", "claude-other-5"),
+            *("claude-3-7-sonnet-20250219", "claude-3-5-haiku-20241022", "claude-3-opus-20240229"),
+        )
+    },
     "a large context": {"model": "claude-sonnet-4-5[1m]"},
     "a function with all that it may have": {"tools": [{"type": "function", "function": WEATHER}]},
     "a function with a long name": {"tools": [{"type": "function", "function": {"name": LONG[:50]}}]},
@@ -143,6 +150,20 @@ CASES: dict[str, dict[str, Any]] = {
     "a schema and functions": {"response_format": SCHEMA, "tools": FUNCTIONS},
     "a schema and a conversation": {"response_format": SCHEMA, "messages": TALK},
     **{f"thinking, {effort}": {"reasoning_effort": effort} for effort in ("low", "medium", "xhigh", "none")},
+    **{
+        f"thinking of {model}, {effort}": {"model": model, "reasoning_effort": effort}
+        for model in ("claude-opus-4-5", "claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-7", "claude-other-9")
+        for effort in ("medium", "xhigh")
+    },
+    **{
+        f"thinking of {model}": {"model": model, "reasoning_effort": "medium"}
+        for model in (
+            "claude-sonnet-4-20250514",
+            "claude-opus-4-0",
+            "claude-3-7-sonnet-20250219",
+            "claude-3-haiku-20240307",
+        )
+    },
     "thinking and functions": {"tools": FUNCTIONS, "reasoning_effort": "medium"},
     "thinking within a budget and functions": {**OLDER, "tools": FUNCTIONS, "reasoning_effort": "high"},
     "thinking within a cap": {**OLDER, "reasoning_effort": "low", "max_tokens": 4000},
