@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 #: KEYS names, count, abandoned; ARGV job, name, seconds to keep them.
-#: The count is for API processes of older code, which wait beside this one during a restart, and know no names
+#: The count is for version 0.1.0, which may wait beside this one during a restart: by that, it decides who was the last
 _ARRIVE = """
 if redis.call('SADD', KEYS[1], ARGV[2]) == 1 then redis.call('INCR', KEYS[2]) end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
