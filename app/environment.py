@@ -110,7 +110,8 @@ def _matches(name: str, allowed: str) -> bool:
 
 
 def _not_negative(value: Number) -> Number:
-    if math.isnan(value):  # no comparison with it is true, so it would pass every later check
+    # No comparison with NaN is true, so it would pass every later check; no clock can be set to infinity.
+    if not math.isfinite(value):
         raise ValueError("takes a number")
     if value < 0:
         raise ValueError("must not be negative")

@@ -28,12 +28,13 @@ def test_what_is_not_understood_is_refused(name: str, text: str, takes: str) -> 
         Settings.from_environment({name: text})
 
 
+@pytest.mark.parametrize("text", ["NaN", "inf"])
 @pytest.mark.parametrize("name", [f.name for f in fields(Settings) if f.type == "float"])
-def test_no_setting_is_nan(name: str) -> None:
-    """NaN is refused for each setting that may have a fraction."""
+def test_no_setting_is_nan_or_infinite(name: str, text: str) -> None:
+    """Neither is a number for any setting that may have a fraction."""
     variable = f"NIGHTSHIFT_{name.upper()}"
-    with pytest.raises(SettingsError, match=f"^{variable}='NaN' is not understood: takes a number"):
-        Settings.from_environment({variable: "NaN"})
+    with pytest.raises(SettingsError, match=f"^{variable}='{text}' is not understood: takes a number"):
+        Settings.from_environment({variable: text})
 
 
 def test_a_level_is_read_in_either_case() -> None:
