@@ -16,8 +16,6 @@ from app.ids import OWNER, new_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CHAT_COMPLETION_COMPLETED = "chat.completion.completed"
-CHAT_COMPLETION_FAILED = "chat.completion.failed"
 #: for operators: a Claude process was replaced for its memory
 WORKER_MEMORY = "nightshift.worker.memory"
 

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from app.connection import connect
 from app.jobs.store import Jobs
 from app.webhooks import outbox
-from app.webhooks.events import CHAT_COMPLETION_COMPLETED, Event
+from app.webhooks.events import Event
 from tests.integration.webhooks.receiver import Receiver, raw, status
 from workers.callbacks.delivery import deliver
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def store(connection: Redis, url: str) -> Event:
     """An event in the outbox, due at once."""
-    event = Event.new(CHAT_COMPLETION_COMPLETED, {"id": "chatcmpl-1"})
+    event = Event.new("chat.completion.completed", {"id": "chatcmpl-1"})
     with connection.pipeline() as pipe:
         outbox.add(pipe, event, url)
         pipe.execute()

@@ -20,7 +20,7 @@ from app.jobs.recovery import release_worker
 from app.settings import Settings
 from app.webhooks import outbox
 from app.webhooks.dispatch import MAX_QUEUED, dispatch_due, drop_abandoned
-from app.webhooks.events import CHAT_COMPLETION_COMPLETED, Event
+from app.webhooks.events import Event
 from app.webhooks.outbox import DISPATCH_SECONDS, MAX_HISTORY, Attempt, Outbox, UnknownEventError
 from tests.integration.webhooks.receiver import Receiver, running, status
 from tests.redis_server import wait_until
@@ -36,7 +36,7 @@ URL = "https://hooks.example/"
 
 def store(connection: Redis, url: str = URL, *, now: float | None = None) -> Event:
     """An event in the outbox, due at once."""
-    event = Event.new(CHAT_COMPLETION_COMPLETED, {"id": "chatcmpl-1"}, now=now)
+    event = Event.new("chat.completion.completed", {"id": "chatcmpl-1"}, now=now)
     with connection.pipeline() as pipe:
         outbox.add(pipe, event, url)
         pipe.execute()
@@ -60,7 +60,7 @@ def box(connection: Redis) -> Outbox:
 
 def test_stored_with_the_outcome_or_not_at_all(connection: Redis) -> None:
     """`add` does nothing by itself: the event comes with the caller's MULTI, and goes with it when that fails."""
-    event = Event.new(CHAT_COMPLETION_COMPLETED, {"id": "chatcmpl-1"})
+    event = Event.new("chat.completion.completed", {"id": "chatcmpl-1"})
     with connection.pipeline() as pipe:
         pipe.set("outcome", "x")
         outbox.add(pipe, event, URL)
@@ -80,7 +80,7 @@ def test_stored_with_the_outcome_or_not_at_all(connection: Redis) -> None:
 def test_transaction_that_redis_refuses_stores_nothing(connection: Redis) -> None:
     """When another command of the MULTI is malformed, there is no event either."""
     with connection.pipeline() as pipe:
-        outbox.add(pipe, Event.new(CHAT_COMPLETION_COMPLETED, {"id": "x"}), URL)
+        outbox.add(pipe, Event.new("chat.completion.completed", {"id": "x"}), URL)
         pipe.execute_command("SET", "outcome")  # type: ignore[no-untyped-call]
         with pytest.raises(ResponseError):
             pipe.execute()
@@ -281,7 +281,7 @@ def test_dispatch_fills_the_queue_only_so_far(connection: Redis, queue: Queue) -
     """However many events are due, the queue stays short."""
     with connection.pipeline() as pipe:
         for _ in range(MAX_QUEUED + 10):
-            outbox.add(pipe, Event.new(CHAT_COMPLETION_COMPLETED, {"id": "x"}, now=1000), URL)
+            outbox.add(pipe, Event.new("chat.completion.completed", {"id": "x"}, now=1000), URL)
         pipe.execute()
     while dispatch_due(connection, queue, 1000):
         pass
