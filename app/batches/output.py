@@ -1,4 +1,4 @@
-"""What becomes of a line: its place in the output file or in the error file."""
+"""What becomes of a line: its place in the output file or in the error file, and that read again."""
 
 from __future__ import annotations
 
@@ -73,6 +73,15 @@ def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:
     return Ended(
         LineEnd.UNRUN, _line(line_id, custom_id, None, {"code": code, "message": _UNRUN[code]}), {}, cause=code
     )
+
+
+def cause_and_message(line: dict[str, Any]) -> tuple[str, str] | None:
+    """Of a line of either file: its error's code (or type) and message. None: it was answered."""
+    response = line["response"]
+    if response is not None and response["status_code"] == 200:
+        return None
+    error = line["error"] if response is None else response["body"]["error"]
+    return error["code"] or error["type"], error["message"]
 
 
 def _line(line_id: str, custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:

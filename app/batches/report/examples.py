@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.batches.formats.line import parsed
 from app.batches.lines import LineReader
+from app.batches.output import cause_and_message
 from app.batches.storage import counted_lines, names
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def failures(storage: Readable, record: BatchRecord) -> dict[str, list[Example]]
     name, length = names.stored_file(record.error_file), min(record.error_bytes, _SCAN_BYTES)
     for raw in counted_lines(storage, name, length):
         line: dict[str, Any] = json.loads(raw)
-        response = line["response"]
-        error = line["error"] if response is None else response["body"]["error"]
-        known = found.setdefault(error["code"] or error["type"], [])
-        message = shortened(error["message"], MAX_MESSAGE)
+        if (error := cause_and_message(line)) is None:
+            continue
+        known = found.setdefault(error[0], [])
+        message = shortened(error[1], MAX_MESSAGE)
         if len(known) < MAX_EXAMPLES and all(one.message != message for one in known):
             known.append(Example(custom_id=line["custom_id"], message=message))
     return found

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from app.batches.formats.tables import FORMATS, TEXT, Rows, is_blank, row_id
+from app.batches.output import cause_and_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,13 +22,9 @@ Answers = dict[str, tuple[str, str]]
 def of(line: bytes) -> tuple[str, tuple[str, str]]:
     """A line of an output or error file as `custom_id`, answer and error."""
     found: dict[str, Any] = json.loads(line)
-    response = found["response"]
-    if response is None:
-        return found["custom_id"], ("", f"{found['error']['code']}: {found['error']['message']}")
-    if response["status_code"] != 200:
-        error = response["body"]["error"]
-        return found["custom_id"], ("", f"{error['code'] or error['type']}: {error['message']}")
-    message = response["body"]["choices"][0]["message"]
+    if (error := cause_and_message(found)) is not None:
+        return found["custom_id"], ("", ": ".join(error))
+    message = found["response"]["body"]["choices"][0]["message"]
     if message.get("content") is None and message.get("tool_calls"):
         return found["custom_id"], (json.dumps(message["tool_calls"], ensure_ascii=False), "")
     refusal = message.get("refusal")
