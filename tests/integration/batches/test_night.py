@@ -260,6 +260,24 @@ def test_what_was_not_counted_is_written_again_not_twice(night: Night, monkeypat
     assert sorted(one.number for one in night.line_stats(ended)) == [0, 1]
 
 
+def test_a_batch_ends_though_its_statistics_are_gone(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its lines are in its files by then: only the report lacks them."""
+    batch = night.start([line("a")])
+    night.answer()
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(lifecycle, "end", die)
+        with pytest.raises(KeyboardInterrupt):
+            night.feeder.run_once()
+    night.batches.storage.remove(names.line_stats(batch.id))
+    ended = night.look(batch)
+    assert (ended.status, ended.completed) == (BatchStatus.COMPLETED, 1)
+    assert night.line_stats(ended) == []
+
+
 def test_one_feeder_at_a_time(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second feeder does nothing while the first holds the lease, and changes nothing once it has lost it."""
     monkeypatch.setattr(leadership, "LEASE_SECONDS", 0.3)
