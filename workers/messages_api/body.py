@@ -31,8 +31,11 @@ OTHER_MAX_TOKENS = 32_000
 _NEVER = re.compile(r"claude-3\b")
 _BY_BUDGET = re.compile(r"claude-(haiku|sonnet|opus)-4\b(?!-[6-9]\b)")
 _BY_BOTH = re.compile(r"claude-opus-4-5\b")
-#: models whose highest effort is `high`
-_UP_TO_HIGH = re.compile(r"claude-(haiku|sonnet|opus)-4-[56]\b")
+#: efforts that a model does not take: it is asked for `high`
+_UNKNOWN_EFFORTS = (
+    (re.compile(r"claude-opus-4-5\b"), ("xhigh", "max")),
+    (re.compile(r"claude-(opus|sonnet)-4-6\b"), ("xhigh",)),
+)
 #: thinks between calls too, so that its budget may be larger than `max_tokens`; and `output_config.effort`
 _INTERLEAVED, _EFFORT = "interleaved-thinking-2025-05-14", "effort-2025-11-24"
 _LARGE_CONTEXT = "context-1m-2025-08-07"
@@ -82,8 +85,8 @@ def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> d
 def _thinking(wanted: Thinking, model: str) -> dict[str, Any]:
     if _NEVER.match(model):
         return {}
-    is_lowered = wanted.effort == "xhigh" and _UP_TO_HIGH.match(model)
-    effort = {"output_config": {"effort": "high" if is_lowered else wanted.effort}}
+    is_unknown = any(pattern.match(model) and wanted.effort in efforts for pattern, efforts in _UNKNOWN_EFFORTS)
+    effort = {"output_config": {"effort": "high" if is_unknown else wanted.effort}}
     if not _BY_BUDGET.match(model):
         return {"thinking": {"type": "adaptive"}, **effort}
     found: dict[str, Any] = {"thinking": {"budget_tokens": wanted.tokens, "type": "enabled"}}

@@ -153,7 +153,7 @@ CASES: dict[str, dict[str, Any]] = {
     **{
         f"thinking of {model}, {effort}": {"model": model, "reasoning_effort": effort}
         for model in ("claude-opus-4-5", "claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-7", "claude-other-9")
-        for effort in ("medium", "xhigh")
+        for effort in ("medium", "xhigh", "max")
     },
     **{
         f"thinking of {model}": {"model": model, "reasoning_effort": "medium"}
