@@ -186,6 +186,10 @@ def test_results_before_the_end_are_asked_for(stack: Stack, tmp_path: Path) -> N
     assert "--force" in refused.stderr
     assert nightshift(stack, "results", batch_id, "-o", output, "--force").returncode == 1
     assert "batch_cancelled" in output.read_text()
+    beside = lines_of(tmp_path / "raw.jsonl.errors.jsonl", "somebody's own")
+    raw = nightshift(stack, "results", batch_id, "-o", tmp_path / "raw.jsonl", "--raw")
+    assert (raw.returncode, beside.read_text()) == (1, "somebody's own\n")
+    assert "--force" in raw.stderr
     assert f"{batch_id}  " in nightshift(stack, "list").stdout
     assert "1/2, 1 not run" in nightshift(stack, "list").stdout
 

@@ -42,12 +42,11 @@ def results(
                 " --partial writes those; nothing was written."
             )
             return 1
-        metadata = batch["metadata"] or {}
-        if not raw and TABLE_FILE not in metadata and output is not None:
-            targets.check(_errors_file(output), force=force)
-        if TABLE_FILE in metadata and not raw:
+        if TABLE_FILE in (batch["metadata"] or {}) and not raw:
             missing = _write_table(api, batch, output)
         else:
+            if output is not None:
+                targets.check(_errors_file(output), force=force)
             missing = _write_lines(api, batch, output)
     if as_json and output is not None:
         server.show_json(batch)
