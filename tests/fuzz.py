@@ -206,10 +206,9 @@ def query() -> Callable[[bytes], None]:
     from flask import Flask
 
     from api import headers, paging, tracing
-    from app import trace_context
+    from app import retry_after, trace_context
     from app.errors import ErrorReply
     from app.settings import Settings
-    from app.webhooks.schedule import parse_retry_after
 
     app, settings = Flask("fuzz"), Settings()
 
@@ -229,7 +228,7 @@ def query() -> Callable[[bytes], None]:
                     read()
         tracing.request_id(state.decode("latin-1"))
         trace_context.parse(parent.decode("latin-1"), state.decode("latin-1"))
-        parse_retry_after(later.decode("latin-1"))
+        retry_after.parse(later.decode("latin-1"))
 
     return one
 

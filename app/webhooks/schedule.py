@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-
-from app import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,19 +48,3 @@ def next_attempt(
     if retry_after_seconds is not None:
         delay = max(delay, min(retry_after_seconds, MAX_RETRY_AFTER_SECONDS))
     return min(now + delay, give_up_at)
-
-
-def parse_retry_after(value: str | None, *, now: float | None = None) -> float | None:
-    """Seconds from a `Retry-After` header (RFC 9110: seconds or an HTTP date); None if absent or not understood."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit() and len(value) <= 10:
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:  # "-0000": RFC 5322's way to say UTC without a place
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - (clock.now() if now is None else now))

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from app import clock, logs, spans
+from app import clock, logs, retry_after, spans
 from app.connection import AWAY, patiently
 from app.outbound import ForbiddenTarget, OutboundError
 from app.trace_context import NONE, TraceContext
 from app.webhooks import sending
 from app.webhooks.outbox import Attempt, Claim
-from app.webhooks.schedule import next_attempt, parse_retry_after
+from app.webhooks.schedule import next_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,8 +140,8 @@ def _judge(reply: Reply, now: float) -> _Answer:
         error = "the endpoint is gone (410)"
     else:
         error = f"answered {reply.status}"
-    retry_after = parse_retry_after(reply.headers.get("retry-after"), now=now)
-    return _Answer(reply.status, error, retry_after, is_gone=reply.status == _GONE)
+    seconds = retry_after.parse(reply.headers.get("retry-after"), now=now)
+    return _Answer(reply.status, error, seconds, is_gone=reply.status == _GONE)
 
 
 def _settle(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from app import clock
+from app import clock, retry_after
 from app.messages.failure import FailureKind, TurnFailed
 from workers.engine.characters import whole
 
@@ -82,25 +81,14 @@ def _by_class(status: int) -> FailureKind:
 
 def _retry_after(headers: Mapping[str, str], kind: FailureKind) -> float | None:
     """Seconds: what `retry-after` says, or until the last of the limits that are used up begins anew."""
-    if text := headers.get("retry-after"):
-        try:
-            return max(0.0, float(text))
-        except ValueError:
-            if (moment := _http_date(text)) is not None:
-                return max(0.0, moment - clock.now())
+    if (seconds := retry_after.parse(headers.get("retry-after"))) is not None:
+        return seconds
     if kind is not FailureKind.RATE_LIMITED:
         return None
     names = (f"anthropic-ratelimit-{name}" for name in _LIMITS)
     resets = (_rfc3339(headers.get(f"{name}-reset", "")) for name in names if headers.get(f"{name}-remaining") == "0")
     waits = [moment - clock.now() for moment in resets if moment is not None]
     return max(0.0, *waits) if waits else None
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except ValueError:
-        return None
 
 
 def _rfc3339(text: str) -> float | None:

@@ -59,7 +59,8 @@ def test_each_error_has_its_kind(status: int, body: Any, kind: FailureKind) -> N
     [
         ({}, None),
         ({"retry-after": "7"}, 7),
-        ({"retry-after": "-7"}, 0),
+        ({"retry-after": "-7"}, None),
+        ({"retry-after": "inf"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": 60.0}, 60),
         ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": 30.0}, 30),

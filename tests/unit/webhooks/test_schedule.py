@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from app.webhooks.schedule import GIVE_UP_SECONDS, MAX_RETRY_AFTER_SECONDS, next_attempt, parse_retry_after
+from app.webhooks.schedule import GIVE_UP_SECONDS, MAX_RETRY_AFTER_SECONDS, next_attempt
 
 
 def moments(**kwargs: object) -> list[float]:
@@ -62,26 +62,3 @@ def test_nothing_after_the_end() -> None:
     """The last attempt is at the end of the day, and when it has failed there is none."""
     assert next_attempt(9, now=90, give_up_at=100) == 100
     assert next_attempt(10, now=100, give_up_at=100) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        (None, None),
-        ("", None),
-        ("soon", None),
-        ("-5", None),
-        ("1.5", None),
-        ("٣", None),
-        ("9" * 400, None),
-        ("0", 0),
-        (" 120 ", 120),
-        ("Thu, 01 Jan 1970 00:16:50 GMT", 10),
-        ("Thu, 01 Jan 1970 00:16:50 -0000", 10),
-        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-        ("Thu, 99 Jan 1970 00:00:00 GMT", None),
-    ],
-)
-def test_retry_after(value: str | None, seconds: float | None) -> None:
-    """Seconds and HTTP dates are understood, anything else is no advice."""
-    assert parse_retry_after(value, now=1000) == seconds
