@@ -219,3 +219,20 @@ def test_a_redis_that_is_away_for_long_is_waited_for(own_redis: RedisForTests) -
     maintenance.run_once()
     found = jobs.get("chatcmpl-1")
     assert found is not None and found.status is Status.FAILED
+
+
+def test_a_redis_that_was_restarted_between_two_rounds_ends_no_lease(own_redis: RedisForTests) -> None:
+    """No round has seen it away, and no worker could beat meanwhile: each lease gets its full time again."""
+    with connect(own_redis.url) as connection:
+        settings = Settings(lease_seconds=30.0)
+        maintenance, jobs = Maintenance(connection, settings), Jobs(connection, settings)
+        maintenance.run_once()
+        jobs.submit(new_record(), {})
+        leases.claim(connection, "chatcmpl-1", "w1", lease_seconds=-1)
+        connection.save()
+        own_redis.stop(signal.SIGKILL)
+        own_redis.start()
+        assert connection.ping()
+        maintenance.run_once()
+        found = jobs.get("chatcmpl-1")
+        assert found is not None and found.status is Status.IN_PROGRESS

@@ -15,6 +15,7 @@ from rq.serializers import JSONSerializer
 
 from app import counters, errors, idempotency
 from app.batches.record import line_id
+from app.gate import OVERLOADS_FOR_A_WALL, Gate
 from app.jobs import leases, removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Requeue
 from app.jobs.record import LEASES, JobKind, Status, record_key
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from app.idempotency import Fence
 
 SETTINGS = Settings()
+
+
+FAILURE = Outcome(error=errors.internal())
 
 
 def answer(text: str) -> Outcome:
@@ -57,6 +61,18 @@ def test_an_error_makes_the_job_failed_never_completed(connection: Redis, jobs: 
     queue = tickets.queue(connection)
     assert queue.failed_job_registry.get_job_ids() == ["chatcmpl-1"]
     assert queue.finished_job_registry.get_job_ids() == []
+
+
+def test_an_answer_parts_the_overloads_before_it_from_those_after(connection: Redis, jobs: Jobs, take: Take) -> None:
+    """Only those in a row make a wall; an error is no answer."""
+    gate = Gate(connection)
+    for name, outcome, closes in (("chatcmpl-1", answer("hello"), False), ("chatcmpl-2", FAILURE, True)):
+        for run in range(OVERLOADS_FOR_A_WALL - 1):
+            assert not gate.note_overload(f"before {name} {run}", "529")
+        jobs.submit(new_record(name), {})
+        leases.publish(connection, SETTINGS, take()[0], outcome)
+        assert gate.note_overload(f"after {name}", "529") == closes
+        gate.open()
 
 
 def test_the_outcome_is_published_once(connection: Redis, jobs: Jobs, take: Take) -> None:
