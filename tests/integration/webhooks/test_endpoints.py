@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from app.jobs.record import JobKind, JobRecord, Status
 from app.jobs.store import Jobs
 from app.settings import Settings
 from app.webhooks import announce
-from app.webhooks.endpoints import MAX_ENDPOINTS, OVERLAP_SECONDS, Endpoint, Endpoints, TooManyEndpoints
+from app.webhooks.endpoints import KEY, MAX_ENDPOINTS, OVERLAP_SECONDS, Endpoint, Endpoints, TooManyEndpoints
 from app.webhooks.outbox import Outbox
 from workers.callbacks.delivery import deliver
 
@@ -158,3 +159,12 @@ def test_there_are_not_too_many(connection: Redis) -> None:
         Endpoints(connection).create(str(number), "https://example.com/", ALL)
     with pytest.raises(TooManyEndpoints):
         Endpoints(connection).create("one too many", "https://example.com/", ALL)
+
+
+def test_what_is_stored_can_be_read_by_version_0_1_0(connection: Redis) -> None:
+    """It takes the stored fields as its own, and would fail at one more."""
+    made = Endpoints(connection).create("mine", "https://example.com/", ALL)
+    stored = json.loads(connection.hget(KEY, made.id) or b"")
+    fields = {"id", "name", "url", "event_types", "created_at", "updated_at", "secret", "old_secret", "old_until"}
+    assert set(stored) == fields
+    assert Endpoints(connection).get(made.id) == made
