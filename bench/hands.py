@@ -10,7 +10,7 @@ from rq.exceptions import DequeueTimeout
 from rq.serializers import JSONSerializer
 
 from app.connection import connect
-from app.jobs import leases, tickets
+from app.jobs import tickets, transitions
 from app.outcome import Outcome
 from app.settings import Settings
 
@@ -53,9 +53,9 @@ class Hands:
             found = Queue.dequeue_any([tickets.queue(redis)], 1, connection=redis, serializer=JSONSerializer)
         except DequeueTimeout:
             return
-        if found is None or (claimed := leases.claim(redis, found[0].id, name, _LEASE_SECONDS)) is None:
+        if found is None or (claimed := transitions.claim(redis, found[0].id, name, _LEASE_SECONDS)) is None:
             return
         lease, record = claimed
         body = {"id": record.id, "usage": _USAGE, "choices": [{"message": {"role": "assistant", "content": _TEXT}}]}
         outcome = Outcome(body=body, headers={"x-nightshift-cost-usd": "0.001"})
-        leases.publish(redis, _SETTINGS, lease, outcome)
+        transitions.publish(redis, _SETTINGS, lease, outcome)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from app.jobs import leases, tickets
+from app.jobs import tickets, transitions
 from app.jobs.record import request_key
 from app.outcome import Outcome
 from app.settings import Settings
@@ -43,7 +43,7 @@ class FakeWorker:
 
     def claim(self, worker: str = "w1", *, lease_seconds: float = 60, execution: str = "") -> Claimed:
         """The job of the queue's first ticket."""
-        claimed = leases.claim(self.connection, self.dequeue().id, worker, lease_seconds, execution)
+        claimed = transitions.claim(self.connection, self.dequeue().id, worker, lease_seconds, execution)
         assert claimed is not None
         return claimed
 
@@ -53,7 +53,7 @@ class FakeWorker:
 
         def claimed() -> bool:
             ticket = self._pop()
-            if ticket is not None and (lease := leases.claim(self.connection, ticket.id, "w1", 60)) is not None:
+            if ticket is not None and (lease := transitions.claim(self.connection, ticket.id, "w1", 60)) is not None:
                 found.append(lease)
             return bool(found)
 
@@ -74,11 +74,11 @@ class FakeWorker:
     def answer(self, lease: Lease, text: str = "hello", **headers: str) -> None:
         """Publish a completion."""
         outcome = Outcome(body=completion(lease.job_id, text), headers=headers)
-        leases.publish(self.connection, self.settings, lease, outcome)
+        transitions.publish(self.connection, self.settings, lease, outcome)
 
     def fail(self, lease: Lease, error: ErrorReply) -> None:
         """Publish an error."""
-        leases.publish(self.connection, self.settings, lease, Outcome(error=error))
+        transitions.publish(self.connection, self.settings, lease, Outcome(error=error))
 
 
 def completion(job_id: str, text: str) -> dict[str, Any]:

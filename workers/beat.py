@@ -16,7 +16,7 @@ from rq.utils import now, utcformat
 from app import clock, worker_status
 from app.connection import AWAY, connect
 from app.gate import Cause, Gate
-from app.jobs import leases
+from app.jobs import transitions
 from app.worker_status import WorkerState, WorkerStatus
 from workers import run as runs
 from workers.run import Interruption, Run
@@ -90,7 +90,7 @@ class Beat:
         clock.sync(self._connection)
         run = self._run
         # `run` may end between the two lines: then its lease is gone by right, and `interrupt` finds no such job.
-        if run is not None and not leases.renew(self._connection, run.lease, self._settings.lease_seconds):
+        if run is not None and not transitions.renew(self._connection, run.lease, self._settings.lease_seconds):
             runs.interrupt(Interruption.LEASE_LOST, run.record.id)
         key = f"rq:worker:{self._name}"
         pipe = self._connection.pipeline(transaction=False)

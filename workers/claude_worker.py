@@ -21,7 +21,7 @@ from rq.worker import WorkerStatus
 from app import clock, durability, errors, logs
 from app.connection import AWAY, connect_blocking, patiently
 from app.gate import Cause, Gate
-from app.jobs import leases, tickets
+from app.jobs import tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Reason, Requeue
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
@@ -125,8 +125,10 @@ class ClaudeWorker(PatientWorker):
             return
         self.set_state(WorkerStatus.BUSY)
         try:
-            execution_id, lease_seconds = leases.new_execution(), self._settings.lease_seconds
-            claimed = self._patiently(lambda: leases.claim(self._steps, job.id, self.name, lease_seconds, execution_id))
+            execution_id, lease_seconds = transitions.new_execution(), self._settings.lease_seconds
+            claimed = self._patiently(
+                lambda: transitions.claim(self._steps, job.id, self.name, lease_seconds, execution_id)
+            )
             if claimed is not None:
                 with logs.about(**claimed[1].ids):
                     self._run(job, *claimed)
@@ -166,15 +168,15 @@ class ClaudeWorker(PatientWorker):
                 give_up = time.monotonic() + REPLICATION_SECONDS
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
             elif isinstance(ending, FanOut):
-                self._patiently(lambda: leases.fan_out(self._steps, self._settings, run.lease, ending.choices))
+                self._patiently(lambda: transitions.fan_out(self._steps, self._settings, run.lease, ending.choices))
             else:
-                self._patiently(lambda: leases.requeue(self._steps, self._settings, run.lease, ending))
+                self._patiently(lambda: transitions.requeue(self._steps, self._settings, run.lease, ending))
         except LeaseLost as lost:
             log.warning("[RECOVERY] job=%s worker=%s reason=result dropped: %s", run.record.id, self.name, lost)
 
     def _publish(self, lease: Lease, outcome: Outcome, give_up: float) -> None:
         """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
-        leases.publish(self._steps, self._settings, lease, outcome)
+        transitions.publish(self._steps, self._settings, lease, outcome)
         try:
             durability.confirm(self._steps, outcome_key(lease.job_id), self._settings.wait_replicas)
         except durability.NotReplicatedError as error:

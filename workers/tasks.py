@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, durability, errors, messages
 from app.connection import AWAY
-from app.jobs import choices, leases
+from app.jobs import choices, transitions
 from app.jobs.change import LeaseLost, Reason, Requeue, Spent
 from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
@@ -84,7 +84,7 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
 def _note_sent(run: Run) -> Ending | None:
     """Before the turn of a job that may be sent so often only. An ending when it must not be sent, or that can't be noted."""
     try:
-        leases.note_sent(run.connection, run.lease)
+        transitions.note_sent(run.connection, run.lease)
         durability.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
     except AWAY as error:
         # Whether it was noted or not: this run sends nothing.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from app import clock, errors, worker_status
 from app.connection import texts
 from app.gate import SCOPES, Gate
-from app.jobs import leases, removal, tickets, transitions
+from app.jobs import removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Reason, Requeue
 from app.jobs.record import (
     ABANDONED,
@@ -63,7 +63,7 @@ def worker_died(connection: Redis, settings: Settings, lease: Lease, reason: Rea
     """Requeue the job of a run that died, at the queue's head. After too many deaths it is dead-lettered: it ends as failed."""
     record = JobRecord.from_hash(connection.hgetall(record_key(lease.job_id)))
     try:
-        leases.requeue(connection, settings, lease, Requeue(reason, counts=False, died=True))
+        transitions.requeue(connection, settings, lease, Requeue(reason, counts=False, died=True))
         ids = {} if record is None else record.ids
         extra = {**ids, "worker": lease.worker or None}
         log.warning("[RECOVERY] job=%s worker=%s reason=%s", lease.job_id, lease.worker, reason, extra=extra)

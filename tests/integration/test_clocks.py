@@ -13,7 +13,7 @@ import pytest
 
 from app import clock, health, supervisors
 from app.connection import connect
-from app.jobs import leases
+from app.jobs import transitions
 from app.jobs.record import LEASES, Status, lease_member
 from app.jobs.store import Jobs
 from app.maintenance import Maintenance
@@ -52,11 +52,11 @@ import sys
 from rq import Queue
 from rq.serializers import JSONSerializer
 from app.connection import connect
-from app.jobs import leases, tickets
+from app.jobs import tickets, transitions
 
 connection = connect(sys.argv[1])
 found = Queue.dequeue_any([tickets.queue(connection)], None, connection=connection, serializer=JSONSerializer)
-print(leases.claim(connection, found[0].id, "shifted", 10.0) is not None)
+print(transitions.claim(connection, found[0].id, "shifted", 10.0) is not None)
 """
 SETTINGS = Settings(lease_seconds=4.0, beat_seconds=1.0)
 
@@ -107,7 +107,7 @@ def test_a_machine_whose_clock_is_off_takes_nothing_from_healthy_workers(
         wait_until(lambda: row(connection, "off") is not None, "the supervisor")
         until = time.monotonic() + 2.0
         while time.monotonic() < until:
-            assert leases.renew(connection, lease, 4.0)
+            assert transitions.renew(connection, lease, 4.0)
             time.sleep(0.2)
         found = row(connection, "off")
         assert found is not None and found.clock_skew_seconds == pytest.approx(ahead, abs=0.5)

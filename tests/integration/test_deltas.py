@@ -13,7 +13,7 @@ from redis import Redis
 from api.inbox import MAX_PIECES, Feed, Inbox
 from api.listener import Listener
 from app import errors
-from app.jobs import apply, deltas, leases, recovery, tickets
+from app.jobs import apply, deltas, recovery, tickets, transitions
 from app.jobs.change import Reason, Requeue
 from app.jobs.record import JobRecord, Status, stream_key
 from app.jobs.store import Jobs
@@ -102,7 +102,7 @@ def test_before_the_first_piece_a_death_is_invisible(connection: Redis, lease: L
 def test_after_the_first_piece_the_job_is_not_run_again(connection: Redis, lease: Lease, reason: str) -> None:
     """A second beginning would follow the first: the job fails and says why."""
     write(connection, lease, 1)
-    leases.requeue(connection, SETTINGS, lease, Requeue(reason, counts=False))
+    transitions.requeue(connection, SETTINGS, lease, Requeue(reason, counts=False))
     assert record_of(connection, lease).status is Status.FAILED
     outcome = Jobs(connection, SETTINGS).outcome(lease.job_id)
     assert outcome is not None and outcome.error == errors.stream_interrupted(reason)
@@ -122,7 +122,7 @@ def test_a_piece_in_the_moment_of_the_requeue(
         return plain(*args)
 
     monkeypatch.setattr(tickets, "execution_of", in_between)
-    leases.requeue(connection, SETTINGS, lease, Requeue("race", counts=True))
+    transitions.requeue(connection, SETTINGS, lease, Requeue("race", counts=True))
     assert written == [True]
     outcome = Jobs(connection, SETTINGS).outcome(lease.job_id)
     assert outcome is not None and outcome.error == errors.stream_interrupted("race")

@@ -10,7 +10,7 @@ from redis import Redis
 
 from app import gate as gate_module
 from app.gate import OVERLOADS_FOR_A_WALL, SCOPES, Cause, Gate, Scope
-from app.jobs.leases import new_execution
+from app.jobs.transitions import new_execution
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from app import counters, errors, worker_status
 from app.error_codes import ErrorCode, ErrorType
 from app.gate import Cause, Gate
 from app.history import RecycleEvent, recycling
-from app.jobs import counting, deltas, leases
+from app.jobs import counting, deltas, transitions
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import chat_body
@@ -71,7 +71,7 @@ def test_what_ended_is_counted(client: FlaskClient, worker: FakeWorker) -> None:
     body = {"id": record.id, "usage": USAGE}
     for _ in range(2):  # the reply of the first may have been lost
         outcome = Outcome(body=body, headers={"x-nightshift-cost-usd": "0.000123"})
-        leases.publish(worker.connection, worker.settings, lease, outcome)
+        transitions.publish(worker.connection, worker.settings, lease, outcome)
     submit(client, model="claude-opus-9-made-up")
     worker.fail(worker.take()[0], errors.upstream_failed("no"))
     submit(client)

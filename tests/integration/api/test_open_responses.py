@@ -11,7 +11,7 @@ import openai
 import pytest
 
 from app import errors
-from app.jobs import leases
+from app.jobs import transitions
 from app.openai.responses.objects import finished
 from app.outcome import Outcome
 from tests.fake_worker import completion
@@ -67,7 +67,7 @@ def check(response: dict[str, Any]) -> None:
 def answer(worker: FakeWorker) -> None:
     lease, record = worker.take()
     body = finished(record, worker.payload(record.id)["response"], completion(record.id, "an answer"), time.time())
-    leases.publish(worker.connection, worker.settings, lease, Outcome(body=body))
+    transitions.publish(worker.connection, worker.settings, lease, Outcome(body=body))
 
 
 def streamed(

@@ -17,7 +17,7 @@ import pytest
 from api.openai.stream import BEGIN_SECONDS, SILENCE_SECONDS, silence_seconds
 from app import errors
 from app.error_codes import ErrorCode
-from app.jobs import leases
+from app.jobs import transitions
 from app.jobs.record import JobKind
 from app.openai.responses.objects import finished
 from app.outcome import Outcome
@@ -82,7 +82,7 @@ def streamed(server: RunningApi, worker: FakeWorker, path: str, error: errors.Er
         elif record.kind == JobKind.RESPONSE:
             asked = worker.payload(record.id)["response"]
             body = finished(record, asked, completion(record.id, "an answer"), time.time())
-            leases.publish(worker.connection, worker.settings, lease, Outcome(body=body, headers=COST))
+            transitions.publish(worker.connection, worker.settings, lease, Outcome(body=body, headers=COST))
         else:
             worker.answer(lease, "an answer", **COST)
         return found + response.read()

@@ -16,7 +16,7 @@ from app.batches.leadership import lease_key
 from app.batches.report import line_stats
 from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
-from app.jobs import leases, tickets
+from app.jobs import tickets, transitions
 from app.outcome import Outcome
 from app.settings import Settings
 from tests.fake_worker import FakeWorker
@@ -87,7 +87,7 @@ class Night:
         """Take one job and end it; its custom id."""
         lease, record = self.take()
         outcome = outcome or Outcome(body={"id": record.id, "usage": USAGE}, headers={"x-nightshift-cost-usd": "0.5"})
-        leases.publish(self.connection, self.settings, lease, outcome)
+        transitions.publish(self.connection, self.settings, lease, outcome)
         return record.metadata["custom_id"]
 
     def output(self, batch: BatchRecord, *, errors: bool = False) -> list[dict[str, Any]]:

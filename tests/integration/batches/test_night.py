@@ -21,7 +21,7 @@ from app.batches.storage import names
 from app.batches.store import NewBatch
 from app.batches.validation import read_faults
 from app.connection import texts
-from app.jobs import leases, recovery, tickets, transitions
+from app.jobs import recovery, tickets, transitions
 from app.jobs.change import LeaseLost, Requeue
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
@@ -174,7 +174,7 @@ def test_a_reserve_keeps_workers_free_of_lines(night: Night, monkeypatch: pytest
     batch = replace(night, feeder=reserving).start([line(str(n)) for n in range(9)])
     assert night.queued() == ["0", "1"]
     lease, _ = night.take()
-    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=False, delay_seconds=600))
+    transitions.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=False, delay_seconds=600))
     reserving.run_once()
     assert night.queued() == ["1"]
     night.answer()
@@ -229,7 +229,9 @@ def test_interactive_requests_go_before_lines(night: Night) -> None:
     for _ in range(2):
         night.take()
     lease, _ = night.take()
-    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=False, delay_seconds=0.01))
+    transitions.requeue(
+        night.connection, night.settings, lease, Requeue("overloaded", counts=False, delay_seconds=0.01)
+    )
     transitions.requeue_ticket(night.connection, lease.job_id)
     assert night.queued() == ["b", "a"]
 
@@ -333,7 +335,7 @@ def test_a_cancel_names_what_never_ran(night: Night, monkeypatch: pytest.MonkeyP
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.unrun) == (BatchStatus.CANCELLED, 1, 49)
     with pytest.raises(LeaseLost):
-        leases.publish(night.connection, night.settings, lease, Outcome(body={}))
+        transitions.publish(night.connection, night.settings, lease, Outcome(body={}))
     named = night.output(batch, errors=True)
     assert sorted(int(one["custom_id"]) for one in named) == list(range(1, 50))
     assert {one["error"]["code"] for one in named} == {output.BATCH_CANCELLED}
@@ -439,7 +441,7 @@ def test_when_the_window_closes_what_waits_goes_back(night: Night) -> None:
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
-    leases.publish(night.connection, night.settings, lease, Outcome(body={}))
+    transitions.publish(night.connection, night.settings, lease, Outcome(body={}))
     assert night.look(batch).completed == 1
     night.connection.hset(batch_key(batch.id), "window", "")
     while night.look(batch).status is not BatchStatus.COMPLETED:
@@ -452,14 +454,14 @@ def test_a_line_whose_choices_are_asked_for_has_begun(night: Night) -> None:
     """Its job stands in no queue, and yet it is not taken back when the window closes: its choices would be asked for again."""
     batch = night.start([line("several", n=2), line("waits")])
     lease, record = night.take()
-    leases.fan_out(night.connection, night.settings, lease, 2)
+    transitions.fan_out(night.connection, night.settings, lease, 2)
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     queued = tickets.queue(night.connection).get_job_ids()
     assert queued == [f"{record.id}-0", f"{record.id}-1"]
     for _ in queued:
         answer = Outcome(body=completion("any", "x"), headers={"x-nightshift-attempts": "1"})
-        leases.publish(night.connection, night.settings, night.take()[0], answer)
+        transitions.publish(night.connection, night.settings, night.take()[0], answer)
     assert night.look(batch).completed == 1
     (several,) = night.output(batch)
     assert len(several["response"]["body"]["choices"]) == 2
@@ -477,9 +479,9 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     stopped, poison = night.take()
     assert (poison.metadata["custom_id"], poison.deaths) == ("poison", 2)
     lease, _ = night.take()
-    leases.note_sent(night.connection, lease)
-    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=True, delay_seconds=600))
-    leases.requeue(night.connection, night.settings, stopped, Requeue("its worker was stopped", counts=False))
+    transitions.note_sent(night.connection, lease)
+    transitions.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=True, delay_seconds=600))
+    transitions.requeue(night.connection, night.settings, stopped, Requeue("its worker was stopped", counts=False))
     night.connection.hset(batch_key(batch.id), "window", closed_now())
     night.look(batch)
     assert night.queued() == []
@@ -491,8 +493,8 @@ def test_a_window_that_closes_forgives_no_line(night: Night) -> None:
     assert night.queued() == ["once"]
     lease, once = night.take()
     assert (once.sends, once.attempts) == (1, 2)
-    leases.note_sent(night.connection, lease)
-    leases.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=True))
+    transitions.note_sent(night.connection, lease)
+    transitions.requeue(night.connection, night.settings, lease, Requeue("overloaded", counts=True))
     batch = night.look(batch)
     assert (batch.status, batch.completed, batch.failed) == (BatchStatus.COMPLETED, 0, 2)
     codes = {one["response"]["body"]["error"]["code"] for one in night.output(batch, errors=True)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from app.batches.store import NewBatch
 from app.ids import OWNER
-from app.jobs import leases
+from app.jobs import transitions
 from app.outcome import Outcome
 from app.webhooks.endpoints import Endpoint, Endpoints
 from app.webhooks.outbox import Outbox
@@ -24,12 +24,12 @@ def test_all_of_a_batch_is_its_files_owners(night: Night) -> None:
     night.connection.hset(f"nightshift:file:{uploaded}", "owner", "ada")
     batch = night.look(night.batches.create(NewBatch(input_file_id=uploaded, endpoint="/v1/chat/completions")))
     lease, job = night.take()
-    leases.fan_out(night.connection, night.settings, lease, 1)
+    transitions.fan_out(night.connection, night.settings, lease, 1)
     choice_lease, choice = night.take()
     assert (batch.owner, job.owner, choice.owner) == ("ada", "ada", "ada")
     body = {"id": choice.id, "choices": [{"index": 0}], "usage": {"prompt_tokens": 1}}
     outcome = Outcome(body=body, headers={"x-nightshift-attempts": "1"})
-    leases.publish(night.connection, night.settings, choice_lease, outcome)
+    transitions.publish(night.connection, night.settings, choice_lease, outcome)
     night.look(batch)
     output = night.batches.files.get(batch.output_file)
     assert output is not None and output.owner == "ada"

@@ -17,7 +17,7 @@ from app.batches.record import line_id
 from app.connection import texts
 from app.error_codes import ErrorCode
 from app.gate import Gate
-from app.jobs import leases, recovery, removal, tickets, transitions
+from app.jobs import recovery, removal, tickets, transitions
 from app.jobs.change import LeaseLost, Requeue
 from app.jobs.choices import SPARE_SECONDS
 from app.jobs.record import (
@@ -57,7 +57,7 @@ def split(connection: Redis, jobs: Jobs, take: Take, record: JobRecord | None = 
     record = record or new_record(PARENT)
     jobs.submit(record, {})
     lease, _ = take("first")
-    leases.fan_out(connection, replace(SETTINGS, **settings), lease, 3)
+    transitions.fan_out(connection, replace(SETTINGS, **settings), lease, 3)
     return record
 
 
@@ -70,7 +70,7 @@ def answer(text: str) -> Outcome:
 
 
 def end(connection: Redis, lease: Lease, text: str = "hello") -> None:
-    leases.publish(connection, SETTINGS, lease, answer(text))
+    transitions.publish(connection, SETTINGS, lease, answer(text))
 
 
 def status(jobs: Jobs, job_id: str = PARENT) -> Status | None:
@@ -103,7 +103,7 @@ def test_the_choices_take_the_jobs_place(connection: Redis, jobs: Jobs, take: Ta
     jobs.submit(new_record(PARENT), {})
     jobs.submit(new_record("chatcmpl-2"), {})
     lease, _ = take()
-    leases.fan_out(connection, SETTINGS, lease, 3)
+    transitions.fan_out(connection, SETTINGS, lease, 3)
     assert queue(connection) == [*OURS, "chatcmpl-2"]
     parent = jobs.get(PARENT)
     assert parent is not None
@@ -114,7 +114,7 @@ def test_the_choices_take_the_jobs_place(connection: Redis, jobs: Jobs, take: Ta
         "",
     )
     with pytest.raises(LeaseLost):
-        leases.fan_out(connection, SETTINGS, lease, 3)
+        transitions.fan_out(connection, SETTINGS, lease, 3)
 
 
 def test_older_workers_leave_them_alone(connection: Redis, jobs: Jobs, take: Take) -> None:
@@ -149,7 +149,7 @@ def test_they_are_made_once(connection: Redis, jobs: Jobs, take: Take) -> None:
     transitions.requeue_ticket(connection, PARENT)
     lease, parent = take()
     assert lease.job_id == PARENT and parent.started_at is not None
-    leases.fan_out(connection, SETTINGS, lease, 3)
+    transitions.fan_out(connection, SETTINGS, lease, 3)
     assert queue(connection) == OURS[1:]
     assert status(jobs, OURS[0]) is Status.IN_PROGRESS
 
@@ -219,7 +219,7 @@ def test_cancelled_while_a_choice_is_taken(connection: Redis, jobs: Jobs, take: 
 
         def claim(job: Job = ticket, start: threading.Barrier = start) -> None:
             start.wait()
-            leases.claim(Redis.from_url(redis_url), job.id, "w1", 10)
+            transitions.claim(Redis.from_url(redis_url), job.id, "w1", 10)
 
         claiming = threading.Thread(target=claim)
         claiming.start()
@@ -257,7 +257,7 @@ def test_one_that_fails_fails_the_job(connection: Redis, jobs: Jobs, take: Take)
         heard.subscribe(interrupt_channel("w2"))
         assert heard.get_message(timeout=5) is not None
         error = errors.invalid_request("no", code=ErrorCode.MODEL_NOT_FOUND)
-        leases.publish(connection, SETTINGS, failing, Outcome(error=error))
+        transitions.publish(connection, SETTINGS, failing, Outcome(error=error))
         message = heard.get_message(timeout=5)
     assert message is not None and message["data"] == OURS[1].encode()
     assert (status(jobs), error_of(jobs)) == (Status.FAILED, "model_not_found")
@@ -294,7 +294,7 @@ def test_a_choice_that_is_gone_is_made_again(connection: Redis, jobs: Jobs, take
     for _ in range(2):
         end(connection, take()[0])
     assert queue(connection) == [PARENT]
-    leases.fan_out(connection, SETTINGS, take()[0], 3)
+    transitions.fan_out(connection, SETTINGS, take()[0], 3)
     assert queue(connection) == [OURS[1]]
     end(connection, take()[0])
     assert status(jobs) is Status.COMPLETED
@@ -329,10 +329,10 @@ def test_one_that_may_be_sent_once(connection: Redis, jobs: Jobs, take: Take) ->
     once = replace(new_record(PARENT), max_sends=1)
     fence = idempotency.by_key("chat", "k", "body")
     jobs.submit(once, {"a": 1}, fence=fence)
-    leases.fan_out(connection, SETTINGS, take()[0], 3)
+    transitions.fan_out(connection, SETTINGS, take()[0], 3)
     lease, choice = take()
     assert choice.max_sends == 1
-    leases.note_sent(connection, lease)
+    transitions.note_sent(connection, lease)
     jobs.cancel(PARENT)
     assert not jobs.submit(replace(once, id="chatcmpl-2"), {"a": 1}, fence=fence).is_new
 
@@ -344,7 +344,7 @@ def test_a_lines_choices_let_others_pass(connection: Redis, jobs: Jobs, take: Ta
         jobs.submit(record, {})
     lease, _ = take()
     jobs.submit(new_record("chatcmpl-2"), {})
-    leases.fan_out(connection, SETTINGS, lease, 2)
+    transitions.fan_out(connection, SETTINGS, lease, 2)
     jobs.submit(new_record("chatcmpl-3"), {})
     choices = [f"{lines[0].id}-0", f"{lines[0].id}-1"]
     assert queue(connection) == ["chatcmpl-2", "chatcmpl-3", *choices, lines[1].id]
@@ -361,10 +361,10 @@ def test_a_reserve_is_kept(connection: Redis, jobs: Jobs, take: Take) -> None:
     split(connection, jobs, take, line, reserve=1)
     for number in range(3):
         assert queue(connection) == [OURS[number]]
-        leases.publish(connection, kept, take()[0], answer("x"))
+        transitions.publish(connection, kept, take()[0], answer("x"))
         if number < 2:
             assert queue(connection) == [PARENT]
-            leases.fan_out(connection, kept, take()[0], 3)
+            transitions.fan_out(connection, kept, take()[0], 3)
     assert status(jobs) is Status.COMPLETED
 
 
@@ -391,7 +391,7 @@ def test_refused_while_a_choice_waits(connection: Redis, jobs: Jobs, take: Take)
     transitions.fail_waiting(connection, SETTINGS, PARENT, errors.internal(), spares_running=True)
     assert status(jobs) is Status.QUEUED
     end(connection, running[0])
-    leases.requeue(connection, SETTINGS, running[1], Requeue("usage_limit", counts=False))
+    transitions.requeue(connection, SETTINGS, running[1], Requeue("usage_limit", counts=False))
     transitions.fail_waiting(connection, SETTINGS, PARENT, errors.internal(), spares_running=True)
     assert (status(jobs), status(jobs, OURS[2])) == (Status.FAILED, Status.CANCELLED)
 
@@ -401,7 +401,7 @@ def test_more_than_can_be_stored(connection: Redis, jobs: Jobs, take: Take) -> N
     split(connection, jobs, take)
     small = replace(SETTINGS, max_result_bytes=answer("x" * 1000).size() * 2)
     for _ in range(3):
-        leases.publish(connection, small, take()[0], answer("x" * 1000))
+        transitions.publish(connection, small, take()[0], answer("x" * 1000))
     assert (status(jobs), error_of(jobs)) == (Status.FAILED, "result_too_large")
 
 

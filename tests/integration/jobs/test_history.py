@@ -15,7 +15,7 @@ from app.error_codes import ErrorCode
 from app.gate import SCOPES, Cause, Gate
 from app.history import closings, recycling, sampling
 from app.history.recycling import RecycleEvent
-from app.jobs import leases
+from app.jobs import transitions
 from app.maintenance import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
@@ -39,14 +39,14 @@ def complete(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     jobs.submit(new_record(name), {})
     lease, _ = take()
     outcome = Outcome(body={"usage": USAGE}, headers={"x-nightshift-cost-usd": "0.25"})
-    leases.publish(connection, SETTINGS, lease, outcome)
+    transitions.publish(connection, SETTINGS, lease, outcome)
 
 
 def fail(jobs: Jobs, take: Take, connection: Redis, name: str) -> None:
     jobs.submit(new_record(name), {})
     lease, _ = take()
     error = errors.ErrorReply(504, "No byte.", code=ErrorCode.STALLED)
-    leases.publish(connection, SETTINGS, lease, Outcome(error=error))
+    transitions.publish(connection, SETTINGS, lease, Outcome(error=error))
 
 
 def test_a_sample_has_what_ended_since_the_one_before(connection: Redis, jobs: Jobs, take: Take) -> None:

@@ -10,7 +10,7 @@ import pytest
 from app import durability
 from app.connection import connect
 from app.gate import Gate
-from app.jobs import leases, recovery
+from app.jobs import recovery, transitions
 from app.jobs.change import Requeue
 from app.jobs.record import JobRecord, Status
 from app.openai.accept import accept
@@ -41,8 +41,8 @@ def limited(jobs: Jobs) -> JobRecord:
 def test_not_again_once_it_was_sent(connection: Redis, jobs: Jobs, take: Take, limited: JobRecord) -> None:
     """Whoever would requeue it, a supervisor say, ends it as failed instead, and tells why; the client need not try."""
     lease, _ = take("dead")
-    leases.note_sent(connection, lease)
-    leases.note_sent(connection, lease)
+    transitions.note_sent(connection, lease)
+    transitions.note_sent(connection, lease)
     assert recovery.release_worker(connection, SETTINGS, "dead") == [limited.id]
     found, outcome = jobs.get(limited.id), jobs.outcome(limited.id)
     assert found is not None and (found.status, found.sends) == (Status.FAILED, 1)
@@ -56,12 +56,12 @@ def test_again_when_it_was_not(connection: Redis, jobs: Jobs, take: Take, limite
     take("dead")
     recovery.release_worker(connection, SETTINGS, "dead")
     second, _ = take()
-    leases.note_sent(connection, second)
-    leases.requeue(connection, SETTINGS, second, Requeue("no process", counts=False, was_sent=False))
+    transitions.note_sent(connection, second)
+    transitions.requeue(connection, SETTINGS, second, Requeue("no process", counts=False, was_sent=False))
     third, record = take()
     assert record.sends == 0
-    leases.note_sent(connection, third)
-    leases.requeue(connection, SETTINGS, third, Requeue("overloaded", counts=False))
+    transitions.note_sent(connection, third)
+    transitions.requeue(connection, SETTINGS, third, Requeue("overloaded", counts=False))
     found = jobs.get(limited.id)
     assert found is not None and found.status is Status.FAILED
 
@@ -85,6 +85,6 @@ def test_what_could_not_be_noted_was_not_sent(
     assert isinstance(ending, Requeue)
     assert (ending.counts, ending.was_sent) == (False, False)
     assert engine.asked == []
-    leases.requeue(connection, settings, lease, Requeue("", counts=False, was_sent=ending.was_sent))
+    transitions.requeue(connection, settings, lease, Requeue("", counts=False, was_sent=ending.was_sent))
     _, again = take()
     assert (again.sends, again.attempts) == (0, 1)

@@ -15,7 +15,7 @@ from rq.serializers import JSONSerializer
 
 from app import counters
 from app.connection import connect, texts
-from app.jobs import leases, recovery, tickets
+from app.jobs import recovery, tickets, transitions
 from app.jobs.change import Requeue
 from app.jobs.record import LEASES, Status
 from app.jobs.store import Jobs
@@ -140,7 +140,7 @@ def test_a_delayed_retry_is_enqueued_when_due(
     """A job that waits out a backoff is back in the queue once its second has come."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.requeue(connection, SETTINGS, lease, Requeue("overloaded", counts=True, delay_seconds=0.01))
+    transitions.requeue(connection, SETTINGS, lease, Requeue("overloaded", counts=True, delay_seconds=0.01))
     time.sleep(0.02)
     maintenance.run_once()
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1"]
@@ -163,7 +163,7 @@ def test_jobs_are_removed_after_their_time(connection: Redis, take: Take) -> Non
     jobs = Jobs(connection, short)
     jobs.submit(new_record(), {"x": 1})
     lease, _ = take()
-    leases.publish(connection, short, lease, Outcome(body={}))
+    transitions.publish(connection, short, lease, Outcome(body={}))
     Maintenance(connection, short).run_once()
     assert jobs.get("chatcmpl-1") is None
     stays = (counters.KEY, "nightshift:history:", "nightshift:writable", "nightshift:supervisor")
@@ -228,7 +228,7 @@ def test_a_redis_that_was_restarted_between_two_rounds_ends_no_lease(own_redis: 
         maintenance, jobs = Maintenance(connection, settings), Jobs(connection, settings)
         maintenance.run_once()
         jobs.submit(new_record(), {})
-        leases.claim(connection, "chatcmpl-1", "w1", lease_seconds=-1)
+        transitions.claim(connection, "chatcmpl-1", "w1", lease_seconds=-1)
         connection.save()
         own_redis.stop(signal.SIGKILL)
         own_redis.start()

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 from app import counters, errors, idempotency
 from app.batches.record import line_id
 from app.gate import OVERLOADS_FOR_A_WALL, Gate
-from app.jobs import leases, removal, tickets, transitions
+from app.jobs import removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Requeue
 from app.jobs.record import LEASES, JobKind, Status, record_key
 from app.jobs.store import Jobs
@@ -43,7 +43,7 @@ def test_a_job_goes_from_queued_to_completed(connection: Redis, jobs: Jobs, take
     jobs.submit(new_record(), {"model": "sonnet"})
     lease, claimed = take()
     assert (claimed.status, claimed.attempts, claimed.worker) == (Status.IN_PROGRESS, 1, "w1")
-    leases.publish(connection, SETTINGS, lease, answer("hello"))
+    transitions.publish(connection, SETTINGS, lease, answer("hello"))
     done = jobs.get("chatcmpl-1")
     assert done is not None and done.status is Status.COMPLETED
     assert jobs.outcome("chatcmpl-1") == answer("hello")
@@ -55,7 +55,7 @@ def test_an_error_makes_the_job_failed_never_completed(connection: Redis, jobs: 
     """A job whose outcome is an error is failed in our record and in RQ's registry, and in no finished one."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.publish(connection, SETTINGS, lease, Outcome(error=errors.internal()))
+    transitions.publish(connection, SETTINGS, lease, Outcome(error=errors.internal()))
     done = jobs.get("chatcmpl-1")
     assert done is not None and done.status is Status.FAILED
     queue = tickets.queue(connection)
@@ -70,7 +70,7 @@ def test_an_answer_parts_the_overloads_before_it_from_those_after(connection: Re
         for run in range(OVERLOADS_FOR_A_WALL - 1):
             assert not gate.note_overload(f"before {name} {run}", "529")
         jobs.submit(new_record(name), {})
-        leases.publish(connection, SETTINGS, take()[0], outcome)
+        transitions.publish(connection, SETTINGS, take()[0], outcome)
         assert gate.note_overload(f"after {name}", "529") == closes
         gate.open()
 
@@ -79,10 +79,10 @@ def test_the_outcome_is_published_once(connection: Redis, jobs: Jobs, take: Take
     """A second publication by the same run changes nothing, and one by another run is refused."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.publish(connection, SETTINGS, lease, answer("first"))
-    leases.publish(connection, SETTINGS, lease, answer("second"))
+    transitions.publish(connection, SETTINGS, lease, answer("first"))
+    transitions.publish(connection, SETTINGS, lease, answer("second"))
     with pytest.raises(LeaseLost):
-        leases.publish(connection, SETTINGS, Lease("chatcmpl-1", "other", "w2"), answer("third"))
+        transitions.publish(connection, SETTINGS, Lease("chatcmpl-1", "other", "w2"), answer("third"))
     assert jobs.outcome("chatcmpl-1") == answer("first")
 
 
@@ -90,14 +90,14 @@ def test_a_run_whose_lease_was_taken_cannot_publish(connection: Redis, jobs: Job
     """A worker that wakes after its job went to another one can neither publish nor requeue."""
     jobs.submit(new_record(), {})
     sleeper, _ = take("sleeper")
-    leases.requeue(connection, SETTINGS, sleeper, Requeue("its lease ended", counts=False, died=True))
+    transitions.requeue(connection, SETTINGS, sleeper, Requeue("its lease ended", counts=False, died=True))
     second, claimed = take("second")
     assert (claimed.attempts, claimed.deaths) == (1, 1)
     with pytest.raises(LeaseLost):
-        leases.publish(connection, SETTINGS, sleeper, answer("late"))
+        transitions.publish(connection, SETTINGS, sleeper, answer("late"))
     with pytest.raises(LeaseLost):
-        leases.requeue(connection, SETTINGS, sleeper, Requeue("late", counts=True))
-    leases.publish(connection, SETTINGS, second, answer("right"))
+        transitions.requeue(connection, SETTINGS, sleeper, Requeue("late", counts=True))
+    transitions.publish(connection, SETTINGS, second, answer("right"))
     assert jobs.outcome("chatcmpl-1") == answer("right")
 
 
@@ -116,7 +116,7 @@ def test_publishing_and_taking_away_race_to_one_winner(
             mine = Redis.from_url(redis_url)
             start.wait()
             try:
-                leases.publish(mine, SETTINGS, lease, answer("mine"))
+                transitions.publish(mine, SETTINGS, lease, answer("mine"))
                 won.append("publish")
             except LeaseLost:
                 pass
@@ -125,7 +125,7 @@ def test_publishing_and_taking_away_race_to_one_winner(
             mine = Redis.from_url(redis_url)
             start.wait()
             try:
-                leases.requeue(mine, SETTINGS, lease, Requeue("race", counts=True))
+                transitions.requeue(mine, SETTINGS, lease, Requeue("race", counts=True))
                 won.append("requeue")
             except LeaseLost:
                 pass
@@ -151,7 +151,7 @@ def test_a_cancelled_job_never_starts(connection: Redis, jobs: Jobs) -> None:
     for name in ("chatcmpl-1", "chatcmpl-2"):
         after = jobs.cancel(name)
         assert after is not None and after.status is Status.CANCELLED
-    assert leases.claim(connection, ticket.id, "w1", 10) is None
+    assert transitions.claim(connection, ticket.id, "w1", 10) is None
     assert tickets.queue(connection).get_job_ids() == []
     assert tickets.intermediate(connection, tickets.CLAUDE_QUEUE) == []
 
@@ -162,7 +162,7 @@ def test_a_run_that_was_cancelled_publishes_nothing(connection: Redis, jobs: Job
     lease, _ = take()
     jobs.cancel("chatcmpl-1")
     with pytest.raises(LeaseLost):
-        leases.publish(connection, SETTINGS, lease, answer("too late"))
+        transitions.publish(connection, SETTINGS, lease, answer("too late"))
     outcome = jobs.outcome("chatcmpl-1")
     assert outcome is not None and outcome.error is not None and outcome.error.code == "cancelled"
 
@@ -172,7 +172,7 @@ def test_a_run_that_does_not_count_uses_no_attempt(connection: Redis, jobs: Jobs
     jobs.submit(new_record("chatcmpl-1"), {})
     jobs.submit(new_record("chatcmpl-2"), {})
     lease, _ = take()
-    leases.requeue(connection, SETTINGS, lease, Requeue("usage_limit", counts=False))
+    transitions.requeue(connection, SETTINGS, lease, Requeue("usage_limit", counts=False))
     after = jobs.get("chatcmpl-1")
     assert after is not None and after.attempts == 0
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-1", "chatcmpl-2"]
@@ -182,7 +182,7 @@ def test_a_delayed_retry_waits_outside_the_queue(connection: Redis, jobs: Jobs, 
     """A job that is tried again later is scheduled, and due when its second has come."""
     jobs.submit(new_record(), {})
     lease, _ = take()
-    leases.requeue(connection, SETTINGS, lease, Requeue("overloaded", counts=True, delay_seconds=30))
+    transitions.requeue(connection, SETTINGS, lease, Requeue("overloaded", counts=True, delay_seconds=30))
     assert tickets.queue(connection).get_job_ids() == []
     assert tickets.due(connection, time.time()) == []
     assert tickets.due(connection, time.time() + 31) == ["chatcmpl-1"]
@@ -196,7 +196,7 @@ def test_the_event_is_stored_with_the_outcome(connection: Redis, jobs: Jobs, tak
     jobs.submit(new_record("chatcmpl-2"), {})
     for _ in range(2):
         lease, _record = take()
-        leases.publish(connection, SETTINGS, lease, answer("x"))
+        transitions.publish(connection, SETTINGS, lease, answer("x"))
     assert connection.zcard("nightshift:events:due") == 1
 
 
@@ -257,7 +257,7 @@ def test_no_prompt_is_in_the_ticket(connection: Redis, jobs: Jobs, take: Take) -
     jobs.submit(new_record(), {"messages": [{"role": "user", "content": "TOP-SECRET"}]})
     lease, _ = take()
     error = errors.invalid_request("about TOP-SECRET")
-    leases.publish(connection, SETTINGS, lease, Outcome(error=error))
+    transitions.publish(connection, SETTINGS, lease, Outcome(error=error))
     for key in connection.scan_iter("rq:*"):
         assert b"TOP-SECRET" not in (connection.dump(key) or b""), key
 
@@ -276,14 +276,14 @@ def test_a_ticket_says_which_job_it_is(connection: Redis, jobs: Jobs, take: Take
     for attempt in (1, 2):
         lease, _ = take()
         assert described("chatcmpl-1") == f"chat.completion chatcmpl-1, sonnet, attempt {attempt}"
-        leases.requeue(connection, SETTINGS, lease, Requeue("", counts=True))
+        transitions.requeue(connection, SETTINGS, lease, Requeue("", counts=True))
 
 
 def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs, take: Take) -> None:
     """After its time to live no key of ours names the job."""
     jobs.submit(new_record(), {"x": 1})
     lease, _ = take()
-    leases.publish(connection, SETTINGS, lease, answer("x"))
+    transitions.publish(connection, SETTINGS, lease, answer("x"))
     removal.remove(connection, "chatcmpl-1")
     assert not connection.exists(record_key("chatcmpl-1"))
     assert list(connection.scan_iter("nightshift:*")) == [counters.KEY.encode()]
@@ -296,5 +296,5 @@ def test_a_flexible_request_lets_others_pass(connection: Redis, jobs: Jobs, take
     assert tickets.queue(connection).get_job_ids() == ["chatcmpl-2", "chatcmpl-1"]
     for _ in range(2):
         lease, _record = take()
-        leases.publish(connection, SETTINGS, lease, answer("x"))
+        transitions.publish(connection, SETTINGS, lease, answer("x"))
     assert connection.scard(tickets.YIELDING) == 0

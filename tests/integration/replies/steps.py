@@ -17,7 +17,7 @@ from app.connection import texts
 from app.gate import Cause, Gate
 from app.history import RecycleEvent, closings, recycling, sampling
 from app.idempotency import by_key
-from app.jobs import apply, deltas, leases, lifecycle, recovery, removal, tickets, transitions
+from app.jobs import apply, deltas, lifecycle, recovery, removal, tickets, transitions
 from app.jobs.change import Change, Found, Lease, Reason, Requeue
 from app.jobs.record import JobRecord, Status, lease_member
 from app.jobs.store import Jobs
@@ -177,14 +177,14 @@ def _has_delivered(ground: Ground) -> None:
 
 
 def _parent(ground: Ground) -> None:
-    leases.fan_out(ground.redis, ground.settings, ground.run(), 2)
+    transitions.fan_out(ground.redis, ground.settings, ground.run(), 2)
 
 
 def _answered(ground: Ground) -> None:
     """All choices, without settling their parent."""
     _parent(ground)
     for number in range(2):
-        claimed = leases.claim(ground.redis, ground.dequeue().id, "w1", 60, f"{number}" * 32)
+        claimed = transitions.claim(ground.redis, ground.dequeue().id, "w1", 60, f"{number}" * 32)
         assert claimed is not None
         body = {"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
         lease, outcome = claimed[0], Outcome(body=body, headers={"x-nightshift-attempts": "1"})
@@ -227,9 +227,9 @@ def _fed_again(ground: Ground) -> None:
 def _all_answered(ground: Ground) -> None:
     _fed(ground)
     for number in range(3):
-        claimed = leases.claim(ground.redis, ground.dequeue().id, "w1", 60, f"{number}" * 32)
+        claimed = transitions.claim(ground.redis, ground.dequeue().id, "w1", 60, f"{number}" * 32)
         assert claimed is not None
-        leases.publish(ground.redis, ground.settings, claimed[0], ANSWER)
+        transitions.publish(ground.redis, ground.settings, claimed[0], ANSWER)
 
 
 def _cancelling(ground: Ground) -> None:
@@ -289,24 +289,26 @@ def _tell(ground: Ground) -> bool:
 STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "jobs: submit": (_nothing, _submit),
     "jobs: submit with a key": (_nothing, lambda g: _submit(g, fence=by_key("me", "key", "what was sent"))),
-    "jobs: claim": (_gap, lambda g: leases.claim(g.redis, JOB, "w1", 60, EXECUTION)),
+    "jobs: claim": (_gap, lambda g: transitions.claim(g.redis, JOB, "w1", 60, EXECUTION)),
     "jobs: claim what has ended": (
         _cancelled,
-        lambda g: leases.claim(g.redis, JOB, "w1", 60, EXECUTION),
+        lambda g: transitions.claim(g.redis, JOB, "w1", 60, EXECUTION),
     ),
-    "jobs: renew": (Ground.run, lambda g: leases.renew(g.redis, _LEASE, 60)),
-    "jobs: note sent": (lambda g: g.run(max_sends=2), lambda g: leases.note_sent(g.redis, _LEASE)),
+    "jobs: renew": (Ground.run, lambda g: transitions.renew(g.redis, _LEASE, 60)),
+    "jobs: note sent": (lambda g: g.run(max_sends=2), lambda g: transitions.note_sent(g.redis, _LEASE)),
     "jobs: publish": (
         lambda g: (g.endpoint(), g.run(callback_url="https://example.com/", background=True)),
-        lambda g: leases.publish(g.redis, g.settings, _LEASE, ANSWER),
+        lambda g: transitions.publish(g.redis, g.settings, _LEASE, ANSWER),
     ),
     "jobs: requeue": (
         Ground.run,
-        lambda g: leases.requeue(g.redis, g.settings, _LEASE, Requeue("limit", counts=True, died=True)),
+        lambda g: transitions.requeue(g.redis, g.settings, _LEASE, Requeue("limit", counts=True, died=True)),
     ),
     "jobs: requeue later": (
         lambda g: g.run(max_sends=3),
-        lambda g: leases.requeue(g.redis, g.settings, _LEASE, Requeue("overloaded", counts=False, delay_seconds=5)),
+        lambda g: transitions.requeue(
+            g.redis, g.settings, _LEASE, Requeue("overloaded", counts=False, delay_seconds=5)
+        ),
     ),
     "jobs: worker died": (
         _overdue_lease,
@@ -324,7 +326,7 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "jobs: reissue": (_gone_ticket, lambda g: transitions.reissue(g.redis, g.settings, JOB)),
     "jobs: return from the gap": (_gap, lambda g: tickets.return_from_gap(g.redis, "claude", JOB)),
     "jobs: remove": (lambda g: (g.submit(), g.jobs.cancel(JOB)), lambda g: removal.remove(g.redis, JOB)),
-    "choices: fan out": (Ground.run, lambda g: leases.fan_out(g.redis, g.settings, _LEASE, 2)),
+    "choices: fan out": (Ground.run, lambda g: transitions.fan_out(g.redis, g.settings, _LEASE, 2)),
     "choices: join": (_answered, lambda g: transitions.join(g.redis, g.settings, JOB)),
     "choices: cancel the parent": (_parent, lambda g: g.jobs.cancel(JOB)),
     "waiters: arrive": (Ground.submit, lambda g: Waiters(g.redis).arrive(JOB, "a", 60)),

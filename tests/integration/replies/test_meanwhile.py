@@ -14,7 +14,7 @@ from app.batches.files import FileStore, Purpose
 from app.batches.storage import names, open_storage
 from app.connection import AWAY, connect
 from app.idempotency import Fence, by_key
-from app.jobs import leases, recovery, tickets
+from app.jobs import recovery, tickets, transitions
 from app.jobs.record import ABANDONED, Status
 from app.jobs.waiters import Waiters
 from app.settings import Settings
@@ -56,9 +56,9 @@ def lose(lossy: LossyProxy, *parts: str, meanwhile: Callable[[], Any] | None = N
 
 def answer(ground: Ground) -> None:
     """What a worker does."""
-    claimed = leases.claim(ground.redis, ground.dequeue().id, "w1", 60)
+    claimed = transitions.claim(ground.redis, ground.dequeue().id, "w1", 60)
     assert claimed is not None
-    leases.publish(ground.redis, ground.settings, claimed[0], ANSWER)
+    transitions.publish(ground.redis, ground.settings, claimed[0], ANSWER)
 
 
 @pytest.mark.parametrize("fence", [None, by_key("me", "key", "what was sent")])
@@ -82,10 +82,10 @@ def test_a_claim_whose_reply_is_lost_is_this_runs_own(lossy: LossyProxy, here: G
     here.submit()
     job = here.dequeue()
     plan = lose(lossy, "EXEC", EXECUTION)
-    claimed = leases.claim(far.redis, job.id, "w1", 60, EXECUTION)
+    claimed = transitions.claim(far.redis, job.id, "w1", 60, EXECUTION)
     assert plan.hit is not None
     assert claimed is not None
-    leases.publish(far.redis, far.settings, claimed[0], ANSWER)
+    transitions.publish(far.redis, far.settings, claimed[0], ANSWER)
     record = here.jobs.get(JOB)
     assert record is not None
     assert (record.status, record.attempts, record.deaths) == (Status.COMPLETED, 1, 0)
@@ -99,9 +99,9 @@ def test_a_claim_that_fails_with_redis_away_is_known_when_it_is_back(
     job = here.dequeue()
     lose(lossy, "EXEC", EXECUTION, meanwhile=lambda: setattr(lossy, "plan", _everything))
     with pytest.raises(AWAY):
-        leases.claim(far.redis, job.id, "w1", 60, EXECUTION)
+        transitions.claim(far.redis, job.id, "w1", 60, EXECUTION)
     lossy.plan = None
-    claimed = leases.claim(far.redis, job.id, "w1", 60, EXECUTION)
+    claimed = transitions.claim(far.redis, job.id, "w1", 60, EXECUTION)
     assert claimed is not None
     assert claimed[1].attempts == 1
 
@@ -114,10 +114,10 @@ def test_another_workers_claim_is_not_taken_for_ones_own(lossy: LossyProxy, here
     def taken_over() -> None:
         here.redis.zadd("nightshift:leases", {f"{JOB}:{EXECUTION}": 1.0})
         recovery.Recovery(here.redis, here.settings).expire_leases()
-        assert leases.claim(here.redis, here.dequeue().id, "w2", 60) is not None
+        assert transitions.claim(here.redis, here.dequeue().id, "w2", 60) is not None
 
     lose(lossy, "EXEC", EXECUTION, meanwhile=taken_over)
-    assert leases.claim(far.redis, job.id, "w1", 60, EXECUTION) is None
+    assert transitions.claim(far.redis, job.id, "w1", 60, EXECUTION) is None
 
 
 def test_a_batch_that_has_begun_does_not_begin_again(lossy: LossyProxy, here: Ground, far: Ground) -> None:
@@ -142,7 +142,7 @@ def test_a_line_that_has_run_is_not_fed_again(lossy: LossyProxy, here: Ground, f
     taken = []
 
     def take() -> None:
-        taken.append(leases.claim(here.redis, here.dequeue().id, "w1", 60))
+        taken.append(transitions.claim(here.redis, here.dequeue().id, "w1", 60))
 
     plan = lose(lossy, "EXEC", "SREM", f"{batch_id}:again", meanwhile=take)
     far.feed()
@@ -253,6 +253,6 @@ def test_a_beat_asks_again_before_its_lease_ends(lossy: LossyProxy, here: Ground
     lossy.plan = plan = Once(Loss(Kind.LOST_REPLY, 60), lambda request: request.has("nightshift:leases"))
     with connect(lossy.url, timeout_seconds=2.0 / 4) as client:
         began = time.monotonic()
-        assert leases.renew(client, lease, 2.0)
+        assert transitions.renew(client, lease, 2.0)
         assert time.monotonic() - began < 2.0
     assert plan.hit is not None
