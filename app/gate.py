@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, hashes, wait_log
 from app.connection import repeated, transaction
+from app.scopes import SCOPES, WHOLE, Scope, scopes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from redis import Redis
     from redis.client import Pipeline
+
+    from app.ways import Way
 
 #: of all scopes together: a pause is for everybody
 PAUSE = "nightshift:gate:pause"
@@ -52,39 +55,6 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Scope:
-    """What a closing stops: the requests that go one way to Claude, of one model family or of all."""
-
-    way: str
-    #: as it is in the models' names, e.g. `opus`; empty: all
-    family: str = ""
-
-    @property
-    def key(self) -> str:
-        """The hash of what closes it. The first scope has the name that the gate had when it was the only one."""
-        return "nightshift:gate" if self == SCOPES[0] else f"nightshift:gate:{self.way}:{self.family or 'all'}"
-
-    @property
-    def probe_key(self) -> str:
-        """The worker that tries whether it is over."""
-        return f"{self.key}:probe"
-
-    @property
-    def overloads_key(self) -> str:
-        """The runs that Claude has put off (529, 429) since the last answer; an answer's publication deletes it."""
-        return f"{self.key}:overloaded"
-
-
-#: those in use, the widest first
-SCOPES = (Scope("cli"),)
-
-
-def scope_of(model: str) -> Scope:
-    """The one whose closing stops a request for that model."""
-    return next((scope for scope in reversed(SCOPES) if scope.family in model), SCOPES[0])
-
-
-@dataclass(frozen=True)
 class Closed:
     """A closed gate. Times are seconds since the epoch; `inf` is a time that nobody knows."""
 
@@ -109,10 +79,38 @@ class Closed:
         return self.cause is not Cause.PAUSED or moment < self.until
 
 
+@dataclass(frozen=True)
+class Closings:
+    """All that closes the gate at one moment."""
+
+    pause: Closed | None
+    scopes: Mapping[Scope, Closed]
+
+    def holding(self, way: Way, family: str = "") -> Closed | None:
+        """What keeps a request of that family (`scopes.family_of`) from going that way: a pause, else what lasts longest.
+
+        None: nothing does. Without a family: what keeps all requests from going that way.
+        """
+        if self.pause is not None:
+            return self.pause
+        found = [self.scopes[scope] for scope in scopes_of(way, family) if scope in self.scopes]
+        return max(found, key=lambda closed: closed.until, default=None)
+
+
+def read_closings(connection: Redis) -> Closings:
+    """What is closed now, in one round trip for all scopes."""
+    pipe = connection.pipeline(transaction=False)
+    for key in state_keys():
+        pipe.hgetall(key)
+    now = clock.now()
+    pause, *closed = (_lasting(data, now) for data in pipe.execute())
+    return Closings(pause, {scope: one for scope, one in zip(SCOPES, closed, strict=True) if one is not None})
+
+
 class Gate:
     """Reads and changes the state. Every method is one round trip, or one transaction."""
 
-    def __init__(self, connection: Redis, scope: Scope = SCOPES[0]) -> None:
+    def __init__(self, connection: Redis, scope: Scope = WHOLE) -> None:
         self._connection = connection
         self._scope = scope
         #: whether this worker passed a closed gate: most pass an open one, and need not ask whether they were the probe
@@ -259,7 +257,12 @@ def state_keys() -> list[str]:
 
 def lasting(replies: Iterable[Mapping[Any, Any]], now: float) -> list[Closed]:
     """What those hashes have that closes it now, in their order."""
-    return [found for data in replies if (found := _read_from(data)) is not None and found.lasts_at(now)]
+    return [found for data in replies if (found := _lasting(data, now)) is not None]
+
+
+def _lasting(data: Mapping[Any, Any], now: float) -> Closed | None:
+    found = _read_from(data)
+    return found if found is not None and found.lasts_at(now) else None
 
 
 def _read_from(data: Mapping[Any, Any]) -> Closed | None:

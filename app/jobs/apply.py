@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, hashes
 from app.connection import transaction
-from app.gate import scope_of
 from app.jobs import choices, counting, removal, tickets
 from app.jobs.change import Change, Found, Ticket
 from app.jobs.record import (
@@ -29,6 +28,7 @@ from app.jobs.record import (
     status_key,
     stream_key,
 )
+from app.scopes import WHOLE
 from app.webhooks import announce
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     pipe.expire(stream_key(record.id), min(ttl, STREAM_TTL_SECONDS))
     pipe.zrem(ABANDONED, record.id)
     if outcome.error is None:
-        pipe.delete(scope_of(record.model).overloads_key)
+        pipe.delete(WHOLE.overloads_key)
     if record.kind != JobKind.CHOICE:
         counting.count(pipe, record, outcome, clock.now())
     pipe.publish(DONE, json.dumps({"id": record.id}))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from app import clock, errors, worker_status
 from app.connection import texts
-from app.gate import SCOPES, Gate
+from app.gate import Gate
 from app.jobs import removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Reason, Requeue
 from app.jobs.record import (
@@ -27,6 +27,7 @@ from app.jobs.record import (
     status_key,
 )
 from app.jobs.store import Jobs
+from app.scopes import SCOPES
 
 if TYPE_CHECKING:
     from redis import Redis

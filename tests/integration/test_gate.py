@@ -8,9 +8,10 @@ import time
 import pytest
 from redis import Redis
 
-from app import gate as gate_module
-from app.gate import OVERLOADS_FOR_A_WALL, SCOPES, Cause, Gate, Scope
+from app.gate import OVERLOADS_FOR_A_WALL, Cause, Closings, Gate, read_closings
 from app.jobs.transitions import new_execution
+from app.scopes import WHOLE, Scope
+from app.ways import Way
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_some_refusals_in_a_row_make_a_wall(gate: Gate, cause: Cause) -> None:
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
         assert not gate.note_overload(new_execution(), "no", cause)
     connection = gate._connection
-    connection.delete(SCOPES[0].overloads_key)  # as the publication of an answer does
+    connection.delete(WHOLE.overloads_key)  # as the publication of an answer does
     for _ in range(OVERLOADS_FOR_A_WALL - 1):
         assert not gate.note_overload(new_execution(), "no", cause)
     waits = []
@@ -148,10 +149,9 @@ def test_a_pause_ends_at_its_time(gate: Gate) -> None:
     assert gate.may_pass("a")
 
 
-def test_a_closing_stops_its_own_scope(redis_url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closing_stops_its_own_scope(redis_url: str, gate: Gate) -> None:
     """What closes the gate for one model family stops no other request; a pause, and its end, are for all."""
-    opus = Scope("cli", "opus")
-    monkeypatch.setattr(gate_module, "SCOPES", (SCOPES[0], opus))
+    opus = Scope(Way.CLI, "opus")
     narrow = Gate(Redis.from_url(redis_url), opus)
     narrow.close(Cause.USAGE_LIMIT, time.time() + 60, "limit", "opus")
     assert (gate.may_pass("a"), narrow.may_pass("a")) == (True, False)
@@ -163,10 +163,22 @@ def test_a_closing_stops_its_own_scope(redis_url: str, gate: Gate, monkeypatch: 
     assert (gate.may_pass("a"), narrow.may_pass("a")) == (True, True)
 
 
-def test_a_request_falls_under_the_narrowest_scope(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That of its model's family, else the one of all models, whose keys are those from before there were scopes."""
-    opus = Scope("cli", "opus")
-    monkeypatch.setattr(gate_module, "SCOPES", (SCOPES[0], opus))
-    assert [gate_module.scope_of(model) for model in ("claude-opus-4-5", "claude-haiku-4-5")] == [opus, SCOPES[0]]
-    assert (SCOPES[0].key, SCOPES[0].probe_key) == ("nightshift:gate", "nightshift:gate:probe")
-    assert opus.key == "nightshift:gate:cli:opus"
+def test_one_read_tells_what_is_closed(redis_url: str) -> None:
+    """A request is held by its family's closing and by its whole way's, of which the longer counts; a pause holds all."""
+    connection, now = Redis.from_url(redis_url), time.time()
+    assert read_closings(connection) == Closings(None, {})
+    Gate(connection, Scope(Way.CLI, "opus")).close(Cause.USAGE_LIMIT, now + 60, "opus is used up", "seven_day_opus")
+    closings = read_closings(connection)
+    assert closings.holding(Way.CLI, "sonnet") is closings.holding(Way.CLI) is closings.holding(Way.API, "opus") is None
+    held = closings.holding(Way.CLI, "opus")
+    assert held is not None
+    assert (held.cause, held.limit) == (Cause.USAGE_LIMIT, "seven_day_opus")
+    for until, limit in ((now + 30, "seven_day_opus"), (now + 90, "five_hour")):
+        Gate(connection).close(Cause.USAGE_LIMIT, until, "all is used up", "five_hour")
+        closings = read_closings(connection)
+        assert [closings.holding(Way.CLI, family) is not None for family in ("opus", "sonnet", "")] == [True] * 3
+        held = closings.holding(Way.CLI, "opus")
+        assert held is not None
+        assert held.limit == limit
+    Gate(connection).pause()
+    assert read_closings(connection).holding(Way.API, "haiku") == read_closings(connection).pause

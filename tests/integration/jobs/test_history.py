@@ -12,12 +12,13 @@ import pytest
 
 from app import counters, errors, history, wait_log, worker_status
 from app.error_codes import ErrorCode
-from app.gate import SCOPES, Cause, Gate
+from app.gate import Cause, Gate
 from app.history import closings, recycling, sampling
 from app.history.recycling import RecycleEvent
 from app.jobs import transitions
 from app.maintenance import Maintenance
 from app.outcome import Outcome
+from app.scopes import WHOLE
 from app.settings import Settings
 from app.webhooks.endpoints import Endpoints
 from app.webhooks.events import WORKER_MEMORY
@@ -163,7 +164,7 @@ def test_a_closing_whose_end_nobody_wrote(connection: Redis) -> None:
     Gate(connection).close(Cause.LOGIN, math.inf, "no login")
     closings.tidy(connection)
     assert history.waits(connection, 0, math.inf)[0].until == math.inf
-    connection.delete(SCOPES[0].key)
+    connection.delete(WHOLE.key)
     assert history.waits(connection, 0, math.inf)[0].until <= time.time()
     closings.tidy(connection)
     written_at = time.time()
