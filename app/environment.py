@@ -91,7 +91,7 @@ def spell(value: Any) -> str:
     if isinstance(value, Mapping):
         return json.dumps(dict(value))
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(map(str, value))
     if isinstance(value, bool):
         return "1" if value else "0"
     return str(value)

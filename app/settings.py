@@ -6,12 +6,12 @@ Each field's comment holds its meaning and its unit: `scripts/settings-table` ma
 from __future__ import annotations
 
 import re
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from app import environment, ways, window
-from app.ways import Way
+from app.ways import LoginName, Step, Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,9 +57,10 @@ class Settings:
     webhook_secret: str | None = field(default=None, repr=False)
     #: comma-separated host names that callbacks may go to although they are not public addresses
     callback_allowed_hosts: tuple[str, ...] = ()
-    #: the way to Claude: `cli`, its command line as long-lived processes, for any login; or `api`, the Messages API itself,
-    #: which needs `ANTHROPIC_API_KEY` and no process ([ways](docs/ways.md))
-    ways: tuple[str, ...] = (Way.CLI,)
+    #: the ways to Claude in the order in which they are used, each with its login and how much it may spend, if you like, e.g.
+    #: `cli:subscription,api:api_key:20usd/day`: `cli`, its command line as long-lived processes, for any login; `api`, the
+    #: Messages API itself, which needs `ANTHROPIC_API_KEY` and no process; `batches`, Message Batches ([ways](docs/ways.md))
+    ways: tuple[Step, ...] = field(default=(Step(Way.CLI),), metadata={"read": ways.read})
     #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "opus", "gpt-*": "sonnet"}: adds to
     #: [those that are known](#models), and goes before them
     model_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -179,7 +180,10 @@ class Settings:
             name = _variable(f)
             if name is not None and environ.get(name, "") != "":
                 try:
-                    values[f.name] = environment.parse(environ[name], str(f.type))
+                    read = f.metadata.get("read")
+                    values[f.name] = read(environ[name]) if read else environment.parse(environ[name], str(f.type))
+                except ways.WaysError as error:
+                    raise SettingsError(f"{name} {error}.") from error
                 except ValueError as error:
                     raise SettingsError(f"{name}={environ[name]!r} is not understood: {error}") from error
         values["claude_environment"] = MappingProxyType(environment.for_claude(environ))
@@ -191,8 +195,7 @@ class Settings:
         except ValueError as error:
             raise SettingsError(f"NIGHTSHIFT_DATA_DIR or CLAUDE_CONFIG_DIR is needed: {error}.") from error
         settings._check()
-        settings._check_ways()
-        return settings
+        return settings._with_checked_ways()
 
     def _check(self) -> None:
         if self.max_waiting >= self.api_threads:
@@ -226,18 +229,37 @@ class Settings:
             except window.WindowError as error:
                 raise SettingsError(f"NIGHTSHIFT_BATCH_WINDOW={self.batch_window!r} {error}.") from error
 
-    def _check_ways(self) -> None:
-        if found := ways.fault(self.ways):
-            raise SettingsError(f"NIGHTSHIFT_WAYS {found}.")
-        if self.way is Way.API and self.offline and self.offline_login != "api_key":
+    def _with_checked_ways(self) -> Settings:
+        """Offline, with the login that each way plays: several at once may have different ones."""
+        if not self.offline:
+            return self
+        cli = LoginName.SUBSCRIPTION if self.offline_login == "subscription" else LoginName.API_KEY
+        played = {Way.CLI: (cli, LoginName.SUBSCRIPTION, LoginName.API_KEY)}
+        steps = []
+        for step in self.ways:
+            first, *others = played.get(step.way, (LoginName.API_KEY,))
+            if step.login and step.login not in (first, *others):
+                raise SettingsError(f"NIGHTSHIFT_WAYS names `{step}`; --offline plays {LoginName.API_KEY} for it.")
+            steps.append(replace(step, login=step.login or first))
+        if self.offline_login == "subscription" and all(step.way is not Way.CLI for step in steps):
             raise SettingsError(
-                "NIGHTSHIFT_WAYS=api needs an API key, and NIGHTSHIFT_OFFLINE_LOGIN=subscription plays none."
+                f"NIGHTSHIFT_WAYS={environment.spell(self.ways)} needs an API key,"
+                " and NIGHTSHIFT_OFFLINE_LOGIN=subscription plays none."
             )
+        return replace(self, ways=tuple(steps)) if len(steps) > 1 else self
 
     @property
     def way(self) -> Way:
-        """The first of the ways, which is the one that is used."""
-        return Way(self.ways[0])
+        """The first way that workers go."""
+        return next(step.way for step in self.ways if step.way in ways.OF_WORKERS)
+
+    def step(self, way: str) -> Step | None:
+        """The ladder's step of that way; None: it is off."""
+        return next((step for step in self.ways if step.way == way), None)
+
+    def only(self, step: Step) -> Settings:
+        """Settings with that way alone: what its engine is made with."""
+        return replace(self, ways=(step,))
 
     @property
     def hardest_rss_mb(self) -> int:

@@ -13,7 +13,7 @@ import psutil
 
 from app.messages import to_claude
 from app.settings import Settings
-from app.ways import Way
+from app.ways import OF_WORKERS, Step, Way
 from bench import processes
 from bench.figures import Rate, quantile, ratio
 from bench.gateway import Gateway
@@ -62,11 +62,11 @@ class Found:
 
 def run(directory: Path, sizes: Sizes) -> Found:
     """Start both, measure them in turns, end them. Raises `BenchError`."""
-    found = Found({way: Measured() for way in Way})
+    found = Found({way: Measured() for way in OF_WORKERS})
     with ExitStack() as stack:
         gateways: dict[Way, Gateway] = {}
         clients: dict[Way, Client] = {}
-        for way in Way:
+        for way in OF_WORKERS:
             say(f"starting {way}")
             gateways[way] = Gateway(directory / way, WORKERS, {"NIGHTSHIFT_WAYS": way})
             stack.callback(gateways[way].close)
@@ -77,7 +77,7 @@ def run(directory: Path, sizes: Sizes) -> Found:
         settings = Settings.from_environment(
             {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "bench", "NO_PROXY": "127.0.0.1"},
             data_dir=directory,
-            ways=(Way.API,),
+            ways=(Step(Way.API),),
             claude_home=directory,
         )
         engine = stack.enter_context(ApiEngine(settings, name="bench"))

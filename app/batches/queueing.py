@@ -114,6 +114,7 @@ class Queueing:
             deadline_at=record.expires_at,
             max_attempts=own_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
             max_sends=own_attempts,
+            way=record.way,
             **runs._asdict(),
             request_id=new_request_id(),
             version=accepted.version,

@@ -120,6 +120,8 @@ class BatchRecord(LineCounts):
     offline: bool = False
     #: when its lines may run, see `app.window`; empty: as the settings say
     window: str = ""
+    #: the only way to Claude that its lines take (`app.ways`); empty: the ladder's
+    way: str = ""
     metadata: hashes.Texts = field(default_factory=dict)
     #: whose it is, and all that is made of it
     owner: str = OWNER

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _TRIES_SECONDS = 3600
 _ID = re.compile(r"batch_[0-9a-f]{32}")
 #: names in a batch's metadata that mean something here
-CALLBACK_URL, WINDOW, ON_BAD_LINE = "callback_url", "batch_window", "on_bad_line"
+CALLBACK_URL, WINDOW, ON_BAD_LINE, WAY = "callback_url", "batch_window", "on_bad_line", "way"
 #: what `on_bad_line` may be: a line whose body is refused fails the batch, or goes to the error file, as without it
 FAIL, REFUSE = "fail", "refuse"
 
@@ -118,6 +118,7 @@ class Batches:
             output_keep_seconds=new.output_keep_seconds,
             callback_url=callback_url,
             window=new.metadata.get(WINDOW, ""),
+            way=new.metadata.get(WAY, ""),
             metadata=new.metadata,
             place=self.files.place(),
             owner=source.owner,
@@ -216,6 +217,13 @@ class Batches:
         if metadata.get(ON_BAD_LINE, FAIL) not in (FAIL, REFUSE):
             raise errors.invalid_request(
                 f"'{ON_BAD_LINE}' takes {FAIL} or {REFUSE}.", f"metadata.{ON_BAD_LINE}", ErrorCode.INVALID_VALUE
+            )
+        if (way := metadata.get(WAY)) is not None and self._settings.step(way) is None:
+            known = ", ".join(step.way for step in self._settings.ways)
+            raise errors.invalid_request(
+                f"'{WAY}' takes a way to Claude that NIGHTSHIFT_WAYS names: {known}.",
+                f"metadata.{WAY}",
+                ErrorCode.INVALID_VALUE,
             )
         if (url := metadata.get(CALLBACK_URL)) is None:
             return ""

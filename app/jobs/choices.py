@@ -39,6 +39,7 @@ def of(parent: JobRecord, number: int) -> JobRecord:
         max_attempts=parent.max_attempts,
         max_sends=parent.max_sends,
         service_tier=parent.service_tier,
+        way=parent.way,
         request_id=parent.request_id,
         traceparent=parent.traceparent,
         tracestate=parent.tracestate,

@@ -136,6 +136,8 @@ class JobRecord:
     callback_url: str = ""
     #: OpenAI's `service_tier`; `flex` lets others pass, as a batch's line does
     service_tier: str = ""
+    #: the only way to Claude that it takes (`app.ways`), as its client asked; empty: the ladder's
+    way: str = ""
     #: nobody waits for it: its end is an event for those who registered for such
     background: bool = False
     #: it can be retrieved and built upon, so that its request is kept as long as its outcome

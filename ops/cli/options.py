@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 from cyclopts import Parameter, Token
 
 from app.login import Login, login_in_use
+from app.login import fault as login_fault
 from app.loopback import is_loopback
 from app.settings import Settings, SettingsError
 from app.ways import Way
@@ -85,12 +86,18 @@ def check_reserve(found: Settings) -> None:
 
 
 def require_login(found: Settings) -> Login | None:
-    """The login that the workers will use; None when offline, which needs none. Raises `SettingsError`."""
+    """The login that the workers will use first; None when offline, which needs none. Raises `SettingsError`.
+
+    Each way of the ladder has to have one.
+    """
     if found.offline:
         return None
     login = login_in_use(found)
-    if login is None:
+    if login is None and len(found.ways) == 1 and not found.ways[0].login:
         fail(NO_KEY if found.way is Way.API else NO_LOGIN)
+    for step in found.ways:
+        if fault := login_fault(found, step):
+            fail(f"NIGHTSHIFT_WAYS {fault}.")
     return login
 
 

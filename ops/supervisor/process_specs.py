@@ -35,6 +35,7 @@ SIMULATOR_MODULE = "simulator"
 _NEUTRAL = ("LANG", "LC_ALL", "PATH", "TZ", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE")
 #: the simulator takes any key; this one says what it is
 OFFLINE_KEY = "offline-no-real-key"
+_OFFLINE_VARIABLES = {"subscription": "CLAUDE_CODE_OAUTH_TOKEN", "api_key": "ANTHROPIC_API_KEY"}
 #: replaying a long append-only file takes its time, seconds
 _LOAD_SECONDS = 600.0
 
@@ -53,9 +54,7 @@ def environment(settings: Settings, environ: Mapping[str, str], simulator_url: s
                 " start `python -m simulator` and set ANTHROPIC_BASE_URL to its address."
             )
         found["ANTHROPIC_BASE_URL"] = simulator_url
-        found["CLAUDE_CODE_OAUTH_TOKEN" if settings.offline_login == "subscription" else "ANTHROPIC_API_KEY"] = (
-            OFFLINE_KEY
-        )
+        found |= {_OFFLINE_VARIABLES[name]: OFFLINE_KEY for name in _offline_logins(settings)}
         found["CLAUDE_CONFIG_DIR"] = str(settings.data_dir / "offline-claude")  # never ~/.claude and its login
         found["NO_PROXY"] = found["no_proxy"] = "127.0.0.1,localhost"
     return found
@@ -188,6 +187,11 @@ def _host() -> str:
     """The host's name, in the letters that a worker's name may have."""
     name = socket.gethostname().split(".")[0]
     return "".join(c if c.isalnum() and c.isascii() else "-" for c in name) or "host"
+
+
+def _offline_logins(settings: Settings) -> set[str]:
+    """Those that `--offline` plays: what the ladder names, else the one that the settings say."""
+    return {step.login for step in settings.ways if step.login} or {settings.offline_login}
 
 
 def _is_login(name: str) -> bool:

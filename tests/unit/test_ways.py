@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from app.login import login_in_use
+from app import environment
+from app.login import engine_settings, login_in_use
 from app.settings import Settings, SettingsError
-from app.ways import Way
+from app.ways import Cap, Step, Way
 from ops.cli import options
 from workers.messages_api.client import base_url, client, proxy_of
 
 KEY = {"ANTHROPIC_API_KEY": "key-for-tests"}
+SUBSCRIPTION = {"CLAUDE_CODE_OAUTH_TOKEN": "token-for-tests"}
+CAPS = "nor a cap such as 20usd/day or 300usd/month."
 
 
 def settings(**environ: str) -> Settings:
@@ -27,26 +30,66 @@ def test_the_command_line_is_the_default() -> None:
 def test_children_read_the_same_way() -> None:
     """What a supervisor gives its workers names the way as its user did."""
     found = settings(NIGHTSHIFT_WAYS="api")
-    assert settings(**found.to_environment()).ways == found.ways == (Way.API,)
+    assert settings(**found.to_environment()).ways == found.ways == (Step(Way.API),)
+
+
+@pytest.mark.parametrize(
+    ("value", "steps"),
+    [
+        ("api", [Step(Way.API)]),
+        (" cli:subscription , batches,api ", [Step(Way.CLI, "subscription"), Step(Way.BATCHES), Step(Way.API)]),
+        ("cli,api:20usd/day", [Step(Way.CLI), Step(Way.API, cap=Cap(20, "day"))]),
+        ("api:auth_token:0.5usd/month", [Step(Way.API, "auth_token", Cap(0.5, "month"))]),
+        ("cli: bedrock: 1000000usd/month", [Step(Way.CLI, "bedrock", Cap(1000000, "month"))]),
+    ],
+)
+def test_a_ladder_is_read_and_spelled(value: str, steps: list[Step]) -> None:
+    """Ways in their order, each with its login and its cap; what is spelled is read as the same."""
+    found = settings(NIGHTSHIFT_WAYS=value)
+    assert list(found.ways) == steps
+    assert settings(**found.to_environment()).ways == found.ways
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("carrier-pigeon", "NIGHTSHIFT_WAYS names `carrier-pigeon`, which is no way; it takes cli or api."),
-        ("API", "NIGHTSHIFT_WAYS names `API`, which is no way; it takes cli or api."),
-        ("batches", "NIGHTSHIFT_WAYS names `batches`, which is not there yet; it takes cli or api."),
-        ("api, batches", "NIGHTSHIFT_WAYS names `batches`, which is not there yet; it takes cli or api."),
-        ("api,api", "NIGHTSHIFT_WAYS names a way twice."),
-        ("cli, api", "NIGHTSHIFT_WAYS names 2 ways; it takes one for now, cli or api."),
-        (",", "NIGHTSHIFT_WAYS names no way; it takes cli or api."),
+        ("carrier-pigeon", "names `carrier-pigeon`, which is no way; it takes cli, api or batches."),
+        ("API", "names `API`, which is no way; it takes cli, api or batches."),
+        ("api,api", "names `api` twice."),
+        ("api:api_key,api:auth_token", "names `api` twice."),
+        (",", "names no way; it takes cli, api or batches."),
+        ("batches", "names `batches` alone, which takes lines of batches only; add `api` or `cli` behind it."),
+        ("cli:subscription:api_key", "gives `cli` two logins, `subscription` and `api_key`; it takes one."),
+        ("api:1usd/day:2usd/month", "gives `api` two caps."),
+        ("api:0usd/day", "caps `api` at nothing; leave it out."),
+        (
+            "cli:subscription:5usd/day",
+            "caps `cli:subscription`, whose requests cost nothing; a cap is for what is paid by use.",
+        ),
+        *(
+            (
+                f"api:{part}",
+                f"says `{part}` of `api`, which is neither a login that it takes (api_key or auth_token) {CAPS}",
+            )
+            for part in (
+                "subscription",
+                "bedrock",
+                "usd/day",
+                "-5usd/day",
+                "5",
+                "5usd",
+                "5usd/week",
+                "infusd/day",
+                "$5/day",
+            )
+        ),
     ],
 )
-def test_what_is_no_way_is_refused(value: str, words: str) -> None:
+def test_what_is_no_ladder_is_refused(value: str, words: str) -> None:
     """With the setting's name and what it takes."""
     with pytest.raises(SettingsError) as caught:
         settings(NIGHTSHIFT_WAYS=value)
-    assert str(caught.value) == words
+    assert str(caught.value) == f"NIGHTSHIFT_WAYS {words}"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +121,58 @@ def test_the_api_uses_a_key_or_a_bearer_token(environ: dict[str, str], kind: str
     login = login_in_use(settings(NIGHTSHIFT_WAYS="api", **environ))
     assert login is not None
     assert login.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("ways", "environ", "words"),
+    [
+        ("cli,api", {}, "names `cli`, and there is no login for it: set CLAUDE_CODE_OAUTH_TOKEN"),
+        ("cli,api", SUBSCRIPTION, "names `api`, and there is no login for it: set ANTHROPIC_API_KEY; or"),
+        (
+            "api,cli:subscription",
+            KEY,
+            "names `cli:subscription`, and that login is not there: set CLAUDE_CODE_OAUTH_TOKEN",
+        ),
+        ("cli:api_key", SUBSCRIPTION, "names `cli:api_key`, and that login is not there: set ANTHROPIC_API_KEY."),
+        ("api:auth_token", KEY, "names `api:auth_token`, and that login is not there: set ANTHROPIC_AUTH_TOKEN"),
+        ("cli:bedrock", KEY, "names `cli:bedrock`, and that login is not there: set CLAUDE_CODE_USE_BEDROCK"),
+        (
+            "cli:subscription,batches,api",
+            SUBSCRIPTION,
+            "names `batches`, and there is no login for it: set ANTHROPIC_API_KEY",
+        ),
+        (
+            "cli,api",
+            KEY | SUBSCRIPTION,
+            "names `cli` beside other ways, and there are several logins for it: write `cli:api_key` or `cli:subscription`.",
+        ),
+    ],
+)
+def test_a_way_without_its_login_is_refused(ways: str, environ: dict[str, str], words: str) -> None:
+    """The refusal names the variable; of several logins the ladder has to name one."""
+    with pytest.raises(SettingsError) as caught:
+        options.require_login(settings(NIGHTSHIFT_WAYS=ways, **environ))
+    assert str(caught.value).startswith(f"NIGHTSHIFT_WAYS {words}")
+
+
+def test_each_way_sees_its_own_login_only() -> None:
+    """A Claude process for a subscription never sees the key, which it would use first; the API's engine sees nothing else."""
+    found = settings(NIGHTSHIFT_WAYS="cli:subscription,api", HTTPS_PROXY="http://p:1", **KEY, **SUBSCRIPTION)
+    assert options.require_login(found) is not None
+    cli, api = (engine_settings(found, step) for step in found.ways)
+    assert dict(cli.claude_environment) == {**SUBSCRIPTION, "HTTPS_PROXY": "http://p:1"}
+    assert dict(api.claude_environment) == {**KEY, "HTTPS_PROXY": "http://p:1"}
+    kinds = [login.kind if (login := login_in_use(one)) else None for one in (cli, api)]
+    assert kinds == ["oauth_token", "api_key"]
+
+
+def test_offline_plays_a_login_for_each_way() -> None:
+    """A ladder is tried without any login."""
+    environ = {"NIGHTSHIFT_OFFLINE": "1", "NIGHTSHIFT_OFFLINE_LOGIN": "subscription"}
+    found = settings(NIGHTSHIFT_WAYS="cli,api:5usd/day", **environ)
+    assert environment.spell(found.ways) == "cli:subscription,api:api_key:5usd/day"
+    with pytest.raises(SettingsError, match="names `cli:bedrock`; --offline plays api_key for it"):
+        settings(NIGHTSHIFT_WAYS="cli:bedrock,api", **environ)
 
 
 def client_of(**environ: Any) -> Any:

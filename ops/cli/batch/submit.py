@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from app.ways import Way
 from app.window import WindowError, parse
 from ops.cli import options
 from ops.cli.batch import again, faults, server, source, watch
@@ -30,6 +31,9 @@ def submit(
     *,
     how: How = DEFAULT,
     window: Annotated[str | None, Parameter(help="when its lines may run, e.g. '22:00-07:00 Europe/Berlin'")] = None,
+    way: Annotated[
+        Way | None, Parameter(help="the only way to Claude that its lines take, of those that NIGHTSHIFT_WAYS names")
+    ] = None,
     completion_window: Annotated[str, Parameter(help="the batch expires then (default 24h; 1h to 7d)")] = "24h",
     callback_url: Annotated[str | None, Parameter(help="gets a signed webhook when the batch has ended")] = None,
     again_: Again = False,
@@ -38,7 +42,7 @@ def submit(
     as_json: AsJson = False,
 ) -> int:
     """Upload, create, and wait until the server has validated every line, or say why it can't."""
-    metadata = _metadata(window, callback_url, is_strict=how.strict)
+    metadata = _metadata(window, way, callback_url, is_strict=how.strict)
     with Server(url) as api:
         if model := how.model or (how.template and "sonnet"):
             api.check_model(model)
@@ -82,7 +86,7 @@ def _validated(api: Server, batch: dict[str, Any]) -> dict[str, Any]:
     return batch
 
 
-def _metadata(window: str | None, callback_url: str | None, *, is_strict: bool) -> dict[str, str]:
+def _metadata(window: str | None, way: Way | None, callback_url: str | None, *, is_strict: bool) -> dict[str, str]:
     found: dict[str, str] = {}
     if window:
         try:
@@ -90,6 +94,8 @@ def _metadata(window: str | None, callback_url: str | None, *, is_strict: bool) 
         except WindowError as error:
             options.fail(f"--window {error}.")
         found["batch_window"] = window
+    if way:
+        found["way"] = way
     if callback_url:
         found["callback_url"] = callback_url
     if is_strict:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.messages.failure import FailureKind, TurnFailed
+from app.ways import Step, Way
 from tests.integration.claude.conftest import settings_for
 from tests.integration.messages_api.test_engine import asked
 from workers.messages_api import ApiEngine
@@ -104,7 +105,7 @@ def api() -> Iterator[Api]:
 
 @pytest.fixture
 def engine(api: Api, tmp_path: Path) -> Iterator[ApiEngine]:
-    with ApiEngine(settings_for(api.url, tmp_path, ways=("api",), stall_seconds=0.5), name="api") as made:
+    with ApiEngine(settings_for(api.url, tmp_path, ways=(Step(Way.API),), stall_seconds=0.5), name="api") as made:
         yield made
 
 
@@ -183,7 +184,7 @@ def test_a_connection_that_the_api_has_closed_is_not_used_again(engine: ApiEngin
 
 def test_an_answer_that_is_whole_does_not_wait_for_the_connection(api: Api, tmp_path: Path) -> None:
     """What follows `message_stop` is nobody's, and an API that keeps its stream open after it has not stalled."""
-    with ApiEngine(settings_for(api.url, tmp_path, ways=("api",), stall_seconds=30.0), name="api") as engine:
+    with ApiEngine(settings_for(api.url, tmp_path, ways=(Step(Way.API),), stall_seconds=30.0), name="api") as engine:
         api.will(stream(*WHOLE), 5.0)
         began = time.monotonic()
         assert ask(engine) == "yes"
@@ -229,7 +230,7 @@ def test_an_interrupt_between_questions_hits_none(engine: ApiEngine, api: Api) -
 
 def test_an_api_that_is_not_there(tmp_path: Path) -> None:
     """A failure of the server's kind, which is tried again later."""
-    with ApiEngine(settings_for("http://127.0.0.1:9", tmp_path, ways=("api",)), name="api") as engine:
+    with ApiEngine(settings_for("http://127.0.0.1:9", tmp_path, ways=(Step(Way.API),)), name="api") as engine:
         assert failure_of(engine).kind is FailureKind.SERVER
 
 
@@ -249,7 +250,7 @@ def test_a_closed_engine_asks_nothing(engine: ApiEngine) -> None:
 
 def test_the_path_of_a_gateway_is_kept(api: Api, tmp_path: Path) -> None:
     """`ANTHROPIC_BASE_URL` may have one."""
-    settings = settings_for(f"{api.url}/anthropic", tmp_path, ways=("api",))
+    settings = settings_for(f"{api.url}/anthropic", tmp_path, ways=(Step(Way.API),))
     with ApiEngine(settings, name="api") as engine:
         api.will(stream(*WHOLE))
         assert ask(engine) == "yes"
@@ -283,7 +284,7 @@ def test_an_authority_of_ones_own(
     api.socket = context.wrap_socket(api.socket, server_side=True)
     login = {"ANTHROPIC_API_KEY": "k", variable: str(certificate[0])}
     url = api.url.replace("http:", "https:")
-    with ApiEngine(settings_for(url, tmp_path, login, ways=("api",)), name="api") as engine:
+    with ApiEngine(settings_for(url, tmp_path, login, ways=(Step(Way.API),)), name="api") as engine:
         api.will(stream(*WHOLE))
         if is_trusted:
             assert ask(engine) == "yes"
@@ -295,12 +296,12 @@ def test_an_authority_of_ones_own(
 def test_a_proxy_is_used_and_passed_by(api: Api, tmp_path: Path) -> None:
     """`HTTP_PROXY` gets the request for another host, and `NO_PROXY` names hosts that are asked directly."""
     login = {"ANTHROPIC_API_KEY": "k", "HTTP_PROXY": api.url}
-    with ApiEngine(settings_for("http://claude.example", tmp_path, login, ways=("api",)), name="api") as engine:
+    with ApiEngine(settings_for("http://claude.example", tmp_path, login, ways=(Step(Way.API),)), name="api") as engine:
         api.will(stream(*WHOLE))
         assert ask(engine) == "yes"
     assert api.requests[0][0] == "http://claude.example/v1/messages"
     direct = {"ANTHROPIC_API_KEY": "k", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
-    with ApiEngine(settings_for(api.url, tmp_path, direct, ways=("api",)), name="api") as engine:
+    with ApiEngine(settings_for(api.url, tmp_path, direct, ways=(Step(Way.API),)), name="api") as engine:
         api.will(stream(*WHOLE))
         assert ask(engine) == "yes"
     assert api.requests[1][0] == "/v1/messages"

@@ -12,6 +12,7 @@ import pytest
 from app.messages import MessagesRequest, to_claude
 from app.messages.answer import TextDelta
 from app.messages.failure import FailureKind, TurnFailed
+from app.ways import Step, Way
 from tests.integration.claude.conftest import settings_for
 from workers.messages_api import ApiEngine
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 @pytest.fixture
 def engine(simulator: RunningSimulator, tmp_path: Path) -> Iterator[ApiEngine]:
     children = psutil.Process().children()
-    with ApiEngine(settings_for(simulator.base_url, tmp_path, stall_seconds=1.0, ways=("api",)), name="api") as made:
+    with ApiEngine(
+        settings_for(simulator.base_url, tmp_path, stall_seconds=1.0, ways=(Step(Way.API),)), name="api"
+    ) as made:
         yield made
         assert psutil.Process().children() == children
 
