@@ -26,7 +26,6 @@ from app import clock
 from app.batches.store import Batches
 from app.connection import connect
 from app.jobs.store import Jobs
-from app.jobs.waiters import Waiters
 from app.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -53,13 +52,12 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     app = Flask("api", static_folder=None)
     app.json = _Json(app)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    jobs_store, waiters = Jobs(connection, settings), Waiters(connection)
+    jobs_store = Jobs(connection, settings)
     app.extensions[EXTENSION] = Services(
         settings=settings,
         connection=connection,
         jobs=jobs_store,
-        waiters=waiters,
-        waiting=Waiting(connection, settings, jobs_store, waiters),
+        waiting=Waiting(connection, settings, jobs_store),
         batches=Batches(connection, settings),
     )
     app.before_request(partial(clock.refresh, connection))

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from api.waiting import Waiting
     from app.batches.store import Batches
     from app.jobs.store import Jobs
-    from app.jobs.waiters import Waiters
     from app.settings import Settings
 
 EXTENSION = "nightshift"
@@ -26,7 +25,6 @@ class Services:
     settings: Settings
     connection: Redis
     jobs: Jobs
-    waiters: Waiters
     waiting: Waiting
     batches: Batches
 

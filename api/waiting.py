@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from app.gate import Closed
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
-    from app.jobs.waiters import Waiters
     from app.settings import Settings
 
 #: how long a waiter sleeps before it looks at its deadline, its client and the stop flag, seconds
@@ -58,7 +57,7 @@ class Wait:
     hangs_up_at: float = math.inf
     #: `time.monotonic()`: nobody is refused for what was found before
     began_at: float = field(default_factory=time.monotonic)
-    #: the name by which it arrived (`app.jobs.waiters`)
+    #: the name by which it arrived (`Jobs.arrive`)
     waiter: str = ""
 
     @property
@@ -79,11 +78,10 @@ class Wait:
 class Waiting:
     """All waits of this process. `with waiting.place:` takes one of the places, or raises 429 `too_many_waiting`."""
 
-    def __init__(self, connection: Redis, settings: Settings, jobs: Jobs, waiters: Waiters) -> None:
+    def __init__(self, connection: Redis, settings: Settings, jobs: Jobs) -> None:
         self._connection = connection
         self._settings = settings
         self._jobs = jobs
-        self._waiters = waiters
         self._outlook = Outlook(connection, settings)
         self._is_stopped = False
         #: whoever only looks on is to come back, and finds another process
@@ -165,7 +163,7 @@ class Waiting:
     def _leave(self, wait: Wait, grace_seconds: float) -> None:
         # With Redis away this can't be noted; the job's own deadline ends it then.
         with suppress(*AWAY):
-            self._waiters.leave(wait.record.id, wait.waiter, abandon_at=clock.now() + grace_seconds)
+            self._jobs.leave(wait.record.id, wait.waiter, abandon_at=clock.now() + grace_seconds)
 
 
 class _Places:

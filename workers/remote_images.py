@@ -10,65 +10,41 @@ from typing import TYPE_CHECKING, Any
 
 from app import errors
 from app.error_codes import ErrorCode
-from app.messages.media import IMAGE_TYPES, image_type, is_remote
+from app.messages import remote_images
+from app.messages.media import IMAGE_TYPES, image_type
 
 if TYPE_CHECKING:
-    from app.outbound import OutboundClient, Resolver
+    from app.outbound import OutboundClient
     from app.settings import Settings
 
 #: the whole of one image: looking the name up, connecting, receiving, seconds
 FETCH_SECONDS = 15.0
 
 
-def inlined(
-    payload: dict[str, Any],
-    settings: Settings,
-    *,
-    client: OutboundClient | None = None,
-    resolver: Resolver | None = None,
-) -> dict[str, Any]:
-    """The payload with each https image as a data URL; the very same one where there is none.
+def inlined(payload: dict[str, Any], settings: Settings, *, client: OutboundClient | None = None) -> dict[str, Any]:
+    """The payload with each https image as a data URL.
 
     Raises `ErrorReply` (400, naming the part) for an address that is refused, does not answer with an image, or is too big.
     """
     request = payload["request"]
-    places = list(_remote(request.get("messages", ())))
-    if not places:
-        return payload
     fetched: dict[str, str] = {}
     messages = [dict(message) for message in request["messages"]]
-    for at, part_at, url in places:
+    for at, part_at, url in remote_images(messages):
         if url not in fetched:
-            param = f"messages[{at}].content[{part_at}].image_url"
-            fetched[url] = _fetch(url, param, settings, client, resolver)
+            fetched[url] = _fetch(url, f"messages[{at}].content[{part_at}].image_url", settings, client)
         content = list(messages[at]["content"])
         content[part_at] = {**content[part_at], "image_url": {**content[part_at]["image_url"], "url": fetched[url]}}
         messages[at]["content"] = content
     return {**payload, "request": {**request, "messages": messages}}
 
 
-def _remote(messages: Any) -> Any:
-    """(message, part, url) of each image that has to be fetched."""
-    for at, message in enumerate(messages):
-        content = message.get("content")
-        for part_at, part in enumerate(content if isinstance(content, list) else ()):
-            if part["type"] == "image_url" and is_remote(part["image_url"]["url"]):
-                yield at, part_at, part["image_url"]["url"]
-
-
-def _fetch(url: str, param: str, settings: Settings, client: OutboundClient | None, resolver: Resolver | None) -> str:
+def _fetch(url: str, param: str, settings: Settings, client: OutboundClient | None) -> str:
     # A megabyte, for those alone who send addresses.
-    from app.outbound import (  # noqa: PLC0415
-        ForbiddenTarget,
-        OutboundClient,
-        OutboundError,
-        check_url,
-        system_resolver,
-    )
+    from app.outbound import ForbiddenTarget, OutboundClient, OutboundError, check_url  # noqa: PLC0415
 
     limit = settings.max_image_bytes
     try:
-        target = check_url(url, settings.callback_allowed_hosts, resolver=resolver or system_resolver)
+        target = check_url(url, settings.callback_allowed_hosts)
         reply = (client or OutboundClient()).request(
             "GET",
             target,

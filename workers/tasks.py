@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, durability, errors, messages
 from app.connection import AWAY
-from app.jobs import choices, transitions
+from app.jobs import transitions
 from app.jobs.change import LeaseLost, Reason, Requeue, Spent
 from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
@@ -46,7 +46,7 @@ def run_job(job_id: str) -> Ending:
     payload = run.jobs.request(record.parent or job_id)
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
-    number = choices.number_of(record)
+    number = record.choice
     if record.kind != JobKind.CHOICE and (count := answers(payload)) > 1:
         return FanOut(count)
     ending = _asked(run, as_chat_payload(payload, number))
@@ -62,7 +62,8 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
     """One chat completion, asked for and answered."""
     way = ""
     try:
-        chat = remote_images.inlined(chat, run.settings)
+        if messages.remote_images(chat["request"]["messages"]):
+            chat = remote_images.inlined(chat, run.settings)
         request = messages.to_claude(chat)
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending

@@ -55,7 +55,7 @@ def create() -> Response:
             return jsonify(response_reading.object_of(services, services.jobs.get(record.id) or record))
         if background:
             # The job itself has a waiter that never leaves; this one may.
-            services.waiters.arrive(record.id, submission.waiter(), max(1.0, record.deadline_at - clock.now()))
+            services.jobs.arrive(record.id, submission.waiter(), max(1.0, record.deadline_at - clock.now()))
         try:
             if streams:
                 return response_reading.stream_of(services, record, seconds, until_answered)

@@ -35,7 +35,7 @@ def retrieve(response_id: str) -> Response:
         until_answered.enter_context(services.waiting.place)
         # What is read once the job has ended takes no time; while it runs, as long as it does.
         seconds = max(60.0, record.deadline_at - clock.now())
-        services.waiters.arrive(response_id, submission.waiter(), seconds)
+        services.jobs.arrive(response_id, submission.waiter(), seconds)
         return response_reading.stream_of(services, record, seconds, until_answered, after=after)
 
 

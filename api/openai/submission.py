@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -15,7 +16,6 @@ from app.connection import AWAY
 from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode
 from app.jobs.record import JobKind, JobRecord, Status
-from app.jobs.waiters import new_name
 from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ ERRORS = (404, 409, 422, 429, 499, 502, 504)
 def waiter() -> str:
     """The name by which this request waits for its job, the same whenever it is asked for."""
     if "waiter" not in g:
-        g.waiter = new_name()
+        g.waiter = secrets.token_hex(8)
     return str(g.waiter)
 
 
@@ -83,7 +83,7 @@ def submit(
         version=accepted.version,
     )
     # An async job has a waiter that never leaves: no client that joins it can abandon it.
-    name = new_name() if background else waiter()
+    name = secrets.token_hex(8) if background else waiter()
     began_at = clock.now() - (time.monotonic() - g.began_at)
     with (
         _waiter(services, name) as arrive,
@@ -107,13 +107,13 @@ def _waiter(services: Services, name: str) -> Iterator[Callable[[Pipeline, str, 
     def arrive(pipe: Pipeline, job_id: str, seconds: float) -> None:
         nonlocal arrived
         arrived = job_id
-        services.waiters.arrive(job_id, name, seconds, pipeline=pipe)
+        services.jobs.arrive(job_id, name, seconds, pipeline=pipe)
 
     try:
         yield arrive
     except NotReplicatedError:
         with suppress(*AWAY):
-            services.waiters.leave(arrived, name, abandon_at=clock.now() + waiting.STOP_GRACE_SECONDS)
+            services.jobs.leave(arrived, name, abandon_at=clock.now() + waiting.STOP_GRACE_SECONDS)
         raise
 
 

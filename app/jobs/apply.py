@@ -57,7 +57,7 @@ def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, c
         made = _read_choices(connection, pipe, job_id, (record.choices or count) if record is not None else 0)
         decided = decide(Found(record, made, clock.now()))
         announcement = None
-        if decided.event and record is not None:
+        if decided.event and record is not None and (record.callback_url or record.background):
             announcement = announce.prepare(
                 pipe,
                 decided.event,

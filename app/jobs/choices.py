@@ -22,11 +22,6 @@ def id_of(parent_id: str, number: int) -> str:
     return f"{parent_id}-{number}"
 
 
-def number_of(record: JobRecord) -> int:
-    """Which of its parent's answers a choice asks for, from 0; 0 for any other job."""
-    return int(record.id.rpartition("-")[2]) if record.kind == JobKind.CHOICE else 0
-
-
 def of(parent: JobRecord, number: int) -> JobRecord:
     """A choice that has not been asked for yet. It has its parent's time and patience, and each its own attempts."""
     return JobRecord(
@@ -69,8 +64,6 @@ def runs(parent: JobRecord, made: Sequence[JobRecord]) -> dict[str, Any]:
 
     Those that died come on top of its own, which died before there were choices.
     """
-    if not made:
-        return {}
     return {
         "attempts": max(one.attempts for one in made),
         "sends": max(one.sends for one in made),

@@ -248,7 +248,9 @@ def _ended(
     made = [one for one in found.choices if one is not None]
     return Change(
         before=found.record,
-        after=replace(_over(record, status, found.now), published_by=published_by, **choices.runs(record, made)),
+        after=replace(
+            _over(record, status, found.now), published_by=published_by, **(choices.runs(record, made) if made else {})
+        ),
         ticket=Ticket.ENDED,
         outcome=outcome,
         event="" if record.kind == JobKind.CHOICE else _event(record, status, outcome),

@@ -193,6 +193,11 @@ class JobRecord:
         return self.parent or self.id
 
     @property
+    def choice(self) -> int:
+        """Which of its parent's answers a choice asks for, from 0; 0 for any other job."""
+        return int(self.id.rpartition("-")[2]) if self.kind == JobKind.CHOICE else 0
+
+    @property
     def public_status(self) -> Status:
         """The status that clients see, and by which it is listed: what waits for its choices is in progress."""
         return Status.IN_PROGRESS if self.choices and self.status is Status.QUEUED else self.status

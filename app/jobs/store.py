@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors
-from app.connection import transaction
+from app.connection import repeated, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.jobs import apply, lifecycle, search, tickets, transitions
 from app.jobs.record import (
+    ABANDONED,
     ALL_JOBS,
     CHOICES,
     JobRecord,
@@ -35,6 +36,24 @@ if TYPE_CHECKING:
 
 #: how long after its deadline a request without a key finds the job of its client's earlier try, seconds
 _TRIES_SECONDS = 60.0
+
+#: A job's waiters have names in a set, so that one who arrives or leaves twice, since a reply was lost, does so once.
+#: KEYS names, count, abandoned; ARGV job, name, seconds to keep them.
+#: The count is for version 0.1.0, which may wait beside this one during a restart: by that, it decides who was the last
+_ARRIVE = """
+if redis.call('SADD', KEYS[1], ARGV[2]) == 1 then redis.call('INCR', KEYS[2]) end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[3])
+redis.call('ZREM', KEYS[3], ARGV[1])
+"""
+#: KEYS names, count, abandoned; ARGV job, name, when it is abandoned if nobody is left (empty: it is not).
+_LEAVE = """
+if redis.call('SREM', KEYS[1], ARGV[2]) == 1 then redis.call('DECR', KEYS[2]) end
+if tonumber(redis.call('GET', KEYS[2]) or 0) <= 0 then
+  redis.call('DEL', KEYS[1], KEYS[2])
+  if ARGV[3] ~= '' then redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1]) end
+end
+"""
 
 
 @dataclass(frozen=True)
@@ -117,6 +136,19 @@ class Jobs:
         text = self._connection.get(request_key(job_id))
         return None if text is None else json.loads(text)
 
+    def arrive(self, job_id: str, waiter: str, ttl_seconds: float, *, pipeline: Pipeline | None = None) -> None:
+        """One more waits; the job is not abandoned (any more). With a pipeline, the command is only put there."""
+        arguments: Any = (_ARRIVE, 3, *_waiter_keys(job_id), job_id, waiter, max(1, int(ttl_seconds)) + 60)
+        if pipeline is not None:
+            pipeline.eval(*arguments)
+        else:
+            repeated(lambda: self._connection.eval(*arguments))
+
+    def leave(self, job_id: str, waiter: str, *, abandon_at: float | None = None) -> None:
+        """One less waits. With `abandon_at` (seconds since the epoch) it hung up: was it the last, the job ends then."""
+        arguments: Any = (_LEAVE, 3, *_waiter_keys(job_id), job_id, waiter, str(abandon_at or ""))
+        repeated(lambda: self._connection.eval(*arguments))
+
     def position(self, job_id: str) -> int | None:
         """How many jobs stand before it in the queue; None when it does not stand there."""
         return tickets.queue(self._connection).get_job_position(job_id)
@@ -184,6 +216,10 @@ class Jobs:
     def _end(self, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
         settings = self._settings
         return apply.step(self._connection, job_id, lambda found: lifecycle.end(found, error, status, settings)).after
+
+
+def _waiter_keys(job_id: str) -> tuple[str, str, str]:
+    return f"nightshift:waiters:{job_id}:names", f"nightshift:waiters:{job_id}", ABANDONED
 
 
 def _earlier(pipe: Any, fence: Fence) -> JobRecord | None:

@@ -4,8 +4,8 @@ Pure: no process, no SDK, no Redis. How a request is sent is the engine's (`work
 """
 
 from app.messages.checks import Checked, Mismatch, check, repair_words
-from app.messages.completion import to_openai
+from app.messages.conversation import remote_images
 from app.messages.request import MessagesRequest
-from app.messages.translation import to_claude
+from app.messages.translation import to_claude, to_openai
 
-__all__ = ["Checked", "MessagesRequest", "Mismatch", "check", "repair_words", "to_claude", "to_openai"]
+__all__ = ["Checked", "MessagesRequest", "Mismatch", "check", "remote_images", "repair_words", "to_claude", "to_openai"]

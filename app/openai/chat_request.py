@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.openai.messages import NAME_PATTERN, AssistantMessage, Message, Wire, text_or_parts
-from app.openai.tool_choice import ToolChoice, forces_call, named
 from app.schemas.json_schema import SchemaError, compile_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 #: what the client notes of its own, and finds the request again by
@@ -81,6 +83,67 @@ class Tool(Wire):
     function: Function
 
 
+class ChosenFunction(Wire):
+    """The function's name."""
+
+    name: str
+
+
+class FunctionChoice(Wire):
+    """This very function must be called."""
+
+    type: Literal["function"]
+    function: ChosenFunction
+
+
+class AllowedTools(Wire):
+    """The only functions that may be called, and whether one of them has to be."""
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[FunctionChoice], Field(min_length=1)]
+
+
+class AllowedToolsChoice(Wire):
+    """Some of the functions that are offered."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+def _kind_of(value: Any) -> str | None:
+    """Which member of the union is meant, so that only its faults are reported."""
+    if isinstance(value, str):
+        return "mode"
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return {"function": "one", "allowed_tools": "some"}.get(kind) if isinstance(kind, str) else None
+
+
+BY_KIND = Discriminator(
+    _kind_of,
+    custom_error_type="tool_choice",
+    custom_error_message="must be 'none', 'auto', 'required', or an object of type 'function' or 'allowed_tools'",
+)
+Mode = Annotated[Literal["none", "auto", "required"], Tag("mode")]
+ToolChoice = Annotated[
+    Mode | Annotated[FunctionChoice, Tag("one")] | Annotated[AllowedToolsChoice, Tag("some")], BY_KIND
+]
+
+
+def _forces_call(choice: ToolChoice | None) -> bool:
+    """Whether a function has to be called."""
+    mode = choice.allowed_tools.mode if isinstance(choice, AllowedToolsChoice) else choice
+    return mode == "required" or isinstance(mode, FunctionChoice)
+
+
+def _named(choice: ToolChoice | None) -> Iterator[tuple[str, str]]:
+    """Each function that it names: where, and the name."""
+    if isinstance(choice, FunctionChoice):
+        yield "tool_choice", choice.function.name
+    elif isinstance(choice, AllowedToolsChoice):
+        for index, one in enumerate(choice.allowed_tools.tools):
+            yield f"tool_choice.allowed_tools.tools[{index}]", one.function.name
+
+
 class StreamOptions(Wire):
     """Options of a stream."""
 
@@ -140,7 +203,7 @@ class ChatRequest(Wire):
     def forces_answer(self) -> bool:
         """Whether JSON or a call has to come: Claude gives what it is forced to without thinking."""
         is_json = self.response_format is not None and self.response_format.type != "text"
-        return is_json or forces_call(self.tool_choice)
+        return is_json or _forces_call(self.tool_choice)
 
     @property
     def is_stored(self) -> bool:
@@ -159,7 +222,7 @@ class ChatRequest(Wire):
             raise _wrong("tools", "has two functions of one name")
         if self.tool_choice == "required" and not names:
             raise _wrong("tool_choice", "'required' needs at least one tool in 'tools'")
-        for param, name in named(self.tool_choice):
+        for param, name in _named(self.tool_choice):
             if name not in names:
                 raise _wrong(param, "names a function that is not among 'tools'")
         return self

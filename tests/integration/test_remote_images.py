@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app import messages
 from app.errors import ErrorReply
 from app.outbound import OutboundClient, check_url
 from app.settings import Settings
@@ -92,6 +93,9 @@ def test_addresses_that_are_not_public_are_refused(url: str) -> None:
 
 
 def test_a_request_without_remote_images_is_not_touched() -> None:
-    """The common case costs nothing: the very same payload comes back."""
-    sent = payload("data:image/png;base64,QUJD")
-    assert remote_images.inlined(sent, Settings()) is sent
+    """The common case costs nothing: there is no image to fetch."""
+    for url, images in (
+        ("data:image/png;base64,QUJD", []),
+        ("https://example.com/a.png", [(0, 1, "https://example.com/a.png")]),
+    ):
+        assert messages.remote_images(payload(url)["request"]["messages"]) == images

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.walk import walk
 
 #: modules of the project of which a function runs for one chat request, API and worker together
-MAX_MODULES = 44
+MAX_MODULES = 36
 #: where a worker comes back to: it counts what it publishes
 WORKED = ["app/jobs/counting"]
 

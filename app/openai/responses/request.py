@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.openai.chat_request import BY_KIND, Mode
 from app.openai.messages import Wire, text_or_parts
 from app.openai.responses.items import Item  # noqa: TC001 - pydantic reads it
-from app.openai.tool_choice import BY_KIND, Mode
 
 #: what can't be beside an answer
 REFUSED_INCLUDES = frozenset({"message.output_text.logprobs"})

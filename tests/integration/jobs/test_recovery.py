@@ -19,7 +19,6 @@ from app.jobs import recovery, tickets, transitions
 from app.jobs.change import Requeue
 from app.jobs.record import LEASES, Status
 from app.jobs.store import Jobs
-from app.jobs.waiters import Waiters
 from app.maintenance import Maintenance
 from app.outcome import Outcome
 from app.settings import Settings
@@ -111,12 +110,11 @@ def test_a_job_that_nobody_waits_for_is_cancelled_after_the_grace(
     connection: Redis, jobs: Jobs, maintenance: Maintenance
 ) -> None:
     """The last waiter that hangs up starts the grace; one that comes back within it keeps the job."""
-    waiters = Waiters(connection)
     for name in ("chatcmpl-1", "chatcmpl-2"):
         jobs.submit(new_record(name), {})
-        waiters.arrive(name, "first", 60)
-        waiters.leave(name, "first", abandon_at=time.time() - 0.01)
-    waiters.arrive("chatcmpl-2", "second", 60)
+        jobs.arrive(name, "first", 60)
+        jobs.leave(name, "first", abandon_at=time.time() - 0.01)
+    jobs.arrive("chatcmpl-2", "second", 60)
     maintenance.run_once()
     statuses = {record.id: record.status for record in jobs.newest()}
     assert statuses == {"chatcmpl-1": Status.CANCELLED, "chatcmpl-2": Status.QUEUED}
@@ -124,11 +122,10 @@ def test_a_job_that_nobody_waits_for_is_cancelled_after_the_grace(
 
 def test_a_second_waiter_keeps_the_job(connection: Redis, jobs: Jobs, maintenance: Maintenance) -> None:
     """When a retry has joined before the first connection is noticed to be gone, the job goes on."""
-    waiters = Waiters(connection)
     jobs.submit(new_record(), {})
-    waiters.arrive("chatcmpl-1", "first", 60)
-    waiters.arrive("chatcmpl-1", "second", 60)
-    waiters.leave("chatcmpl-1", "first", abandon_at=time.time() - 0.01)
+    jobs.arrive("chatcmpl-1", "first", 60)
+    jobs.arrive("chatcmpl-1", "second", 60)
+    jobs.leave("chatcmpl-1", "first", abandon_at=time.time() - 0.01)
     maintenance.run_once()
     found = jobs.get("chatcmpl-1")
     assert found is not None and found.status is Status.QUEUED

@@ -21,7 +21,6 @@ from app.jobs import apply, deltas, lifecycle, recovery, removal, tickets, trans
 from app.jobs.change import Change, Found, Lease, Reason, Requeue
 from app.jobs.record import JobRecord, Status, lease_member
 from app.jobs.store import Jobs
-from app.jobs.waiters import Waiters
 from app.outcome import Outcome
 from app.webhooks import dispatch, outbox
 from app.webhooks.endpoints import Endpoints
@@ -138,7 +137,7 @@ def _nothing(_: Ground) -> None:
 def _waits(ground: Ground, *names: str) -> None:
     ground.submit()
     for name in names:
-        Waiters(ground.redis).arrive(JOB, name, 60)
+        ground.jobs.arrive(JOB, name, 60)
 
 
 def _overloads(ground: Ground, count: int) -> None:
@@ -263,7 +262,7 @@ def _old_closing(ground: Ground) -> None:
 
 def _submit(ground: Ground, **how: Any) -> bool:
     def beside(pipe: Any, record: JobRecord) -> None:
-        Waiters(ground.redis).arrive(record.id, "a", 60, pipeline=pipe)
+        ground.jobs.arrive(record.id, "a", 60, pipeline=pipe)
 
     return ground.jobs.submit(new_record(), {"request": {}}, beside=beside, **how).is_new
 
@@ -329,12 +328,12 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "choices: fan out": (Ground.run, lambda g: transitions.fan_out(g.redis, g.settings, _LEASE, 2)),
     "choices: join": (_answered, lambda g: transitions.join(g.redis, g.settings, JOB)),
     "choices: cancel the parent": (_parent, lambda g: g.jobs.cancel(JOB)),
-    "waiters: arrive": (Ground.submit, lambda g: Waiters(g.redis).arrive(JOB, "a", 60)),
+    "waiters: arrive": (Ground.submit, lambda g: g.jobs.arrive(JOB, "a", 60)),
     "waiters: one of two leaves": (
         lambda g: _waits(g, "a", "b"),
-        lambda g: Waiters(g.redis).leave(JOB, "a", abandon_at=2e9),
+        lambda g: g.jobs.leave(JOB, "a", abandon_at=2e9),
     ),
-    "waiters: the last leaves": (lambda g: _waits(g, "a"), lambda g: Waiters(g.redis).leave(JOB, "a", abandon_at=2e9)),
+    "waiters: the last leaves": (lambda g: _waits(g, "a"), lambda g: g.jobs.leave(JOB, "a", abandon_at=2e9)),
     "gate: note an overload": (lambda g: _overloads(g, 1), lambda g: Gate(g.redis).note_overload("mine", "529")),
     "gate: note the wall's overload": (
         lambda g: _overloads(g, 2),

@@ -16,7 +16,6 @@ from app.connection import AWAY, connect
 from app.idempotency import Fence, by_key
 from app.jobs import recovery, tickets, transitions
 from app.jobs.record import ABANDONED, Status
-from app.jobs.waiters import Waiters
 from app.settings import Settings
 from app.webhooks.endpoints import EVENT_TYPES, MAX_ENDPOINTS, Endpoints
 from app.webhooks.outbox import Outbox
@@ -180,11 +179,10 @@ def test_the_last_endpoint_there_is_room_for(lossy: LossyProxy, here: Ground, fa
 def test_a_client_that_hangs_up_leaves_once(lossy: LossyProxy, here: Ground, far: Ground) -> None:
     """Two wait for a job and one of them leaves: the other is left, and the job goes on."""
     here.submit()
-    waiters = Waiters(here.redis)
-    waiters.arrive(JOB, "first", 60)
-    waiters.arrive(JOB, "second", 60)
+    here.jobs.arrive(JOB, "first", 60)
+    here.jobs.arrive(JOB, "second", 60)
     plan = lose(lossy, ABANDONED)
-    Waiters(far.redis).leave(JOB, "first", abandon_at=time.time() - 1)
+    far.jobs.leave(JOB, "first", abandon_at=time.time() - 1)
     assert plan.hit is not None
     recovery.Recovery(here.redis, here.settings).cancel_abandoned()
     record = here.jobs.get(JOB)
