@@ -31,7 +31,7 @@ class Answer:
     model: str
     blocks: list[Block]
     stop_reason: str
-    usage: dict[str, int]
+    usage: dict[str, Any]
     stop_sequence: str | None = None
     id: str = field(default_factory=lambda: f"msg_sim_{uuid4().hex[:24]}")
 

@@ -10,9 +10,11 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from simulator import catalog, control
+from simulator.batches import BatchesApi
 from simulator.delivery import deliver
 from simulator.errors import ApiError, error_object
 from simulator.messages import MessagesApi, error_script, new_request_id
+from simulator.reading import header_dict, path_of, read_body
 from simulator.request_log import Entry, RequestLog
 from simulator.rules import Rule
 from simulator.script import Script
@@ -25,10 +27,13 @@ def create_app(settings: Settings | None = None, rules: list[Rule] | None = None
     api = MessagesApi(settings)
     api.rules.add(rules or [])
     log = RequestLog(settings.log_bytes, settings.log_file)
+    batches = BatchesApi(api, log)
     return Starlette(
         routes=[
             Route("/v1/messages", _Logged(api, log)),
             Route("/v1/messages/count_tokens", _Logged(api, log)),
+            Route("/v1/messages/batches", batches),
+            Route("/v1/messages/batches/{rest:path}", batches),
             Route("/v1/models", catalog.list_models),
             Route("/v1/models/{model_id}", catalog.get_model),
             Route("/", _root, methods=["GET", "HEAD"]),
@@ -49,13 +54,12 @@ class _Logged:
         if scope["method"] != "POST":
             await _other_method(scope["method"])(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        raw_body = await _read(receive)
+        headers = header_dict(scope)
+        raw_body = await read_body(receive, MAX_BODY_BYTES)
         if raw_body is None:
             return
         started = asyncio.get_running_loop().time()
-        path = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
-        entry = self._log.begin(scope["method"], path, headers, raw_body)
+        entry = self._log.begin(scope["method"], path_of(scope), headers, raw_body)
         try:
             script = self._script(scope["path"], headers, raw_body, entry)
             entry.client_gone = not await deliver(script, receive, send, started)
@@ -69,24 +73,6 @@ class _Logged:
         if path.endswith("/count_tokens"):
             return self._api.count_tokens(raw_body, entry)
         return self._api.create_message(headers, raw_body, entry)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """Return the request's body, None when the client left before its end.
-
-    Of a body that is too large only the beginning is kept, one byte more than is allowed.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        piece = message.get("body", b"")[: MAX_BODY_BYTES + 1 - size]
-        size += len(piece)
-        pieces.append(piece)
-        if not message.get("more_body"):
-            return b"".join(pieces)
 
 
 def _other_method(method: str) -> Response:

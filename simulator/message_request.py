@@ -20,11 +20,14 @@ _WITHOUT_THE_CLI = "give_answer"
 class MessageRequest:
     """One request body, already checked by :func:`simulator.validation.check_request`.
 
-    ``headers`` have lower-case names and their real values; they are for matching, not for logging.
+    ``headers`` have lower-case names and their real values; they are for matching, not for logging. ``is_batched``: it is
+    one of a batch. ``batch_call``: it is no request for a message, but stands for this call of Message Batches.
     """
 
     body: dict[str, Any]
     headers: dict[str, str]
+    is_batched: bool = False
+    batch_call: str | None = None
 
     @property
     def model(self) -> str:

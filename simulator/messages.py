@@ -38,9 +38,9 @@ class MessagesApi:
         try:
             body = check_request(parse_json(raw_body), headers.get("anthropic-beta", ""))
             request = MessageRequest(body, headers)
-            self._check_length(request)
+            self.check_length(request)
         except ApiError as error:
-            refused = self._refused_login(headers, entry)
+            refused = self.refused_login(headers, entry)
             return error_script(refused or error, request_id, entry, at=self.settings.latency_ms / 1000)
         taken = self.rules.take(request)
         entry.rule = taken.id if taken else None
@@ -60,35 +60,37 @@ class MessagesApi:
     def _by_rule(self, request: MessageRequest, taken: RuleInForce | None, request_id: str, entry: Entry) -> Script:
         rule = taken.rule if taken else _NO_RULE
         respond = rule.respond
-        pace = self._pace(rule)
+        pace = self.pace(rule)
         limit = respond.usage_limit
         if limit is not None and limit.status == "rejected":
             error = usage_limits.rejection(limit, time.time())
             error.headers.update(respond.headers)
             return error_script(error, request_id, entry, pace.latency_seconds + respond.hang_seconds, "usage_limit")
         if respond.error is not None:
-            error = _given_error(respond.error, respond.headers)
+            error = given_error(respond.error, respond.headers)
             return error_script(error, request_id, entry, pace.latency_seconds + respond.hang_seconds)
         out_headers = {"request-id": request_id}
         if limit is not None:
             out_headers |= usage_limits.headers(limit, time.time())
         return _answer_script(request, respond, pace, out_headers | respond.headers, entry)
 
-    def _refused_login(self, headers: dict[str, str], entry: Entry) -> ApiError | None:
-        """The API looks at who asks before it looks at what is asked."""
+    def refused_login(self, headers: dict[str, str], entry: Entry) -> ApiError | None:
+        """Return the error of a rule that refuses the login: the API looks at who asks before it looks at what is asked."""
         taken = self.rules.take_refused_login(headers)
         if taken is None or taken.rule.respond.error is None:
             return None
         entry.rule = taken.id
-        return _given_error(taken.rule.respond.error, taken.rule.respond.headers)
+        return given_error(taken.rule.respond.error, taken.rule.respond.headers)
 
-    def _pace(self, rule: Rule) -> Pace:
+    def pace(self, rule: Rule) -> Pace:
+        """Return the pace of ``rule``, or else the simulator's."""
         settings = self.settings
         latency = settings.latency_ms if rule.latency_ms is None else rule.latency_ms
         rate = settings.tokens_per_second if rule.tokens_per_second is None else rule.tokens_per_second
         return Pace(latency / 1000, rate)
 
-    def _check_length(self, request: MessageRequest) -> None:
+    def check_length(self, request: MessageRequest) -> None:
+        """Raise a 400 :class:`ApiError` for a prompt that is too long."""
         maximum = self.settings.max_input_tokens
         if request.input_tokens > maximum:
             raise ApiError(400, f"prompt is too long: {request.input_tokens} tokens > {maximum} maximum")
@@ -120,6 +122,7 @@ def _answer_script(
     return make(message, respond, pace, headers)
 
 
-def _given_error(given: ErrorSpec, headers: dict[str, str]) -> ApiError:
+def given_error(given: ErrorSpec, headers: dict[str, str]) -> ApiError:
+    """Return the error that a rule gives, with ``headers`` and its own."""
     message = given.message or f"Simulated error {given.status}"
     return ApiError(given.status, message, given.type, headers | given.headers)

@@ -16,7 +16,7 @@ class Entry:
     """One request and, once known, its answer.
 
     ``kind`` is what was answered (``message``, ``tool_use``, ``refusal``, ``error``, ``usage_limit``,
-    ``count_tokens``, ...), ``rule`` the id of the rule that answered. ``status`` is None while the request is
+    ``count_tokens``, ``batches_create`` and its like, ``batched`` for each request of a batch, ...), ``rule`` the id of the rule that answered. ``status`` is None while the request is
     running.
     """
 
@@ -82,6 +82,18 @@ class RequestLog:
 
     def begin(self, method: str, path: str, headers: dict[str, str], raw_body: bytes) -> Entry:
         """Note a request that was read, and drop the oldest ones that no longer have room."""
+        entry = self._add(method, path, headers, raw_body)
+        self.running += 1
+        self.max_running = max(self.max_running, self.running)
+        return entry
+
+    def note(self, method: str, path: str, headers: dict[str, str], raw_body: bytes, kind: str) -> None:
+        """Note what came within another request, and is no request of its own to count."""
+        entry = self._add(method, path, headers, raw_body)
+        entry.kind = kind
+        self._write(entry)
+
+    def _add(self, method: str, path: str, headers: dict[str, str], raw_body: bytes) -> Entry:
         entry = Entry(self._next_index, time.time(), method, path, _without_secrets(headers), raw_body)
         self._next_index += 1
         self._entries.append(entry)
@@ -89,8 +101,6 @@ class RequestLog:
         while self._bytes > self._max_bytes and self._entries:
             self._bytes -= self._entries.popleft().size
             self.dropped += 1
-        self.running += 1
-        self.max_running = max(self.max_running, self.running)
         return entry
 
     def end(self, entry: Entry) -> None:
@@ -100,6 +110,9 @@ class RequestLog:
         self.client_gone += entry.client_gone
         if entry.status is not None:
             self.by_status[entry.status] = self.by_status.get(entry.status, 0) + 1
+        self._write(entry)
+
+    def _write(self, entry: Entry) -> None:
         if self._file:
             self._file.write(json.dumps(entry.describe()) + "\n")
 

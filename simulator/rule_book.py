@@ -75,6 +75,10 @@ class RuleBook:
         self._rules = kept
         return found
 
+    def has(self, rule_id: int) -> bool:
+        """Return whether the rule is still in force."""
+        return any(rule.id == rule_id for rule in self._rules)
+
     def take_refused_login(self, headers: dict[str, str]) -> RuleInForce | None:
         """Return the rule that refuses the login of a request with these headers, whatever is in it, and count it as used."""
         unread = MessageRequest({"model": "", "messages": []}, headers)
@@ -91,6 +95,8 @@ class RuleBook:
 
 def matches(match: Match, request: MessageRequest) -> bool:
     """Return whether every given field of ``match`` fits ``request``."""
+    if match.batches != request.batch_call or match.batched not in (None, request.is_batched):
+        return False
     if match.model is not None and match.model != request.model:
         return False
     if match.contains is not None and match.contains not in request.last_user_text:

@@ -11,6 +11,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from simulator.batch_spec import BatchCall, BatchSpec
+
 
 class RuleError(ValueError):
     """The rules are not valid; the message names each wrong field."""
@@ -25,12 +27,18 @@ class Match(_Strict):
 
     ``contains`` is looked for in the last user text, ``system_contains`` in the system prompt. ``model`` is
     the requested model's exact name. ``header`` maps names to exact values (null: the header must be absent).
+
+    Requests for messages fit alone and within a batch, or as ``batched`` says. A rule with ``batches`` is for that
+    call of Message Batches instead: its other fields are held against the first request of the batch that the call is
+    about, and in a ``list`` only ``header`` can fit.
     """
 
     contains: str | None = None
     system_contains: str | None = None
     model: str | None = None
     header: dict[str, str | None] = Field(default_factory=dict)
+    batched: bool | None = None
+    batches: BatchCall | None = None
 
 
 class ToolCall(_Strict):
@@ -99,6 +107,7 @@ CONTENT_FIELDS = (
     "refusal",
     "repeat_text",
     "echo",
+    "batch_result",
 )
 
 
@@ -107,14 +116,15 @@ class Respond(_Strict):
 
     Content, at most one of: ``text``; ``texts`` (one block each); ``tool_calls``; ``structured`` (the input
     of the CLI's StructuredOutput tool, or JSON text when that is not offered); ``json`` (as text); ``error``;
-    ``refusal`` (true, or a text); ``repeat_text``; ``echo`` (the whole last user text back).
+    ``refusal`` (true, or a text); ``repeat_text``; ``echo`` (the whole last user text back); ``batch_result`` (within a batch:
+    a result of this type and nothing else, ``expired`` or an unknown one; alone it is the default answer).
 
     Faults: ``break_after_deltas`` closes the connection after so many deltas, ``stream_error`` puts an error
     event there, ``malformed_sse_after_deltas`` an event that is no JSON. ``hang_seconds`` without a byte:
     before the answer, or within it with ``hang_after_deltas``.
 
     Others: ``usage_limit``, ``headers`` (added to the answer's), ``stop_reason``, ``usage``, ``thinking``
-    (its text).
+    (its text); ``batch`` for calls of Message Batches, which take ``error``, ``hang_seconds`` and ``headers`` besides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -128,6 +138,7 @@ class Respond(_Strict):
     refusal: bool | str = False
     repeat_text: RepeatText | None = None
     echo: bool = False
+    batch_result: str | None = None
 
     break_after_deltas: int | None = Field(default=None, ge=0)
     stream_error: StreamError | None = None
@@ -140,6 +151,7 @@ class Respond(_Strict):
     stop_reason: str | None = None
     usage: Usage = Usage()
     thinking: str | None = None
+    batch: BatchSpec | None = None
 
     @model_validator(mode="after")
     def _one_content(self) -> Self:
