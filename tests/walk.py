@@ -18,6 +18,7 @@ from app.settings import Settings
 from tests.engine import ScriptedEngine, answer
 from workers import tasks  # noqa: F401 - RQ imports it at the first job: what it makes then is no part of a walk
 from workers.claude_worker import ClaudeWorker
+from workers.engines import Engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,9 @@ def walk(redis_url: str, **fields: Any) -> tuple[Walk, Walk]:
     settings = Settings(redis_url=redis_url)
     app, asked, worked = create_app(settings), Walk(), Walk()
     engine = ScriptedEngine(answer("Good night."))
-    worker = ClaudeWorker(f"w-{time.monotonic_ns()}", connect(redis_url), settings, engine)
+    worker = ClaudeWorker(
+        f"w-{time.monotonic_ns()}", connect(redis_url), settings, Engines.holding(settings, {engine.way: engine})
+    )
     statuses: list[int] = []
 
     def post() -> None:

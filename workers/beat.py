@@ -23,7 +23,7 @@ from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
     from app.settings import Settings
-    from workers.engine import Engine
+    from workers.engines import Engines
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _RQ_KEY_SECONDS = 60
 class Beat:
     """One thread. The worker sets the attributes; they are read at each beat."""
 
-    def __init__(self, settings: Settings, name: str, engine: Engine) -> None:
+    def __init__(self, settings: Settings, name: str, engines: Engines) -> None:
         #: why the worker takes no job; it has not looked around yet
         self.waiting_for = FOR_CLAUDE
         self.rq_state = "starting"
@@ -45,7 +45,7 @@ class Beat:
         self._connection = connection
         self._settings = settings
         self._name = name
-        self._engine = engine
+        self._engines = engines
         self._gate = Gate(connection)
         self._started_at = clock.now()
         self._run: Run | None = None
@@ -100,7 +100,8 @@ class Beat:
         worker_status.write(self._connection, self._status(run))
 
     def _status(self, run: Run | None) -> WorkerStatus:
-        found = self._engine.status()
+        way = run.engine.way if run else self._engines.ways[0]
+        found = self._engines.status(way)
         waiting_for = self.waiting_for or ("" if run else self._closed_by())
         state = _WAITING_STATES.get(waiting_for)
         if state is None:
@@ -122,7 +123,7 @@ class Beat:
             python_rss_mb=found.python_rss_mb,
             cli_version=found.cli_version or "",
             login=found.login or "",
-            way=self._engine.way,
+            way=way,
             pid=os.getpid(),
             started_at=self._started_at,
             clock_skew_seconds=round(clock.skew() or 0.0, 3),

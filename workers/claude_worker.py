@@ -1,6 +1,6 @@
-"""The RQ worker that holds the one `Engine`.
+"""The RQ worker that holds the engines.
 
-It is a `SimpleWorker`: a job runs in this process, where the engine lives. It adds what a stock one does not have: a lease that
+It is a `SimpleWorker`: a job runs in this process, where the engines live. It adds what a stock one does not have: a lease that
 is renewed while a job runs, fenced steps in and out of it, patience with a Redis that is away, and a gate before the
 queue. The methods that it overrides are held by tests/contract/test_rq.py, since RQ documents none of them.
 """
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from app.jobs.record import JobRecord
     from app.settings import Settings
-    from workers.engine import Engine
+    from workers.engines import Engines
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -60,7 +60,7 @@ _SPREAD_SECONDS = 1.0
 class ClaudeWorker(PatientWorker):
     """Takes jobs from the one Claude queue, as long as the gate is open and Claude answers."""
 
-    def __init__(self, name: str, connection: Redis, settings: Settings, engine: Engine) -> None:
+    def __init__(self, name: str, connection: Redis, settings: Settings, engines: Engines) -> None:
         """`connection`: for short commands. RQ waits for the queue by one of its own."""
         waiting = connect_blocking(settings.redis_url or "")
         super().__init__(
@@ -73,12 +73,13 @@ class ClaudeWorker(PatientWorker):
         )
         self._steps = connection
         self._settings = settings
-        self._engine = engine
+        self._engines = engines
+        self._engine = engine = engines.of(engines.ways[0])
         self._jobs = Jobs(connection, settings)
         self._gate = Gate(connection)
         self._login = LoginCheck(name, connection, settings, engine, self._gate)
         self._is_draining = False
-        self.beat = Beat(settings, name, engine)
+        self.beat = Beat(settings, name, engines)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from tests.engine import ScriptedEngine, answer
 from tests.integration.jobs.conftest import new_record
 from workers import run as runs
 from workers.claude_worker import ClaudeWorker
+from workers.engines import Engines
 from workers.run import Interruption
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def submit(jobs: Jobs, record: JobRecord | None = None, **fields: Any) -> JobRec
 
 def worker_with(engine: ScriptedEngine, redis_url: str, **fields: Any) -> ClaudeWorker:
     name, settings = f"w-{time.monotonic_ns()}", replace(SETTINGS, redis_url=redis_url, **fields)
-    return ClaudeWorker(name, connect(redis_url), settings, engine)
+    return ClaudeWorker(name, connect(redis_url), settings, Engines.holding(settings, {engine.way: engine}))
 
 
 def work(redis_url: str, *turns: Answer | TurnFailed) -> ScriptedEngine:
