@@ -9,16 +9,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from api import auth, batch_report, cors, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
-from api.openai import (
-    batches,
-    completions,
-    files,
-    models,
-    responses,
-    stored_completions,
-    stored_responses,
-    webhook_endpoints,
-)
+from api.openai import batches, completions, files, models, responses, webhook_endpoints
 from api.overview import views as overview
 from api.services import EXTENSION, Services
 from api.waiting import Waiting
@@ -65,19 +56,11 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     cors.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
-    openai = (
-        completions,
-        stored_completions,
-        responses,
-        stored_responses,
-        models,
-        files,
-        batches,
-        webhook_endpoints,
-    )
-    for module in (home, openapi, gate, health, metrics, jobs, batch_report, *openai):
+    ours = (home, openapi, gate, health, metrics, jobs, batch_report)
+    for module in (*ours, completions, responses, models, files, batches, webhook_endpoints):
         app.register_blueprint(module.blueprint)
-    app.register_blueprint(completions.text_blueprint)
+    for blueprint in (completions.text_blueprint, completions.stored_blueprint, responses.stored_blueprint):
+        app.register_blueprint(blueprint)
     overview.register(app)
     dashboard.register(app, settings.redis_url)
     return app

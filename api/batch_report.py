@@ -16,8 +16,7 @@ from markupsafe import Markup
 
 from api import figures, paging, report_chart
 from api.figures import Clock
-from api.openai.batch_object import batch_object
-from api.openai.batches import file_so_far
+from api.openai.batches import batch_object, file_so_far
 from api.openapi_meta import described
 from api.overview import labels
 from api.services import current_services

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from api import auth
-from api.slow_clients import SlowClientError
+from api.client_socket import SlowClientError
 from app import errors
 from app.connection import AWAY, CannotSaveError, OutOfMemoryError, ReadOnlyError, TooFewReplicasError
 from app.durability import NotReplicatedError

@@ -18,8 +18,8 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import gthread
 from gunicorn.workers.gthread import ThreadWorker
 
+from api.client_socket import PacedSocket
 from api.services import EXTENSION
-from api.slow_clients import PacedSocket
 from app import errors, ids
 from app.error_codes import ErrorCode
 from app.parent import watch_parent

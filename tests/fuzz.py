@@ -141,7 +141,7 @@ def upload() -> Callable[[bytes], None]:
     """A form with a file."""
     from flask import Flask
 
-    from api.openai.upload import receive
+    from api.openai.files import receive
     from app.errors import ErrorReply
 
     app = Flask("fuzz")

@@ -10,7 +10,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from app import errors
-from app.openai.completions.as_chat import KIND, text_choice
+from app.openai.text_completions import KIND, text_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,8 +11,8 @@ from app.batches.formats.line import BodyError
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.openai.accept import accept
-from app.openai.completions.accept import accept as accept_completion
 from app.openai.responses.accept import accept as accept_response
+from app.openai.text_completions import accept as accept_completion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app import clock
-from app.openai.completions import as_chat as completion_as_chat
+from app.openai import text_completions
 from app.openai.responses import as_chat, objects
 from app.outcome import IGNORED
 
@@ -22,7 +22,7 @@ RESPONSE, COMPLETION = "response", "completion"
 def answers(payload: dict[str, Any]) -> int:
     """How many answers the request wants; each is a turn of Claude's."""
     if COMPLETION in payload:
-        return completion_as_chat.answers(payload[COMPLETION])
+        return text_completions.answers(payload[COMPLETION])
     return 1 if RESPONSE in payload else int(payload["request"].get("n", 1))
 
 
@@ -31,7 +31,7 @@ def as_chat_payload(payload: dict[str, Any], number: int = 0) -> dict[str, Any]:
     if RESPONSE in payload:
         request = as_chat.chat_request(payload[RESPONSE])
     elif COMPLETION in payload:
-        request = completion_as_chat.chat_request(payload[COMPLETION], number)
+        request = text_completions.chat_request(payload[COMPLETION], number)
     else:
         return payload
     return {"claude_model": payload["claude_model"], "request": request}
@@ -42,7 +42,7 @@ def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, numbe
     if outcome.error is not None:
         return replace(outcome, error=_in_its_words(outcome.error, payload, number))
     if COMPLETION in payload:
-        return replace(outcome, body=completion_as_chat.finished(payload[COMPLETION], number, outcome.body or {}))
+        return replace(outcome, body=text_completions.finished(payload[COMPLETION], number, outcome.body or {}))
     if RESPONSE in payload:
         # What the model was asked without was not used.
         ignored = outcome.headers.get(IGNORED, "").split(", ")
@@ -54,7 +54,7 @@ def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, numbe
 def _in_its_words(error: ErrorReply, payload: dict[str, Any], number: int) -> ErrorReply:
     """An error about the chat request, in the words of the request that the client sent."""
     if COMPLETION in payload:
-        return completion_as_chat.in_its_words(error, payload[COMPLETION], number)
+        return text_completions.in_its_words(error, payload[COMPLETION], number)
     if RESPONSE in payload:
         # Older jobs have no places.
         return as_chat.in_its_words(error, as_chat.Places(payload[RESPONSE], payload.get("places", ())))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from app import environment
 from app.loopback import is_loopback
 from app.settings import Settings
-from ops.supervisor.lock import DataDirLock
+from ops.supervisor.data_dir import DataDirLock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

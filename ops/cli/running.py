@@ -11,8 +11,8 @@ from pathlib import Path
 
 from app.settings import Settings
 from ops.cli.options import DataDir
+from ops.supervisor.data_dir import DataDirLock
 from ops.supervisor.errors import StackError
-from ops.supervisor.lock import DataDirLock
 from ops.supervisor.signals import RESTART
 from ops.supervisor.supervisor import STOP_SECONDS
 

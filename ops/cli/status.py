@@ -1,4 +1,7 @@
-"""`nightshift status`: what `/health` says, the batches and the latest failures, once or live."""
+"""`nightshift status`: what `/health` says, the batches and the latest failures, once or live.
+
+Whatever the server says is printed as letters: nothing in it can move the cursor.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,18 @@ import os
 import shutil
 import sys
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ops.cli import status_text
-from ops.cli.batch import server
+from app.logs import one_line
+from ops.cli.batch import server, watch
 from ops.cli.batch.server import Server
 from ops.cli.options import AsJson, Url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 
 _POLL_SECONDS = 2.0
 _BATCHES = 20
@@ -38,7 +45,7 @@ def status(
     if as_json:
         server.show_json(found)
     else:
-        print("\n".join(status_text.lines(found, _now(found), _size().columns)))
+        print("\n".join(text(found, _now(found), _size().columns)))
     return status_of(found)
 
 
@@ -77,7 +84,7 @@ def _watch(api: Server) -> int:
             size = _size()
             try:
                 found = read(api)
-                status, lines = status_of(found), status_text.lines(found, _now(found), size.columns)
+                status, lines = status_of(found), text(found, _now(found), size.columns)
             except server.ServerAway as error:
                 status, lines = 1, [str(error)]
             if is_live:
@@ -90,3 +97,113 @@ def _watch(api: Server) -> int:
         return status
     finally:
         print(_LEAVE if is_live else "", end="", flush=True)
+
+
+_BAR = 20
+#: batches that have ended are shown so long, seconds
+_RECENT_SECONDS = 12 * 3600
+
+
+def text(found: dict[str, Any], now: float, width: int) -> list[str]:
+    """All of it, no line longer than `width`. `found`: as `status.read` gives it."""
+    health = found["health"]
+    mode = "  OFFLINE: answers are simulated" if health.get("offline") else ""
+    shown = [f"{found['url']}  {_clock(now)}{mode}", _headline(health)]
+    shown += [f"WARNING      {warning}" for warning in health.get("warnings", ())]
+    shown.append("")
+    if "queue" in health:
+        shown += [*_rest(health, now), ""]
+    shown += _section("Workers", [_worker(row) for row in health.get("workers", ())], "none")
+    batches = [one for one in found["batches"] if not _ended_long_ago(one, now)]
+    shown += _section("Batches", [_batch(one, now) for one in batches], "none in the last hours")
+    shown += _section("Latest failures", [_failure(job) for job in found["failures"]], "none")
+    return [one_line(line)[:width] for line in shown]
+
+
+def _headline(health: dict[str, Any]) -> str:
+    if not health.get("redis", {}).get("reachable", True):
+        return f"CAN'T SERVE  Redis is away: {health['redis'].get('error', '')}"
+    if not health.get("gate", {}).get("open", True) and any(row["alive"] for row in health["workers"]):
+        return "WAITS        no job is taken; what is asked for keeps its place"
+    if not health.get("ready"):
+        return f"CAN'T SERVE  {health.get('reason') or 'the server does not say why'}"
+    return (
+        "SERVES"
+        if health["status"] == "ok"
+        else "SERVES       but Redis does not persist what it holds: see `nightshift doctor`"
+    )
+
+
+def _rest(health: dict[str, Any], now: float) -> Iterator[str]:
+    queue, callbacks, redis = health["queue"], health["callbacks"], health["redis"]
+    oldest = f", the oldest for {_span(queue['oldest_queued_seconds'])}" if queue["queued"] else ""
+    yield f"Queue      {queue['queued']:,} wait{oldest}; {queue['in_progress']} run; at most {queue['max_queued']:,}"
+    yield f"Gate       {_gate(health['gate'], now)}"
+    feeders = health.get("feeders") or [one for one in (health.get("feeder"),) if one]
+    yield f"Feeder     {', '.join(one['process'] for one in feeders) or 'none: no batch goes on'}"
+    yield f"Callbacks  {callbacks['waiting']} wait, {callbacks['undelivered']} undelivered"
+    free = health["disk"]["free_mb"]
+    yield (
+        f"Memory     {health['memory']['rss_mb']:,.0f} MB in all, Redis holds {redis['used_memory_mb']:,.0f} MB;"
+        f" disk: {'unknown' if free is None else f'{free:,} MB'} free"
+    )
+
+
+def _gate(gate: dict[str, Any], now: float) -> str:
+    if gate["open"]:
+        return "open"
+    until = gate["until"]
+    if until is None:
+        end = "until it is resumed"
+    elif until > now:
+        end = f"for {_span(until - now)}, until {_clock(until)}"
+    else:
+        end = "a request is to try"
+    return f"closed, {end}: {gate['cause']}: {gate['reason']}"
+
+
+def _worker(row: dict[str, Any]) -> str:
+    job = f"{row['job']} for {_span(row['job_seconds'] or 0)}" if row["job"] else row["reason"]
+    restarts = ", ".join(f"{number} {reason}" for reason, number in row["restarts"].items()) or "none"
+    return (
+        f"{row['name']}  {row['state']:<10} {row.get('way', ''):<4} {row['turns_total']:>6} turns  {row['errors']:>4} errors"
+        f"  {row['rss_mb'] + row['python_rss_mb']:>6,.0f} MB  replaced: {restarts}  {job}"
+    ).rstrip()
+
+
+def _batch(batch: dict[str, Any], now: float) -> str:
+    counts, ours = batch["request_counts"], batch["nightshift"]
+    done, total = counts["completed"] + counts["failed"] + ours["unrun"], counts["total"]
+    filled = _BAR * done // total if total else 0
+    bar = f"[{'#' * filled}{'.' * (_BAR - filled)}]"
+    done_at = ours.get("done_at")
+    eta = "" if done_at is None else f"  done in {_span(done_at - now)}, at {_clock(done_at)}"
+    return f"{batch['id']}  {bar} {done:,}/{total:,}{eta}  {watch.details(batch)}"
+
+
+def _ended_long_ago(batch: dict[str, Any], now: float) -> bool:
+    if batch["status"] not in server.FINAL:
+        return False
+    return now - (batch[f"{batch['status']}_at"] or 0) > _RECENT_SECONDS
+
+
+def _failure(job: dict[str, Any]) -> str:
+    error = job["error"] or {}
+    what = error.get("code") or error.get("type") or "unknown"
+    return f"{_clock(job['finished_at'] or job['created_at'])}  {job['id']}  {job['model']}  {what}: {error.get('message', '')}"
+
+
+def _section(title: str, rows: Sequence[str], nothing: str) -> list[str]:
+    return [f"{title}: {nothing}"] if not rows else [title, *(f"  {row}" for row in rows)]
+
+
+def _clock(at: float) -> str:
+    """Of this machine's day; with the day when it is another."""
+    same_day = time.localtime(at)[:3] == time.localtime()[:3]
+    return time.strftime("%H:%M:%S" if same_day else "%a %H:%M", time.localtime(at))
+
+
+def _span(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -18,9 +18,8 @@ from app.settings import Settings
 from ops.cli import options, screen
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
 from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
-from ops.supervisor.data_dir import prepare
+from ops.supervisor.data_dir import DataDirLock, prepare
 from ops.supervisor.errors import StackError, Stopped
-from ops.supervisor.lock import DataDirLock
 from ops.supervisor.pidfile import Record
 from ops.supervisor.supervisor import Supervisor
 

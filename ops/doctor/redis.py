@@ -10,7 +10,7 @@ from app import clock, health, supervisors
 from app.batches.record import ACTIVE
 from app.connection import RedisError, connect
 from ops.doctor.finding import Finding, fail, ok, warn
-from ops.supervisor import aof_repair, redis_server
+from ops.supervisor import aof, redis_server
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _embedded(settings: Settings) -> Iterator[Finding]:
     directory = settings.data_dir / "redis"
     # By this machine's clock, as the disk's times are.
     since = time.time() - _REPORTED_SECONDS  # noqa: TID251
-    for report in aof_repair.reports(directory, since):
+    for report in aof.reports(directory, since):
         yield warn(
             "Redis' file", report.read_text().strip(), f"Nothing more is to be done. Delete {report} to be quiet of it."
         )

@@ -32,7 +32,7 @@ from redis.retry import Retry
 
 from app.connection import connect
 from app.private_files import private, write_private
-from ops.supervisor import aof_repair
+from ops.supervisor import aof
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class RedisServer:
 
     def mend(self) -> str:
         """Before a start: what was lost of its data, for people, if its file had to be cut; mostly nothing. Raises `StackError`."""
-        return aof_repair.mend(self.directory, was_refused=bool(aof_repair.REFUSAL.search(self.last_words())))
+        return aof.mend(self.directory, was_refused=bool(aof.REFUSAL.search(self.last_words())))
 
     def end_leftover(self) -> None:
         """End a server that a killed start left on this data, and wait until it has let go of it. Raises `StackError`."""

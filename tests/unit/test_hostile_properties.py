@@ -25,7 +25,7 @@ from app.messages import to_claude
 from app.openai.accept import accept
 from app.openai.fields import FIELDS
 from app.openai.responses.accept import accept as accept_response
-from app.openai.responses.fields import RESPONSE_FIELDS
+from app.openai.responses.request import RESPONSE_FIELDS
 from app.settings import Settings
 from workers.claude import to_cli
 

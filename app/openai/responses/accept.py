@@ -14,10 +14,9 @@ from app.openai import fields, model_names
 from app.openai.accept import Accepted, oldest_version, take_extras
 from app.openai.faults import from_validation
 from app.openai.responses import as_chat
-from app.openai.responses.fields import RESPONSE_FIELDS
 from app.openai.responses.items import LEFT_OUT, ItemReference, user_text
 from app.openai.responses.objects import name_inputs
-from app.openai.responses.request import REFUSED_INCLUDES, ResponseRequest
+from app.openai.responses.request import REFUSED_INCLUDES, RESPONSE_FIELDS, ResponseRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,18 +1,69 @@
-"""A response request as it was accepted. What each field means here is in `app.openai.responses.fields`.
+"""A response request as it was accepted, and a decision for each of its fields, as `app.openai.fields` has those of a chat request.
 
 Ranges, names and schemas are checked by the chat request that is made of it (`as_chat`): one place for both endpoints.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.openai.chat_request import BY_KIND, Mode
+from app.openai.fields import SHARED, Decision, table
 from app.openai.messages import Wire, text_or_parts
 from app.openai.responses.items import Item  # noqa: TC001 - pydantic reads it
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.openai import fields
+
+
+RESPONSE_FIELDS: Mapping[str, fields.Field] = MappingProxyType(
+    SHARED
+    | table(
+        Decision.HONOURED,
+        input="text, or items: messages with text, images as data or https URLs, PDFs and text files as data; function calls"
+        " and their outputs, of the same parts; references to items of stored responses; a `detail` has no effect and is named"
+        " as ignored",
+        instructions="the system slot; not carried over to the next response",
+        text="format: text, json_object, json_schema; verbosity has no effect",
+        tools="functions; nothing is executed here, and others are a 400",
+        max_output_tokens="an answer that it cuts is incomplete",
+        metadata="shown in the response, and searched by under /v1/jobs; 16 pairs of 64 and 512 characters",
+        store="true unless said; kept for NIGHTSHIFT_RESULT_TTL_SECONDS. false: it can't be retrieved or built upon",
+        previous_response_id="the conversation so far; 404 when that response is not stored (any more)",
+        background="200 at once, to be polled; needs store",
+        stream="OpenAI's events; JSON that text.format asked for comes whole, once it is checked",
+        callback_url="ours: a signed webhook when it is done; needs background",
+    )
+    | table(
+        Decision.MAPPED,
+        reasoning="effort to Claude's thinking; off unless asked for. No summaries",
+        truncation="auto is disabled: a conversation that is too long is an error, never shortened",
+        include="nothing of what it names exists here; log probabilities are a 400 (or ignored, see above)",
+    )
+    | table(
+        Decision.IGNORED,
+        background_options="as soon as there is a worker",
+        stream_options="events are not padded",
+        max_tool_calls="it is about OpenAI's own tools",
+        image="it is about OpenAI's own tools",
+        access_programs="OpenAI's own",
+    )
+    | table(
+        Decision.REFUSED,
+        conversation="none are kept here: send previous_response_id",
+        prompt="no templates are kept here: send instructions and input",
+        context_management="conversations are not compacted here",
+        presence_penalty="Claude takes none",
+        frequency_penalty="Claude takes none",
+    )
+)
+
 
 #: what can't be beside an answer
 REFUSED_INCLUDES = frozenset({"message.output_text.logprobs"})

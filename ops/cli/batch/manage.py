@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from ops.cli.batch import again, server, watch
-from ops.cli.batch.again import Again
+from ops.cli.batch import server, submit, watch
 from ops.cli.batch.server import Server
+from ops.cli.batch.submit import Again
 from ops.cli.batch.watch import BatchId, Stay
 from ops.cli.options import AsJson, Url
 
@@ -52,10 +52,10 @@ def retry(
     """Make it."""
     with Server(url) as api:
         what = f"What failed in {batch_id}"
-        earlier = None if again_ else again.earlier(api, RETRY_OF, batch_id)
-        if not again.is_wanted(earlier, what):
+        earlier = None if again_ else submit.submitted_before(api, RETRY_OF, batch_id)
+        if not submit.is_wanted(earlier, what):
             return 1
         batch = api.retry(batch_id)
         watch.name(api, batch, as_json=as_json)
-        again.say(earlier, what)
+        submit.say_again(earlier, what)
         return watch.begun(api, batch, stay=stay, as_json=as_json)

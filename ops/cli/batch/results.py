@@ -2,19 +2,100 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from app.batches.formats import tables
-from ops.cli.batch import server, targets
-from ops.cli.batch.answers import of, write
+from app.batches.formats.tables import FORMATS, TEXT, Rows, is_blank, row_id
+from app.batches.output import cause_and_message
+from ops.cli.batch import server
 from ops.cli.batch.server import Server
 from ops.cli.batch.submit import TABLE_FILE, TABLE_FORMAT, TABLE_ID
 from ops.cli.batch.watch import BatchId
 from ops.cli.options import AsJson, Url
+from ops.supervisor.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO
+
+    from app.batches.formats.tables import Answered
+
+
+#: (answer, error) by `custom_id`; one of the two is empty
+Answers = dict[str, tuple[str, str]]
+
+
+def of(line: bytes) -> tuple[str, tuple[str, str]]:
+    """A line of an output or error file as `custom_id`, answer and error."""
+    found: dict[str, Any] = json.loads(line)
+    if (error := cause_and_message(found)) is not None:
+        return found["custom_id"], ("", ": ".join(error))
+    message = found["response"]["body"]["choices"][0]["message"]
+    if message.get("content") is None and message.get("tool_calls"):
+        return found["custom_id"], (json.dumps(message["tool_calls"], ensure_ascii=False), "")
+    refusal = message.get("refusal")
+    return found["custom_id"], (message.get("content") or "", f"refused: {refusal}" if refusal else "")
+
+
+def write(
+    target: IO[str], kind: str, answers: Answers, *, source: Path, source_kind: str, id_column: str | None
+) -> int:
+    """Write the source's rows in their order with `answer` and `error`; how many have neither (yet)."""
+    missing = 0
+
+    def joined() -> Iterable[Answered]:
+        nonlocal missing
+        for number, row in enumerate(Rows(source, source_kind), 1):
+            answer, error = answers.get(row_id(row, number, id_column), (None, None))
+            missing += answer is None and not is_blank(row)
+            yield row, answer or "", error or ""
+
+    # Where nothing else is asked for, the table comes back as it came.
+    FORMATS[source_kind if kind == TEXT else kind].write(target, joined())
+    return missing
+
+
+class TargetError(StackError):
+    """The file can't be written. The message says why, and what to do."""
+
+
+def check(path: Path | None, *, force: bool) -> None:
+    """Before anything is asked for. Raises `TargetError` for a file that is there, and a folder that is not."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise TargetError(f"There is no folder {path.parent}: make it first, or name another FILE.")
+    if path.is_dir():
+        raise TargetError(f"{path} is a folder: name a file in it.")
+    if path.exists() and not force:
+        raise TargetError(f"{path} is there already: --force overwrites it.")
+
+
+@contextlib.contextmanager
+def opened(path: Path | None) -> Iterator[IO[str]]:
+    """The file, there only when it is whole; or stdout. Raises `TargetError`."""
+    if path is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as target:
+            yield target
+        part.replace(path)
+    except OSError as error:
+        raise TargetError(f"{path} can't be written: {error.strerror or error}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
 
 Force = Annotated[bool, Parameter(help="overwrite the file")]
 
@@ -31,7 +112,7 @@ def results(
     as_json: AsJson = False,
 ) -> int:
     """Write them. What failed is in the table's column `error`, or beside OpenAI's lines in FILE.errors.jsonl."""
-    targets.check(output, force=force)
+    check(output, force=force)
     with server.Server(url) as api:
         batch = api.batch(batch_id)
         if batch["status"] not in server.FINAL and not partial:
@@ -46,7 +127,7 @@ def results(
             missing = _write_table(api, batch, output)
         else:
             if output is not None:
-                targets.check(_errors_file(output), force=force)
+                check(_errors_file(output), force=force)
             missing = _write_lines(api, batch, output)
     if as_json and output is not None:
         server.show_json(batch)
@@ -70,7 +151,7 @@ def report(
 ) -> int:
     """Write it and print where; or print its numbers. 3: some requests failed, 1: the batch did not complete."""
     if not as_json:
-        targets.check(output, force=force)
+        check(output, force=force)
     with Server(url) as api:
         batch = api.batch(batch_id)
         if as_json:
@@ -79,7 +160,7 @@ def report(
             # Of the batch's own name it is an older report.
             output = output or Path(f"{batch['id']}.html")
             page = api.report_page(batch["id"], answers)
-            with targets.opened(output) as target:
+            with opened(output) as target:
                 target.write(page.decode())
             print(output)
     return server.status_of(batch) if batch["status"] in server.FINAL else 0
@@ -94,20 +175,20 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "table"
         api.download(metadata[TABLE_FILE], source)
-        with targets.opened(output) as target:
+        with opened(output) as target:
             return write(target, wanted, found, source=source, source_kind=kind, id_column=metadata.get(TABLE_ID))
 
 
 def _write_lines(api: Server, batch: dict[str, Any], output: Path | None) -> int:
     written = 0
-    with targets.opened(output) as target:
+    with opened(output) as target:
         for line in api.output(batch["id"]):
             target.write(line.decode())
             written += 1
     errors = _errors_file(output) if output is not None else None
     lines = list(api.output(batch["id"], errors=True))
     if lines and errors is not None:
-        with targets.opened(errors) as target:
+        with opened(errors) as target:
             target.writelines(line.decode() for line in lines)
         server.say(f"nightshift: {len(lines)} requests have no answer; why is in {errors}")
     elif lines:

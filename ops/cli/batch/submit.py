@@ -1,8 +1,10 @@
-"""`nightshift batch submit FILE`."""
+"""`nightshift batch submit FILE`. Nobody's night is to be paid twice by mistake, so it asks about what was submitted within a day."""
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,18 +13,57 @@ from cyclopts import Parameter
 from app.ways import Way
 from app.window import WindowError, parse
 from ops.cli import options
-from ops.cli.batch import again, faults, server, source, watch
-from ops.cli.batch.again import Again
+from ops.cli.batch import server, source, watch
 from ops.cli.batch.server import Server
 from ops.cli.batch.source import DEFAULT, FilePath, How
 from ops.cli.batch.watch import Stay
 from ops.cli.options import AsJson, Url
+
+#: what was submitted within this time is asked about, seconds
+AGAIN_SECONDS = 24 * 3600
+
+Again = Annotated[bool, Parameter("--again", help="don't ask although it was submitted within a day")]
+
+
+def submitted_before(api: Server, name: str, value: str) -> dict[str, Any] | None:
+    """The batch of the last day that has this in its metadata."""
+    return api.made_since(time.time() - AGAIN_SECONDS, name, value)  # noqa: TID251 - within a day, by any clock
+
+
+def is_wanted(found: dict[str, Any] | None, what: str) -> bool:
+    """Whether to go on. Asks whoever sits at a terminal; a script goes on."""
+    if found is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    print(f"{_told(found, what)} Submit it again? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    server.say(f"nightshift: nothing was submitted. `nightshift batch watch {found['id']}` shows the other.")
+    return False
+
+
+def say_again(found: dict[str, Any] | None, what: str) -> None:
+    """For a script, beside the new batch's id."""
+    if found is not None:
+        server.say(f"nightshift: {_told(found, what)} (--again: don't say so)")
+
+
+def _told(found: dict[str, Any], what: str) -> str:
+    at = time.strftime("%a %H:%M", time.localtime(found["created_at"]))
+    counts = found["request_counts"]
+    return (
+        f"{what} was submitted in the same way at {at}, as {found['id']}"
+        f" ({found['status']}, {counts['completed']:,} of {counts['total']:,} answered)."
+    )
+
 
 #: what a batch of ours has in its metadata, for `results` to give the table back
 TABLE_FILE, TABLE_FORMAT, TABLE_ID = "nightshift_table", "nightshift_format", "nightshift_id_column"
 _POLL_SECONDS = 0.2
 #: a batch that does not move is explained after this time, seconds
 EXPLAIN_SECONDS = 5.0
+#: different faults that are shown, and the places shown of equal ones
+MAX_SHOWN = 50
+_MAX_PLACES = 5
 
 
 def submit(
@@ -48,15 +89,15 @@ def submit(
             api.check_model(model)
         with source.opened(file, how) as found:
             metadata[server.DIGEST] = found.digest()
-            earlier = None if again_ else again.earlier(api, server.DIGEST, metadata[server.DIGEST])
-            if not again.is_wanted(earlier, str(file)):
+            earlier = None if again_ else submitted_before(api, server.DIGEST, metadata[server.DIGEST])
+            if not is_wanted(earlier, str(file)):
                 return 1
             file_id = api.upload(found.file, file.name)
         if found.table is not None:
             metadata |= _table(api, file, found.table, how.id_column)
         batch = api.create(file_id, metadata, completion_window)
         watch.name(api, batch, as_json=as_json)
-        again.say(earlier, str(file))
+        say_again(earlier, str(file))
         with watch.goes_on(batch["id"]):
             batch = _validated(api, batch)
         if batch["status"] == "failed":
@@ -105,7 +146,7 @@ def _metadata(window: str | None, way: Way | None, callback_url: str | None, *, 
 
 def _failed(file: Path, batch: dict[str, Any], unit: str) -> int:
     found = batch["errors"]["data"]
-    faults.say(file, found, unit)
+    say_faults(file, found, unit)
     number = f"{len(found):,} fault{'' if len(found) == 1 else 's'}"
     server.say(f"nightshift: {batch['id']} failed: {number} of the file; nothing was run.")
     return 1
@@ -118,3 +159,29 @@ def _say_refused(file: Path, batch: dict[str, Any], refused: int) -> None:
         f"nightshift: {refused:,} of {total:,} requests are refused, and are 400s in the error file; the others run."
         f" `nightshift batch validate {file}` names them; --strict refuses the whole file."
     )
+
+
+def say_faults(file: Path, found: Iterable[dict[str, Any]], unit: str, *, prefix: str = "") -> None:
+    """Name the faults of a file on stderr, each once, with its place and how many more there are like it. `found`: as OpenAI's `errors.data`; `unit`: what `line` counts, a `line`, `row` or `request`."""
+    alike: dict[tuple[str, str, str | None], list[int | None]] = {}
+    for fault in found:
+        alike.setdefault((fault["code"], fault["message"], fault["param"]), []).append(fault["line"])
+    for (code, message, param), places in list(alike.items())[:MAX_SHOWN]:
+        where = f"{prefix}{code}: {message}" + (f" ({param})" if param else "")
+        server.say(f"{_place(file, places[0], unit)}: {where}{_others(places[1:], unit)}")
+    if (left := len(alike) - MAX_SHOWN) > 0:
+        server.say(f"{file}: {left:,} more faults of other kinds or places; --json shows all.")
+
+
+def _place(file: Path, line: int | None, unit: str) -> str:
+    if not line:
+        return str(file)
+    return f"{file}:{line}" if unit == "line" else f"{file}: {unit} {line}"
+
+
+def _others(places: list[int | None], unit: str) -> str:
+    if not places:
+        return ""
+    named = ", ".join(f"{place:,}" for place in places[:_MAX_PLACES] if place)
+    more = len(places) - _MAX_PLACES
+    return f" [also {unit}{'s' if len(places) > 1 else ''} {named}{f' and {more:,} more' if more > 0 else ''}]"

@@ -7,8 +7,9 @@ from typing import Any
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.validation import Check
 from app.settings import Settings
-from ops.cli.batch import faults, server, source
+from ops.cli.batch import server, source
 from ops.cli.batch.source import DEFAULT, FilePath, How
+from ops.cli.batch.submit import say_faults
 from ops.cli.options import AsJson
 
 
@@ -27,8 +28,8 @@ def validate(file: FilePath, /, *, how: How = DEFAULT, as_json: AsJson = False) 
     if as_json:
         server.show_json({"requests": check.total, "errors": found, "refused": refused})
     else:
-        faults.say(file, found, requests.unit)
-        faults.say(file, refused, requests.unit, prefix="refused: ")
+        say_faults(file, found, requests.unit)
+        say_faults(file, refused, requests.unit, prefix="refused: ")
         print(f"{file}: {_summary(check.total, len(found), len(refused))}")
     return 1 if found else 3 if refused else 0
 

@@ -15,8 +15,8 @@ from app.jobs import deltas
 from app.jobs.record import PAYLOAD_VERSION, JobKind, Status
 from app.messages.answer import ToolCall, Window
 from app.messages.failure import FailureKind, TurnFailed
-from app.openai.completions.accept import accept as accept_text
 from app.openai.responses.accept import accept as accept_response
+from app.openai.text_completions import accept as accept_text
 from tests.engine import ScriptedEngine, answer
 from tests.integration.jobs.conftest import new_record
 from tests.integration.jobs.test_runs import SCHEMA, SETTINGS, completion, error, signals, submit, work, worker_with

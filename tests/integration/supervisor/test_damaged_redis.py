@@ -18,7 +18,7 @@ from app.settings import Settings
 from chaos.until import wait_until
 from ops.cli import up
 from ops.doctor import redis as doctor
-from ops.supervisor import aof, aof_repair, redis_server
+from ops.supervisor import aof, redis_server
 from ops.supervisor.errors import StackError
 from ops.supervisor.supervisor import Supervisor
 
@@ -102,9 +102,9 @@ def test_a_healthy_file_is_not_touched(server: RedisServer) -> None:
     """Nor is anything said, though its server was refused for some other reason."""
     path = filled(server)
     before = (path.stat().st_mtime_ns, path.read_bytes())
-    assert aof_repair.mend(server.directory, was_refused=True) == ""
+    assert aof.mend(server.directory, was_refused=True) == ""
     assert (path.stat().st_mtime_ns, path.read_bytes()) == before
-    assert not (server.directory / aof_repair.DAMAGED).exists()
+    assert not (server.directory / aof.DAMAGED).exists()
 
 
 def test_zeros_at_the_end(server: RedisServer) -> None:
@@ -114,10 +114,10 @@ def test_zeros_at_the_end(server: RedisServer) -> None:
     with path.open("ab") as file:
         file.write(bytes(4096))
     assert refuses(server)
-    said = aof_repair.mend(server.directory, was_refused=False)
+    said = aof.mend(server.directory, was_refused=False)
     assert "4096 bytes" in said
     assert path.read_bytes() == whole
-    (kept,) = (server.directory / aof_repair.DAMAGED).glob("*-from-byte-*")
+    (kept,) = (server.directory / aof.DAMAGED).glob("*-from-byte-*")
     assert kept.read_bytes() == bytes(4096)
     with Running(server) as redis:
         assert redis.hlen("nightshift:job:chatcmpl-last") == 2
@@ -130,7 +130,7 @@ def test_zeros_in_the_midst_of_a_transaction(server: RedisServer) -> None:
     begins = without_last(path)
     for cut in (begins + 15, begins + 200, len(before) - 1):
         path.write_bytes(before[:cut] + bytes(5000))
-        said = aof_repair.mend(server.directory, was_refused=False)
+        said = aof.mend(server.directory, was_refused=False)
         assert path.read_bytes() == before[:begins]
         assert ("chatcmpl-last" in said) == (cut > begins + 100)
     with Running(server) as redis:
@@ -146,7 +146,7 @@ def test_a_cut_anywhere_leaves_whole_commands(server: RedisServer) -> None:
         cut = chance.randrange(1, len(before))
         noise = chance.choice([b"", bytes(chance.randrange(1, 600)), chance.randbytes(50) + b"\0"])
         path.write_bytes(before[:cut] + noise)
-        aof_repair.mend(server.directory, was_refused=True)
+        aof.mend(server.directory, was_refused=True)
         left = path.read_bytes()
         assert before.startswith(left)
         assert aof.scan(path).is_whole
@@ -169,7 +169,7 @@ def test_what_comes_after_the_damage_goes_too(server: RedisServer) -> None:
     manifest.write_text(manifest.read_text() + f"file {later.name} seq 2 type i\n")
     later.write_bytes(b"*3\r\n$3\r\nSET\r\n$5\r\nlater\r\n$1\r\n1\r\n")
     path.write_bytes(path.read_bytes()[: begins + 100] + bytes(100))
-    assert aof_repair.mend(server.directory, was_refused=False)
+    assert aof.mend(server.directory, was_refused=False)
     assert (path.stat().st_size, later.stat().st_size) == (begins, 0)
     with Running(server) as redis:
         assert redis.dbsize() == 20
@@ -180,7 +180,7 @@ def test_a_torn_transaction_that_ends_like_a_command(server: RedisServer) -> Non
     path = filled(server)
     before = path.read_bytes()
     path.write_bytes(before[: before.rindex(b"*1\r\n$4\r\nEXEC\r\n")])
-    assert aof_repair.mend(server.directory, was_refused=False) == ""
+    assert aof.mend(server.directory, was_refused=False) == ""
     with Running(server) as redis:
         assert redis.dbsize() == 20
 
@@ -191,9 +191,9 @@ def test_nothing_is_cut_that_can_not_be_kept(server: RedisServer, monkeypatch: p
     with path.open("ab") as file:
         file.write(bytes(100))
     before = path.read_bytes()
-    (server.directory / aof_repair.DAMAGED).write_text("a file is in the way")
+    (server.directory / aof.DAMAGED).write_text("a file is in the way")
     with pytest.raises(StackError, match="can't be kept"):
-        aof_repair.mend(server.directory, was_refused=False)
+        aof.mend(server.directory, was_refused=False)
     assert path.read_bytes() == before
 
 

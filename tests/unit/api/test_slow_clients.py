@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from api import slow_clients
-from api.slow_clients import PacedSocket, SlowClientError
+from api import client_socket
+from api.client_socket import PacedSocket, SlowClientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PacedSocket, socket.socket]]:
     """The server's end and the client's, with little patience."""
-    monkeypatch.setattr(slow_clients, "HEAD_SECONDS", 0.2)
-    monkeypatch.setattr(slow_clients, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(client_socket, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(client_socket, "BODY_SECONDS", 0.2)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield PacedSocket(ours), theirs
@@ -57,7 +57,7 @@ def test_dripping(ends: tuple[PacedSocket, socket.socket], is_body: bool) -> Non
 
 def test_what_comes_earns_time(ends: tuple[PacedSocket, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     """A body that comes at the pace may take as long as it is."""
-    monkeypatch.setattr(slow_clients, "BYTES_PER_SECOND", 10)
+    monkeypatch.setattr(client_socket, "BYTES_PER_SECOND", 10)
     paced, client = ends
     paced.begin_body()
     client.sendall(b"x" * 100)

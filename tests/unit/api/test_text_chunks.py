@@ -9,7 +9,7 @@ import pytest
 
 from api.openai.chunks import TextChunks
 from app.errors import ErrorReply
-from app.openai.completions.as_chat import KIND, text_choice
+from app.openai.text_completions import KIND, text_choice
 
 
 def completion(text: str = "hello", reason: str = "stop") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ops.cli import address
-from ops.supervisor.lock import DataDirLock
+from ops.supervisor.data_dir import DataDirLock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.cli import status, status_text
+from ops.cli import status
 
 NOW = 1_795_000_000.0
 WORKER = {
@@ -42,7 +42,7 @@ def found(**health: Any) -> dict[str, Any]:
 
 
 def text(what: dict[str, Any], width: int = 200) -> str:
-    return "\n".join(status_text.lines(what, NOW, width))
+    return "\n".join(status.text(what, NOW, width))
 
 
 def test_a_server_that_is_well() -> None:
@@ -109,4 +109,4 @@ def test_batches_and_failures() -> None:
 
 def test_a_narrow_terminal() -> None:
     """No line is longer than the terminal is wide."""
-    assert max(len(line) for line in status_text.lines(found(), NOW, 40)) == 40
+    assert max(len(line) for line in status.text(found(), NOW, 40)) == 40

@@ -12,8 +12,7 @@ from app.openai.fields import Decision
 from app.openai.responses import objects
 from app.openai.responses.accept import AcceptedResponse, accept
 from app.openai.responses.as_chat import Places, chat_request, in_its_words
-from app.openai.responses.fields import RESPONSE_FIELDS
-from app.openai.responses.request import ResponseRequest
+from app.openai.responses.request import RESPONSE_FIELDS, ResponseRequest
 from app.settings import Settings
 from tests.openai_schema import described, openai_schema
 

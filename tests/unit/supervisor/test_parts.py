@@ -14,8 +14,8 @@ import pytest
 
 from app.settings import Settings
 from ops.supervisor import data_dir, pidfile, process, process_specs, redis_server, secrets
+from ops.supervisor.data_dir import DataDirLock
 from ops.supervisor.errors import StackError
-from ops.supervisor.lock import DataDirLock
 from ops.supervisor.periodic import Periodic
 
 
