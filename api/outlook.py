@@ -34,7 +34,7 @@ LOOK_SECONDS = 1.0
 #: advice is never longer than a day, seconds
 _LONGEST_ADVICE_SECONDS = 86400.0
 #: causes whose end is known in advance; a login may be mended, and an overload be over, at any moment
-TIMED = (Cause.USAGE_LIMIT, Cause.UTILIZATION, Cause.PAUSED)
+TIMED = (Cause.USAGE_LIMIT, Cause.UTILIZATION, Cause.SPENDING, Cause.PAUSED)
 
 
 class Outlook:
@@ -137,6 +137,13 @@ def too_late(closed: Closed) -> ErrorReply:
             f"Nightshift leaves the rest of Claude's usage window to its owner ({closed.reason}). It goes on at"
             f" {reset:%Y-%m-%d %H:%M:%S} UTC, later than this request waits. {advice}",
             ErrorCode.UTILIZATION_REACHED,
+            wait,
+        )
+    if closed.cause is Cause.SPENDING:
+        return errors.rate_limited(
+            f"The cap on spending is reached ({closed.reason}). It goes on at {reset:%Y-%m-%d %H:%M:%S} UTC, later than this"
+            f" request waits. {advice}",
+            ErrorCode.SPENDING_CAP_REACHED,
             wait,
         )
     return errors.rate_limited(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CAUSES = {
     "usage_limit": "usage limit",
     "utilization": "share of the limit used",
+    "spending_cap": "cap on spending",
     "login": "login",
     "overload": "overload",
     "rate_limit": "too much at once",

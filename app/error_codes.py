@@ -100,6 +100,7 @@ class ErrorCode(StrEnum):
     # Nothing can be done now; the same request may pass later.
     USAGE_LIMIT_REACHED = "usage_limit_reached", "the limit lasts longer than the client waits"
     UTILIZATION_REACHED = "utilization_reached", "your share of the limit lasts longer than the client waits"
+    SPENDING_CAP_REACHED = "spending_cap_reached", "your cap on spending lasts longer than the client waits"
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded", "Claude took no more requests for too long"
     OVERLOADED = "overloaded", "Claude was overloaded, again and again"
     LOGIN_REQUIRED = "login_required", "Claude's login does not work"

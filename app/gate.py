@@ -51,6 +51,8 @@ class Cause(StrEnum):
     RATE_LIMIT = "rate_limit"
     #: as much of a usage window is used as NIGHTSHIFT_STOP_AT_UTILIZATION allows
     UTILIZATION = "utilization"
+    #: the way has spent as much as NIGHTSHIFT_WAYS lets it in a day or month
+    SPENDING = "spending_cap"
     PAUSED = "paused"
 
 

@@ -119,6 +119,7 @@ def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] 
         except TurnFailed as failure:
             span.fail(str(failure.kind))
             raise
+        run.costs.append(answer.cost_usd)
         logs.content("answer", answer.text or [vars(one) for one in (*answer.value_calls, *answer.tool_calls)])
         span.set(runs.of_answer(answer))
     cut_at = request.output.cut_at

@@ -46,6 +46,8 @@ class Run:
     engine: Engine
     connection: Redis
     interruption: Interruption | None = field(default=None)
+    #: what its turns cost that were answered, US dollars; None: nobody knows
+    costs: list[float | None] = field(default_factory=list)
 
 
 _current: Run | None = None

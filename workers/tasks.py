@@ -12,7 +12,7 @@ from app.jobs.change import LeaseLost, Reason, Requeue, Spent
 from app.jobs.record import PAYLOAD_VERSION, JobKind, record_key
 from app.messages.failure import TurnFailed
 from app.openai.payload import answers, as_asked, as_chat_payload
-from app.outcome import WAY_HEADER, Outcome
+from app.outcome import COST_HEADER, WAY_HEADER, Outcome
 from workers import asking, remote_images, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
@@ -71,7 +71,7 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         with streaming.emitter(run, request.output) as on_event:
             asked = asking.ask(run, request, on_event)
     except errors.ErrorReply as error:
-        return Publish(Outcome(error=error, headers={WAY_HEADER: way} if way else {}))
+        return Publish(Outcome(error=error, headers=_paid(run, way)))
     except TurnFailed as failure:
         ending = ending_of(failure, run)
         return Publish(ending.outcome.by(way)) if isinstance(ending, Publish) else ending
@@ -80,6 +80,14 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         if not usage_windows.leave_the_rest(run, asked.answer.windows):
             run.gate.passed(run.lease.worker)
     return Publish(messages.to_openai(asked.answer, asked.checked, run.record, asked.ignored))
+
+
+def _paid(run: Run, way: str) -> dict[str, str]:
+    """What a failure after answers came by, and cost: it has been paid for."""
+    if not way:
+        return {}
+    costs = [cost for cost in run.costs if cost is not None]
+    return {WAY_HEADER: way} | ({COST_HEADER: f"{sum(costs):.6f}"} if costs else {})
 
 
 def _note_sent(run: Run) -> Ending | None:

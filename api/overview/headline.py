@@ -169,6 +169,13 @@ def _closed(now: Snapshot, closed: Closed) -> Headline:
                 ("Leaving the rest of Claude's window to you", *until, *waits, "."),
                 reason,
             )
+        case Cause.SPENDING:
+            return Headline(
+                "waiting",
+                "At the cap on spending",
+                ("The cap on spending is reached: waiting", *until, *waits, "."),
+                reason,
+            )
         case Cause.OVERLOAD:
             return Headline(
                 "waiting",

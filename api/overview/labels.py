@@ -11,6 +11,7 @@ WAITS = MappingProxyType(
     {
         "usage_limit": "waits for the usage limit",
         "utilization": "leaves the rest of Claude's window to you",
+        "spending_cap": "waits: its cap on spending is reached",
         "login": "waits for a login",
         "overload": "waits: Claude is overloaded",
         "rate_limit": "waits: Claude takes no more requests for now",

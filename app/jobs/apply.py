@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from app import clock, hashes
+from app import clock, hashes, spending
 from app.connection import transaction
 from app.jobs import choices, counting, removal, tickets
 from app.jobs.change import Change, Found, Ticket
@@ -177,6 +177,8 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     pipe.zrem(ABANDONED, record.id)
     if outcome.error is None:
         pipe.delete(WHOLE.overloads_key)
+    if not record.choices:
+        spending.count(pipe, outcome, clock.now())
     if record.kind != JobKind.CHOICE:
         counting.count(pipe, record, outcome, clock.now())
     pipe.publish(DONE, json.dumps({"id": record.id}))

@@ -23,6 +23,7 @@ _LINE_SECONDS = 10.0
 _REASONS = {
     "usage_limit": "waits for Claude's usage limit",
     "utilization": "leaves the rest of Claude's window to you",
+    "spending_cap": "waits: its cap on spending is reached",
     "login": "waits for a login that works",
     "overload": "waits, since Claude is overloaded",
     "rate_limit": "waits, since Claude takes no more requests for now",
