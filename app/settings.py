@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from app import environment, ways, window
+from app import environment, price_file, ways, window
 from app.ways import LoginName, Step, Way
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class Settings:
     #: `cli:subscription,api:api_key:20usd/day`: `cli`, its command line as long-lived processes, for any login; `api`, the
     #: Messages API itself, which needs `ANTHROPIC_API_KEY` and no process; `batches`, Message Batches ([ways](docs/ways.md))
     ways: tuple[Step, ...] = field(default=(Step(Way.CLI),), metadata={"read": ways.read})
+    #: TOML file with your own prices, USD per million tokens, a table for each model ([cost](docs/cost.md#prices)); they go before
+    #: Anthropic's list prices
+    prices: Path | None = None
     #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "opus", "gpt-*": "sonnet"}: adds to
     #: [those that are known](#models), and goes before them
     model_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -223,6 +226,14 @@ class Settings:
             raise SettingsError(
                 f"NIGHTSHIFT_IGNORE_FIELDS names {', '.join(sorted(unknown))}; it takes {', '.join(sorted(IGNORABLE_FIELDS))}."
             )
+        self._check_what_is_read()
+
+    def _check_what_is_read(self) -> None:
+        if self.prices is not None:
+            try:
+                price_file.read(self.prices)
+            except price_file.PriceFileError as error:
+                raise SettingsError(f"NIGHTSHIFT_PRICES={str(self.prices)!r} {error}.") from error
         if self.batch_window:
             try:
                 window.parse(self.batch_window)

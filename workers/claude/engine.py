@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app import price_file
+from app.prices import cost_usd
 from app.ways import Way
 from workers.claude.dialect import to_cli
 from workers.claude.invoker import ClaudeInvoker
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from app.messages.answer import Answer, Delta
     from app.messages.failure import TurnFailed
     from app.messages.request import MessagesRequest
+    from app.prices import Price
     from app.settings import Settings
     from workers.engine.status import EngineStatus, Recycle
 
@@ -37,6 +40,8 @@ class CliEngine:
         on_recycle: Callable[[Recycle], None] | None = None,
     ) -> None:
         """As `ClaudeInvoker`."""
+        #: the user's own, which go before the list prices that the CLI reckons by
+        self._prices: Mapping[str, Price] = price_file.read(settings.prices) if settings.prices is not None else {}
         self._invoker = ClaudeInvoker(settings, name=name, work_dir=work_dir, on_recycle=on_recycle)
 
     def __enter__(self) -> Self:
@@ -63,7 +68,9 @@ class CliEngine:
         prompt = replace(asked.prompt, headers="\n".join(f"{name}: {value}" for name, value in headers.items()))
         on_piece = None if on_delta is None else lambda piece: on_delta(asked.delta(piece))
         seconds = deadline - time.monotonic()
-        return asked.answer(self._invoker.ask(prompt, asked.profile, timeout_seconds=seconds, on_event=on_piece))
+        answer = asked.answer(self._invoker.ask(prompt, asked.profile, timeout_seconds=seconds, on_event=on_piece))
+        own = cost_usd(answer.model, answer.usage, prices=self._prices)
+        return answer if own is None else replace(answer, cost_usd=own)
 
     def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
         """By a request that the API refuses."""

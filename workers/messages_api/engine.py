@@ -9,14 +9,16 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 import psutil
 
-from app import clock
+from app import clock, price_file
 from app.login import login_in_use
 from app.messages.failure import FailureKind, TurnFailed
+from app.prices import cost_usd
 from app.ways import Way
 from workers.engine import EngineStatus
 from workers.engine.protocol import NO_HEADERS
@@ -57,6 +59,7 @@ class ApiEngine:
         self._login = login_in_use(settings)
         self._client = client(settings)
         self._aliases = aliases_of(settings.claude_environment)
+        self._prices = price_file.in_use(settings.prices)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"{name}-loop", daemon=True)
         self._lock = threading.Lock()
@@ -102,7 +105,7 @@ class ApiEngine:
             log.info("[API] request=%s kind=%s status=%s", reading.request_id, failure.kind, failure.status)
             raise
         log.debug("[API] request=%s", reading.request_id)
-        return answer
+        return replace(answer, cost_usd=cost_usd(body["model"], answer.usage, prices=self._prices))
 
     def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
         """By a request that the API refuses."""

@@ -117,7 +117,7 @@ class Reading:
             stop_reason="end_turn" if self._stop_reason == "tool_use" and not own else self._stop_reason,
             model=str(self._message["model"]),
             usage=self._usage,
-            cost_usd=None,  # no price is known here, and none is made up
+            cost_usd=None,  # the engine's to say
             value_calls=tuple(call for call in calls if call.name == self._value_tool),
             tool_calls=own,
             first_token_seconds=self._first_text and self._first_text - self.started,

@@ -12,6 +12,7 @@ import pytest
 from app.messages import MessagesRequest, to_claude
 from app.messages.answer import TextDelta
 from app.messages.failure import FailureKind, TurnFailed
+from app.prices import cost_usd
 from app.ways import Step, Way
 from tests.integration.claude.conftest import settings_for
 from workers.messages_api import ApiEngine
@@ -98,11 +99,18 @@ def test_the_deadline_holds_for_the_whole(engine: ApiEngine, simulator: RunningS
 
 
 def test_a_stream_tells_the_answer_and_its_true_usage(engine: ApiEngine, simulator: RunningSimulator) -> None:
-    """The pieces are the text; usage is what the API reported last, and no cost is made up."""
+    """The pieces are the text; usage is what the API reported last, and its cost is that usage at list prices."""
     simulator.control.add_rule({"text": "word " * 30, "usage": {"output_tokens": 77}})
     pieces: list[str] = []
     answer = engine.ask(
         asked(), time.monotonic() + 20, lambda piece: pieces.append(piece.text if isinstance(piece, TextDelta) else "")
     )
     assert "".join(pieces) == answer.text == "word " * 30
-    assert (answer.usage["output_tokens"], answer.cost_usd) == (77, None)
+    assert answer.usage["output_tokens"] == 77
+    assert answer.cost_usd is not None
+    assert answer.cost_usd == cost_usd("claude-sonnet-5-5", answer.usage)
+
+
+def test_a_model_without_a_price_has_no_cost(engine: ApiEngine) -> None:
+    """None is made up."""
+    assert engine.ask(asked(model="claude-other-9"), time.monotonic() + 20).cost_usd is None
