@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app.jobs.record import JobKind
+from app.jobs.record import JobKind, Tier
 from app.scopes import family_of
 from app.ways import LoginName, Step, Way
 
@@ -25,7 +25,7 @@ def steps_for(ladder: Sequence[Step], record: JobRecord) -> list[Step]:
     """
     is_line = record.kind == JobKind.BATCH_LINE
     found = [step for step in ladder if record.way in ("", step.way) and (is_line or step.way is not Way.BATCHES)]
-    if record.service_tier == "flex" and not record.way:
+    if record.service_tier == Tier.FLEX and not record.way:
         least = min(map(_price, found), default=0)
         return [step for step in found if _price(step) == least]
     return found

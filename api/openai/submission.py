@@ -15,7 +15,7 @@ from app import clock, errors, logs, spans
 from app.connection import AWAY
 from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode
-from app.jobs.record import JobKind, JobRecord, Status
+from app.jobs.record import JobKind, JobRecord, Status, Tier
 from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ def read(services: Services, accept: Callable[[dict[str, Any], Settings], _Accep
     sent = params.json_object(body)
     accepted = accept(sent, services.settings)
     tracing.name_ignored(accepted.ignored)
+    if accepted.request.service_tier == Tier.BATCH:
+        raise errors.invalid_request(
+            "'service_tier': batch is for lines of a batch, POST /v1/batches: an answer may take a day. flex takes the cheapest"
+            " way there is for a request by itself.",
+            "service_tier",
+            ErrorCode.UNSUPPORTED_VALUE,
+        )
     if accepted.request.callback_url is not None:
         _check_callback_url(accepted.request.callback_url, services.settings)
     return accepted, headers.fence(body, sent)

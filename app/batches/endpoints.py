@@ -10,9 +10,11 @@ from app import errors
 from app.batches.formats.line import BodyError
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
+from app.jobs.record import Tier
 from app.openai.accept import accept
 from app.openai.responses.accept import accept as accept_response
 from app.openai.text_completions import accept as accept_completion
+from app.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,6 +67,13 @@ def accept_line(line: Line, endpoint: str, settings: Settings) -> Accepted[Any]:
                 raise errors.invalid_request(
                     f"'{name}' is not supported in a batch: {why}.", name, ErrorCode.UNSUPPORTED_VALUE
                 )
-        return ENDPOINTS[endpoint](line.body, settings)
+        accepted = ENDPOINTS[endpoint](line.body, settings)
+        if accepted.request.service_tier == Tier.BATCH and settings.step(Way.BATCHES) is None:
+            raise errors.invalid_request(
+                "'service_tier': batch asks for Message Batches, and NIGHTSHIFT_WAYS does not name `batches`.",
+                "service_tier",
+                ErrorCode.UNSUPPORTED_VALUE,
+            )
+        return accepted
     except ErrorReply as error:
         raise BodyError(error) from error

@@ -13,8 +13,9 @@ from app.batches.formats.line import LineError, parse
 from app.batches.lifecycle import LineJob, LineRuns
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.ids import new_request_id
-from app.jobs.record import JobKind, JobRecord, Status
+from app.jobs.record import WAYS_VERSION, JobKind, JobRecord, Status, Tier
 from app.trace_context import NONE
+from app.ways import Way
 from app.window import is_open
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class Queueing:
     def _job(self, record: BatchRecord, number: int, raw: bytes, runs: LineRuns) -> LineJob:
         line = parse(raw, record.endpoint)
         accepted = accept_line(line, record.endpoint, self._settings)
+        tier = accepted.request.service_tier or ""
+        way = record.way or (Way.BATCHES if tier == Tier.BATCH else "")
         own_attempts = accepted.request.max_attempts or 0
         job = JobRecord(
             id=line_id(record.id, number),
@@ -114,10 +117,11 @@ class Queueing:
             deadline_at=record.expires_at,
             max_attempts=own_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
             max_sends=own_attempts,
-            way=record.way,
+            service_tier=tier,
+            way=way,
             **runs._asdict(),
             request_id=new_request_id(),
-            version=accepted.version,
+            version=max(accepted.version, WAYS_VERSION) if way else accepted.version,
             owner=record.owner,
             metadata={"batch_id": record.id, "custom_id": line.custom_id},
         )

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 #: version of the layout below and of the request's payload; fields that are missing have their default, others are left.
 #: A worker runs no job of a version above its own: raise it when what is left out there would change the answer
-PAYLOAD_VERSION = 3
+PAYLOAD_VERSION = 4
+#: since then a job may ask for one way to Claude: an older worker would send it by its own
+WAYS_VERSION = 4
 
 ALL_JOBS = "nightshift:jobs"
 #: job ids by the second at which maintenance removes them
@@ -48,6 +50,14 @@ class JobKind(StrEnum):
     BATCH_LINE = "batch.line"
     #: it asks for one of several answers to a request, see `app.jobs.choices`
     CHOICE = "choice"
+
+
+class Tier(StrEnum):
+    """Values of `service_tier` that mean something here."""
+
+    FLEX = "flex"
+    #: not OpenAI's: a batch's line that goes to Message Batches
+    BATCH = "batch"
 
 
 class Status(StrEnum):
@@ -134,7 +144,7 @@ class JobRecord:
     requeued_by: str = ""
     worker: str = ""
     callback_url: str = ""
-    #: OpenAI's `service_tier`; `flex` lets others pass, as a batch's line does
+    #: OpenAI's `service_tier`, and `batch`; `flex` lets others pass, as a batch's line does, and takes the cheapest way
     service_tier: str = ""
     #: the only way to Claude that it takes (`app.ways`), as its client asked; empty: the ladder's
     way: str = ""
@@ -185,7 +195,7 @@ class JobRecord:
     @property
     def yields(self) -> bool:
         """Whether it lets other requests pass in the queue."""
-        return bool(self._batch) or self.service_tier == "flex"
+        return bool(self._batch) or self.service_tier == Tier.FLEX
 
     @property
     def public_id(self) -> str:

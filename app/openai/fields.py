@@ -67,7 +67,8 @@ SHARED = (
     )
     | table(
         Decision.MAPPED,
-        service_tier="flex: other requests go first, as before a batch's lines; there is no other difference",
+        service_tier="flex: other requests go first, as before a batch's lines, and of several ways to Claude the cheapest is"
+        " taken, and waited for; batch: Message Batches, for a batch's line only; the others make no difference",
     )
     | table(
         Decision.IGNORED,

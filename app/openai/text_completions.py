@@ -92,7 +92,7 @@ class CompletionRequest(Wire):
     echo: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
+    service_tier: Literal["auto", "default", "flex", "batch", "scale", "priority"] | None = None
     metadata: Metadata | None = None
     callback_url: str | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None

@@ -153,7 +153,7 @@ class ResponseRequest(Wire):
     stream: bool | None = None
     truncation: Literal["auto", "disabled"] | None = None
     include: list[str] | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
+    service_tier: Literal["auto", "default", "flex", "batch", "scale", "priority"] | None = None
     callback_url: str | None = None
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
 

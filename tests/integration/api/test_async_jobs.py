@@ -291,3 +291,21 @@ def test_search_goes_on_beyond_a_slice(connection: Redis, monkeypatch: pytest.Mo
     monkeypatch.setattr(search, "MAX_SCANNED", 6)
     assert not list(search.records(connection, ALL_JOBS, limit=3, metadata={"number": "0"}))
     assert len(list(search.records(connection, ALL_JOBS, limit=9, after="chatcmpl-3", metadata={"number": "0"}))) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/v1/responses", {"input": "a"}),
+        ("/v1/completions", {"prompt": "a"}),
+    ],
+)
+def test_message_batches_are_for_lines_of_a_batch(client: FlaskClient, path: str, content: dict[str, Any]) -> None:
+    """A request by itself that asks for them is told where they are, and what is cheap for it."""
+    response = client.post(path, json={"model": "sonnet", "service_tier": "batch", **content})
+    assert response.status_code == 400
+    error = response.json["error"] if response.json else {}
+    assert (error["param"], error["code"]) == ("service_tier", "unsupported_value")
+    assert "/v1/batches" in error["message"]
+    assert "flex" in error["message"]

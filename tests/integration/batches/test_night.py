@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from app import errors, worker_status
+from app import errors, ways, worker_status
 from app.batches import capacity, leadership, lifecycle, output
 from app.batches import collector as collecting
 from app.batches.capacity import LINES_PER_WORKER
@@ -18,12 +18,12 @@ from app.batches.feeder import Feeder
 from app.batches.leadership import NotLeader
 from app.batches.record import BatchStatus, batch_key, line_id
 from app.batches.storage import names
-from app.batches.store import NewBatch
+from app.batches.store import Batches, NewBatch
 from app.batches.validation import read_faults
 from app.connection import texts
 from app.jobs import recovery, tickets, transitions
 from app.jobs.change import LeaseLost, Requeue
-from app.jobs.record import JobRecord, Status
+from app.jobs.record import WAYS_VERSION, JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
@@ -520,3 +520,34 @@ def test_a_batch_whose_files_are_gone_stops_nobody_and_keeps_its_answers(night: 
     assert night.batches.files.require(lost.output_file).bytes == lost.output_bytes
     night.answer()
     assert night.look(other).status is BatchStatus.COMPLETED
+
+
+LADDER = ways.read("cli:subscription,batches,api")
+
+
+def test_a_batch_names_its_way(night: Night) -> None:
+    """Its lines take that one only, and no older worker takes them; without one the ladder's order holds."""
+    settings = replace(night.settings, ways=LADDER)
+    night.batches, night.feeder = Batches(night.connection, settings), Feeder(night.connection, settings)
+    night.start([line("a")], metadata={"way": "api"})
+    night.start([line("b")])
+    found = {record.metadata["custom_id"]: record for _, record in (night.take(), night.take())}
+    assert {name: record.way for name, record in found.items()} == {"a": "api", "b": ""}
+    assert (found["a"].version, found["b"].version) == (WAYS_VERSION, 1)
+
+
+@pytest.mark.parametrize("way", ["batches", "api", "carrier-pigeon", ""])
+def test_a_batch_that_names_a_way_that_is_off_is_refused(night: Night, way: str) -> None:
+    """With the metadata's name and the ways that there are."""
+    with pytest.raises(errors.ErrorReply) as refused:
+        night.start([line("a")], metadata={"way": way})
+    found = refused.value
+    assert (found.status, found.param, found.code) == (400, "metadata.way", "invalid_value")
+    assert found.message == "'way' takes a way to Claude that NIGHTSHIFT_WAYS names: cli."
+
+
+def test_a_lines_tier_is_kept(night: Night) -> None:
+    """Whatever waits for it knows that the line takes the cheapest way."""
+    night.start([line("a", service_tier="flex"), line("b")])
+    tiers = {record.metadata["custom_id"]: record.service_tier for _, record in (night.take(), night.take())}
+    assert tiers == {"a": "flex", "b": ""}

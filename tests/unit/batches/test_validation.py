@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app import ways
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.formats.line import parse
 from app.batches.lines import LineReader, split
@@ -38,6 +39,15 @@ def refused(data: bytes) -> list[tuple[Any, ...]]:
     """Those of bodies, in a file that may run."""
     found = Check(CHAT_COMPLETIONS, Settings()).verdicts(io.BytesIO(data))
     return [(one.fault.line, one.fault.code, one.fault.param) for one in found if one.fault and one.is_refused]
+
+
+@pytest.mark.parametrize(
+    ("ladder", "found"), [("cli", [(1, "unsupported_value", "body.service_tier")]), ("batches,api", [])]
+)
+def test_message_batches_are_asked_for_by_a_line_where_they_are_on(ladder: str, found: list[tuple[Any, ...]]) -> None:
+    """Where they are off the line is refused, and not sent at the full price."""
+    sent = json.dumps(line(body=body(service_tier="batch"))).encode()
+    assert faults(sent, ways=ways.read(ladder)) == found
 
 
 def given(tmp_path: Path, data: bytes) -> LocalDisk:
