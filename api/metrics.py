@@ -23,7 +23,7 @@ from app.connection import RedisError
 from app.gate import Cause
 from app.health import unready
 from app.history import closings
-from app.jobs.counting import ENDPOINTS
+from app.jobs.apply import ENDPOINTS
 from app.recycle_reason import RecycleReason
 from app.ways import Way
 from app.worker_status import WorkerState

@@ -2,7 +2,7 @@
 
 Each count goes up in the very step that makes it true, so that it is exact whoever counts, restarts or dies, and only ever goes
 up. All are whole numbers, which add up exactly: milliseconds, millionths of a dollar. The hash has no end of life; its fields are
-few, since each label is one of a known set (`app.jobs.counting`).
+few, since each label is one of a known set (`app.jobs.apply`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""JSON that clients send: strict, bounded in depth, and with the place of what is text to nobody."""
+"""JSON: strict and bounded in depth where clients send it, and one value a line where we write it for readers of any kind."""
 
 from __future__ import annotations
 
@@ -59,3 +59,17 @@ def _find(value: Any, place: str) -> str | None:
             if (found := _find(one, f"{place}[{index}]")) is not None:
                 return found
     return None
+
+
+#: what JSON lets stand in a string, and `str.splitlines()` and the line reader of OpenAI's Python client split at
+_BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def line(value: Any) -> bytes:
+    """The value and its line feed. Text is UTF-8, but for what would break the line and for half surrogate pairs."""
+    # Outside its strings JSON has no such characters.
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_BREAKS)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode() + b"\n"

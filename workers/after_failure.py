@@ -19,7 +19,7 @@ from app.jobs.change import Reason, Requeue
 from app.messages.failure import FailureKind, TurnFailed
 from app.outcome import Outcome
 from workers import usage_windows
-from workers.endings import Ending, Publish
+from workers.run import Ending, Publish
 
 if TYPE_CHECKING:
     from app.jobs.record import JobRecord

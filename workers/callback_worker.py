@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 from app.connection import connect_blocking
 from app.jobs import tickets
 from app.webhooks.signing import WebhookSecretError
-from workers.callbacks.context import CallbackContext, install
+from workers.callbacks.tasks import CallbackContext, install
 from workers.patient import PatientWorker
 from workers.start import start
 

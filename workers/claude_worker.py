@@ -28,10 +28,9 @@ from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
 from workers.beat import FOR_CLAUDE, Beat
-from workers.endings import Ending, FanOut, Publish
 from workers.login_check import LoginCheck
 from workers.patient import PatientWorker
-from workers.run import Interruption, Run
+from workers.run import Ending, FanOut, Interruption, Publish, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

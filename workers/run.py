@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import spans
+from app.jobs.change import Requeue
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -22,8 +23,26 @@ if TYPE_CHECKING:
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
     from app.messages.answer import Answer
+    from app.outcome import Outcome
     from app.settings import Settings
     from workers.engine import Engine
+
+
+@dataclass(frozen=True)
+class Publish:
+    """The job has ended."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class FanOut:
+    """So many jobs of their own ask for the job's answers, and it waits for them."""
+
+    choices: int
+
+
+Ending = Publish | Requeue | FanOut
 
 
 class Interruption(StrEnum):

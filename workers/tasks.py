@@ -16,8 +16,7 @@ from app.outcome import COST_HEADER, WAY_HEADER, Outcome
 from workers import asking, remote_images, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
-from workers.endings import Ending, FanOut, Publish
-from workers.run import Interruption
+from workers.run import Ending, FanOut, Interruption, Publish
 
 if TYPE_CHECKING:
     from workers.run import Run

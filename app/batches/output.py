@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app import errors, json_lines
+from app import errors, json_text
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -85,4 +85,4 @@ def cause_and_message(line: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _line(line_id: str, custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
-    return json_lines.line({"id": line_id, "custom_id": custom_id, "response": response, "error": error})
+    return json_text.line({"id": line_id, "custom_id": custom_id, "response": response, "error": error})

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from app.jobs.record import JobRecord
     from app.outbound import Reply
-    from workers.callbacks.context import CallbackContext
+    from workers.callbacks.tasks import CallbackContext
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from app.prices import cost_usd
 from app.ways import Way
 from workers.claude.dialect import to_cli
 from workers.claude.invoker import ClaudeInvoker
-from workers.engine.protocol import NO_HEADERS
+from workers.engine import NO_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from app.messages.request import MessagesRequest
     from app.prices import Price
     from app.settings import Settings
-    from workers.engine.status import EngineStatus, Recycle
+    from workers.engine import EngineStatus, Recycle
 
 
 class CliEngine:

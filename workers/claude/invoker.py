@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from app.messages.answer import Answer, Delta
-    from workers.engine.status import EngineStatus, Recycle
+    from workers.engine import EngineStatus, Recycle
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from workers.claude.process import REFUSED_BODY
 from workers.claude.profile import Prompt
 from workers.claude.tasks import Tasks
 from workers.claude.watch import Watch
-from workers.engine.status import EngineStatus, Recycle, State
+from workers.engine import EngineStatus, Recycle, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from app.login import login_in_use
 from app.messages.failure import FailureKind, TurnFailed
 from app.recycle_reason import RecycleReason
-from workers.claude.limits import Limits
 from workers.claude.process import ClaudeProcess
+from workers.claude.watch import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

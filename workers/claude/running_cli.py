@@ -17,8 +17,8 @@ from app.messages.failure import FailureKind, TurnFailed
 from app.recycle_reason import RecycleReason
 from workers.claude import cli
 from workers.claude.environment import SDK_VARIABLES, surroundings
-from workers.claude.memory import tree_rss_mb
 from workers.claude.private_dir import PrivateDir, kill_group
+from workers.claude.watch import tree_rss_mb
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -13,10 +13,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.messages.answer import STOP_REASONS, Answer, CallDelta, TextDelta, ToolCall, add_usage
+from app.messages.answer import STOP_REASONS, Answer, CallDelta, Characters, TextDelta, ToolCall, add_usage, whole
 from app.messages.failure import FailureKind, TurnFailed
 from workers.claude.failures import ApiError, UsageLimit, classify
-from workers.engine.characters import Characters, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,19 +1,68 @@
-"""Looks at all Claude processes of a worker: life, memory, idle time."""
+"""Looks at all Claude processes of a worker: life, memory, idle time. Each draws limits of its own, at which it is recycled."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import psutil
 
 from app.recycle_reason import RecycleReason
-from workers.claude.memory import own_rss_mb
 
 if TYPE_CHECKING:
     from app.settings import Settings
     from workers.claude.pool import Pool
     from workers.claude.process import ClaudeProcess
+
+
+#: How far limits are spread between processes, so that they don't all recycle at once.
+JITTER = 0.1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one process may come to; each draws its own."""
+
+    turns: int
+    rss_mb: float
+    idle_seconds: float
+
+    @classmethod
+    def draw(cls, settings: Settings) -> Self:
+        """The settings' limits, a little more or less."""
+
+        def around(value: float) -> float:
+            return value * random.uniform(1 - JITTER, 1 + JITTER)
+
+        idle = around(settings.max_idle_seconds) if settings.max_idle_seconds else float("inf")
+        return cls(max(1, round(around(settings.max_turns))), around(settings.max_rss_mb), idle)
+
+
+MIB = 1024 * 1024
+
+
+def tree_rss_mb(pid: int | None) -> float:
+    """Resident memory of a process and all its descendants, MiB; 0 when it is gone. Takes some milliseconds."""
+    if pid is None:
+        return 0.0
+    total = 0
+    with suppress(psutil.Error):
+        root = psutil.Process(pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.Error):
+                total += process.memory_info().rss
+    return round(total / MIB, 1)
+
+
+def own_rss_mb() -> float:
+    """Resident memory of this Python process, MiB."""
+    return round(psutil.Process().memory_info().rss / MIB, 1)
+
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,7 @@ from app.login import login_in_use
 from app.messages.failure import FailureKind, TurnFailed
 from app.prices import cost_usd
 from app.ways import Way
-from workers.engine import EngineStatus
-from workers.engine.protocol import NO_HEADERS
+from workers.engine import NO_HEADERS, EngineStatus
 from workers.messages_api.body import aliases_of, betas_of, body_of
 from workers.messages_api.client import client
 from workers.messages_api.failures import failure_of

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from app import clock, retry_after
+from app.messages.answer import whole
 from app.messages.failure import FailureKind, TurnFailed
-from workers.engine.characters import whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,10 +12,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app.messages.answer import STOP_REASONS, Answer, CallDelta, TextDelta, ToolCall
+from app.messages.answer import STOP_REASONS, Answer, CallDelta, Characters, TextDelta, ToolCall, whole
 from app.messages.failure import FailureKind, TurnFailed
 from app.ways import Way
-from workers.engine.characters import Characters, whole
 from workers.messages_api.failures import failure_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
-from app import json_lines
+from app import json_text
 from app.batches.formats import json_file
 from app.batches.formats.json_file import FormatError
 
@@ -130,7 +130,7 @@ def _write_json(target: IO[str], rows: Iterable[Answered]) -> None:
     columns: list[str] = []
     for row, answer, error in rows:
         columns = columns or [free(row, "answer"), free(row, "error")]
-        target.write(json_lines.line({**row, columns[0]: _parsed(answer), columns[1]: error or None}).decode())
+        target.write(json_text.line({**row, columns[0]: _parsed(answer), columns[1]: error or None}).decode())
 
 
 def _parsed(answer: str) -> Any:

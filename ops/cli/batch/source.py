@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from app import json_lines
+from app import json_text
 from app.batches.formats import json_file, line, tables, template
 from app.batches.formats.json_file import FormatError
 from app.settings import Settings
@@ -144,7 +144,7 @@ def _from_table(path: Path, kind: str, recipe: template.Recipe) -> Iterator[byte
             blank += 1
             yield b"\n"
             continue
-        made = json_lines.line(template.request(row, number, recipe))
+        made = json_text.line(template.request(row, number, recipe))
         if len(made) > limit:
             raise FormatError(_too_large(path, number, row, limit))
         yield made
@@ -163,7 +163,7 @@ def _too_large(path: Path, number: int, row: dict[str, Any], limit: int) -> str:
 
 def _from_json(found: JsonFile, model: str | None) -> Iterator[bytes]:
     for _, value in found.values():
-        yield json_lines.line(value if model is None else line.with_model(value, model))
+        yield json_text.line(value if model is None else line.with_model(value, model))
 
 
 def _with_model(path: Path, model: str) -> Iterator[bytes]:
@@ -174,4 +174,4 @@ def _with_model(path: Path, model: str) -> Iterator[bytes]:
             except (ValueError, RecursionError):
                 yield raw  # the validation names what is wrong with it
             else:
-                yield json_lines.line(line.with_model(found, model))
+                yield json_text.line(line.with_model(found, model))

@@ -8,8 +8,8 @@ from redis import Redis
 from app.settings import Settings
 from app.webhooks.signing import make_secret
 from tests.integration.webhooks.receiver import Receiver, running
-from workers.callbacks import context as contexts
-from workers.callbacks.context import CallbackContext
+from workers.callbacks import tasks
+from workers.callbacks.tasks import CallbackContext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def context(connection: Redis) -> Iterator[CallbackContext]:
         callback_timeout_seconds=1.0,
     )
     found = CallbackContext.create(connection, settings)
-    contexts.install(found)
+    tasks.install(found)
     yield found
-    contexts.install(None)
+    tasks.install(None)
     assert found.close(10)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from workers.callbacks.context import CallbackContext
+    from workers.callbacks.tasks import CallbackContext
 
 
 def store(connection: Redis, url: str) -> Event:

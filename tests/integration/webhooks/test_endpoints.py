@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from app.webhooks.outbox import StoredEvent
     from tests.integration.webhooks.receiver import Receiver
-    from workers.callbacks.context import CallbackContext
+    from workers.callbacks.tasks import CallbackContext
 
 ALL = ("response.completed", "response.failed", "response.cancelled", "chat.completion.failed")
 

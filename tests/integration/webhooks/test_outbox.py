@@ -29,7 +29,7 @@ from workers.callbacks.tasks import deliver_event
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
 
-    from workers.callbacks.context import CallbackContext
+    from workers.callbacks.tasks import CallbackContext
 
 URL = "https://hooks.example/"
 

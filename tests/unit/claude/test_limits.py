@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.settings import Settings, SettingsError
-from workers.claude.limits import Limits
+from workers.claude.watch import Limits
 
 
 @pytest.mark.parametrize(
