@@ -7,7 +7,7 @@ few, since each label is one of a known set (`app.jobs.apply`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,18 +44,28 @@ _INFINITE = "+Inf"
 Counts = dict[tuple[str, ...], int]
 
 
+class Counting(Protocol):
+    """What counts can be put on: a pipeline, or what adds them up first."""
+
+    def hincrby(self, name: str, key: str, amount: int = 1, /) -> Any:
+        """Redis' command."""
+
+    def expire(self, name: str, time: int, /) -> Any:
+        """The same."""
+
+
 def field(name: str, *labels: str) -> str:
     """How the hash names it."""
     return "|".join((name, *labels))
 
 
-def add(pipe: Pipeline, name: str, *labels: str, by: int = 1) -> None:
+def add(pipe: Counting, name: str, *labels: str, by: int = 1) -> None:
     """Put the command that counts on the caller's pipeline."""
     if by:
         pipe.hincrby(KEY, field(name, *labels), by)
 
 
-def observe(pipe: Pipeline, name: str, label: str, seconds: float) -> None:
+def observe(pipe: Counting, name: str, label: str, seconds: float) -> None:
     """Put the commands that add a value to a histogram on the caller's pipeline."""
     seconds = max(0.0, seconds)
     bound = next((str(bound) for bound in BOUNDS if seconds <= bound), _INFINITE)

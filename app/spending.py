@@ -15,11 +15,11 @@ from app.scopes import Scope
 from app.ways import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from redis import Redis
-    from redis.client import Pipeline
 
+    from app.counters import Counting
     from app.outcome import Outcome
     from app.ways import Cap, Step
 
@@ -47,13 +47,13 @@ class Spent:
         return self.usd >= self.cap.usd
 
 
-def count(pipe: Pipeline, outcome: Outcome, now: float) -> None:
+def count(pipe: Counting, outcome: Outcome, now: float) -> None:
     """Put on the pipeline of a job's last step what its answer cost. Nothing for a job that Claude was not asked for."""
     if outcome.way in [*Way]:
         add(pipe, Way(outcome.way), outcome.cost_usd, now, is_answer=outcome.body is not None)
 
 
-def add(pipe: Pipeline, way: Way, usd: float | None, now: float, *, is_answer: bool = True) -> None:
+def add(pipe: Counting, way: Way, usd: float | None, now: float, *, is_answer: bool = True) -> None:
     """The same of one answer, or of a failure that was paid for (`is_answer`: no). None: its cost is not known."""
     if not usd and (usd is not None or not is_answer):
         return
@@ -104,6 +104,19 @@ def words(way: Way, spent: Spent) -> str:
     """Why it is closed, for people."""
     name = "NIGHTSHIFT_WAYS caps"
     return f"${spent.usd:.2f} of this {spent.cap.period} are spent by {way}, which {name} at {spent.cap}"
+
+
+def as_json(spent: Mapping[Way, Spent], way: Way) -> dict[str, object] | None:
+    """For `/health`."""
+    if (one := spent.get(way)) is None:
+        return None
+    return {
+        "usd": round(one.usd, 6),
+        "cap_usd": one.cap.usd,
+        "period": one.cap.period,
+        "unpriced": one.unpriced,
+        "until": int(one.until),
+    }
 
 
 def _key(way: Way, period: str, now: float) -> str:

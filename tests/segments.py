@@ -28,7 +28,7 @@ class Segments:
     def location(self) -> Location:
         return Location("", f"memory:{self._identity}", 0, "")
 
-    def lock(self) -> IO[bytes]:
+    def lock(self, _role: str) -> IO[bytes]:
         return io.BytesIO()  # what was appended by a writer that slept is cut off as what was not counted is
 
     def draft(self) -> IO[bytes]:

@@ -83,7 +83,7 @@ class Asked:
 def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Asked:
     """The answer, with the usage of all that was asked for it. Raises `TurnFailed`, and `ErrorReply` after two tries."""
     ignored = _unsupported.known(request, run.settings)
-    request = _without(request, ignored)
+    request = without(request, ignored)
     try:
         answer = _turn(run, request, on_event)
     except TurnFailed as failure:
@@ -92,7 +92,7 @@ def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | 
             raise
         log.info("[SAMPLING] job=%s: %s takes no %s", run.record.id, request.model, " and ".join(refused))
         ignored += refused
-        request = _without(request, refused)
+        request = without(request, refused)
         answer = _turn(run, request, on_event)
     try:
         return Asked(answer, messages.check(answer, request.output), ignored)
@@ -139,7 +139,7 @@ def refused_sampling(sampling: Mapping[str, float], message: str) -> tuple[str, 
     return tuple(sorted(sampling))
 
 
-def _without(request: MessagesRequest, names: tuple[str, ...]) -> MessagesRequest:
+def without(request: MessagesRequest, names: tuple[str, ...]) -> MessagesRequest:
     """The request without these parameters."""
     kept = {name: value for name, value in request.sampling.items() if name not in names}
     return replace(request, sampling=kept) if names else request

@@ -52,6 +52,15 @@ class Look:
     waiting: tuple[int, ...] = ()
     #: whether anything was collected
     moved: bool = False
+    #: lines that parts have (`app.batches.parts`)
+    in_parts: int = 0
+    #: of a batch whose lines go in parts, those that are to be asked for by the next way; None: its lines become jobs
+    retries: tuple[int, ...] | None = None
+
+    @property
+    def is_in_queue(self) -> bool:
+        """Whether the batch has lines in the queue, or any to put there."""
+        return self.retries is None or bool(self.retries or self.near or self.delayed)
 
 
 def refused(record: BatchRecord, number: int, raw: bytes, error: LineError) -> tuple[int, Ended]:
@@ -61,6 +70,16 @@ def refused(record: BatchRecord, number: int, raw: bytes, error: LineError) -> t
     return number, ended(line_id(record.id, number), parsed(raw).custom_id, new_request_id(), outcome)
 
 
+def runs_of(connection: Redis, batch_id: str, numbers: Sequence[int]) -> dict[int, LineRuns]:
+    """What of these lines those have come to that were run, and are not done."""
+    if not numbers:
+        return {}
+    found = cast("list[bytes | None]", connection.hmget(runs_key(batch_id), list(map(str, numbers))))
+    return {
+        number: LineRuns(*json.loads(text)) for number, text in zip(numbers, found, strict=True) if text is not None
+    }
+
+
 class Collector:
     """Used by the process that does the batches' work."""
 
@@ -68,7 +87,7 @@ class Collector:
         self._connection = connection
         self._steps = steps
         self._jobs = jobs
-        self._storage = storage
+        self.storage = storage
         self._offline = offline
 
     def collect(self, record: BatchRecord) -> Look:
@@ -124,15 +143,12 @@ class Collector:
         return sorted(int(number) for number in cast("set[bytes]", self._connection.smembers(again_key(record.id))))
 
     def runs(self, record: BatchRecord, numbers: Sequence[int]) -> dict[int, LineRuns]:
-        """What lines that were in the queue before had come to there."""
-        found = cast("list[bytes | None]", self._connection.hmget(runs_key(record.id), list(map(str, numbers))))
-        return {
-            number: LineRuns(*json.loads(text)) for number, text in zip(numbers, found, strict=True) if text is not None
-        }
+        """What lines that are to be fed again have come to."""
+        return runs_of(self._connection, record.id, numbers)
 
     def reader(self, record: BatchRecord) -> LineReader:
         """For the batch's input."""
-        return LineReader(self._storage, record.id)
+        return LineReader(self.storage, record.id)
 
     def _write(
         self,
@@ -144,19 +160,24 @@ class Collector:
     ) -> BatchRecord:
         if not lines:
             return record
+        written = {**self.append(record, lines, jobs), "fed": fed}
+        return self._steps.do(record.id, lifecycle.collected, record, lines, written, offline=self._offline)
+
+    def append(
+        self, record: BatchRecord, lines: Sequence[tuple[int, Ended]], jobs: Mapping[int, JobRecord | None]
+    ) -> dict[str, int]:
+        """Lines into the files, which do not count before the record says so: the fields that are to say it."""
         good = [line.text for _, line in lines if line.kind is LineEnd.COMPLETED]
         bad = [line.text for _, line in lines if line.kind is not LineEnd.COMPLETED]
         known = [line_stats.encode(line_stats.of(number, line, jobs.get(number))) for number, line in lines]
-        written = {
+        return {
             "output_bytes": self._append(names.stored_file(record.output_file), record.output_bytes, good),
             "error_bytes": self._append(names.stored_file(record.error_file), record.error_bytes, bad),
             "facts_bytes": self._append(names.line_stats(record.id), record.facts_bytes, known),
-            "fed": fed,
         }
-        return self._steps.do(record.id, lifecycle.collected, record, lines, written, offline=self._offline)
 
     def _append(self, name: str, length: int, added: list[bytes]) -> int:
-        return self._storage.append(name, length, b"".join(added)) if added else length
+        return self.storage.append(name, length, b"".join(added)) if added else length
 
 
 def _why(record: BatchRecord) -> ErrorCode:

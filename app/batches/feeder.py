@@ -18,6 +18,7 @@ from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
 from app.batches.leadership import Leadership, NotLeader, is_at
+from app.batches.parts.feeding import PartFeeding
 from app.batches.progress import Progress
 from app.batches.queueing import Queueing, shares
 from app.batches.record import BatchRecord, BatchStatus
@@ -58,6 +59,7 @@ class Feeder:
         jobs = Jobs(connection, settings)
         self._collector = Collector(connection, self._steps, self._storage, jobs, offline=settings.offline)
         self._queueing = Queueing(self._steps, self._collector, settings)
+        self._parts = PartFeeding(connection, self._steps, self._collector, self._queueing, settings)
         self._elsewhere = Elsewhere(connection, self._leadership, self._steps, jobs)
         self._validations: dict[str, Validation] = {}
         self._capacities = Capacities(connection, settings)
@@ -116,14 +118,15 @@ class Feeder:
             # A slice of validation and the writing of a long chunk take their time.
             if not self._leadership.hold():
                 raise NotLeader("the lease was lost in the middle of a round")
-        self._elsewhere.publish(looks)
+        self._elsewhere.publish({batch_id: look for batch_id, look in looks.items() if look.is_in_queue})
         all_looks = {**looks, **self._elsewhere.looks(others)}
         for batch_id, number in shares(all_looks, self._capacities.look(), self._queueing.may_start).items():
             if batch_id not in looks:
                 continue
             try:
                 with logs.about(batch_id=batch_id):
-                    moved = self._queueing.feed(looks[batch_id].record, number) > 0 or moved
+                    look = looks[batch_id]
+                    moved = self._queueing.feed(look.record, number, retries=look.retries) > 0 or moved
             except OSError as error:
                 self._complain(looks[batch_id].record, error)
         # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
@@ -147,7 +150,8 @@ class Feeder:
         if record.status is BatchStatus.FINALIZING:
             self._cut(record)
             return Look(self._steps.do(record.id, lifecycle.end, BatchStatus.COMPLETED), moved=True)
-        look = self._collector.collect(record)
+        look = self._parts.advance(self._collector.collect(record))
+        record = look.record
         if record.status is BatchStatus.CANCELLING or clock.now() >= record.expires_at:
             return self._wind_up(look)
         if look.record.ended >= look.record.total:
@@ -188,7 +192,8 @@ class Feeder:
             running.faults,
             running.refused,
         )
-        return Look(after, moved=True)
+        # Which way its lines go is seen at the next look.
+        return Look(after, moved=True, retries=())
 
     def _wind_up(self, look: Look) -> Look:
         """Cancelled or expired: end what goes on, name what never ran, then end."""
@@ -196,6 +201,8 @@ class Feeder:
         if look.near or look.delayed:
             self._collector.end_jobs(record, look)
             return replace(look, near=(), delayed=(), moved=True)
+        if self._parts.wind_up(record):
+            return look
         if record.ended < record.total:
             return Look(self._collector.name_unrun(record), moved=True)
         self._cut(record)

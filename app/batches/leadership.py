@@ -15,6 +15,7 @@ import os
 import secrets
 import socket
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
 from app.batches.storage import Location
@@ -74,9 +75,23 @@ class Leader:
     beat_seconds_ago: float
 
 
-def lease_key(place_name: str) -> str:
+class Role(StrEnum):
+    """What one process does for all the batches in a storage."""
+
+    #: what takes Redis and the storage alone: `app.batches.feeder`
+    FEEDER = "feeder"
+    #: asks Anthropic about parts: `workers.lane`
+    LANE = "lane"
+
+
+def lease_key(place_name: str, role: Role = Role.FEEDER) -> str:
     """The lease on the work in a storage; its value is who has it."""
-    return f"nightshift:batches:feeder:{place_name}"
+    return f"nightshift:batches:{role}:{place_name}"
+
+
+def has_lane(connection: Redis, place_name: str) -> bool:
+    """Whether a lane works in that storage."""
+    return bool(connection.exists(lease_key(place_name, Role.LANE)))
 
 
 def leaders(connection: Redis) -> list[Leader]:
@@ -95,11 +110,12 @@ def leaders(connection: Redis) -> list[Leader]:
 
 
 class Leadership:
-    """This process's claim to the work in its storage. Used by one thread."""
+    """This process's claim to the work in its storage. Used by one thread; the others may `watch`."""
 
-    def __init__(self, connection: Redis, storage: Storage) -> None:
+    def __init__(self, connection: Redis, storage: Storage, role: Role = Role.FEEDER) -> None:
         self._connection = connection
         self._storage = storage
+        self._role = role
         self._token = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
         self._lock: IO[bytes] | None = None
         #: the storage's name, and the names that it had before its files were lost
@@ -113,7 +129,7 @@ class Leadership:
             self.close()
             self.place = here
         milliseconds = int(LEASE_SECONDS * 1000)
-        lease = lease_key(here)
+        lease = lease_key(here, self._role)
         is_new = bool(self._connection.set(lease, self._token, nx=True, px=milliseconds))
         if not is_new and self._connection.get(lease) != self._token.encode():
             self.close()
@@ -123,13 +139,14 @@ class Leadership:
             self.lost = register(self._connection, self._storage, here)
             self._is_registered = True
         self._connection.pexpire(lease, milliseconds)
-        self._lock = self._lock or self._storage.lock()
+        self._lock = self._lock or self._storage.lock(self._role)
         return self._lock is not None
 
     def watch(self, pipe: Any, where: str) -> bool:
         """Whether this process works in the storage `where`, or nobody does in one that is not its own. Watched from here on."""
-        pipe.watch(lease_key(where))
-        return bool(pipe.get(lease_key(where)) == (self._token.encode() if where == self.place else None))
+        lease = lease_key(where, self._role)
+        pipe.watch(lease)
+        return bool(pipe.get(lease) == (self._token.encode() if where == self.place else None))
 
     def close(self) -> None:
         """Let go of the files."""

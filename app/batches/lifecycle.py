@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import errors
 from app.batches.output import Ended, LineEnd
+from app.batches.parts import lifecycle as part_lifecycle
+from app.batches.parts.record import NO_PARTS, Part, Parts
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
 from app.error_codes import ErrorCode
 from app.jobs.record import JobRecord, Status
@@ -22,6 +24,8 @@ from app.outcome import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+
+    from app.outcome import Outcome
 
 
 class LineRuns(NamedTuple):
@@ -32,22 +36,37 @@ class LineRuns(NamedTuple):
     sends: int = 0
 
 
+#: of a line that has had none
+NO_RUNS = LineRuns()
+
+
 @dataclass(frozen=True)
 class LineJob:
     """A line, ready for the queue."""
 
     number: int
     record: JobRecord
-    payload: str
+    payload: dict[str, Any]
 
 
 class Found(NamedTuple):
-    """What a step has read: the record, the time, and the lines that have a job, or are to have one again."""
+    """What a step has read: the record, the time, the lines that have a job, or are to have one again, and the parts."""
 
     record: BatchRecord
     now: float
     queued: Collection[int] = ()
     again: Collection[int] = ()
+    parts: Parts = NO_PARTS
+
+
+class PartAnswers(NamedTuple):
+    """Of a part's answers those up to some byte: lines that have ended, and what those add up to that are to be fed again."""
+
+    upto: int
+    lines: Sequence[tuple[int, Ended]]
+    again: Mapping[int, LineRuns]
+    #: of the lines, what counts
+    counted: Sequence[tuple[JobRecord, Outcome]]
 
 
 class NotFed(Exception):
@@ -67,10 +86,17 @@ class Change:
     queued: Collection[int] = ()
     again: Collection[int] = ()
     collected: Collection[int] = ()
+    #: lines that are to be fed again no more: a part has them
+    unlisted: Collection[int] = ()
     #: what the jobs of lines that are to have another had come to
     runs: Mapping[int, LineRuns] = field(default_factory=dict)
     #: lines whose jobs are forgotten
     forgotten: Collection[int] = ()
+    #: parts that are others now, by id; None: one that is gone. And how many were made so far
+    parts: Mapping[str, Part | None] = field(default_factory=dict)
+    parts_made: int = 0
+    #: lines that had no job, and count as one that ended so
+    counted: Sequence[tuple[JobRecord, Outcome]] = ()
     #: those of the batch's files that can be asked for from now on
     files: Collection[str] = ()
 
@@ -106,23 +132,82 @@ def validated(found: Found, *, total: int, faults: int, refused: int, model: str
     return _moved(found, BatchStatus.IN_PROGRESS, total=total, refused=refused, model=model)
 
 
-def feed(found: Found, lines: Sequence[LineJob], *, fed: int, again: bool, refused: Sequence[int] = ()) -> Change:
+def feed(
+    found: Found,
+    lines: Sequence[LineJob],
+    *,
+    fed: int,
+    again: bool,
+    refused: Sequence[int] = (),
+    in_part: Sequence[int] = (),
+) -> Change:
     """Lines into the queue. Raises `NotFed`.
 
     `again`: they are some of those that have to be fed again, the others are next. `refused`: numbers that are to be put into
-    the error file next.
+    the error file next. `in_part`: those that ask for the way `batches` by themselves: they are a part of their own.
     """
     record = found.record
     numbers = [line.number for line in lines]
-    fed_after = fed if again else fed + len(numbers) + len(refused)
+    fed_after = fed if again else fed + len(numbers) + len(refused) + len(in_part)
     if record.status is not BatchStatus.IN_PROGRESS:
         raise NotFed
     if set(numbers) <= set(found.queued) and (numbers if again else record.fed == fed_after > fed):
         return _unchanged(record)
-    if record.fed != fed or (again and not set(numbers) <= set(found.again)):
+    if record.fed != fed or (again and not {*numbers, *in_part} <= set(found.again)):
         raise NotFed
     after = replace(record, fed=fed_after)
-    return Change(before=record, after=after, submitted=lines, queued=numbers, again=refused)
+    change = Change(before=record, after=after, submitted=lines, queued=numbers, again=refused)
+    return _with_part(change, found, in_part, is_bound=True) if in_part else change
+
+
+def allot(found: Found, numbers: Sequence[int], *, fed: int, again: bool) -> Change:
+    """Lines into a new part. `again`: they are some of those that have to be fed again, else the next. Raises `NotFed`."""
+    record = found.record
+    fed_after = fed if again else fed + len(numbers)
+    if record.status is not BatchStatus.IN_PROGRESS or record.fed != fed:
+        raise NotFed
+    if again and not set(numbers) <= set(found.again):
+        raise NotFed
+    return _with_part(Change(before=record, after=replace(record, fed=fed_after)), found, numbers)
+
+
+def collect_part(
+    found: Found, seen: BatchRecord, part: Part, taken: PartAnswers, written: Mapping[str, Any], *, offline: bool
+) -> Change:
+    """What was `taken` of a part's answers is in the files. `seen`, `part`, `written`: as for `collected`."""
+    record, known = found.record, found.parts.by_id.get(part.id)
+    is_seen = (record.output_bytes, record.error_bytes) == (seen.output_bytes, seen.error_bytes)
+    if known is None or known.collected_bytes != part.collected_bytes or not is_seen:
+        return _unchanged(record)
+    lines = [line for _, line in taken.lines]
+    after = replace(known, collected_bytes=taken.upto, collected=known.collected + len(lines) + len(taken.again))
+    return Change(
+        before=record,
+        after=replace(_counted(record, lines), offline=record.offline or offline, **written),
+        again=taken.again.keys(),
+        runs={number: runs for number, runs in taken.again.items() if any(runs)},
+        parts={part.id: None if taken.upto >= known.answers_bytes else after},
+        parts_made=found.parts.made,
+        counted=taken.counted,
+    )
+
+
+def withdraw_parts(found: Found, ids: Collection[str], *, unsent_only: bool = True) -> Change:
+    """Parts are gone, and those of their lines that have not ended are to be fed again."""
+    parts = [part for part in found.parts.by_id.values() if part.id in ids]
+    gone = [part for part in parts if part.state.is_unsent or not unsent_only]
+    return replace(
+        _unchanged(found.record),
+        again=[number for part in gone for number in list(part.line_numbers)[part.collected :]],
+        parts={part.id: None for part in gone},
+        parts_made=found.parts.made,
+    )
+
+
+def end_parts(found: Found) -> Change:
+    """Nothing more is wanted of the parts than what they have."""
+    over = {part.id: replace(part, is_over=True) for part in found.parts.by_id.values() if not part.is_over}
+    return replace(_unchanged(found.record), parts=over, parts_made=found.parts.made)
 
 
 def withdraw(found: Found, jobs: Mapping[int, JobRecord | None]) -> Change:
@@ -185,6 +270,11 @@ def lose(found: Found, kept: Collection[str]) -> Change:
 def note_stuck(found: Found, reason: str) -> Change:
     """Why its files can't be used now; nothing: they can again."""
     return Change(before=found.record, after=replace(found.record, stuck=reason))
+
+
+def _with_part(change: Change, found: Found, numbers: Sequence[int], *, is_bound: bool = False) -> Change:
+    part = part_lifecycle.allot(str(found.parts.made), numbers, found.now, is_bound=is_bound)
+    return replace(change, unlisted=numbers, parts={part.id: part}, parts_made=found.parts.made + 1)
 
 
 def _unchanged(record: BatchRecord) -> Change:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING
 from app.batches.storage import FilesLost, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from app.batches.storage import Readable
 
@@ -69,14 +69,24 @@ class LineReader:
         self._storage = storage
         self._input, self._index = names.batch_input(batch_id), names.line_index(batch_id)
 
-    def read(self, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
+    def lengths(self, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """(number, bytes) of each of them. Raises `OSError` when the files are gone."""
+        with self._storage.open(self._index) as index:
+            for number in numbers:
+                yield number, self._span(index, number)[1]
+
+    def read(self, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         """(number, line) of each of them. Raises `OSError` when the files are gone."""
         with self._storage.open(self._input) as file, self._storage.open(self._index) as index:
             for number in numbers:
-                index.seek(number * _SPAN.size)
-                packed = index.read(_SPAN.size)
-                if len(packed) < _SPAN.size:
-                    raise FilesLost(f"{self._index} has no line {number}")
-                offset, length, _ = _SPAN.unpack(packed)
+                offset, length = self._span(index, number)
                 file.seek(offset)
                 yield number, file.read(length)
+
+    def _span(self, index: IO[bytes], number: int) -> tuple[int, int]:
+        index.seek(number * _SPAN.size)
+        packed = index.read(_SPAN.size)
+        if len(packed) < _SPAN.size:
+            raise FilesLost(f"{self._index} has no line {number}")
+        offset, length, _ = _SPAN.unpack(packed)
+        return offset, length

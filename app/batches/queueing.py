@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from app import clock, spans
 from app.batches import collector, lifecycle
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import LineError, parse
-from app.batches.lifecycle import LineJob, LineRuns
+from app.batches.lifecycle import NO_RUNS, LineJob, LineRuns
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.ids import new_request_id
 from app.jobs.record import WAYS_VERSION, JobKind, JobRecord, Status, Tier
@@ -55,7 +54,9 @@ def shares(looks: Mapping[str, Look], capacity: Capacity, may_start: Callable[[B
 
 def _left(look: Look) -> int:
     record = look.record
-    return record.total - record.ended - len(look.near) - len(look.delayed)
+    if look.retries is not None:
+        return len(look.retries)
+    return record.total - record.ended - len(look.near) - len(look.delayed) - look.in_parts
 
 
 class Queueing:
@@ -70,11 +71,14 @@ class Queueing:
         """Whether the batch's window is open."""
         return is_open(record.window or self._settings.batch_window, clock.now())
 
-    def feed(self, record: BatchRecord, count: int) -> int:
-        """Up to `count` more lines, and those that are refused among them; how many it were. None outside the window."""
+    def feed(self, record: BatchRecord, count: int, *, retries: Sequence[int] | None = None) -> int:
+        """Up to `count` more lines, and those that are refused among them; how many it were. None outside the window.
+
+        `retries`: none but these, which are to be fed again.
+        """
         if not self.may_start(record):
             return 0
-        numbers: Sequence[int] = self._collector.again(record)
+        numbers: Sequence[int] = self._collector.again(record) if retries is None else retries
         again = bool(numbers)
         if not again:
             numbers = range(record.fed, record.total)
@@ -84,47 +88,60 @@ class Queueing:
         runs = self._collector.runs(record, numbers) if again else {}
         lines: list[LineJob] = []
         refused: list[tuple[int, Ended]] = []
+        in_part: list[int] = []
         for number, raw in self._collector.reader(record).read(numbers):
             try:
-                lines.append(self._job(record, number, raw, runs.get(number, LineRuns())))
+                job = job_of(record, number, raw, runs.get(number, NO_RUNS), self._settings)
+                if job.record.way == Way.BATCHES:
+                    in_part.append(number)
+                else:
+                    lines.append(_traced(record, job))
             except LineError as error:
                 refused.append(collector.refused(record, number, raw, error))
             if len(lines) >= count or len(refused) >= _REFUSED_AT_ONCE:
                 break
         noted = [number for number, _ in refused]
         try:
-            self._steps.do(record.id, lifecycle.feed, lines, fed=record.fed, again=again, refused=noted)
+            self._steps.do(
+                record.id, lifecycle.feed, lines, fed=record.fed, again=again, refused=noted, in_part=in_part
+            )
         except lifecycle.NotFed:
             return 0
         if refused:
             # Those are noted as lines of which there is no outcome: whoever dies here leaves them to the next.
-            fed = record.fed if again else record.fed + len(lines) + len(refused)
+            fed = record.fed if again else record.fed + len(lines) + len(refused) + len(in_part)
             self._collector.refuse(replace(record, fed=fed), refused)
-        return len(lines) + len(refused)
+        return len(lines) + len(refused) + len(in_part)
 
-    def _job(self, record: BatchRecord, number: int, raw: bytes, runs: LineRuns) -> LineJob:
-        line = parse(raw, record.endpoint)
-        accepted = accept_line(line, record.endpoint, self._settings)
-        tier = accepted.request.service_tier or ""
-        way = record.way or (Way.BATCHES if tier == Tier.BATCH else "")
-        own_attempts = accepted.request.max_attempts or 0
-        job = JobRecord(
-            id=line_id(record.id, number),
-            kind=JobKind.BATCH_LINE,
-            status=Status.QUEUED,
-            model=accepted.claude_model,
-            created_at=clock.now(),
-            deadline_at=record.expires_at,
-            max_attempts=own_attempts or max(MAX_ATTEMPTS, self._settings.max_attempts),
-            max_sends=own_attempts,
-            service_tier=tier,
-            way=way,
-            **runs._asdict(),
-            request_id=new_request_id(),
-            version=max(accepted.version, WAYS_VERSION) if way else accepted.version,
-            owner=record.owner,
-            metadata={"batch_id": record.id, "custom_id": line.custom_id},
-        )
-        with spans.span("accept", NONE, spans.of_job(job, batch_id=record.id)) as span:
-            job = replace(job, traceparent=span.context.parent, tracestate=span.context.state)
-        return LineJob(number, job, json.dumps(accepted.payload, ensure_ascii=False, separators=(",", ":")))
+
+def job_of(record: BatchRecord, number: int, raw: bytes, runs: LineRuns, settings: Settings) -> LineJob:
+    """A line as a job that is not in the queue yet. `runs`: what it has come to before. Raises `LineError`."""
+    line = parse(raw, record.endpoint)
+    accepted = accept_line(line, record.endpoint, settings)
+    tier = accepted.request.service_tier or ""
+    way = record.way or (Way.BATCHES if tier == Tier.BATCH else "")
+    own_attempts = accepted.request.max_attempts or 0
+    job = JobRecord(
+        id=line_id(record.id, number),
+        kind=JobKind.BATCH_LINE,
+        status=Status.QUEUED,
+        model=accepted.claude_model,
+        created_at=clock.now(),
+        deadline_at=record.expires_at,
+        max_attempts=own_attempts or max(MAX_ATTEMPTS, settings.max_attempts),
+        max_sends=own_attempts,
+        service_tier=tier,
+        way=way,
+        **runs._asdict(),
+        request_id=new_request_id(),
+        version=max(accepted.version, WAYS_VERSION) if way else accepted.version,
+        owner=record.owner,
+        metadata={"batch_id": record.id, "custom_id": line.custom_id},
+    )
+    return LineJob(number, job, accepted.payload)
+
+
+def _traced(record: BatchRecord, line: LineJob) -> LineJob:
+    with spans.span("accept", NONE, spans.of_job(line.record, batch_id=record.id)) as span:
+        traced = replace(line.record, traceparent=span.context.parent, tracestate=span.context.state)
+    return replace(line, record=traced)

@@ -10,6 +10,7 @@ from app.batches import files, lifecycle
 from app.batches.files import FileRecord, Purpose
 from app.batches.leadership import NotLeader, is_at
 from app.batches.lifecycle import Found
+from app.batches.parts.record import fields_of, parts_key, parts_of
 from app.batches.record import (
     ACTIVE,
     BATCH_RETENTION,
@@ -22,7 +23,7 @@ from app.batches.record import (
     runs_key,
 )
 from app.connection import transaction
-from app.jobs import removal, transitions
+from app.jobs import apply, removal, transitions
 from app.jobs.record import JobRecord, record_key
 from app.webhooks import announce
 
@@ -75,9 +76,10 @@ class Steps:
             if not is_ours or record is None:
                 raise NotLeader(f"{batch_id} is no longer this process's")
             keys = lines_key(batch_id), again_key(batch_id)
-            pipe.watch(*keys)
+            pipe.watch(*keys, parts_key(batch_id))
             queued, again = ({int(number) for number in pipe.smembers(key)} for key in keys)
-            return write(self._connection, pipe, decide(pipe, Found(record, clock.now(), queued, again)))
+            parts = parts_of(pipe.hgetall(parts_key(batch_id)))
+            return write(self._connection, pipe, decide(pipe, Found(record, clock.now(), queued, again, parts)))
 
         return transaction(self._connection, batch_key(batch_id), step)
 
@@ -95,27 +97,46 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
         pipe.hset(batch_key(batch_id), mapping=changed)
     for line in change.submitted:
         ttl = max(3600, int(after.expires_at - clock.now()) + 3600)
-        transitions.submit(connection, pipe, line.record, line.payload, ttl_seconds=ttl)
-    queued, again = lines_key(batch_id), again_key(batch_id)
-    for numbers, entered, left in ((change.queued, queued, again), (change.again, again, queued)):
-        if numbers:
-            pipe.sadd(entered, *numbers)
-            pipe.srem(left, *numbers)
-    if change.collected:
-        pipe.srem(queued, *change.collected)
-        pipe.srem(again, *change.collected)
-    if change.runs:
-        pipe.hset(runs_key(batch_id), mapping={number: json.dumps(counts) for number, counts in change.runs.items()})
+        payload = json.dumps(line.payload, ensure_ascii=False, separators=(",", ":"))
+        transitions.submit(connection, pipe, line.record, payload, ttl_seconds=ttl)
+    _move_lines(pipe, change)
     for number in change.forgotten:
         removal.forget(connection, pipe, line_id(batch_id, number))
+    _move_parts(pipe, change)
+    apply.count_all(pipe, change.counted)
     if announcement is not None:
         for file_id in change.files:
             _make_known(pipe, after, file_id)
         pipe.zrem(ACTIVE, batch_id)
         pipe.zadd(BATCH_RETENTION, {batch_id: clock.now() + KEEP_SECONDS})
-        pipe.delete(queued, again, runs_key(batch_id))
+        pipe.delete(*(key(batch_id) for key in (lines_key, again_key, runs_key, parts_key)))
         announcement.add(pipe)
     return after
+
+
+def _move_lines(pipe: Any, change: Change) -> None:
+    batch_id = change.after.id
+    queued, again = lines_key(batch_id), again_key(batch_id)
+    for numbers, entered, left in ((change.queued, queued, again), (change.again, again, queued)):
+        if numbers:
+            pipe.sadd(entered, *numbers)
+            pipe.srem(left, *numbers)
+    if change.unlisted:
+        pipe.srem(again, *change.unlisted)
+    if change.collected:
+        pipe.srem(queued, *change.collected)
+        pipe.srem(again, *change.collected)
+    if change.runs:
+        pipe.hset(runs_key(batch_id), mapping={number: json.dumps(counts) for number, counts in change.runs.items()})
+
+
+def _move_parts(pipe: Any, change: Change) -> None:
+    key = parts_key(change.after.id)
+    if gone := [part_id for part_id, part in change.parts.items() if part is None]:
+        pipe.hdel(key, *gone)
+    if change.parts:
+        kept = [part for part in change.parts.values() if part is not None]
+        pipe.hset(key, mapping=fields_of(kept, change.parts_made))
 
 
 def _make_known(pipe: Any, record: BatchRecord, file_id: str) -> None:

@@ -11,6 +11,7 @@ from app.batches import lifecycle, steps
 from app.batches.files import FileStore, Purpose, new_file_id
 from app.batches.leadership import storage_of
 from app.batches.lifecycle import Found
+from app.batches.parts.record import parts_key
 from app.batches.record import (
     ACTIVE,
     BATCH_RETENTION,
@@ -197,7 +198,7 @@ class Batches:
             pipe = self._connection.pipeline()
             pipe.sadd(_left_key(where), batch_id)
             pipe.expire(_left_key(where), KEEP_SECONDS)
-            pipe.delete(batch_key(batch_id), lines_key(batch_id), again_key(batch_id), runs_key(batch_id))
+            pipe.delete(*(key(batch_id) for key in (batch_key, lines_key, again_key, runs_key, parts_key)))
             for key in (BATCHES, ACTIVE, BATCH_RETENTION):
                 pipe.zrem(key, batch_id)
             pipe.execute()

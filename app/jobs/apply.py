@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from app import clock, counters, hashes, spending
@@ -35,11 +36,12 @@ from app.scopes import WHOLE
 from app.webhooks import announce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from redis import Redis
     from redis.client import Pipeline
 
+    from app.counters import Counting
     from app.errors import ErrorReply
     from app.outcome import Outcome
 
@@ -223,7 +225,7 @@ _ENDPOINTS: dict[str, str] = {
 ENDPOINTS = (*_ENDPOINTS.values(), OTHER)
 
 
-def _count(pipe: Pipeline, record: JobRecord, outcome: Outcome, now: float) -> None:
+def _count(pipe: Counting, record: JobRecord, outcome: Outcome, now: float) -> None:
     """Put on the pipeline of a job's last step what is counted of it. `record`: as it was before that step."""
     endpoint, model = _ENDPOINTS.get(record.kind, OTHER), model_label(record.model)
     counters.add(pipe, counters.REQUESTS, endpoint, model, outcome_label(outcome.error))
@@ -239,6 +241,33 @@ def _count(pipe: Pipeline, record: JobRecord, outcome: Outcome, now: float) -> N
             counters.add(pipe, counters.TOKENS, kind, model, by=number)
         if (cost := outcome.cost_usd) is not None:
             counters.add(pipe, counters.COST, model, by=round(cost * 1_000_000))
+
+
+def count_all(pipe: Pipeline, ended: Iterable[tuple[JobRecord, Outcome]]) -> None:
+    """What is counted of many jobs that end in one step, with few commands. Each record has the time at which it did."""
+    total = _Total()
+    for record, outcome in ended:
+        at = record.finished_at or record.created_at
+        spending.count(total, outcome, clock.now())
+        _count(total, record, outcome, at)
+    for (key, name), by in total.counts.items():
+        pipe.hincrby(key, name, by)
+    for key, seconds in total.ttls.items():
+        pipe.expire(key, seconds)
+
+
+class _Total:
+    """Takes what a pipeline takes of that, and adds it up."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.ttls: dict[str, int] = {}
+
+    def hincrby(self, name: str, key: str, amount: int = 1, /) -> None:
+        self.counts[name, key] += amount
+
+    def expire(self, name: str, time: int, /) -> None:
+        self.ttls[name] = time
 
 
 def model_label(model: str) -> str:

@@ -55,6 +55,7 @@ def worker(
     settings = replace(settings, data_dir=prepare(settings.data_dir))
     env = process_specs.environment(settings, environment.variables())
     specs = [process_specs.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
+    specs += process_specs.lane(settings, env)
     work = (*hooks.maintenance(settings, "worker"), *hooks.batches(settings))
     return supervise(settings, "worker-supervisor", specs, work)
 

@@ -137,7 +137,8 @@ def _start(supervisor: Supervisor, settings: Settings, listener: socket.socket) 
     callbacks = [
         process_specs.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)
     ]
-    supervisor.start([process_specs.api(settings, env, listener), *workers, *callbacks])
+    lane = process_specs.lane(settings, env)
+    supervisor.start([process_specs.api(settings, env, listener), *workers, *callbacks, *lane])
     for name, seconds, work in (*hooks.maintenance(settings, "up"), *hooks.batches(settings)):
         supervisor.every(seconds, work, name)
     found: tuple[str, str] | None = None

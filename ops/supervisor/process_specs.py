@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from app.environment import CLAUDE_ENVIRONMENT
 from app.settings import SettingsError
+from app.ways import Way
 from ops.supervisor import hooks, probe
 from ops.supervisor.errors import StackError
 from ops.supervisor.process import ProcessSpec
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 API_MODULE = "api.server"
 CHAT_WORKER_MODULE = "workers.chat_worker"
 CALLBACK_WORKER_MODULE = "workers.callback_worker"
+LANE_MODULE = "workers.lane"
 SIMULATOR_MODULE = "simulator"
 
 #: of CLAUDE_ENVIRONMENT, what has nothing to do with whose login it is and where it is used
@@ -147,6 +149,22 @@ def chat_worker(settings: Settings, env: Mapping[str, str], index: int) -> Proce
 def callback_worker(settings: Settings, env: Mapping[str, str], index: int) -> ProcessSpec:
     """One process that delivers callbacks."""
     return _worker(f"callbacks-{index}", CALLBACK_WORKER_MODULE, settings, env, signal.SIGTERM)
+
+
+def lane(settings: Settings, env: Mapping[str, str]) -> list[ProcessSpec]:
+    """The process that asks Message Batches about this data dir's batches; none where `NIGHTSHIFT_WAYS` has no `batches`."""
+    if settings.step(Way.BATCHES) is None:
+        return []
+    name = f"{_host()}-{os.getpid()}-lane"
+    return [
+        ProcessSpec(
+            name="lane",
+            argv=[*_python(LANE_MODULE), "--name", name],
+            env=env,
+            leave_signal=signal.SIGTERM,
+            leave_seconds=settings.restart_grace_seconds,
+        )
+    ]
 
 
 def _worker(

@@ -56,10 +56,15 @@ def betas_of(request: MessagesRequest, body: Mapping[str, Any]) -> dict[str, str
     return {"anthropic-beta": ",".join(betas)} if betas else {}
 
 
+def model_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> str:
+    """The model's name at the API."""
+    model = request.model.removesuffix(_LARGE)
+    return aliases.get(model, model)
+
+
 def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> dict[str, Any]:
     """JSON, always of a stream."""
-    model = request.model.removesuffix(_LARGE)
-    model = aliases.get(model, model)
+    model = model_of(request, aliases)
     *before, last = request.messages
     found: dict[str, Any] = {"model": model, "messages": turns(before, last["content"])}
     if request.system:

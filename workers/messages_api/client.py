@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
@@ -31,20 +31,28 @@ CONNECT_SECONDS = 20.0
 
 def client(settings: Settings) -> httpx2.AsyncClient:
     """One with no connection yet, for one event loop. Raises `SettingsError` for a variable that can't be used."""
+    # Silence is bounded by the engine: the client's own limit is for each read, and a ping would renew it.
+    return httpx2.AsyncClient(**_options(settings), timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS))
+
+
+def blocking_client(settings: Settings, *, silence_seconds: float) -> httpx2.Client:
+    """The same for one thread that waits; what sends or takes nothing for so long has failed. Raises `SettingsError`."""
+    return httpx2.Client(**_options(settings), timeout=httpx2.Timeout(silence_seconds, connect=CONNECT_SECONDS))
+
+
+def _options(settings: Settings) -> dict[str, Any]:
     environ = settings.claude_environment
     url = base_url(environ)
-    return httpx2.AsyncClient(
-        base_url=url,
-        headers=_login(environ)
+    return {
+        "base_url": url,
+        "headers": _login(environ)
         | {"anthropic-version": VERSION, "user-agent": "claude-nightshift", "accept-encoding": "identity"},
         # Read by ourselves, from what a Claude process would get: the client's own reading takes more of the environment.
-        trust_env=False,
-        proxy=proxy_of(url, environ),
-        verify=_trusted(url, environ),
-        # Silence is bounded by the engine: the client's own limit is for each read, and a ping would renew it.
-        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-        limits=httpx2.Limits(max_connections=2, max_keepalive_connections=1, keepalive_expiry=KEEP_SECONDS),
-    )
+        "trust_env": False,
+        "proxy": proxy_of(url, environ),
+        "verify": _trusted(url, environ),
+        "limits": httpx2.Limits(max_connections=2, max_keepalive_connections=1, keepalive_expiry=KEEP_SECONDS),
+    }
 
 
 def base_url(environ: Mapping[str, str]) -> httpx2.URL:

@@ -60,9 +60,10 @@ class LocalDisk:
         path = os.path.abspath(self._root)  # noqa: PTH100 - resolve() would follow the user's symlinks
         return Location(socket.gethostname(), path, self._root.stat().st_dev, _machine())
 
-    def lock(self) -> IO[bytes] | None:
-        # The kernel releases it when the process ends.
-        file = os.fdopen(os.open(private(self._root) / ".lock", os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+    def lock(self, role: str) -> IO[bytes] | None:
+        # The kernel releases it when the process ends. The feeder's has the name that it had when it was the only one.
+        name = ".lock" if role == "feeder" else f".lock-{role}"
+        file = os.fdopen(os.open(private(self._root) / name, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

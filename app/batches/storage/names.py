@@ -13,6 +13,11 @@ batch_input = "{}/input".format
 line_index = "{}/lines".format
 #: the faults that validation found
 faults = "{}/faults.jsonl".format
+#: of the batch's and a part's id: a part's body, which is to be sent; what became of its lines before that; and of all of them in the end
+part_body = "{}/part-{}.body".format
+part_refused = "{}/part-{}.refused".format
+part_answers = "{}/part-{}.answers".format
+OF_A_PART = (part_body, part_refused, part_answers)
 #: what is known of each line that has ended, and what went on around the batch (`app.batches.report`)
 line_stats = "{}/facts".format
 conditions = "{}/surroundings.json".format

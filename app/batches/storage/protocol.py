@@ -46,8 +46,11 @@ class Storage(Readable, Protocol):
     def location(self) -> Location:
         """Where this process finds it."""
 
-    def lock(self) -> IO[bytes] | None:
-        """The right to append, held by one process until it closes it, or ends, however that is. None: another one has it."""
+    def lock(self, role: str) -> IO[bytes] | None:
+        """The right to do what the `role` does, held by one process until it closes it, or ends, however that is. None: another one has it.
+
+        The feeder's is the right to append, the lane's the right to send parts.
+        """
 
     def draft(self) -> IO[bytes]:
         """For bytes that are written once: to write to, and to read again. Nobody can ask for them until they are kept."""

@@ -46,7 +46,7 @@ def job(status: Status = Status.QUEUED, **fields: Any) -> JobRecord:
 
 
 def line(number: int) -> LineJob:
-    return LineJob(number, job(), "{}")
+    return LineJob(number, job(), {})
 
 
 def found(record: BatchRecord) -> Found:
@@ -125,13 +125,13 @@ def test_what_has_ended_is_not_cancelled(status: BatchStatus) -> None:
 
 def test_lines_are_fed_once() -> None:
     """They get jobs and move the counter, those that are refused too; decided again on that, it finds its own work."""
-    lines, how = [line(4), line(6)], {"fed": 4}
-    change = lifecycle.feed(found(batch(fed=4)), lines, again=False, refused=[5], **how)
+    lines = [line(4), line(6)]
+    change = lifecycle.feed(found(batch(fed=4)), lines, again=False, refused=[5], fed=4)
     assert changed(change) == {"fed": 7}
     assert (change.submitted, change.queued, change.again) == (lines, [4, 6], [5])
-    assert is_nothing(lifecycle.feed(Found(change.after, NOW, {4, 6}, {5}), lines, again=False, refused=[5], **how))
+    assert is_nothing(lifecycle.feed(Found(change.after, NOW, {4, 6}, {5}), lines, again=False, refused=[5], fed=4))
     with pytest.raises(NotFed):
-        lifecycle.feed(Found(batch(fed=9), NOW, {4, 6}), lines, again=False, refused=[5], **how)
+        lifecycle.feed(Found(batch(fed=9), NOW, {4, 6}), lines, again=False, refused=[5], fed=4)
 
 
 def test_lines_that_are_all_refused_are_noted_once() -> None:

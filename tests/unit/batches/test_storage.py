@@ -117,11 +117,11 @@ def test_each_has_a_name_of_its_own(storage: Storage, tmp_path: Path) -> None:
 def test_a_disk_is_locked_by_one(tmp_path: Path) -> None:
     """Another gets the lock once the first has let go of it."""
     first, second = LocalDisk(tmp_path), LocalDisk(tmp_path)
-    held = first.lock()
+    held = first.lock("feeder")
     assert held is not None
-    assert second.lock() is None
+    assert second.lock("feeder") is None
     held.close()
-    again = second.lock()
+    again = second.lock("feeder")
     assert again is not None
     again.close()
 

@@ -1,0 +1,304 @@
+"""A batch's lines by way of Message Batches, against the simulated API: the same files as by any way, and nothing sent twice."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from app import clock
+from app.batches.parts import feeding
+from app.batches.record import batch_key
+from app.gate import Cause, Gate, read_closings
+from app.scopes import Scope
+from app.ways import Way
+from tests.integration.batches.conftest import line
+from workers.lane import composing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.batches.record import BatchRecord
+    from tests.integration.lane.conftest import Parts
+
+ONLY = {"way": "batches"}
+SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "n",
+        "schema": {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]},
+    },
+}
+
+
+def lines(count: int, **body: Any) -> list[dict[str, Any]]:
+    return [line(f"line {n}", **body) for n in range(count)]
+
+
+def answered(parts: Parts, batch: BatchRecord) -> list[str]:
+    return [one["custom_id"] for one in parts.output(batch)]
+
+
+def numbers(parts: Parts) -> Counter[str]:
+    """How often each line was sent, in whichever part."""
+    return Counter(one.split("-")[2] for one in parts.sent())
+
+
+def test_a_batch_from_file_to_output(parts: Parts) -> None:
+    """Lines are sent as one message batch under ids of our own, and are in the files, counted, with nothing of them left."""
+    batch = parts.until(parts.start(lines(3)))
+    assert (batch.completed, batch.failed, batch.unrun) == (3, 0, 0)
+    assert answered(parts, batch) == ["line 0", "line 1", "line 2"]
+    hex_id = batch.id.removeprefix("batch_")
+    assert parts.sent() == [f"{hex_id}-0-{n}-0" for n in range(3)]
+    assert [one.way for one in parts.line_stats(batch)] == ["batches"] * 3
+    assert parts.connection.keys("*:parts") == []
+    assert [path.name for path in parts.path(f"{batch.id}/input").parent.glob("part-*")] == []
+
+
+def test_answers_are_those_of_the_other_ways(parts: Parts) -> None:
+    """Several choices, JSON of a schema, a forced function and a stop sequence come as they do one by one."""
+    parts.simulator.add_rule({"text": "one END two"}, match={"contains": "cut"})
+    function = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    batch = parts.until(
+        parts.start(
+            [
+                line("choices", n=2),
+                line("schema", response_format=SCHEMA),
+                line("call", tools=[function], tool_choice="required"),
+                line("cut", stop=["END"]),
+            ]
+        )
+    )
+    choices, schema, call, cut = (one["response"]["body"]["choices"] for one in parts.output(batch))
+    assert [one["index"] for one in choices] == [0, 1]
+    assert '"n"' in schema[0]["message"]["content"]
+    assert call[0]["message"]["tool_calls"][0]["function"]["name"] == "look"
+    assert cut[0]["message"]["content"].startswith("one") and "END" not in cut[0]["message"]["content"]
+
+
+@pytest.mark.parametrize(
+    "respond", [{"batch": {"no_answer": True}}, {"error": {"status": 503}, "batch": {"accepted": True}}]
+)
+def test_a_lost_answer_is_found_in_the_list(parts: Parts, respond: dict[str, Any]) -> None:
+    """The API has taken the part and nobody heard of it: it is found, and sent once."""
+    parts.simulator.add_rule(respond, match={"batches": "create"}, times=1)
+    batch = parts.until(parts.start(lines(4)))
+    assert len(answered(parts, batch)) == 4
+    assert numbers(parts) == Counter({str(n): 1 for n in range(4)})
+
+
+def test_what_was_never_taken_is_sent_in_another_part(parts: Parts) -> None:
+    """The API has not taken the part, as its list says in the end: its lines go with the next one."""
+    parts.simulator.add_rule({"batch": {"no_answer": True, "accepted": False}}, match={"batches": "create"}, times=1)
+    batch = parts.until(parts.start(lines(4)))
+    assert len(answered(parts, batch)) == 4
+    assert {one.split("-")[1] for one in parts.sent()} == {"1"}
+
+
+def test_a_line_that_may_be_sent_once_is_not_sent_again_on_doubt(parts: Parts) -> None:
+    """With `max_attempts: 1` a line that may have been sent fails, and the others are sent again."""
+    parts.simulator.add_rule({"batch": {"no_answer": True, "accepted": False}}, match={"batches": "create"}, times=1)
+    batch = parts.until(parts.start([line("once", max_attempts=1), line("often")], metadata=ONLY))
+    assert answered(parts, batch) == ["often"]
+    (failed,) = parts.output(batch, errors=True)
+    assert failed["response"]["body"]["error"]["code"] == "max_attempts_reached"
+    assert numbers(parts) == Counter({"1": 1})
+
+
+def test_a_batch_of_somebody_else_is_not_taken_for_ours(parts: Parts) -> None:
+    """One in the list with as many requests is looked into, and left alone when its results are another's."""
+    content = {"model": "claude-haiku-5-5", "max_tokens": 9, "messages": [{"role": "user", "content": "theirs"}]}
+    body = {"requests": [{"custom_id": "theirs", "params": content}]}
+    url = f"{parts.simulator.base_url}/v1/messages/batches"
+    httpx2.post(url, json=body, headers={"x-api-key": "theirs"}).raise_for_status()
+    parts.simulator.add_rule({"batch": {"no_answer": True, "accepted": False}}, match={"batches": "create"}, times=1)
+    batch = parts.until(parts.start(lines(1)))
+    assert answered(parts, batch) == ["line 0"]
+    assert [one.rpartition("-")[0].partition("-")[2] for one in parts.sent()] == ["", "1-0"]
+    assert not [one for one in parts.simulator.requests() if one["path"].endswith("/cancel")]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"cut_after_lines": 2},
+        {"cut_after_lines": 2, "cut_in_order": True},
+        {"broken_line": 1},
+        {"left_out": 2},
+        {"doubled_line": 1},
+        {"unterminated": True},
+        {"fields": {"results_url": "http://127.0.0.2:9/v1/messages/batches/x/results"}},
+    ],
+)
+def test_results_that_come_badly_are_read_again(parts: Parts, fault: dict[str, Any]) -> None:
+    """Whatever is wrong with them, each line is in the files once, and was sent once."""
+    parts.simulator.add_rule(
+        {"batch": fault}, match={"batches": "retrieve" if "fields" in fault else "results"}, times=1
+    )
+    batch = parts.until(parts.start(lines(5)))
+    assert sorted(answered(parts, batch)) == [f"line {n}" for n in range(5)]
+    assert numbers(parts) == Counter({str(n): 1 for n in range(5)})
+
+
+def test_the_key_goes_to_the_api_alone(parts: Parts) -> None:
+    """Results that are said to be elsewhere are asked for where the API is."""
+    parts.simulator.add_rule(
+        {"batch": {"fields": {"results_url": "http://127.0.0.2:9/take-it"}}}, match={"batches": "retrieve"}
+    )
+    batch = parts.until(parts.start(lines(1)))
+    assert batch.completed == 1
+
+
+def test_what_expired_goes_into_the_next_part(parts: Parts) -> None:
+    """Requests that the API did not get to are sent again, and use up no attempt."""
+    parts.simulator.add_rule({"batch": {"answers": 2, "expires_in_seconds": 1}}, match={"batches": "create"}, times=1)
+    batch = parts.until(parts.start([line(str(n), max_attempts=1) for n in range(4)]))
+    assert (batch.completed, batch.failed) == (4, 0)
+    assert [one.split("-")[1] for one in parts.sent()] == ["0", "0", "0", "0", "1", "1"]
+
+
+def test_only_an_invalid_request_is_so_for_good(parts: Parts) -> None:
+    """It is the line's error in the API's words; any other error, and a kind that nobody knows, is tried by the next part."""
+    parts.simulator.add_rule({"error": {"status": 400, "message": "max_tokens: too many"}}, match={"contains": "wrong"})
+    parts.simulator.add_rule({"error": {"status": 500}}, match={"contains": "server"}, times=1)
+    parts.simulator.add_rule({"batch_result": "unheard_of"}, match={"contains": "strange"}, times=1)
+    batch = parts.until(parts.start([line("wrong"), line("server"), line("strange")], metadata=ONLY))
+    assert sorted(answered(parts, batch)) == ["server", "strange"]
+    (failed,) = parts.output(batch, errors=True)
+    assert failed["response"]["status_code"] == 400
+    assert failed["response"]["body"]["error"]["message"] == "max_tokens: too many"
+    assert numbers(parts) == Counter({"0": 1, "1": 2, "2": 2})
+
+
+def test_an_answer_that_does_not_fit_is_asked_for_by_the_next_way(parts: Parts) -> None:
+    """The line becomes a job, as if it had been asked for once; the others are done."""
+    parts.simulator.add_rule({"structured": {"n": "x"}}, match={"contains": "odd"}, times=1)
+    batch = parts.start([line("odd", response_format=SCHEMA), line("even", response_format=SCHEMA)])
+    parts_until(parts, lambda: parts.queued() == ["odd"])
+    _, record = parts.take()
+    assert record.attempts == 2  # the part's, and this run
+    assert parts.batches.require(batch.id).completed == 1
+
+
+def test_an_answer_that_never_fits_is_a_422(parts: Parts) -> None:
+    """Where there is no other way the next part asks once more."""
+    parts.simulator.add_rule({"structured": {"n": "x"}}, match={"contains": "odd"})
+    batch = parts.until(parts.start([line("odd", response_format=SCHEMA)], metadata=ONLY))
+    (failed,) = parts.output(batch, errors=True)
+    assert failed["response"]["status_code"] == 422
+    assert numbers(parts) == Counter({"0": 2})
+
+
+@pytest.mark.parametrize("status", [429, 529])
+def test_a_limit_is_waited_for_in_the_lane(parts: Parts, status: int) -> None:
+    """The API puts the part off: it is sent later, and nothing else is tried meanwhile."""
+    parts.simulator.add_rule(
+        {"error": {"status": status}, "headers": {"retry-after": "2"}}, match={"batches": "create"}, times=1
+    )
+    begun = time.monotonic()
+    batch = parts.until(parts.start(lines(2)))
+    assert batch.completed == 2
+    assert time.monotonic() - begun >= 2
+    assert len([one for one in parts.simulator.requests() if one["path"] == "/v1/messages/batches"]) == 2
+
+
+def test_a_login_that_is_refused_closes_its_way_alone(parts: Parts) -> None:
+    """The lines go by the next way; when the login works again the gate opens."""
+    rule = parts.simulator.add_rule({"error": {"status": 401}}, match={"batches": "create"})
+    checks = parts.simulator.add_rule({"error": {"status": 401}}, match={"batches": "list"})
+    parts.start(lines(2))
+    parts_until(parts, lambda: len(parts.queued()) == 2)
+    closed = read_closings(parts.connection).scopes
+    assert {scope: one.cause for scope, one in closed.items()} == {Scope(Way.BATCHES): Cause.LOGIN}
+    for one in (rule, checks):
+        parts.simulator.remove_rule(one)
+    Gate(parts.connection, Scope(Way.BATCHES)).close(Cause.LOGIN, float("inf"), "no", probe_at=clock.now())
+    parts.step()
+    assert read_closings(parts.connection).scopes == {}
+
+
+def test_a_part_that_is_refused_is_halved(parts: Parts) -> None:
+    """For a line that the API does not take the others are not refused."""
+    parts.simulator.add_rule({"error": {"status": 400}}, match={"batches": "create", "contains": "line 0"})
+    batch = parts.until(parts.start(lines(4)))
+    assert (batch.completed, batch.failed) == (3, 1)
+    (failed,) = parts.output(batch, errors=True)
+    assert (failed["custom_id"], failed["response"]["status_code"]) == ("line 0", 400)
+    assert numbers(parts) == Counter({"1": 1, "2": 1, "3": 1})
+
+
+def test_what_does_not_fit_is_a_part_of_its_own(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part has so many lines, and its body so many bytes."""
+    monkeypatch.setattr(feeding, "PART_LINES", 3)
+    monkeypatch.setattr(composing, "MAX_BODY_BYTES", 500)
+    batch = parts.until(parts.start(lines(7)))
+    assert batch.completed == 7
+    assert numbers(parts) == Counter({str(n): 1 for n in range(7)})
+    assert len({one.split("-")[1] for one in parts.sent()}) >= 4
+
+
+def test_lines_that_are_refused_here_are_not_sent(parts: Parts) -> None:
+    """Each is a 400 in the error file; a part of nothing else is not sent."""
+    batch = parts.until(parts.start([line("a", logprobs=True), line("b"), line("c", logprobs=True)]))
+    assert (batch.completed, batch.failed) == (1, 2)
+    assert numbers(parts) == Counter({"1": 1})
+    parts.simulator.clear()
+    batch = parts.until(parts.start([line("a", logprobs=True)]))
+    assert (batch.completed, batch.failed, parts.sent()) == (0, 1, [])
+
+
+def test_a_cancel_keeps_what_is_done(parts: Parts) -> None:
+    """The part is cancelled at the API: its answers count, and its other lines are named as never run."""
+    parts.simulator.add_rule({"batch": {"answers": 2, "held": True}}, match={"batches": "create"}, times=1)
+    batch = parts.start(lines(5))
+    parts_until(parts, lambda: len(parts.sent()) == 5)
+    parts.batches.cancel(batch.id)
+    batch = parts.until(batch, "cancelled")
+    assert (batch.completed, batch.failed, batch.unrun) == (2, 0, 3)
+    assert {one["error"]["code"] for one in parts.output(batch, errors=True)} == {"batch_cancelled"}
+
+
+def test_what_was_not_sent_is_not_when_the_batch_is_over(parts: Parts) -> None:
+    """A paused batch that is cancelled was never sent."""
+    Gate(parts.connection).pause()
+    batch = parts.start(lines(2))
+    for _ in range(5):
+        parts.step()
+        parts.look(batch)
+    assert parts.sent() == [] and len(parts.parts(batch)) == 1
+    parts.batches.cancel(batch.id)
+    batch = parts.until(batch, "cancelled")
+    assert (batch.unrun, parts.sent()) == (2, [])
+
+
+def test_a_batch_that_expires_waits_for_what_its_parts_have(parts: Parts) -> None:
+    """At its end the part is cancelled, and what is done of it counts."""
+    parts.simulator.add_rule({"batch": {"answers": 1, "held": True}}, match={"batches": "create"}, times=1)
+    batch = parts.start(lines(2))
+    parts_until(parts, lambda: len(parts.sent()) == 2)
+    parts.connection.hset(batch_key(batch.id), "expires_at", str(clock.now()))
+    batch = parts.until(batch, "expired")
+    assert (batch.completed, batch.unrun) == (1, 1)
+
+
+def test_without_a_lane_lines_go_the_next_way(parts: Parts) -> None:
+    """Nobody is there who would send them; a batch that takes this way only waits."""
+    parts.connection.delete(*parts.connection.keys("nightshift:batches:lane:*"))
+    free, bound = parts.start(lines(2)), parts.start(lines(2), metadata=ONLY)
+    for batch in (free, bound):
+        parts.look(batch)
+    assert parts.queued() == ["line 0", "line 1"]
+    assert parts.parts(bound) == []
+
+
+def parts_until(parts: Parts, is_so: Callable[[], bool], timeout: float = 20.0) -> None:
+    """Let both work until it is so."""
+    end = time.monotonic() + timeout
+    while not is_so():
+        assert time.monotonic() < end, "waited too long"
+        parts.step()
+        parts.feeder.run_once()
