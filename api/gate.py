@@ -15,7 +15,10 @@ from app import clock, errors
 from app.gate import BY_HAND, Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from app.gate import Closed
+    from app.way_status import WayStatus
 
 blueprint = Blueprint("gate", __name__)
 
@@ -73,6 +76,31 @@ def gate_object(closed: Closed | None) -> dict[str, Any]:
         "since": closed.since,
         "until": _known(closed.until),
         "probe_at": _known(closed.probe_at),
+    }
+
+
+def ways_object(found: Iterable[WayStatus]) -> list[dict[str, Any]]:
+    """Each way of the ladder: `open` or `closed` with why, the families of models that it is closed to, what it has spent."""
+    return [_way_object(one) for one in found]
+
+
+def _way_object(one: WayStatus) -> dict[str, Any]:
+    spent, cap = one.spent, one.step.cap
+    return {
+        "way": str(one.step.way),
+        "login": one.step.login or None,
+        "state": "open" if one.closed is None else "closed",
+        "closed": None if one.closed is None else gate_object(one.closed),
+        "families": {family: gate_object(closed) for family, closed in sorted(one.families.items())},
+        "spent": None
+        if spent is None or cap is None
+        else {
+            "usd": round(spent.usd, 6),
+            "cap_usd": cap.usd,
+            "period": cap.period,
+            "until": int(spent.until),
+            "unpriced": spent.unpriced,
+        },
     }
 
 

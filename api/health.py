@@ -10,9 +10,9 @@ import psutil
 from flask import Blueprint, Response, jsonify
 
 from api import auth
-from api.gate import gate_object
+from api.gate import gate_object, ways_object
 from api.services import Services, current_services
-from app import clock, disk
+from app import clock, disk, way_status
 from app.connection import RedisError
 from app.health import look, unready, warnings
 from app.worker_status import WorkerState
@@ -86,6 +86,7 @@ def _of_redis(services: Services, now: Health) -> dict[str, Any]:
             "max_queued": services.settings.max_queued,
         },
         "gate": gate_object(now.gate),
+        "ways": ways_object(way_status.read(services.connection, services.settings.ways)),
         "feeder": None
         if feeder is None
         else {"process": feeder.process, "beat_seconds_ago": round(feeder.beat_seconds_ago, 1)},

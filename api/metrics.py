@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from api.openapi_meta import described
 from api.services import current_services
-from app import counters, disk, health
+from app import counters, disk, health, spending
 from app.connection import RedisError
 from app.gate import Cause
 from app.health import unready
@@ -29,7 +29,7 @@ from app.ways import Way
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
     from redis import Redis
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from app.counters import Counts
     from app.health import Health, Server
     from app.settings import Settings
+    from app.spending import Spent
     from app.worker_status import WorkerStatus
 
 
@@ -112,12 +113,14 @@ class Families(Collector):
             now = health.look(self._connection)
             counts = counters.read(self._connection)
             closed_seconds = closings.closed_seconds(self._connection)
+            spent = spending.read(self._connection, self._settings.ways)
         except RedisError:
             yield _gauge("redis_up", "Whether Redis answers.", 0)
             return
         yield _gauge("redis_up", "Whether Redis answers.", 1)
         yield from _counted(counts)
         yield _closed_seconds(closed_seconds)
+        yield from _spending(spent)
         yield from _queue(now)
         yield from _gate(now)
         yield from _server(now.redis)
@@ -181,6 +184,18 @@ def _closed_seconds(seconds: dict[str, float]) -> Metric:
     for cause in Cause:
         family.add_metric([cause], seconds.get(cause, 0.0))
     return family
+
+
+def _spending(spent: Mapping[Way, Spent]) -> Iterator[Metric]:
+    usd = GaugeMetricFamily(
+        "nightshift_spent_usd", "What a way with a cap has spent in the present day or month.", labels=["way"]
+    )
+    caps = GaugeMetricFamily("nightshift_spending_cap_usd", "How much it may spend in it.", labels=["way"])
+    for way, one in spent.items():
+        usd.add_metric([way], one.usd)
+        caps.add_metric([way], one.cap.usd)
+    yield usd
+    yield caps
 
 
 def _queue(now: Health) -> Iterator[Metric]:

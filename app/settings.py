@@ -262,7 +262,7 @@ class Settings:
     @property
     def way(self) -> Way:
         """The first way that workers go."""
-        return next(step.way for step in self.ways if step.way in ways.OF_WORKERS)
+        return ways.ways_of_workers(self.ways)[0]
 
     def step(self, way: str) -> Step | None:
         """The ladder's step of that way; None: it is off."""

@@ -15,7 +15,7 @@ from app.scopes import Scope
 from app.ways import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from redis import Redis
 
@@ -104,19 +104,6 @@ def words(way: Way, spent: Spent) -> str:
     """Why it is closed, for people."""
     name = "NIGHTSHIFT_WAYS caps"
     return f"${spent.usd:.2f} of this {spent.cap.period} are spent by {way}, which {name} at {spent.cap}"
-
-
-def as_json(spent: Mapping[Way, Spent], way: Way) -> dict[str, object] | None:
-    """For `/health`."""
-    if (one := spent.get(way)) is None:
-        return None
-    return {
-        "usd": round(one.usd, 6),
-        "cap_usd": one.cap.usd,
-        "period": one.cap.period,
-        "unpriced": one.unpriced,
-        "until": int(one.until),
-    }
 
 
 def _key(way: Way, period: str, now: float) -> str:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Way(StrEnum):
@@ -81,6 +81,11 @@ class Step:
     def __str__(self) -> str:
         """As `NIGHTSHIFT_WAYS` spells it."""
         return ":".join(filter(None, (self.way, self.login, str(self.cap or ""))))
+
+
+def ways_of_workers(ladder: Iterable[Step]) -> tuple[Way, ...]:
+    """Those that workers go, in the ladder's order."""
+    return tuple(step.way for step in ladder if step.way in OF_WORKERS)
 
 
 def read(text: str) -> tuple[Step, ...]:

@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from app.login import engine_settings
 from app.messages import to_claude
 from app.messages.failure import FailureKind, TurnFailed
 from app.settings import Settings, SettingsError
-from app.ways import Way
+from app.ways import OF_WORKERS, Way
 from workers.claude import ClaudeInvoker, Profile
 from workers.claude.cli import sdk_version
 from workers.messages_api import ApiEngine
@@ -28,9 +29,12 @@ def main(argv: list[str] | None = None) -> int:
     """0 always: what is wrong is in `failure` (a `FailureKind`) and `message`."""
     parser = argparse.ArgumentParser(prog="check")
     parser.add_argument("--no-request", action="store_true")
-    asks = not parser.parse_args(argv).no_request
-    settings = Settings.from_environment()
-    found = _by_api(settings, asks=asks) if settings.way is Way.API else _by_cli(settings, asks=asks)
+    parser.add_argument("--way", choices=OF_WORKERS, help="of those that NIGHTSHIFT_WAYS names; default: the first")
+    given = parser.parse_args(argv)
+    asks, settings = not given.no_request, Settings.from_environment()
+    way = given.way or settings.way
+    settings = engine_settings(settings, next(step for step in settings.ways if step.way == way))
+    found = _by_api(settings, asks=asks) if way == Way.API else _by_cli(settings, asks=asks)
     sys.stdout.write(json.dumps(found))
     return 0
 

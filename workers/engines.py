@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from app.login import engine_settings
 from app.recycle_reason import RecycleReason
-from app.ways import OF_WORKERS, Way
+from app.ways import Way, ways_of_workers
 from workers.recycle_log import RecycleLog
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Engines:
 
     def __init__(self, settings: Settings, make: Callable[[Way, ExitStack], Engine]) -> None:
         """`make`: makes and starts the engine of a way, and leaves on the stack what ends it."""
-        self.ways = tuple(step.way for step in settings.ways if step.way in OF_WORKERS)
+        self.ways = ways_of_workers(settings.ways)
         self._make = make
         self._made: dict[Way, Engine] = {}
         self._ends = ExitStack()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from api.health import clocks_off
 from api.openai.batches import batch_object
 from api.overview import past
-from app import clock, hashes, health, history
+from app import clock, hashes, health, history, way_status
 from app.jobs.record import JobRecord, record_key
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from app.batches.record import BatchRecord
     from app.gate import Closed
     from app.history import Ended
+    from app.way_status import WayStatus
     from app.worker_status import WorkerStatus
 
 #: batches that have not ended, and others that ended in the last hours, at most
@@ -71,6 +72,8 @@ class Snapshot:
     has_feeder: bool
     is_persisting: bool
     workers: Sequence[Worker]
+    #: those of the ladder, in its order
+    ways: Sequence[WayStatus]
     batches: Sequence[Batch]
     past: Past
     #: in the hours that `past` shows, and in the last minutes of them
@@ -93,6 +96,7 @@ def take(services: Services, hours: Past) -> Snapshot:
         undelivered=now.callbacks_undelivered,
         has_feeder=bool(now.feeders),
         is_persisting=now.redis.is_persisting,
+        ways=way_status.read(services.connection, services.settings.ways),
         workers=_workers(services, now.workers, hours),
         batches=_batches(services, at),
         past=hours,

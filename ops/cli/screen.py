@@ -13,10 +13,15 @@ from ops.supervisor import probe
 
 if TYPE_CHECKING:
     from app.settings import Settings
+    from app.ways import Step
 
 OFFLINE = "OFFLINE: answers are simulated. No request leaves this machine; without --offline Claude answers."
 
-_WAYS = {Way.CLI: "Claude's command line (cli)", Way.API: "Claude's API (api)"}
+_WAYS = {
+    Way.CLI: "Claude's command line (cli)",
+    Way.API: "Claude's API (api)",
+    Way.BATCHES: "Message Batches (batches, for lines of batches)",
+}
 
 
 def url(settings: Settings) -> str:
@@ -45,7 +50,7 @@ def text(
         ("Page", f"{base}/"),
         ("Health", f"{base}/health"),
         ("Login", "none needed (offline)" if settings.offline else login or "unknown"),
-        ("Workers", f"{settings.workers}, by {_WAYS[settings.way]}"),
+        ("Workers", f"{settings.workers}, by {', then '.join(map(_way, settings.ways))}"),
         ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),
     ]
     if new_secret:
@@ -56,6 +61,11 @@ def text(
     lines += [f"  {name:<10} {value}" for name, value in rows]
     lines += ["", "Try it:", "", *_curl(settings, base), "", "Ctrl-C or `nightshift stop` ends it.", ""]
     return "\n".join(lines)
+
+
+def _way(step: Step) -> str:
+    login = f" with {step.login.replace('_', ' ')}" if step.login else ""
+    return _WAYS[step.way] + login + (f" up to {step.cap}" if step.cap else "")
 
 
 def _listens_on(host: str, port: int) -> str:

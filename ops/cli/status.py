@@ -139,6 +139,8 @@ def _rest(health: dict[str, Any], now: float) -> Iterator[str]:
     oldest = f", the oldest for {_span(queue['oldest_queued_seconds'])}" if queue["queued"] else ""
     yield f"Queue      {queue['queued']:,} wait{oldest}; {queue['in_progress']} run; at most {queue['max_queued']:,}"
     yield f"Gate       {_gate(health['gate'], now)}"
+    ways = health.get("ways", ())
+    yield from (f"Way        {_way(one, now)}" for one in ways if len(ways) > 1 or one["spent"])
     feeders = health.get("feeders") or [one for one in (health.get("feeder"),) if one]
     yield f"Feeder     {', '.join(one['process'] for one in feeders) or 'none: no batch goes on'}"
     yield f"Callbacks  {callbacks['waiting']} wait, {callbacks['undelivered']} undelivered"
@@ -160,6 +162,16 @@ def _gate(gate: dict[str, Any], now: float) -> str:
     else:
         end = "a request is to try"
     return f"closed, {end}: {gate['cause']}: {gate['reason']}"
+
+
+def _way(way: dict[str, Any], now: float) -> str:
+    parts = [f"{way['way']}{':' + way['login'] if way['login'] else ''}  {_gate(way['closed'] or {'open': True}, now)}"]
+    parts += [f"for {family} {_gate(closed, now)}" for family, closed in way["families"].items()]
+    if spent := way["spent"]:
+        parts.append(f"${spent['usd']:.2f} of ${spent['cap_usd']:.2f} spent this {spent['period']}")
+        if spent["unpriced"]:
+            parts.append(f"{spent['unpriced']:,} answers of unknown cost")
+    return "; ".join(parts)
 
 
 def _worker(row: dict[str, Any]) -> str:

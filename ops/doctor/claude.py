@@ -8,14 +8,16 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from app.login import Login, login_in_use
-from app.ways import Way
+from app.login import fault as login_fault
+from app.login import login_of
+from app.ways import OF_WORKERS, Way
 from ops.doctor.finding import Finding, fail, ok, warn
 from ops.supervisor import process_specs
 from ops.supervisor.child import command
@@ -24,7 +26,9 @@ from ops.supervisor.errors import StackError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from app.login import Login
     from app.settings import Settings
+    from app.ways import Step
 
 CHECK_MODULE = "workers.check"
 #: for starting Claude and one short answer
@@ -46,15 +50,30 @@ _PASSING = ("usage_limit", "overloaded", "rate_limited")
 
 def look(settings: Settings, environ: Mapping[str, str], *, asks: bool) -> Iterator[Finding]:
     """`asks`: send one real request, a few tokens of the smallest model."""
+    logins = {step: None if settings.offline else login_of(settings, step) for step in settings.ways}
     with _endpoint(settings, environ) as env:
-        login = None if settings.offline else login_in_use(settings)
-        if login is None and not settings.offline:
-            yield from _told(_check(env, asks=False), settings, None)
-            yield fail("Login", "there is none", "Set ANTHROPIC_API_KEY, or see the README's Start for other logins.")
-        else:
-            yield from _told(_check(env, asks=asks), settings, login)
-    if asks and login is not None and login.kind not in _ELSEWHERE:
+        for step, login in logins.items():
+            # Of several ways each finding says of which it is.
+            of_way = f" ({step.way})" if len(logins) > 1 else ""
+            for one in _of_step(settings, env, step, login, asks=asks):
+                yield replace(one, subject=f"{one.subject}{of_way}")
+    if asks and any(login is not None and login.kind not in _ELSEWHERE for login in logins.values()):
         yield from _clock(settings.claude_environment.get("ANTHROPIC_BASE_URL") or _API)
+
+
+def _of_step(
+    settings: Settings, env: Mapping[str, str], step: Step, login: Login | None, *, asks: bool
+) -> Iterator[Finding]:
+    """`login`: None when offline, or when there is none."""
+    fault = None if settings.offline else login_fault(settings, step)
+    if step.way in OF_WORKERS:
+        tried = _check(env, step.way, asks=asks and not fault)
+        yield from _told(tried, settings, step.way, None if fault else login)
+    else:
+        yield ok("Way", "batches: lines of batches go to Anthropic's Message Batches, at half the price")
+    if fault:
+        said = "there is none" if login is None and len(settings.ways) == 1 else f"NIGHTSHIFT_WAYS {fault}"
+        yield fail("Login", said, "Set ANTHROPIC_API_KEY, or see the README's Start for other logins.")
 
 
 @contextmanager
@@ -80,9 +99,9 @@ def _endpoint(settings: Settings, environ: Mapping[str, str]) -> Iterator[dict[s
             simulator.wait()
 
 
-def _check(env: Mapping[str, str], *, asks: bool) -> dict[str, Any]:
+def _check(env: Mapping[str, str], way: Way, *, asks: bool) -> dict[str, Any]:
     """What `workers.check` found, in a process of its own: only workers know Claude."""
-    argv = [sys.executable, "-P", "-m", CHECK_MODULE, *([] if asks else ["--no-request"])]
+    argv = [sys.executable, "-P", "-m", CHECK_MODULE, "--way", way, *([] if asks else ["--no-request"])]
     try:
         done = subprocess.run(argv, env=dict(env), capture_output=True, text=True, timeout=_SECONDS, check=False)
         found: dict[str, Any] = json.loads(done.stdout)
@@ -96,10 +115,10 @@ def _check(env: Mapping[str, str], *, asks: bool) -> dict[str, Any]:
     return found
 
 
-def _told(found: Mapping[str, Any], settings: Settings, login: Login | None) -> Iterator[Finding]:
+def _told(found: Mapping[str, Any], settings: Settings, way: Way, login: Login | None) -> Iterator[Finding]:
     failure = found.get("failure", "")
     version = found.get("cli_version")
-    if settings.way is Way.API:
+    if way is Way.API:
         yield ok("Way", "api: the workers ask Claude's API themselves; no Claude process is needed")
     elif version is None:
         yield fail("Claude CLI", f"does not start: {found.get('message', '')}", _MENDS["unavailable"])

@@ -13,7 +13,7 @@ import httpx
 import psutil
 
 from app import disk
-from app.ways import Way
+from app.ways import Way, ways_of_workers
 from ops.doctor.finding import Finding, fail, ok, warn
 from ops.supervisor import probe
 from ops.supervisor.errors import StackError
@@ -74,7 +74,10 @@ def _disk(data_dir: Path) -> Finding:
 
 
 def _memory(settings: Settings) -> Finding:
-    total, wanted = psutil.virtual_memory().total, settings.workers * _WORKER_BYTES[settings.way]
+    total, wanted = (
+        psutil.virtual_memory().total,
+        settings.workers * max(_WORKER_BYTES[way] for way in ways_of_workers(settings.ways)),
+    )
     text = f"{total / _GIB:.1f} GiB; {settings.workers} workers take some {wanted / _GIB:.1f} GiB"
     if wanted > total * 0.8:
         return warn("Memory", text, "Start fewer workers (NIGHTSHIFT_WORKERS), or on more machines.")

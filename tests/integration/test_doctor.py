@@ -80,6 +80,33 @@ def test_the_way_api_without_what_it_needs(tmp_path: Path, environment: dict[str
     assert word in found["Login"]["text"]
 
 
+def test_each_way_of_a_ladder_is_named_and_tried(tmp_path: Path) -> None:
+    """By its own login; one whose key is refused is found although the other works."""
+    with running_simulator() as simulator:
+        simulator.control.add_rule(
+            {"error": {"status": 401, "message": "invalid x-api-key"}}, match={"header": {"x-api-key": "sk-refused"}}
+        )
+        environment = {"CLAUDE_CODE_OAUTH_TOKEN": "token", "ANTHROPIC_API_KEY": "sk-refused"}
+        ways = "cli:subscription,batches,api:5usd/day"
+        base_url = simulator.base_url
+        status, found = doctor(tmp_path, NIGHTSHIFT_WAYS=ways, ANTHROPIC_BASE_URL=base_url, **environment)
+    assert status == 1
+    subjects = {"Claude CLI (cli)", "Login (cli)", "Way (batches)", "Way (api)", "Login (api)"}
+    assert subjects <= set(found)
+    levels = {subject: found[subject]["level"] for subject in subjects}
+    assert levels == {subject: "fail" if subject == "Login (api)" else "ok" for subject in subjects}
+
+
+def test_a_ladder_without_a_login(tmp_path: Path) -> None:
+    """The finding names the way and the variable."""
+    status, found = doctor(tmp_path, "--no-request", NIGHTSHIFT_WAYS="cli:api_key,api", ANTHROPIC_AUTH_TOKEN="t")
+    assert (status, found["Login (cli)"]["level"], found["Login (api)"]["level"]) == (1, "fail", "ok")
+    assert (
+        "NIGHTSHIFT_WAYS names `cli:api_key`, and that login is not there: set ANTHROPIC_API_KEY"
+        in (found["Login (cli)"]["text"])
+    )
+
+
 def test_a_misspelled_setting(tmp_path: Path) -> None:
     """It is a warning with the name that was meant, and the rest is looked at all the same."""
     status, found = doctor(tmp_path, "--offline", "--no-request", NIGHTSHIFT_WORKER="3")

@@ -56,6 +56,7 @@ def snapshot(**fields: Any) -> Snapshot:
         "has_feeder": True,
         "is_persisting": True,
         "workers": [worker(), worker()],
+        "ways": [],
         "batches": [],
         "past": Past(60, [Step(NOW, 0, 0, 0)], [], [], {}, {}),
         "ended": Ended(0, {}, 0, 0, 0.0),
