@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, batch_report, cors, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
+from api import auth, batch_report, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
 from api.openai import batches, completions, files, models, responses, webhook_endpoints
 from api.overview import views as overview
 from api.services import EXTENSION, Services
@@ -53,7 +53,6 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     )
     app.before_request(partial(clock.refresh, connection))
     tracing.register(app, settings)
-    cors.register(app, settings)
     auth.register(app, settings)
     errors.register(app, settings)
     ours = (home, openapi, gate, health, metrics, jobs, batch_report)

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, current_app, render_template, request
 from markupsafe import Markup
 
-from api import figures, paging, report_chart
+from api import figures, params, report_chart
 from api.figures import Clock
 from api.openai.batches import batch_object, file_so_far
 from api.openapi_meta import described
-from api.overview import labels
 from api.services import current_services
 from app import errors, window
 from app.batches import report
@@ -66,18 +65,18 @@ def page(batch_id: str) -> Response:
     """The page. `?answers=N&skip=M`: with so many answers; `?links=absolute`: to be read away from this server."""
     services = current_services()
     record = services.batches.require(batch_id)
-    most, skip = paging.number("answers", 0, 0, MAX_ANSWERS), paging.number("skip", 0, 0, 10**9)
+    most, skip = params.number("answers", 0, 0, MAX_ANSWERS), params.number("skip", 0, 0, 10**9)
     found = _report(record)
     style, policy = _style()
     clock = _clock(record, found)
-    base = request.url_root if paging.choice("links", ("relative", "absolute")) == "absolute" else "/"
+    base = request.url_root if params.choice("links", ("relative", "absolute")) == "absolute" else "/"
     response = Response(
         render_template(
             "batch_report.html",
             report=found,
             clock=clock,
             figures=figures,
-            causes={**labels.WAITS, **report_chart.CAUSES, "reserve": "all workers are reserved"},
+            causes={**figures.WAITS, **report_chart.CAUSES, "reserve": "all workers are reserved"},
             letters=report_chart.letters(found.waits),
             charts=[report_chart.throughput(found, clock, name, size) for name, size in _SHAPES.items()],
             sparks=_sparks(found),

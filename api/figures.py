@@ -1,9 +1,12 @@
-"""Numbers, durations and times as people read them."""
+"""Numbers, times and codes as people read them."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, tzinfo
+from types import MappingProxyType
+
+from app.error_codes import ErrorCode, ErrorType
 
 #: times that lie within so many seconds are told with theirs
 _EXACT_SECONDS = 1800
@@ -107,3 +110,26 @@ class Clock:
     def _at(self, at: float) -> datetime:
         """Without a zone: as the machine's clock shows it."""
         return datetime.fromtimestamp(at, UTC).astimezone(self._zone)
+
+
+#: `nightshift.waiting_for` of a batch object
+WAITS = MappingProxyType(
+    {
+        "usage_limit": "waits for the usage limit",
+        "utilization": "leaves the rest of Claude's window to you",
+        "spending_cap": "waits: its cap on spending is reached",
+        "login": "waits for a login",
+        "overload": "waits: Claude is overloaded",
+        "rate_limit": "waits: Claude takes no more requests for now",
+        "paused": "paused",
+        "batch_window": "waits for its window",
+        "reserve": "waits for a worker beyond the reserve",
+        "no_feeder": "nobody does its work",
+        "files_elsewhere": "its files are on another machine",
+        "files_unusable": "its files can't be used",
+    }
+)
+#: the failures' meanings, beside their codes
+FAILURES = MappingProxyType(
+    {str(code): code.meaning for code in ErrorCode} | {str(ErrorType.INVALID_REQUEST): "Claude refused the request"}
+)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from flask import Blueprint, request
 
-from api import paging
+from api import params
 from api.openapi_meta import METADATA, PAGING, described
 from api.services import current_services
 from app import clock, errors
@@ -44,22 +44,22 @@ def cancel_job(job_id: str) -> dict[str, Any]:
 @described(query=PAGING | METADATA | {"status": {"enum": [str(one) for one in Status]}})
 def list_jobs() -> dict[str, Any]:
     """Jobs without their results, newest first: `?status=&metadata[name]=value&limit=&after=`."""
-    size = paging.limit()
-    sent = paging.choice("status", tuple(Status))
+    size = params.limit()
+    sent = params.choice("status", tuple(Status))
     status = None if sent is None else Status(sent)
-    after, metadata = request.args.get("after"), paging.metadata()
+    after, metadata = request.args.get("after"), params.metadata()
     found = current_services().jobs.newest(status, limit=size + 1, after=after, metadata=metadata)
-    return paging.page([job_summary(record) for record in found], size)
+    return params.page([job_summary(record) for record in found], size)
 
 
 @blueprint.get("/v1/events")
 @described(query=PAGING | {"status": {"enum": list(get_args(EventStatus))}})
 def list_events() -> dict[str, Any]:
     """Events for callbacks: `?status=pending|delivered|undelivered&limit=&after=`; undelivered when not said."""
-    size = paging.limit()
-    status = cast("EventStatus", paging.choice("status", get_args(EventStatus)) or "undelivered")
+    size = params.limit()
+    status = cast("EventStatus", params.choice("status", get_args(EventStatus)) or "undelivered")
     found = _outbox().page(status, limit=size + 1, after=request.args.get("after"))
-    return paging.page([_event(stored) for stored in found], size)
+    return params.page([_event(stored) for stored in found], size)
 
 
 @blueprint.get("/v1/events/<event_id>")

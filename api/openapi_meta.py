@@ -17,7 +17,7 @@ _ATTRIBUTE = "openapi_description"
 
 JSON, EVENTS = "application/json", "text/event-stream"
 AFTER = {"after": {"type": "string"}}
-#: what `api.paging` reads
+#: what `api.params` reads
 PAGING = {"limit": {"type": "integer", "minimum": 1, "maximum": 100}, **AFTER}
 METADATA = {
     "metadata": {

@@ -205,7 +205,7 @@ def query() -> Callable[[bytes], None]:
     """What stands in a URL's query and in headers: cursors, limits, metadata, deadlines, traces."""
     from flask import Flask
 
-    from api import headers, paging, tracing
+    from api import headers, params, tracing
     from app import retry_after, trace_context
     from app.errors import ErrorReply
     from app.settings import Settings
@@ -218,10 +218,10 @@ def query() -> Callable[[bytes], None]:
         head = {"X-Request-Timeout": timeout.decode("latin-1").translate({0: None, 10: None, 13: None})}
         with app.test_request_context(headers=head, environ_overrides={"QUERY_STRING": sent.decode("ascii", "ignore")}):
             for read in (
-                paging.limit,
-                paging.metadata,
-                lambda: paging.choice("order", ("asc",)),
-                lambda: paging.after(["a"], str),
+                params.limit,
+                params.metadata,
+                lambda: params.choice("order", ("asc",)),
+                lambda: params.after(["a"], str),
                 lambda: headers.timeout_seconds(settings, is_async=False),
             ):
                 with suppress(ErrorReply):

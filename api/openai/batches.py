@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
-from api import headers, paging, params
+from api import headers, params
 from api.openai.files import keep_seconds
 from api.openapi_meta import PAGING, described
 from api.services import current_services
 from app import clock, errors, window
-from app.batches import eta, retry, stalled
+from app.batches import eta, leadership, retry
 from app.batches.capacity import beyond_reserve, living
 from app.batches.endpoints import ENDPOINTS
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
@@ -82,9 +82,9 @@ def create_batch() -> dict[str, Any]:
 @described(query=PAGING)
 def list_batches() -> dict[str, Any]:
     """OpenAI's list, newest first: `?limit=&after=`."""
-    size = paging.limit()
+    size = params.limit()
     found = current_services().batches.newest(limit=size + 1, after=request.args.get("after"))
-    return paging.page([batch_object(record, current_services(), is_listed=True) for record in found], size)
+    return params.page([batch_object(record, current_services(), is_listed=True) for record in found], size)
 
 
 @blueprint.get("/v1/batches/<batch_id>")
@@ -114,7 +114,7 @@ def retry_failed(batch_id: str) -> dict[str, Any]:
 def get_output(batch_id: str) -> Response:
     """The output so far, whole lines, in the order in which they ended; `?errors=true`: the error file so far."""
     record = current_services().batches.require(batch_id)
-    what = "errors" if paging.choice("errors", ("true", "false")) == "true" else "output"
+    what = "errors" if params.choice("errors", ("true", "false")) == "true" else "output"
     _, size = current_services().batches.stored(record, what)
     if not size:
         return Response(b"", mimetype="application/jsonl", headers={"Content-Length": "0"})
@@ -207,7 +207,7 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         "waiting_reason": None,
         "done_at": None,
     }
-    if (why := stalled.why(services.connection, record)) is not None:
+    if (why := leadership.stalled(services.connection, record)) is not None:
         return found | {"waiting_for": why.code, "waiting_reason": why.reason}
     if record.status is not BatchStatus.IN_PROGRESS:
         return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 from pydantic import BaseModel
 
-from api import paging, params
+from api import params
 from api.openai import answering, submission
 from api.openai.chunks import Chunks, TextChunks
 from api.openapi_meta import EVENTS, JSON, METADATA, PAGING, described
@@ -88,7 +88,7 @@ class MetadataUpdate(BaseModel):
 def list_stored() -> dict[str, Any]:
     """Those made with `store: true`, the oldest first: `?metadata[name]=value&model=&order=asc|desc&limit=&after=`."""
     services = current_services()
-    size = paging.limit()
+    size = params.limit()
     fields = {"kind": JobKind.CHAT_COMPLETION, "is_stored": hashes.to_text(True)}
     if model := request.args.get("model"):
         fields["model"] = resolve(model, services.settings)
@@ -96,10 +96,10 @@ def list_stored() -> dict[str, Any]:
         fields,
         limit=size + 1,
         after=request.args.get("after"),
-        newest_first=paging.choice("order", ("asc", "desc")) == "desc",
-        metadata=paging.metadata(),
+        newest_first=params.choice("order", ("asc", "desc")) == "desc",
+        metadata=params.metadata(),
     )
-    return paging.page([body for record in records if (body := _body(record)) is not None], size)
+    return params.page([body for record in records if (body := _body(record)) is not None], size)
 
 
 @stored_blueprint.get("/v1/chat/completions/<completion_id>")
@@ -134,11 +134,11 @@ def messages(completion_id: str) -> dict[str, Any]:
         )
     asked = request_of["request"]["messages"]
     found = [_stored_message(f"{completion_id}-{number}", message) for number, message in enumerate(asked)]
-    if paging.choice("order", ("asc", "desc")) == "desc":
+    if params.choice("order", ("asc", "desc")) == "desc":
         found.reverse()
-    size = paging.limit()
-    rest = paging.after(found, lambda message: str(message["id"]))
-    return paging.page(list(rest[: size + 1]), size)
+    size = params.limit()
+    rest = params.after(found, lambda message: str(message["id"]))
+    return params.page(list(rest[: size + 1]), size)
 
 
 @stored_blueprint.delete("/v1/chat/completions/<completion_id>")

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request, send_file
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from api import headers, paging, params
+from api import headers, params
 from api.openapi_meta import AFTER, described
 from api.services import current_services
 from app import errors
@@ -76,14 +76,14 @@ def upload_file() -> dict[str, Any]:
 )
 def list_files() -> dict[str, Any]:
     """OpenAI's list, newest first: `?purpose=&limit=&after=&order=`."""
-    size = paging.limit(_LIST_LIMIT, _LIST_LIMIT)
+    size = params.limit(_LIST_LIMIT, _LIST_LIMIT)
     found = current_services().batches.files.page(
-        purpose=paging.choice("purpose", tuple(Purpose)),
+        purpose=params.choice("purpose", tuple(Purpose)),
         limit=size + 1,
         after=request.args.get("after"),
-        newest_first=paging.choice("order", ("asc", "desc")) != "asc",
+        newest_first=params.choice("order", ("asc", "desc")) != "asc",
     )
-    return paging.page([file_object(record) for record in found], size)
+    return params.page([file_object(record) for record in found], size)
 
 
 @blueprint.get("/v1/files/<file_id>")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from api import headers, paging
+from api import headers, params
 from api.openai import answering, response_reading, submission
 from api.openai.response_reading import StoredItems
 from api.openapi_meta import EVENTS, JSON, PAGING, described
@@ -123,8 +123,8 @@ def input_items(response_id: str) -> dict[str, Any]:
     """The items that it was made of, those of earlier responses included: `?order=desc|asc&limit=&after=`."""
     services = current_services()
     items = _items(services, response_id)
-    size = paging.limit()
-    if paging.choice("order", ("asc", "desc")) != "asc":
+    size = params.limit()
+    if params.choice("order", ("asc", "desc")) != "asc":
         items.reverse()
     after = request.args.get("after")
     if after is not None:
@@ -132,7 +132,7 @@ def input_items(response_id: str) -> dict[str, Any]:
         if not places:
             raise errors.invalid_request(f"There is no item '{after[:100]}' to list after.", param="after")
         items = items[places[0] + 1 :]
-    found = paging.page(items[: size + 1], size)
+    found = params.page(items[: size + 1], size)
     return {**found, "first_id": found["first_id"] or "", "last_id": found["last_id"] or ""}
 
 

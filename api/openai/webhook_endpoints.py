@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from api import headers, paging, params
+from api import headers, params
 from api.openapi_meta import PAGING, described
 from api.services import current_services
 from app import clock, errors
@@ -82,8 +82,8 @@ def create() -> dict[str, Any]:
 @described(query=PAGING)
 def list_endpoints() -> dict[str, Any]:
     """OpenAI's list, newest first: `?limit=&after=`."""
-    size = paging.limit()
-    return paging.page([_shown(one) for one in paging.after(_endpoints().newest(), lambda one: one.id)], size)
+    size = params.limit()
+    return params.page([_shown(one) for one in params.after(_endpoints().newest(), lambda one: one.id)], size)
 
 
 @blueprint.get(f"{_PATH}/<endpoint_id>")

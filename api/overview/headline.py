@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from app import clock
+from app.batches.leadership import FILES_ELSEWHERE, FILES_UNUSABLE
 from app.batches.record import BatchStatus
-from app.batches.stalled import FILES_ELSEWHERE, FILES_UNUSABLE
 from app.gate import BY_HAND, Cause
 from app.worker_status import WorkerState
 

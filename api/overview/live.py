@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from api import figures
-from api.overview import headline, labels, past, snapshot
+from api.overview import headline, past, snapshot
 from api.overview.chart import Chart, spark
 from app import clock, errors
 from app.connection import AWAY
@@ -105,8 +105,8 @@ class Live:
             "chart": Chart(now.past),
             "spark": spark,
             "figures": figures,
-            "meanings": labels.FAILURES,
-            "waits": labels.WAITS,
+            "meanings": figures.FAILURES,
+            "waits": figures.WAITS,
             "limit_mb": self._services.settings.max_rss_mb,
         }
         return {name: self._render(name, **shown) for name in _NAMES}

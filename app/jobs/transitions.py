@@ -13,7 +13,7 @@ from app import clock, errors
 from app.jobs import apply, lifecycle
 from app.jobs.change import Lease, Requeue, Ticket
 from app.jobs.record import LEASES, JobRecord, lease_member, outcome_key, request_key
-from app.openai.merged import merged
+from app.openai.payload import merged
 from app.outcome import Outcome
 
 if TYPE_CHECKING:

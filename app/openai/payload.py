@@ -1,19 +1,22 @@
-"""What each endpoint's jobs carry: read as the chat request that means the same, answered with the endpoint's own object."""
+"""What each endpoint's jobs carry: read as the chat request that means the same, answered with the endpoint's own object, several answers as one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from app import clock
 from app.openai import text_completions
 from app.openai.responses import as_chat, objects
-from app.outcome import IGNORED
+from app.outcome import COST_HEADER, IGNORED, WAY_HEADER, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from app.errors import ErrorReply
     from app.jobs.record import JobRecord
-    from app.outcome import Outcome
+
 
 #: where the payload of another endpoint's job has its request; a chat completion's is at `request`
 RESPONSE, COMPLETION = "response", "completion"
@@ -59,3 +62,39 @@ def _in_its_words(error: ErrorReply, payload: dict[str, Any], number: int) -> Er
         # Older jobs have no places.
         return as_chat.in_its_words(error, as_chat.Places(payload[RESPONSE], payload.get("places", ())))
     return error
+
+
+_ATTEMPTS = "x-nightshift-attempts"
+
+
+def merged(outcomes: Sequence[Outcome], completion_id: str) -> Outcome:
+    """Of one completion each, in the choices' order: usage and cost are those of all, the attempts of the one that took most.
+
+    Without a cost when that of any is not known. The first that is an error is the whole's.
+    """
+    if (error := next((one.error for one in outcomes if one.error is not None), None)) is not None:
+        return Outcome(error=error)
+    bodies = [one.body or {} for one in outcomes]
+    body = {
+        **bodies[0],
+        "id": completion_id,
+        "choices": [{**one["choices"][0], "index": index} for index, one in enumerate(bodies)],
+        "usage": reduce(_add, (one["usage"] for one in bodies)),
+    }
+    headers = {_ATTEMPTS: str(max(int(one.headers[_ATTEMPTS]) for one in outcomes))}
+    if ignored := sorted({name for one in outcomes for name in one.headers.get(IGNORED, "").split(", ") if name}):
+        headers[IGNORED] = ", ".join(ignored)
+    if ways := sorted({one.way for one in outcomes if one.way}):
+        headers[WAY_HEADER] = ", ".join(ways)
+    costs = [one.cost_usd for one in outcomes if one.cost_usd is not None]
+    if len(costs) == len(outcomes):
+        headers[COST_HEADER] = f"{sum(costs):.6f}"
+    return Outcome(body=body, headers=headers)
+
+
+def _add(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+    """Two usages as one: numbers are added, objects by their fields; what only one has stays."""
+    total = {**one, **two}
+    for name in one.keys() & two.keys():
+        total[name] = _add(one[name], two[name]) if isinstance(one[name], dict) else one[name] + two[name]
+    return total

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ops.supervisor import orphans, rolling
 from ops.supervisor.errors import StackError, Stopped
-from ops.supervisor.periodic import Periodic
+from ops.supervisor.hooks import Periodic
 from ops.supervisor.process import ProcessSpec, Running, backoff
 from ops.supervisor.signals import Signals
 

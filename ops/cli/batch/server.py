@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from app import environment
-from ops.cli import address
+from app.loopback import is_loopback
+from app.settings import Settings
+from ops.supervisor.data_dir import DataDirLock
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 #: a large upload is answered when it is on the server's disk, seconds
@@ -23,6 +26,36 @@ _CONNECT_SECONDS = 5.0
 FINAL = ("completed", "failed", "expired", "cancelled")
 #: in a batch's metadata: which requests were submitted, see `source.Source.digest`
 DIGEST = "nightshift_digest"
+
+
+def address_of(given: str | None, environ: Mapping[str, str]) -> str:
+    """What was given; else `NIGHTSHIFT_URL`, this machine's `NIGHTSHIFT_PORT`, what runs on the data dir, the default port."""
+    found = given or environ.get("NIGHTSHIFT_URL") or _of_this_machine(environ)
+    if "://" not in found:
+        found = f"http://{found}"
+    return found.rstrip("/").removesuffix("/v1")
+
+
+def key_of(environ: Mapping[str, str]) -> str:
+    """`NIGHTSHIFT_API_KEY`; else the first of this machine's keys, if any."""
+    return environ.get("NIGHTSHIFT_API_KEY") or environ.get("NIGHTSHIFT_API_KEYS", "").split(",")[0].strip()
+
+
+def may_need_a_proxy(address: str) -> bool:
+    """Whether `HTTP_PROXY` and its like are for it: no proxy leads to this machine."""
+    try:
+        return not is_loopback(urlsplit(address).hostname or "")
+    except ValueError:
+        return True
+
+
+def _of_this_machine(environ: Mapping[str, str]) -> str:
+    if port := environ.get("NIGHTSHIFT_PORT"):
+        return f"http://127.0.0.1:{port}"
+    running = None
+    with contextlib.suppress(ValueError):  # no home, no data dir in it
+        running = DataDirLock.address(environment.home_path(environ.get("NIGHTSHIFT_DATA_DIR") or "~/.nightshift"))
+    return running or f"http://127.0.0.1:{Settings.port}"
 
 
 class ServerError(StackError):
@@ -38,12 +71,13 @@ class Server:
 
     def __init__(self, url: str | None) -> None:
         environ = environment.variables()
-        self._url = address.url(url, environ)
-        key = address.key(environ)
+        #: its address
+        self.url = address_of(url, environ)
+        key = key_of(environ)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_SECONDS)
         self._http = httpx.Client(
-            base_url=self._url, headers=headers, timeout=timeout, trust_env=address.may_need_a_proxy(self._url)
+            base_url=self.url, headers=headers, timeout=timeout, trust_env=may_need_a_proxy(self.url)
         )
 
     def __enter__(self) -> Server:
@@ -145,11 +179,6 @@ class Server:
         found = self._ask("GET", f"/v1/jobs?status=failed&limit={limit}")["data"]
         return [self._ask("GET", f"/v1/jobs/{job['id']}") for job in found]
 
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return self._url
-
     def pause(self, until: float | None, reason: str) -> dict[str, Any]:
         """The gate object."""
         body = {"reason": reason} | ({} if until is None else {"until": until})
@@ -171,7 +200,7 @@ class Server:
 
     def _away(self, error: httpx.HTTPError) -> ServerAway:
         return ServerAway(
-            f"No answer from {self._url} ({type(error).__name__}). Is `nightshift up` running there?"
+            f"No answer from {self.url} ({type(error).__name__}). Is `nightshift up` running there?"
             " Another address: --url or NIGHTSHIFT_URL."
         )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
-from app.batches import elsewhere, leadership, stalled
+from app.batches import elsewhere, leadership
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.leadership import lease_key
@@ -116,7 +116,7 @@ def test_one_that_validates_elsewhere_blocks_no_later_one(night: Night, other: N
     night.connection.hset(batch_key(away.id), mapping={"status": "validating", "in_progress_at": ""})
     night.connection.hdel(batch_key(away.id), "in_progress_at")
     assert night.start([line("a")]).status is BatchStatus.IN_PROGRESS
-    why = stalled.why(night.connection, night.batches.require(away.id))
+    why = leadership.stalled(night.connection, night.batches.require(away.id))
     assert why is not None and why.code == "files_elsewhere"
     assert str(other.settings.data_dir) in why.reason
 
@@ -129,7 +129,7 @@ def test_one_that_can_not_be_read_blocks_no_later_one(night: Night) -> None:
     (directory / "input").mkdir()
     assert night.start([line("a")]).status is BatchStatus.IN_PROGRESS
     record = night.batches.require(stuck.id)
-    why = stalled.why(night.connection, record)
+    why = leadership.stalled(night.connection, record)
     assert why is not None and (why.code, why.reason) == ("files_unusable", "Its files can't be used: Is a directory.")
     (directory / "input").rmdir()
     (directory / "aside").rename(directory / "input")
@@ -140,10 +140,10 @@ def test_one_that_can_not_be_read_blocks_no_later_one(night: Night) -> None:
 def test_nobody_does_the_work(night: Night) -> None:
     """A batch says so when no process at all feeds."""
     made = night.batches.create(new(night))
-    why = stalled.why(night.connection, made)
+    why = leadership.stalled(night.connection, made)
     assert why is not None and why.code == "no_feeder"
     night.feeder.run_once()
-    assert stalled.why(night.connection, night.batches.require(made.id)) is None
+    assert leadership.stalled(night.connection, night.batches.require(made.id)) is None
 
 
 def test_the_data_dir_is_lost(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import errors
-from app.openai.merged import merged
+from app.openai.payload import merged
 from app.outcome import Outcome
 
 

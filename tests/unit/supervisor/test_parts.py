@@ -16,7 +16,7 @@ from app.settings import Settings
 from ops.supervisor import data_dir, pidfile, process, process_specs, redis_server, secrets
 from ops.supervisor.data_dir import DataDirLock
 from ops.supervisor.errors import StackError
-from ops.supervisor.periodic import Periodic
+from ops.supervisor.hooks import Periodic
 
 
 def test_a_lock_is_exclusive_and_names_its_holder(tmp_path: Path) -> None:
