@@ -6,8 +6,6 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from app.openai.merged import merged
-
 from app import errors, messages, price_file
 from app.batches.formats.line import LineError, parsed
 from app.batches.lifecycle import LineRuns
@@ -15,7 +13,7 @@ from app.batches.parts.entries import Entry
 from app.batches.queueing import job_of
 from app.messages import stops
 from app.messages.failure import FailureKind, TurnFailed
-from app.openai.payload import answers, as_asked
+from app.openai.payload import answers, as_asked, merged
 from app.outcome import Outcome
 from app.prices import cost_usd
 from app.ways import Way
