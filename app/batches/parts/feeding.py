@@ -45,6 +45,8 @@ _CHUNK_BYTES = 8 * 1024 * 1024
 _COLLECT_SECONDS = 0.25
 #: how long a batch that is over waits for what the API has done of its parts, seconds
 WIND_UP_SECONDS = 600.0
+#: without a lane for so long lines go the next way, seconds
+LANE_SECONDS = 60.0
 
 
 class PartFeeding:
@@ -59,6 +61,8 @@ class PartFeeding:
         self._queueing = queueing
         self._storage = collector.storage
         self._settings = settings
+        #: when there was a lane, or may have been, by `time.monotonic()`
+        self._lane_seen = time.monotonic()
 
     def advance(self, look: Look) -> Look:
         """Take in what the parts have, and see which way the batch's other lines go."""
@@ -105,7 +109,13 @@ class PartFeeding:
             return False
         if record.way:
             return record.way == Way.BATCHES
-        return self._open_ways(record)[:1] == [Way.BATCHES] and has_lane(self._connection, record.place)
+        return self._open_ways(record)[:1] == [Way.BATCHES] and self._expects_lane(record)
+
+    def _expects_lane(self, record: BatchRecord) -> bool:
+        """Whether there is a lane, or will be again soon: it is restarted, and the next way costs twice as much."""
+        if has_lane(self._connection, record.place):
+            self._lane_seen = time.monotonic()
+        return time.monotonic() < self._lane_seen + LANE_SECONDS
 
     def _open_ways(self, record: BatchRecord) -> list[Way]:
         """In the ladder's order; while all is paused, those that are open besides."""

@@ -285,10 +285,14 @@ def test_a_batch_that_expires_waits_for_what_its_parts_have(parts: Parts) -> Non
     assert (batch.completed, batch.unrun) == (1, 1)
 
 
-def test_without_a_lane_lines_go_the_next_way(parts: Parts) -> None:
-    """Nobody is there who would send them; a batch that takes this way only waits."""
+def test_without_a_lane_lines_go_the_next_way(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is there for a while who would send them; a batch that takes this way only waits."""
     parts.connection.delete(*parts.connection.keys("nightshift:batches:lane:*"))
     free, bound = parts.start(lines(2)), parts.start(lines(2), metadata=ONLY)
+    for batch in (free, bound):
+        parts.look(batch)
+    assert parts.queued() == []
+    monkeypatch.setattr(feeding, "LANE_SECONDS", 0.0)
     for batch in (free, bound):
         parts.look(batch)
     assert parts.queued() == ["line 0", "line 1"]
