@@ -125,7 +125,8 @@ def test_a_connection_that_is_cut_while_it_is_sent(
     cut = [True]
 
     def cut_once(api: BatchesApi, body: Any, size: int, betas: str) -> Any:
-        return create(api, Cut(body) if cut and cut.pop() else body, size, betas)
+        sent: Any = Cut(body) if cut and cut.pop() else body
+        return create(api, sent, size, betas)
 
     monkeypatch.setattr(BatchesApi, "create", cut_once)
     assert run(parts) == (["a", "b", "refused"], Counter({"0": 1, "1": 1}))
