@@ -28,6 +28,7 @@ from app import clock, sentinel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
 _T = TypeVar("_T")
 
 #: redis-py's default is 100, beyond which it raises; an API process has more threads than that, each with up to two. (A
@@ -102,10 +103,12 @@ __all__ = [
     "REFUSING",
     "SAME_TWICE",
     "CannotSaveError",
+    "NotReplicatedError",
     "OutOfMemoryError",
     "ReadOnlyError",
     "RedisError",
     "TooFewReplicasError",
+    "confirm",
     "connect",
     "connect_blocking",
     "repeated",
@@ -227,3 +230,29 @@ def patiently(
                 on_away(error)
             time.sleep(wait)
             wait = min(2 * wait, 1.0)
+
+
+#: for the replicas to say that they have it, seconds
+REPLICAS_SECONDS = 2.0
+_MARK = "nightshift:replicated"
+
+
+class NotReplicatedError(TooFewReplicasError):
+    """What was written is not on as many replicas as it should be, and a failover may lose it. It is there until then."""
+
+
+def confirm(connection: Redis, key: str, replicas: int) -> None:
+    """Wait until what was written to `key`, which must be there, is on so many replicas. Raises `NotReplicatedError`."""
+    if replicas == 0:
+        return
+    # On one connection: the key is on the server that is asked, also when that is another one since a failover; and
+    # what WAIT waits for is that connection's own last write, which comes after the key's.
+    pipe = connection.pipeline(transaction=False)
+    pipe.exists(key)
+    pipe.set(_MARK, 1, ex=60)
+    pipe.execute_command("WAIT", replicas, int(REPLICAS_SECONDS * 1000))  # type: ignore[no-untyped-call]
+    is_there, _, reached = pipe.execute()
+    if not is_there:
+        raise NotReplicatedError("it is not on this server")
+    if int(reached) < replicas:
+        raise NotReplicatedError(f"it is on {reached} replicas of {replicas}")

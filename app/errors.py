@@ -140,9 +140,9 @@ def files_elsewhere(what: str, where: str) -> ErrorReply:
     return unavailable(message, ErrorCode.FILES_ELSEWHERE, FILES_RETRY_SECONDS)
 
 
-def files_gone(what: str, where: str, param: str = "id") -> ErrorReply:
+def files_gone(what: str, where: str) -> ErrorReply:
     """They were here, and somebody has removed them."""
-    return ErrorReply(404, f"The bytes of {what} are gone from {where}.", param=param, code=ErrorCode.FILE_NOT_FOUND)
+    return ErrorReply(404, f"The bytes of {what} are gone from {where}.", param="id", code=ErrorCode.FILE_NOT_FOUND)
 
 
 def queue_away() -> ErrorReply:

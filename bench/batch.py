@@ -17,7 +17,7 @@ from rq import Queue
 
 from app.connection import connect
 from app.gate import Gate
-from app.jobs.tickets import TASK_PATHS
+from app.jobs.tickets import TASK_PATH
 from bench.children import BenchError
 from bench.gateway import Gateway
 from bench.hands import Hands
@@ -99,9 +99,7 @@ def _enqueue_many(gateway: Gateway, lines: int) -> dict[str, float]:
         queue = Queue("plain", connection=redis)
         started = time.perf_counter()
         # `json.dumps`: what it would have to do, too, with what a client sends.
-        queue.enqueue_many(
-            [Queue.prepare_data(TASK_PATHS["claude"], args=(json.dumps(body),)) for body in _bodies(lines)]
-        )
+        queue.enqueue_many([Queue.prepare_data(TASK_PATH, args=(json.dumps(body),)) for body in _bodies(lines)])
         spent = time.perf_counter() - started
         used = int(redis.info("memory")["used_memory"]) - before
     return {"s": spent, "redis_mb": used / _MIB}

@@ -14,8 +14,7 @@ from app.connection import connect_blocking
 from app.jobs import tickets
 from app.webhooks.signing import WebhookSecretError
 from workers.callbacks.tasks import CallbackContext, install
-from workers.patient import PatientWorker
-from workers.start import start
+from workers.start import PatientWorker, start
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from app import clock, durability, errors, logs
+from app import clock, connection, errors, logs
 from app.connection import AWAY, connect_blocking, patiently
 from app.gate import Cause, Gate
 from app.jobs import tickets, transitions
@@ -29,8 +29,8 @@ from app.outcome import Outcome
 from workers import run as runs
 from workers.beat import FOR_CLAUDE, Beat
 from workers.login_check import LoginCheck
-from workers.patient import PatientWorker
 from workers.run import Ending, FanOut, Interruption, Publish, Run
+from workers.start import PatientWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,8 +178,8 @@ class ClaudeWorker(PatientWorker):
         """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
         transitions.publish(self._steps, self._settings, lease, outcome)
         try:
-            durability.confirm(self._steps, outcome_key(lease.job_id), self._settings.wait_replicas)
-        except durability.NotReplicatedError as error:
+            connection.confirm(self._steps, outcome_key(lease.job_id), self._settings.wait_replicas)
+        except connection.NotReplicatedError as error:
             if time.monotonic() < give_up:
                 raise
             log.warning("[RECOVERY] job=%s reason=published, and %s", lease.job_id, error)

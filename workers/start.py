@@ -1,18 +1,55 @@
-"""How each worker process begins: its name, its settings, its log, and its end with its parent."""
+"""What all our worker processes have in common: how they begin, and patience with Redis, without RQ's own recovery."""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
-from app import allocator, logs, spans
-from app.connection import connect
+from rq import SimpleWorker
+
+from app import allocator, clock, logs, spans
+from app.connection import REFUSING, connect
 from app.parent import die_with_parent
 from app.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from redis import Redis
+    from rq import Queue
+    from rq.job import Job
+
+
+log = logging.getLogger(__name__)
+
+
+class PatientWorker(SimpleWorker):
+    """Waits for Redis for as long as it is away or takes no writes, and is back soon after it."""
+
+    max_connection_wait_time = 2.0
+    log_result_lifespan = False
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """RQ's, before each wait for the queue; and a look at Redis' clock."""
+        clock.refresh(self.connection)
+        super().heartbeat(timeout, pipeline)
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Never: RQ's recovery would fail jobs that ours brings back (`app.jobs.recovery`)."""
+        return False
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """The next job. RQ waits for a server that is away; one that takes no writes makes it quit."""
+        while True:
+            try:
+                return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            except REFUSING as error:
+                log.warning("worker %s: waits for Redis (%s: %s)", self.name, type(error).__name__, error)
+                time.sleep(self.max_connection_wait_time)
 
 
 def start(program: str, argv: list[str] | None) -> tuple[str, Settings, Redis]:

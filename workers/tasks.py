@@ -1,11 +1,11 @@
-"""The functions that RQ calls by their path (`app.jobs.tickets.TASK_PATHS`). Each unpacks, calls, and says how it ended."""
+"""The functions that RQ calls by their path (`app.jobs.tickets.TASK_PATH`). Each unpacks, calls, and says how it ended."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from app import clock, durability, errors, messages
+from app import clock, connection, errors, messages
 from app.connection import AWAY
 from app.jobs import transitions
 from app.jobs.change import LeaseLost, Reason, Requeue, Spent
@@ -93,7 +93,7 @@ def _note_sent(run: Run) -> Ending | None:
     """Before the turn of a job that may be sent so often only. An ending when it must not be sent, or that can't be noted."""
     try:
         transitions.note_sent(run.connection, run.lease)
-        durability.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
+        connection.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
     except AWAY as error:
         # Whether it was noted or not: this run sends nothing.
         return Requeue(f"{Reason.REDIS_AWAY} before its turn ({type(error).__name__})", counts=False, was_sent=False)

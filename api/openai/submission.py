@@ -12,8 +12,7 @@ from flask import g
 
 from api import headers, params, tracing, waiting
 from app import clock, errors, logs, spans
-from app.connection import AWAY
-from app.durability import NotReplicatedError
+from app.connection import AWAY, NotReplicatedError
 from app.error_codes import ErrorCode
 from app.jobs.record import JobKind, JobRecord, Status, Tier
 from app.outbound import ForbiddenTarget, check_url

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors
-from app.connection import repeated, transaction
-from app.durability import confirm
+from app.connection import confirm, repeated, transaction
 from app.error_codes import ErrorCode
 from app.jobs import apply, lifecycle, search, tickets, transitions
 from app.jobs.record import (

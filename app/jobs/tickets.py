@@ -50,8 +50,8 @@ end
 #: RQ's own lease; long, because the lease that counts is ours (`record.LEASES`) and RQ's recovery must stay out of it
 RQ_LEASE_SECONDS = 30 * 24 * 3600
 
-#: the string path of each queue's task (of the callbacks': `app.webhooks.dispatch`); a test proves that it resolves
-TASK_PATHS = {CLAUDE_QUEUE: "workers.tasks.run_job"}
+#: the string path of that queue's task (of the callbacks': `app.webhooks.dispatch`); a test proves that it resolves
+TASK_PATH = "workers.tasks.run_job"
 QUEUES = (CLAUDE_QUEUE, CALLBACK_QUEUE)
 
 
@@ -61,10 +61,10 @@ def queue(connection: Redis, name: str = CLAUDE_QUEUE) -> Queue:
     return Queue(name, connection=connection, serializer=JSONSerializer)
 
 
-def ticket(connection: Redis, job_id: str, name: str = CLAUDE_QUEUE) -> Job:
+def ticket(connection: Redis, job_id: str) -> Job:
     """The RQ job of that id without reading it: good for status and place, not for its function."""
     job = Job(job_id, connection=connection, serializer=JSONSerializer)
-    job.origin = name
+    job.origin = CLAUDE_QUEUE
     return job
 
 
@@ -73,21 +73,19 @@ def issue(
     connection: Redis,
     job_id: str,
     *,
-    name: str = CLAUDE_QUEUE,
-    arg: str | None = None,
     description: str,
     ttl_seconds: int,
     at_front: bool = False,
     yields: bool = False,
 ) -> None:
-    """Enqueue a new ticket. `arg` is the task's only argument, the job's id when not given.
+    """Enqueue a new ticket. The job's id is the task's only argument.
 
     One that `yields` stands at the queue's end, or, `at_front`, before all that do; others go before those, or to the head.
     """
-    home = queue(connection, name)
+    home = queue(connection)
     job = home.create_job(
-        TASK_PATHS[name],
-        args=(arg or job_id,),
+        TASK_PATH,
+        args=(job_id,),
         job_id=job_id,
         timeout=-1,
         result_ttl=ttl_seconds,
@@ -98,7 +96,7 @@ def issue(
     pipeline.sadd(home.redis_queues_keys, home.key)
     # Queue.enqueue_call() would start a MULTI of its own, to watch for dependencies: there are none here.
     home._enqueue_job(job, pipeline=pipeline, at_front=at_front and not yields)  # noqa: SLF001 - held by a contract test
-    if name == CLAUDE_QUEUE and at_front == yields:
+    if at_front == yields:
         pipeline.eval(_GO_BEFORE, 2, home.key, YIELDING, job_id)
     if yields:
         pipeline.sadd(YIELDING, job_id)
@@ -153,9 +151,9 @@ def requeue_later(pipeline: Pipeline, job: Job, execution: Execution | None, *, 
     pipeline.zadd(_home(job).scheduled_job_registry.key, {job.id: at})
 
 
-def due(connection: Redis, now: float, name: str = CLAUDE_QUEUE, limit: int = 1000) -> list[str]:
+def due(connection: Redis, now: float, limit: int = 1000) -> list[str]:
     """The scheduled tickets whose second has come."""
-    key = queue(connection, name).scheduled_job_registry.key
+    key = queue(connection).scheduled_job_registry.key
     return texts(connection.zrangebyscore(key, 0, now, start=0, num=limit))
 
 

@@ -23,7 +23,7 @@ from rq.worker import WorkerStatus
 from app.jobs import tickets
 from tests.redis_server import wait_until
 from workers.claude_worker import ClaudeWorker
-from workers.patient import PatientWorker
+from workers.start import PatientWorker
 
 if TYPE_CHECKING:
     from rq import Queue

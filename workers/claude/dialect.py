@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from app.messages.answer import CallDelta
+from app.messages.answer import CallDelta, Window
 from workers.claude.profile import Profile, Prompt
 from workers.claude.turn import SCHEMA_TOOL, TOOL_PREFIX
 
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 
     from app.messages.answer import Answer, Delta
     from app.messages.request import Json, MessagesRequest
+
+
+#: what is paid for beyond the windows
+_OVERAGE = "overage"
+
+
+def windows_of(reported: Mapping[str, Any]) -> tuple[Window, ...]:
+    """Those that the `rate_limit_info` of the CLI's event names: all in one field, one that warns in the event itself."""
+    found: dict[str, Window] = {}
+    for name, window in {reported.get("rateLimitType"): reported, **(reported.get("unifiedWindows") or {})}.items():
+        with suppress(KeyError, TypeError, ValueError):
+            found[name] = Window(str(name), float(window["utilization"]), float(window["resetsAt"]))
+    return tuple(window for window in found.values() if window.name != _OVERAGE)
+
 
 #: what all of Claude's providers take
 MAX_NAME = 64

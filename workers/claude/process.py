@@ -13,11 +13,11 @@ from uuid import uuid4
 from app.messages.failure import FailureKind, TurnFailed
 from app.recycle_reason import RecycleReason
 from workers.claude import cli
+from workers.claude.dialect import windows_of
 from workers.claude.failures import UsageLimit
 from workers.claude.profile import STAND_IN
 from workers.claude.running_cli import RunningCli
 from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult
-from workers.claude.windows import windows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
