@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from api import params
 from api.openapi_meta import described
 from api.services import current_services
-from app import clock, errors
+from app import clock, errors, health
 from app.gate import BY_HAND, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.gate import Closed
+    from app.gate import Closed, Closings
+    from app.settings import Settings
     from app.way_status import WayStatus
 
 blueprint = Blueprint("gate", __name__)
@@ -38,7 +39,7 @@ class Pause(BaseModel):
 @blueprint.get("/v1/gate")
 def look() -> Response:
     """The gate object."""
-    return _answer(Gate(current_services().connection))
+    return _answer()
 
 
 @blueprint.post("/v1/gate/pause")
@@ -50,20 +51,30 @@ def pause() -> Response:
     until = math.inf if wanted.until is None else wanted.until
     if until <= clock.now():
         raise errors.invalid_request("'until' takes a time to come, in seconds since the epoch.", param="until")
-    gate = Gate(current_services().connection)
-    gate.pause(until, wanted.reason or BY_HAND)
-    return _answer(gate)
+    Gate(current_services().connection).pause(until, wanted.reason or BY_HAND)
+    return _answer()
 
 
 @blueprint.post("/v1/gate/resume")
 def resume() -> Response:
     """Take jobs again, and try at once whatever else had closed the gate."""
-    gate = Gate(current_services().connection)
-    gate.resume()
-    return _answer(gate)
+    Gate(current_services().connection).resume()
+    return _answer()
 
 
-def gate_object(closed: Closed | None) -> dict[str, Any]:
+def gate_object(closings: Closings, settings: Settings, parked: int) -> dict[str, Any]:
+    """`open`, or what stops all requests; the `scopes` that are closed beside that; how many jobs wait for one of them, parked."""
+    return {
+        **closed_object(closings.holding_all(settings.worker_ways)),
+        "scopes": [
+            {"way": str(scope.way), "family": scope.family or None, **closed_object(closed)}
+            for scope, closed in closings.scopes.items()
+        ],
+        "parked": parked,
+    }
+
+
+def closed_object(closed: Closed | None) -> dict[str, Any]:
     """`open`, and when it is closed why, since when, and until when (null: nobody knows). Seconds since the epoch."""
     if closed is None:
         return {"object": "gate", "open": True}
@@ -90,8 +101,8 @@ def _way_object(one: WayStatus) -> dict[str, Any]:
         "way": str(one.step.way),
         "login": one.step.login or None,
         "state": "open" if one.closed is None else "closed",
-        "closed": None if one.closed is None else gate_object(one.closed),
-        "families": {family: gate_object(closed) for family, closed in sorted(one.families.items())},
+        "closed": None if one.closed is None else closed_object(one.closed),
+        "families": {family: closed_object(closed) for family, closed in sorted(one.families.items())},
         "spent": None
         if spent is None or cap is None
         else {
@@ -104,8 +115,10 @@ def _way_object(one: WayStatus) -> dict[str, Any]:
     }
 
 
-def _answer(gate: Gate) -> Response:
-    return jsonify(gate_object(gate.read()))
+def _answer() -> Response:
+    services = current_services()
+    now = health.look(services.connection)
+    return jsonify(gate_object(now.closings, services.settings, sum(now.parked.values())))
 
 
 def _known(seconds: float) -> float | None:

@@ -63,7 +63,7 @@ def ready() -> Response:
     """200 when a worker can serve; else 503 with the reason as the error's code."""
     services = current_services()
     now = look(services.connection)
-    error = unready(now, services.settings.lease_seconds)
+    error = unready(now, services.settings)
     if error is not None:
         raise error
     told = warnings(now) if auth.is_trusted() else []
@@ -71,7 +71,7 @@ def ready() -> Response:
 
 
 def _of_redis(services: Services, now: Health) -> dict[str, Any]:
-    error = unready(now, services.settings.lease_seconds)
+    error = unready(now, services.settings)
     is_sound = error is None and now.redis.is_persisting
     feeder = now.feeders[0] if now.feeders else None
     return {
@@ -85,7 +85,7 @@ def _of_redis(services: Services, now: Health) -> dict[str, Any]:
             "oldest_queued_seconds": round(now.oldest_queued_seconds, 1),
             "max_queued": services.settings.max_queued,
         },
-        "gate": gate_object(now.gate),
+        "gate": gate_object(now.closings, services.settings, sum(now.parked.values())),
         "ways": ways_object(way_status.read(services.connection, services.settings.ways)),
         "feeder": None
         if feeder is None

@@ -7,6 +7,7 @@ by their process, of which there is another after each restart.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from app.health import unready
 from app.history import closings
 from app.jobs.apply import ENDPOINTS
 from app.recycle_reason import RecycleReason
+from app.scopes import FAMILIES
 from app.ways import Way
 from app.worker_status import WorkerState
 
@@ -122,14 +124,14 @@ class Families(Collector):
         yield _closed_seconds(closed_seconds)
         yield from _spending(spent)
         yield from _queue(now)
-        yield from _gate(now)
+        yield from _gate(now, self._settings)
         yield from _server(now.redis)
         yield from self._workers(now)
 
     def _workers(self, now: Health) -> Iterator[Metric]:
         lease = self._settings.lease_seconds
         alive = [row for row in now.workers if row.is_alive(lease)]
-        is_ready = unready(now, lease) is None
+        is_ready = unready(now, self._settings) is None
         yield _gauge("ready", "Whether a worker can serve a request that comes now.", is_ready)
         states = GaugeMetricFamily("nightshift_workers", "Workers that live, by what they do.", labels=["state"])
         for state in WorkerState:
@@ -217,12 +219,28 @@ def _queue(now: Health) -> Iterator[Metric]:
     )
 
 
-def _gate(now: Health) -> Iterator[Metric]:
-    family = GaugeMetricFamily("nightshift_gate_closed", "Whether no request is taken, by cause.", labels=["cause"])
-    causes = {closed.cause for closed in now.closed}
+def _gate(now: Health, settings: Settings) -> Iterator[Metric]:
+    whole = GaugeMetricFamily("nightshift_gate_closed", "Whether no request is taken, by cause.", labels=["cause"])
+    closed = [now.closings.pause, replace(now.closings, pause=None).holding_all(settings.worker_ways)]
+    causes = {one.cause for one in closed if one is not None}
     for cause in Cause:
-        family.add_metric([cause], cause in causes)
-    yield family
+        whole.add_metric([cause], cause in causes)
+    yield whole
+    scopes = GaugeMetricFamily(
+        "nightshift_scope_closed",
+        "Whether requests by a way to Claude, of one model family or of all, are not taken.",
+        labels=["way", "family", "cause"],
+    )
+    for scope, one in now.closings.scopes.items():
+        scopes.add_metric([scope.way, scope.family or "all", one.cause], 1)
+    yield scopes
+    parked = GaugeMetricFamily(
+        "nightshift_parked", "Requests that wait outside of the queue for a closed scope.", labels=["family"]
+    )
+    for family in ("", *FAMILIES):
+        number = sum(number for hold, number in now.parked.items() if hold.family == family)
+        parked.add_metric([family or "all"], number)
+    yield parked
 
 
 def _server(server: Server) -> Iterator[Metric]:

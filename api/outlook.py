@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from app import clock, errors, worker_status
+from app import clock, errors, ladder, worker_status
 from app.connection import AWAY
 from app.error_codes import ErrorCode
-from app.gate import Cause, Closed, Gate
+from app.gate import Cause, Closings, read_closings
 from app.health import nobody_serves
+from app.openai.model_names import ALIASES
+from app.scopes import family_of
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from redis import Redis
 
     from app.errors import ErrorReply
+    from app.gate import Closed
+    from app.jobs.record import JobRecord
     from app.settings import Settings
 
 _T = TypeVar("_T")
@@ -37,6 +41,23 @@ _LONGEST_ADVICE_SECONDS = 86400.0
 TIMED = (Cause.USAGE_LIMIT, Cause.UTILIZATION, Cause.SPENDING, Cause.PAUSED)
 
 
+@dataclass(frozen=True)
+class Held:
+    """What keeps a request waiting, and what would not wait now."""
+
+    closed: Closed
+    #: the model that it asks for; empty: all models wait
+    model: str = ""
+    #: names of models that are answered now
+    open_models: Sequence[str] = ()
+
+    @property
+    def advice(self) -> str:
+        """What the client can do."""
+        others = f"Models that are answered now: {', '.join(self.open_models)}. " if self.open_models else ""
+        return f"{others}Send 'Prefer: respond-async' to have the request wait."
+
+
 class Outlook:
     """The gate and the workers as they were at most a second ago.
 
@@ -46,14 +67,22 @@ class Outlook:
     def __init__(self, connection: Redis, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._gate = _Look(self._look_at_gate, None, lambda closed: closed is not None)
+        self._gate = _Look(self._look_at_gate, Closings(None, {}), lambda closings: closings != Closings(None, {}))
         # None is known before the first look, and workers may be starting as this process is.
         workers = _Workers(error=None, are_starting=False, unserved_since=time.monotonic())
         self._workers = _Look(self._look_at_workers, workers, lambda seen: seen.error is not None)
 
-    def closed(self, began_at: float) -> Closed | None:
-        """What closes the gate."""
-        return self._gate.read(began_at)
+    def held(self, record: JobRecord, began_at: float) -> Held | None:
+        """What keeps this job from every way that it may go."""
+        closings, steps = self._gate.read(began_at), self._settings.ways
+        closed, ways = ladder.held_by(steps, record, closings), self._settings.worker_ways
+        if closed is None:
+            return None
+        if closings.holding_all(ways) is not None:
+            return Held(closed)
+        return Held(
+            closed, record.model, [one for one in ALIASES if closings.holding_all(ways, family_of(one)) is None]
+        )
 
     def nobody_serves(self, closed: Closed | None, began_at: float) -> ErrorReply | None:
         """The error while no login works, or when for `no_worker_grace_seconds` no worker has served: they are restarted, too."""
@@ -63,9 +92,9 @@ class Outlook:
         since, grace = workers.unserved_since, self._settings.no_worker_grace_seconds
         return workers.error if since is not None and time.monotonic() - since >= grace else None
 
-    def _look_at_gate(self, _: Closed | None) -> Closed | None:
+    def _look_at_gate(self, _: Closings) -> Closings:
         clock.refresh(self._connection)
-        return Gate(self._connection).read()
+        return read_closings(self._connection)
 
     def _look_at_workers(self, before: _Workers) -> _Workers:
         rows = worker_status.read_all(self._connection)
@@ -111,44 +140,44 @@ class _Look(Generic[_T]):
             return self._seen
 
 
-def why_closed(closed: Closed | None) -> ErrorReply | None:
-    """The error for a client whose deadline passed while the gate was closed."""
-    if closed is None:
+def why_held(held: Held | None) -> ErrorReply | None:
+    """The error for a client whose deadline passed while its request could go no way."""
+    if held is None:
         return None
+    closed = held.closed
     if closed.cause is Cause.LOGIN:
         return errors.login_required(closed.reason)
     if closed.cause is Cause.OVERLOAD:
         return errors.unavailable(f"Claude is overloaded ({closed.reason}).", ErrorCode.OVERLOADED, 30.0)
     if closed.cause is Cause.RATE_LIMIT:
-        message = f"Claude takes no more requests from this login for now ({closed.reason})."
+        what = f"requests for {held.model}" if held.model else "requests"
+        message = f"Claude takes no more {what} from this login for now ({closed.reason}). {held.advice}"
         return errors.rate_limited(message, ErrorCode.RATE_LIMIT_EXCEEDED, 30.0)
-    return too_late(closed)
+    return too_late(held)
 
 
-def too_late(closed: Closed) -> ErrorReply:
+def too_late(held: Held) -> ErrorReply:
     """The gate will open after the client's deadline."""
-    advice = "Send 'Prefer: respond-async' to have the request wait."
+    closed, of_model = held.closed, f" for {held.model}" if held.model else ""
     wait = min(max(1.0, closed.until - clock.now()), _LONGEST_ADVICE_SECONDS)
     if closed.cause is Cause.PAUSED:
-        return errors.unavailable(f"Nightshift is paused ({closed.reason}). {advice}", ErrorCode.PAUSED, wait)
-    reset = datetime.fromtimestamp(closed.until, UTC)
+        return errors.unavailable(f"Nightshift is paused ({closed.reason}). {held.advice}", ErrorCode.PAUSED, wait)
+    reset = f"{datetime.fromtimestamp(closed.until, UTC):%Y-%m-%d %H:%M:%S} UTC, later than this request waits"
     if closed.cause is Cause.UTILIZATION:
         return errors.rate_limited(
-            f"Nightshift leaves the rest of Claude's usage window to its owner ({closed.reason}). It goes on at"
-            f" {reset:%Y-%m-%d %H:%M:%S} UTC, later than this request waits. {advice}",
+            f"Nightshift leaves the rest of Claude's usage window{of_model} to its owner ({closed.reason}). It goes on at"
+            f" {reset}. {held.advice}",
             ErrorCode.UTILIZATION_REACHED,
             wait,
         )
     if closed.cause is Cause.SPENDING:
         return errors.rate_limited(
-            f"The cap on spending is reached ({closed.reason}). It goes on at {reset:%Y-%m-%d %H:%M:%S} UTC, later than this"
-            f" request waits. {advice}",
+            f"The cap on spending is reached ({closed.reason}). It goes on at {reset}. {held.advice}",
             ErrorCode.SPENDING_CAP_REACHED,
             wait,
         )
     return errors.rate_limited(
-        f"Claude's usage limit is reached ({closed.reason}). It resets at {reset:%Y-%m-%d %H:%M:%S} UTC, later"
-        f" than this request waits. {advice}",
+        f"Claude's usage limit{of_model} is reached ({closed.reason}). It resets at {reset}. {held.advice}",
         ErrorCode.USAGE_LIMIT_REACHED,
         wait,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from api.listener import Listener
-from api.outlook import TIMED, Outlook, too_late, why_closed
+from api.outlook import TIMED, Outlook, too_late, why_held
 from app import clock, errors
 from app.connection import AWAY
 from app.error_codes import ErrorCode
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from api.outlook import Held
     from app.errors import ErrorReply
-    from app.gate import Closed
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
     from app.settings import Settings
@@ -125,18 +125,19 @@ class Waiting:
         if wait.is_gone():
             self.leave(wait)
             raise errors.client_left()
-        closed = self._outlook.closed(wait.began_at)
+        held = self._outlook.held(wait.record, wait.began_at)
         if clock.now() >= wait.deadline_at:
-            return self._give_up(wait, why_closed(closed) or errors.deadline_exceeded(wait.timeout_seconds))
+            return self._give_up(wait, why_held(held) or errors.deadline_exceeded(wait.timeout_seconds))
         if is_answering:
             return None
-        hopeless = self._hopeless(wait, closed)
+        hopeless = self._hopeless(wait, held)
         return None if hopeless is None else self._refuse_waiting(wait, hopeless)
 
-    def _hopeless(self, wait: Wait, closed: Closed | None) -> ErrorReply | None:
+    def _hopeless(self, wait: Wait, held: Held | None) -> ErrorReply | None:
         """Why this client would wait in vain, for all that is known now."""
-        if closed is not None and closed.cause in TIMED:
-            return too_late(closed) if closed.until > wait.waits_until else None
+        closed = None if held is None else held.closed
+        if held is not None and held.closed.cause in TIMED:
+            return too_late(held) if held.closed.until > wait.waits_until else None
         return None if wait.only_reads else self._outlook.nobody_serves(closed, wait.began_at)
 
     def _give_up(self, wait: Wait, error: ErrorReply) -> Outcome:

@@ -98,14 +98,24 @@ class Closings:
         found = [self.scopes[scope] for scope in scopes_of(way, family) if scope in self.scopes]
         return max(found, key=lambda closed: closed.until, default=None)
 
+    def holding_all(self, ways: Iterable[Way], family: str = "") -> Closed | None:
+        """What keeps such a request from going any of these ways: of each the one that holds it, and of those what is over first."""
+        found = [self.holding(way, family) for way in ways]
+        return None if None in found else min(filter(None, found), key=lambda closed: closed.until, default=None)
+
 
 def read_closings(connection: Redis) -> Closings:
     """What is closed now, in one round trip for all scopes."""
     pipe = connection.pipeline(transaction=False)
     for key in state_keys():
         pipe.hgetall(key)
+    return closings_of(pipe.execute())
+
+
+def closings_of(replies: Iterable[Mapping[Any, Any]]) -> Closings:
+    """What the hashes of `state_keys` say, in their order."""
     now = clock.now()
-    pause, *closed = (_lasting(data, now) for data in pipe.execute())
+    pause, *closed = (_lasting(data, now) for data in replies)
     return Closings(pause, {scope: one for scope, one in zip(SCOPES, closed, strict=True) if one is not None})
 
 
@@ -115,13 +125,6 @@ class Gate:
     def __init__(self, connection: Redis, scope: Scope = WHOLE) -> None:
         self._connection = connection
         self._scope = scope
-        #: whether this worker passed a closed gate: most pass an open one, and need not ask whether they were the probe
-        self._is_probing = False
-
-    def is_probed_for(self, cause: Cause) -> bool:
-        """Whether this worker, which may pass, does so as the one that tries whether this cause is over."""
-        closed = self.read() if self._is_probing else None
-        return closed is not None and closed.cause is cause
 
     def read(self) -> Closed | None:
         """The closed gate, or None when it is open. A pause is told before any other cause."""
@@ -138,8 +141,7 @@ class Gate:
         if not closed.may_be_probed:
             return False
         taken = self._connection.set(self._scope.probe_key, worker, nx=True, ex=PROBE_SECONDS)
-        self._is_probing = bool(taken) or self._is_probe(worker)
-        return self._is_probing
+        return bool(taken) or self._is_probe(worker)
 
     def close(self, cause: Cause, until: float, reason: str, limit: str = "", *, probe_at: float | None = None) -> None:
         """Close it, or say anew why it is closed and until when; `since` stays while the cause does."""
@@ -153,10 +155,8 @@ class Gate:
 
         It stays closed for another cause, unless the answer was the probe's: others' may be from before the closing.
         """
-        is_probe = self._is_probing and self._is_probe(worker)
-        self._is_probing = False
         closed = Closed(Cause.UTILIZATION, clock.now(), until, probe_at, reason[:500], window)
-        return self._shut(self._scope.key, closed, yields=not is_probe)
+        return self._shut(self._scope.key, closed, yields=not self._is_probe(worker))
 
     def note_overload(
         self,
@@ -185,10 +185,9 @@ class Gate:
         return True
 
     def passed(self, worker: str) -> None:
-        """This worker's job got an answer: was it the probe, the gate opens. Others' answers may be from before the closing."""
-        if self._is_probing and self._is_probe(worker):
+        """This worker's probe got an answer: the gate opens. Others' answers may be from before the closing."""
+        if self._is_probe(worker):
             self.open()
-        self._is_probing = False
 
     def open(self) -> bool:
         """Open it, whatever the cause but a pause. Whether it was closed."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from app import clock, errors, gate, supervisors, worker_status
 from app.batches.leadership import Leader, leaders
 from app.error_codes import ErrorCode
-from app.gate import Cause, Closed
+from app.gate import Cause, Closings
 from app.jobs.record import Status, status_key
+from app.scopes import HOLDS, Scope
 from app.webhooks import outbox
 from app.worker_status import WorkerState
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.errors import ErrorReply
+    from app.scopes import Hold
+    from app.settings import Settings
     from app.supervisors import SupervisorStatus
     from app.worker_status import WorkerStatus
 
@@ -64,8 +67,10 @@ class Health:
     in_progress: int
     #: the age of the job that waits longest; 0 when none waits
     oldest_queued_seconds: float
-    #: what closes the gate now; a pause first, and more than one when it stands beside another cause
-    closed: tuple[Closed, ...]
+    #: what closes the gate now
+    closings: Closings
+    #: how many jobs are parked, by what they wait for
+    parked: Mapping[Hold, int]
     callbacks_waiting: int
     callbacks_undelivered: int
     #: who does the batches' work, one for each directory; none: no line of a batch is begun
@@ -73,11 +78,6 @@ class Health:
     #: the processes that run the maintenance
     supervisors: tuple[SupervisorStatus, ...]
     redis: Server
-
-    @property
-    def gate(self) -> Closed | None:
-        """What closes it, as `Gate.read` says; None while it is open."""
-        return self.closed[0] if self.closed else None
 
     @property
     def skews(self) -> dict[str, float]:
@@ -94,16 +94,19 @@ def look(connection: Redis) -> Health:
     pipe.zcard(outbox.DUE)
     pipe.zcard(outbox.UNDELIVERED)
     pipe.info()
+    for hold in HOLDS:
+        pipe.zcard(hold.key)
     for key in gate.state_keys():
         pipe.hgetall(key)
-    queued, in_progress, oldest, waiting, undelivered, info, *closings = pipe.execute()
+    queued, in_progress, oldest, waiting, undelivered, info, *more = pipe.execute()
     now = clock.now()
     return Health(
         workers=worker_status.read_all(connection),
         queued=queued,
         in_progress=in_progress,
         oldest_queued_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
-        closed=tuple(gate.lasting(closings, now)),
+        closings=gate.closings_of(more[len(HOLDS) :]),
+        parked={hold: number for hold, number in zip(HOLDS, more, strict=False) if number},
         callbacks_waiting=waiting,
         callbacks_undelivered=undelivered,
         feeders=tuple(leaders(connection)),
@@ -112,14 +115,15 @@ def look(connection: Redis) -> Health:
     )
 
 
-def unready(health: Health, lease_seconds: float) -> ErrorReply | None:
+def unready(health: Health, settings: Settings) -> ErrorReply | None:
     """None while a worker can serve, else the error that says why none can."""
-    alive = [row for row in health.workers if row.is_alive(lease_seconds)]
+    alive = [row for row in health.workers if row.is_alive(settings.lease_seconds)]
     are_starting = all(row.state is WorkerState.STARTING for row in alive)
-    for closed in health.closed:
-        # Workers that start may have another login.
-        if closed.cause is Cause.LOGIN and not are_starting:
-            return errors.login_required(closed.reason)
+    found = [health.closings.scopes.get(Scope(way)) for way in settings.worker_ways]
+    refused = [closed for closed in found if closed is not None and closed.cause is Cause.LOGIN]
+    # Workers that start may have another login.
+    if len(refused) == len(found) and not are_starting:
+        return errors.login_required("; ".join(dict.fromkeys(closed.reason for closed in refused)))
     if any(row.state.is_serving for row in alive):
         return None
     return nobody_serves(alive) or _not_ready(f"No worker can serve: {_states(alive)}.", ErrorCode.NO_WORKER_READY)

@@ -34,6 +34,9 @@ _BY_VARIABLE: tuple[tuple[str, LoginKind, str], ...] = (
     ("CLAUDE_CODE_OAUTH_TOKEN", "oauth_token", "a subscription's token (CLAUDE_CODE_OAUTH_TOKEN)"),
 )
 
+#: Kinds that are a subscription's.
+SUBSCRIPTIONS = ("oauth_token", "claude_home")
+
 #: what to do for a login of that name
 _NEEDS: dict[str, str] = {
     LoginName.SUBSCRIPTION: "set CLAUDE_CODE_OAUTH_TOKEN (made by `claude setup-token`), or log in once with `claude`",
@@ -57,7 +60,7 @@ class Login:
     @property
     def name(self) -> LoginName:
         """What `NIGHTSHIFT_WAYS` calls it."""
-        return LoginName.SUBSCRIPTION if self.kind in ("oauth_token", "claude_home") else LoginName(self.kind)
+        return LoginName.SUBSCRIPTION if self.kind in SUBSCRIPTIONS else LoginName(self.kind)
 
     @property
     def allows_bare(self) -> bool:

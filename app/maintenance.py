@@ -54,6 +54,7 @@ class Maintenance:
                 self._recovery.expire_leases()
                 self._recovery.close_gap()
             self._recovery.requeue_due()
+            self._recovery.return_parked()
             self._recovery.cancel_abandoned()
             self._recovery.fail_late()
             self._recovery.reissue_lost()

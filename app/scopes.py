@@ -1,10 +1,11 @@
-"""Scopes: which requests a closing of the gate holds. Those that go one way to Claude, all of them or of one model family."""
+"""Scopes: which requests a closing of the gate holds. Holds: what the jobs that wait for it are parked under."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
-from app.ways import Way
+from app.ways import OF_WORKERS, Way
 
 #: the families of Claude's models, as they are in the models' names
 FAMILIES = ("opus", "sonnet", "haiku", "fable")
@@ -46,6 +47,38 @@ class Scope:
 WHOLE = Scope(Way.CLI)
 #: every scope that can be closed, of each way the widest first
 SCOPES = tuple(Scope(way, family) for way in Way for family in ("", *FAMILIES))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a parked job waits for: that one of the ways which it may go is open to its family."""
+
+    family: str
+    #: in the order of `Way`
+    ways: tuple[Way, ...]
+
+    def __str__(self) -> str:
+        """As in the job's record: `opus:cli`, `all:cli+api`."""
+        return f"{self.family or 'all'}:{'+'.join(self.ways)}"
+
+    @property
+    def key(self) -> str:
+        """The ids of the jobs that are parked for it, in their order."""
+        return parked_key(str(self))
+
+
+#: every hold that there may be
+HOLDS = tuple(
+    Hold(family, ways)
+    for family in ("", *FAMILIES)
+    for count in range(1, len(OF_WORKERS) + 1)
+    for ways in combinations(OF_WORKERS, count)
+)
+
+
+def parked_key(hold: str) -> str:
+    """`Hold.key`, by the hold's name."""
+    return f"nightshift:parked:{hold}"
 
 
 def family_of(model: str) -> str:

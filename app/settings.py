@@ -264,6 +264,11 @@ class Settings:
         """The first way that workers go."""
         return ways.ways_of_workers(self.ways)[0]
 
+    @property
+    def worker_ways(self) -> tuple[Way, ...]:
+        """All ways that workers go, in the ladder's order."""
+        return tuple(step.way for step in self.ways if step.way in ways.OF_WORKERS)
+
     def step(self, way: str) -> Step | None:
         """The ladder's step of that way; None: it is off."""
         return next((step for step in self.ways if step.way == way), None)

@@ -25,8 +25,8 @@ class ScriptedEngine:
 
     way = Way.CLI
 
-    def __init__(self, *turns: Answer | TurnFailed, login: TurnFailed | None = None) -> None:
-        self.turns, self.login = [*turns], login
+    def __init__(self, *turns: Answer | TurnFailed, login: TurnFailed | None = None, login_kind: str = "") -> None:
+        self.turns, self.login, self._login_kind = [*turns], login, login_kind
         self.asked: list[MessagesRequest] = []
         self.logins_checked = 0
         self.interrupt, self.close, self._is_interrupted = self._set, self._set, threading.Event()
@@ -51,7 +51,8 @@ class ScriptedEngine:
         return self.login
 
     def status(self) -> EngineStatus:
-        return EngineStatus("idle", "", 0.0, None, len(self.asked), len(self.asked), 0)
+        count = len(self.asked)
+        return EngineStatus("idle", "", 0.0, None, count, count, 0, login=self._login_kind or None)
 
     def is_ready(self) -> bool:
         return True

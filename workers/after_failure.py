@@ -16,8 +16,10 @@ from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.gate import Cause
 from app.jobs.change import Reason, Requeue
+from app.login import SUBSCRIPTIONS
 from app.messages.failure import FailureKind, TurnFailed
 from app.outcome import Outcome
+from app.scopes import Scope
 from workers import usage_windows
 from workers.run import Ending, Publish
 
@@ -40,8 +42,10 @@ def ending_of(failure: TurnFailed, run: Run) -> Ending:
             return Requeue(Cause.USAGE_LIMIT, counts=False)
         case FailureKind.LOGIN:
             probe_at = clock.now() + run.settings.login_probe_seconds
-            run.gate.close(Cause.LOGIN, math.inf, failure.message, probe_at=probe_at)
-            log.warning("[LIMIT] cause=login job=%s: the workers wait for a login that works", run.record.id)
+            scope = Scope(run.engine.way)
+            run.gate(scope).close(Cause.LOGIN, math.inf, failure.message, probe_at=probe_at)
+            said = "[LIMIT] cause=login scope=%s job=%s: the workers wait for a login that works"
+            log.warning(said, scope, run.record.id)
             return Requeue(Cause.LOGIN, counts=False)
         case FailureKind.UNAVAILABLE:
             return Requeue(Reason.NO_PROCESS, counts=False, was_sent=False)
@@ -72,14 +76,19 @@ def _put_off(failure: TurnFailed, run: Run) -> Ending:
     Several without an answer in between, of whichever jobs, are a wall that all wait at. Until then this one waits by itself.
     """
     cause = Cause.OVERLOAD if failure.kind is FailureKind.OVERLOADED else Cause.RATE_LIMIT
-    if run.gate.note_overload(
+    scope = Scope(run.engine.way)
+    if cause is Cause.RATE_LIMIT and run.engine.status().login not in SUBSCRIPTIONS:
+        # What is paid by use has its limits by model.
+        scope = Scope(run.engine.way, run.family)
+    if run.gate(scope).note_overload(
         run.lease.execution_id,
         failure.message,
         cause,
         retry_after=failure.retry_after or 0.0,
         probe_seconds=run.settings.limit_probe_seconds,
     ):
-        log.warning("[LIMIT] cause=%s job=%s: Claude puts off one request after the other", cause, run.record.id)
+        said = "[LIMIT] cause=%s scope=%s job=%s: Claude puts off one request after the other"
+        log.warning(said, cause, scope, run.record.id)
         return Requeue(cause, counts=False)
     return Requeue(failure.kind, counts=False, delay_seconds=_delay(failure, run.record))
 

@@ -15,7 +15,7 @@ from rq.utils import now, utcformat
 
 from app import clock, worker_status
 from app.connection import AWAY, connect
-from app.gate import Cause, Gate
+from app.gate import Cause, read_closings
 from app.jobs import transitions
 from app.worker_status import WorkerState, WorkerStatus
 from workers import run as runs
@@ -46,7 +46,6 @@ class Beat:
         self._settings = settings
         self._name = name
         self._engines = engines
-        self._gate = Gate(connection)
         self._started_at = clock.now()
         self._run: Run | None = None
         self._wake = threading.Event()
@@ -131,7 +130,7 @@ class Beat:
 
     def _closed_by(self) -> str:
         """A worker that blocks on an empty queue has not met the gate yet."""
-        closed = self._gate.read()
+        closed = read_closings(self._connection).holding_all(self._engines.ways)
         return closed.cause if closed is not None and not closed.may_be_probed else ""
 
 
@@ -140,6 +139,7 @@ _WAITING_STATES: dict[str, WorkerState] = {
     Cause.UTILIZATION: WorkerState.LIMITED,
     Cause.OVERLOAD: WorkerState.LIMITED,
     Cause.RATE_LIMIT: WorkerState.LIMITED,
+    Cause.SPENDING: WorkerState.LIMITED,
     Cause.LOGIN: WorkerState.WAITING_FOR_LOGIN,
     Cause.PAUSED: WorkerState.PAUSED,
 }

@@ -20,15 +20,15 @@ from rq.worker import WorkerStatus
 
 from app import clock, connection, errors, logs
 from app.connection import AWAY, connect_blocking, patiently
-from app.gate import Cause, Gate
+from app.gate import Cause
 from app.jobs import tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Reason, Requeue
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
-from workers.beat import FOR_CLAUDE, Beat
-from workers.login_check import LoginCheck
+from workers.admission import Admission
+from workers.beat import Beat
 from workers.run import Ending, FanOut, Interruption, Publish, Run
 from workers.start import PatientWorker
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from app.jobs.record import JobRecord
     from app.settings import Settings
+    from workers.admission import Admitted
     from workers.engines import Engines
 
 log = logging.getLogger(__name__)
@@ -73,10 +74,8 @@ class ClaudeWorker(PatientWorker):
         self._steps = connection
         self._settings = settings
         self._engines = engines
-        self._engine = engine = engines.of(engines.ways[0])
         self._jobs = Jobs(connection, settings)
-        self._gate = Gate(connection)
-        self._login = LoginCheck(name, connection, settings, engine, self._gate)
+        self._admission = Admission(name, connection, settings, engines, self._jobs)
         self._is_draining = False
         self.beat = Beat(settings, name, engines)
 
@@ -97,31 +96,15 @@ class ClaudeWorker(PatientWorker):
             time.sleep(random.uniform(0.0, _SPREAD_SECONDS))
 
     def _reason_to_wait(self) -> str:
-        if not self._engine.is_ready():
-            return FOR_CLAUDE
         try:
-            if not self._login.may_be_used():
-                return Cause.LOGIN
-            if reason := self._closed_by():
-                return reason
-            return "" if self._login.passes_gate() else Cause.LOGIN
+            return self._admission.reason_to_wait()
         except AWAY:
             return "redis"
-
-    def _closed_by(self) -> str:
-        try:
-            if not self._gate.may_pass(self.name):
-                closed = self._gate.read()
-                return closed.cause if closed else ""
-        except AWAY:
-            return "redis"
-        return ""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Claim, run, settle. Nothing in here raises for what a job or Redis does."""
-        if self._closed_by() in set(Cause):
-            # The gate closed while this worker blocked on the queue.
-            self._patiently(lambda: tickets.return_from_gap(self._steps, queue.name, job.id))
+        admitted = self._patiently(lambda: self._admission.admit(job.id, queue.name))
+        if admitted is None:
             return
         self.set_state(WorkerStatus.BUSY)
         try:
@@ -131,12 +114,14 @@ class ClaudeWorker(PatientWorker):
             )
             if claimed is not None:
                 with logs.about(**claimed[1].ids):
-                    self._run(job, *claimed)
+                    self._run(job, *claimed, admitted)
         finally:
+            self._patiently(admitted.probes.end)
             self.set_state(WorkerStatus.IDLE)
 
-    def _run(self, job: Job, lease: Lease, record: JobRecord) -> None:
-        run = Run(lease, record, self._jobs, self._gate, self._settings, self._engine, self._steps)
+    def _run(self, job: Job, lease: Lease, record: JobRecord, admitted: Admitted) -> None:
+        engine = self._engines.of(admitted.way)
+        run = Run(lease, record, self._jobs, admitted.probes, self._settings, engine, self._steps)
         runs.begin(run)
         self.beat.hold(run)
         try:

@@ -20,7 +20,7 @@ from app.messages.failure import FailureKind
 if TYPE_CHECKING:
     from redis import Redis
 
-    from app.gate import Gate
+    from app.gate import Closed, Gate
     from app.settings import Settings
     from workers.engine import Engine
 
@@ -54,12 +54,12 @@ class LoginCheck:
             return self._try(is_probe=False)
         return not self._has_failed or time.monotonic() >= self._due_at
 
-    def passes_gate(self) -> bool:
-        """Whether this worker, whom the gate lets pass, may take a job: not while its login fails.
+    def passes_gate(self, closed: Closed | None) -> bool:
+        """Whether this worker, whom the gate lets pass though it is `closed`, may take a job: not while its login fails.
 
         If the gate is closed for a login, this worker tries its own before it tries a request.
         """
-        is_probe = self._gate.is_probed_for(Cause.LOGIN)
+        is_probe = closed is not None and closed.cause is Cause.LOGIN
         return self._try(is_probe=is_probe) if is_probe or self._has_failed else True
 
     def _try(self, *, is_probe: bool) -> bool:

@@ -11,19 +11,22 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app import spans
+from app.gate import Gate
 from app.jobs.change import Requeue
+from app.scopes import family_of
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from redis import Redis
 
-    from app.gate import Gate
+    from app.admission import Probes
     from app.jobs.change import Lease
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
     from app.messages.answer import Answer
     from app.outcome import Outcome
+    from app.scopes import Scope
     from app.settings import Settings
     from workers.engine import Engine
 
@@ -60,13 +63,22 @@ class Run:
     lease: Lease
     record: JobRecord
     jobs: Jobs
-    gate: Gate
+    probes: Probes
     settings: Settings
     engine: Engine
     connection: Redis
     interruption: Interruption | None = field(default=None)
     #: what its turns cost that were answered, US dollars; None: nobody knows
     costs: list[float | None] = field(default_factory=list)
+
+    @property
+    def family(self) -> str:
+        """Of the model that it asks."""
+        return family_of(self.record.model)
+
+    def gate(self, scope: Scope) -> Gate:
+        """That of a scope."""
+        return Gate(self.connection, scope)
 
 
 _current: Run | None = None

@@ -76,8 +76,8 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         return Publish(ending.outcome.by(way)) if isinstance(ending, Publish) else ending
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
-        if not usage_windows.leave_the_rest(run, asked.answer.windows):
-            run.gate.passed(run.lease.worker)
+        usage_windows.leave_the_rest(run, asked.answer.windows)
+        run.probes.passed()
     return Publish(messages.to_openai(asked.answer, asked.checked, run.record, asked.ignored))
 
 

@@ -22,8 +22,11 @@ from app.batches.storage import pieces
 from app.batches.store import NewBatch
 from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
-from app.gate import Gate
+from app.gate import read_closings
+from app.openai import model_names
 from app.openai.chat_request import Metadata
+from app.scopes import family_of
+from app.ways import Way
 
 if TYPE_CHECKING:
     from api.services import Services
@@ -193,6 +196,13 @@ def _errors(record: BatchRecord, services: Services, limit: int) -> dict[str, An
     return {"object": "list", "data": read_faults(services.batches.storage, record.id, limit)}
 
 
+def _held_by(record: BatchRecord, services: Services) -> Closed | None:
+    """What keeps all of its lines from going: those of its model, where they have one."""
+    ways = [Way(record.way)] if record.way else [step.way for step in services.settings.ways]
+    model = model_names.resolved_or_itself(record.model, services.settings)
+    return read_closings(services.connection).holding_all(ways, family_of(model))
+
+
 def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cost_usd": record.known_cost_usd(),
@@ -212,7 +222,7 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
     when = record.window or services.settings.batch_window
-    closed = Gate(services.connection).read()
+    closed = _held_by(record, services)
     found["done_at"] = _done_at(record, services, closed)
     if closed is not None:
         found["waiting_for"] = str(closed.cause)

@@ -89,7 +89,7 @@ def take(services: Services, hours: Past) -> Snapshot:
     return Snapshot(
         at=at,
         offline=services.settings.offline,
-        closed=now.gate,
+        closed=now.closings.holding_all(services.settings.worker_ways),
         queued=now.queued,
         in_progress=now.in_progress,
         oldest_seconds=now.oldest_queued_seconds,

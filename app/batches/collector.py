@@ -48,7 +48,9 @@ class Look:
     record: BatchRecord
     near: tuple[int, ...] = ()
     delayed: tuple[int, ...] = ()
-    #: of both, those that do not run
+    #: those whose jobs are parked; while there are any, no further line is fed: all would be, since a batch has one model
+    parked: tuple[int, ...] = ()
+    #: of all three, those that do not run
     waiting: tuple[int, ...] = ()
     #: whether anything was collected
     moved: bool = False
@@ -58,9 +60,14 @@ class Look:
     retries: tuple[int, ...] | None = None
 
     @property
+    def in_queue(self) -> tuple[int, ...]:
+        """The lines that have jobs which have not ended."""
+        return (*self.near, *self.delayed, *self.parked)
+
+    @property
     def is_in_queue(self) -> bool:
         """Whether the batch has lines in the queue, or any to put there."""
-        return self.retries is None or bool(self.retries or self.near or self.delayed)
+        return self.retries is None or bool(self.retries or self.in_queue)
 
 
 def refused(record: BatchRecord, number: int, raw: bytes, error: LineError) -> tuple[int, Ended]:
@@ -105,9 +112,10 @@ class Collector:
         record = self._write(record, [(n, _ended(jobs[n], outcomes[n])) for n in outcomes], fed=record.fed, jobs=jobs)
         going = {n: job for n, job in jobs.items() if job is not None and not job.status.is_final}
         waiting = tuple(n for n, job in going.items() if job.public_status is Status.QUEUED)
-        delayed = tuple(n for n in waiting if going[n].waiting_for)
-        near = tuple(sorted(going.keys() - delayed))
-        return Look(record, near, delayed, waiting, moved=bool(outcomes or lost))
+        parked = tuple(n for n in waiting if going[n].parked)
+        delayed = tuple(n for n in waiting if going[n].waiting_for and n not in parked)
+        near = tuple(sorted(going.keys() - {*delayed, *parked}))
+        return Look(record, near, delayed, parked, waiting, moved=bool(outcomes or lost))
 
     def _outcomes(self, jobs: dict[int, JobRecord]) -> dict[int, Outcome]:
         if not jobs:
@@ -117,7 +125,7 @@ class Collector:
 
     def end_jobs(self, record: BatchRecord, look: Look) -> None:
         """The batch is over: what waits never starts, what runs is interrupted."""
-        for number in (*look.near, *look.delayed):
+        for number in look.in_queue:
             self._jobs.cancel(line_id(record.id, number), unrun_error(_why(record)))
 
     def name_unrun(self, record: BatchRecord) -> BatchRecord:

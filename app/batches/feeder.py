@@ -198,9 +198,9 @@ class Feeder:
     def _wind_up(self, look: Look) -> Look:
         """Cancelled or expired: end what goes on, name what never ran, then end."""
         record = look.record
-        if look.near or look.delayed:
+        if look.in_queue:
             self._collector.end_jobs(record, look)
-            return replace(look, near=(), delayed=(), moved=True)
+            return replace(look, near=(), delayed=(), parked=(), moved=True)
         if self._parts.wind_up(record):
             return look
         if record.ended < record.total:

@@ -92,6 +92,8 @@ class Change:
     runs: Mapping[int, LineRuns] = field(default_factory=dict)
     #: lines whose jobs are forgotten
     forgotten: Collection[int] = ()
+    #: of these, those that are parked, and for what
+    parked: Mapping[int, str] = field(default_factory=dict)
     #: parts that are others now, by id; None: one that is gone. And how many were made so far
     parts: Mapping[str, Part | None] = field(default_factory=dict)
     parts_made: int = 0
@@ -220,7 +222,8 @@ def withdraw(found: Found, jobs: Mapping[int, JobRecord | None]) -> Change:
     }
     runs = {number: LineRuns(job.attempts, job.deaths, job.sends) for number, job in waiting.items() if job is not None}
     kept = {number: counts for number, counts in runs.items() if any(counts)}
-    return replace(_unchanged(found.record), again=waiting, runs=kept, forgotten=waiting)
+    parked = {number: job.parked for number, job in waiting.items() if job is not None and job.parked}
+    return replace(_unchanged(found.record), again=waiting, runs=kept, forgotten=waiting, parked=parked)
 
 
 def collected(

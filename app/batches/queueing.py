@@ -37,7 +37,7 @@ def shares(looks: Mapping[str, Look], capacity: Capacity, may_start: Callable[[B
     near = {
         batch_id: len(look.near)
         for batch_id, look in looks.items()
-        if look.record.status is BatchStatus.IN_PROGRESS and may_start(look.record)
+        if look.record.status is BatchStatus.IN_PROGRESS and may_start(look.record) and not look.parked
     }
     left = {batch_id: _left(looks[batch_id]) for batch_id in near}
     all_near = sum(len(look.near) for look in looks.values())
@@ -56,7 +56,7 @@ def _left(look: Look) -> int:
     record = look.record
     if look.retries is not None:
         return len(look.retries)
-    return record.total - record.ended - len(look.near) - len(look.delayed) - look.in_parts
+    return record.total - record.ended - len(look.in_queue) - look.in_parts
 
 
 class Queueing:

@@ -25,6 +25,7 @@ from app.batches.record import (
 from app.connection import transaction
 from app.jobs import apply, removal, transitions
 from app.jobs.record import JobRecord, record_key
+from app.scopes import parked_key
 from app.webhooks import announce
 
 if TYPE_CHECKING:
@@ -102,6 +103,8 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     _move_lines(pipe, change)
     for number in change.forgotten:
         removal.forget(connection, pipe, line_id(batch_id, number))
+    for number, hold in change.parked.items():
+        pipe.zrem(parked_key(hold), line_id(batch_id, number))
     _move_parts(pipe, change)
     apply.count_all(pipe, change.counted)
     if announcement is not None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import clock, counters, worker_status
 from app.connection import transaction
-from app.gate import Gate
+from app.gate import read_closings
 from app.jobs.apply import CANCELLED, COMPLETED, INPUT_KINDS, OUTPUT_KINDS
 from app.jobs.record import Status, status_key
 
@@ -169,7 +169,9 @@ def _look(connection: Redis) -> dict[str, Any]:
     pipe.zcard(status_key(Status.IN_PROGRESS))
     pipe.hgetall(counters.KEY)
     queued, in_progress, counted = pipe.execute()
-    closed = Gate(connection).read()
+    closings = read_closings(connection)
+    whole = (closed for scope, closed in closings.scopes.items() if not scope.family)
+    closed = closings.pause or next(whole, None)
     return {
         "queued": queued,
         "in_progress": in_progress,

@@ -32,7 +32,8 @@ from app.jobs.record import (
 )
 from app.openai.model_names import ALIASES, CLAUDE_MODELS
 from app.outcome import tokens
-from app.scopes import WHOLE
+from app.scopes import family_of, parked_key, scopes_of
+from app.ways import Way
 from app.webhooks import announce
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def _indexes(record: JobRecord | None) -> dict[str, float]:
         found = {ALL_JOBS: record.created_at, status_key(record.public_status): record.created_at}
     if record.status is Status.QUEUED:
         found[DEADLINES] = record.deadline_at
+        if record.parked:
+            found[parked_key(record.parked)] = record.parking_order
     if (record.choices or record.kind == JobKind.CHOICE) and not record.status.is_final:
         found[CHOICES] = record.created_at
     return found
@@ -158,8 +161,9 @@ def _move_ticket(connection: Redis, pipe: Pipeline, job_id: str, change: Change)
         case Ticket.STARTED if after is not None:
             tickets.start(pipe, job, after.worker, after.execution)
             tickets.describe(pipe, job, after.description)
-        case Ticket.FIRST | Ticket.LAST:
-            tickets.requeue(pipe, job, execution, at_front=change.ticket is Ticket.FIRST)
+        case Ticket.FIRST | Ticket.FIRST_OF_KIND | Ticket.LAST:
+            is_behind = change.ticket is Ticket.FIRST_OF_KIND and after is not None and after.yields
+            tickets.requeue(pipe, job, execution, at_front=change.ticket is not Ticket.LAST, is_behind_others=is_behind)
         case Ticket.LATER:
             if execution is None:
                 tickets.take_out(pipe, job)
@@ -183,7 +187,9 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     pipe.expire(stream_key(record.id), min(ttl, STREAM_TTL_SECONDS))
     pipe.zrem(ABANDONED, record.id)
     if outcome.error is None:
-        pipe.delete(WHOLE.overloads_key)
+        family = family_of(record.model)
+        ways = [Way(way) for way in outcome.way.split(", ")] if outcome.way else [*Way]
+        pipe.delete(*(scope.overloads_key for way in ways for scope in scopes_of(way, family)))
     if not record.choices:
         spending.count(pipe, outcome, clock.now())
     if record.kind != JobKind.CHOICE:

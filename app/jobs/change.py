@@ -81,6 +81,8 @@ class Ticket(Enum):
     STARTED = auto()
     #: back into the queue
     FIRST = auto()
+    #: the same, one that lets others pass before all such only
+    FIRST_OF_KIND = auto()
     LAST = auto()
     #: outside of the queue until `due_at`
     LATER = auto()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from app.errors import ErrorReply
     from app.jobs.change import Found, Lease, Requeue
+    from app.scopes import Hold
     from app.settings import Settings
 
 #: how often a job that waits for its choices is looked at, should nobody have reported their end, seconds
@@ -60,14 +61,33 @@ def requeue_ticket(found: Found) -> Change:
         return replace(_unchanged(record), ticket=Ticket.OUT)
     # A job that yields goes behind the others again.
     ticket = Ticket.LAST if record.yields else Ticket.FIRST
-    return Change(before=record, after=replace(record, waiting_for=""), ticket=ticket)
+    return Change(before=record, after=replace(record, waiting_for="", parked=""), ticket=ticket)
+
+
+def park(found: Found, hold: Hold, reason: str) -> Change:
+    """Take a queued job out of the queue until `hold` is over; it uses up no attempt. `reason`: why, as clients read it."""
+    record = found.record
+    if record is None or record.status is not Status.QUEUED:
+        return replace(_unchanged(record), ticket=Ticket.OUT)
+    # In the schedule every process finds it, older ones too; at its deadline it is over.
+    after = replace(record, parked=str(hold), waiting_for=reason)
+    return Change(before=record, after=after, ticket=Ticket.LATER, due_at=record.deadline_at)
+
+
+def unpark(record: JobRecord | None, hold: Hold) -> Change:
+    """Put a job that is parked for `hold` back at the queue's head; any other leaves the index of those."""
+    if record is None or record.status is not Status.QUEUED or record.parked != str(hold):
+        return replace(_unchanged(record), leaves=(hold.key,))
+    after = replace(record, parked="", waiting_for="")
+    return Change(before=record, after=after, ticket=Ticket.FIRST_OF_KIND)
 
 
 def reissue(found: Found, ttl_seconds: int) -> Change:
     """Issue a new ticket for a queued job whose own is missing."""
     record = found.record
     if record is not None and record.status is Status.QUEUED:
-        return Change(before=record, after=record, ticket=Ticket.NEW, ttl_seconds=ttl_seconds)
+        after = replace(record, parked="")
+        return Change(before=record, after=after, ticket=Ticket.NEW, ttl_seconds=ttl_seconds)
     # Older code that ended it knew nothing of that index.
     is_over = record is None or record.status.is_final
     return replace(_unchanged(record), leaves=(CHOICES,) if is_over else ())
@@ -102,6 +122,7 @@ def claim(found: Found, lease: Lease, lease_seconds: float) -> Change:
         started_at=(record.choices and record.started_at) or found.now,
         attempts=record.attempts + 1,
         waiting_for="",
+        parked="",
     )
     return Change(before=record, after=after, ticket=Ticket.STARTED, lease_until=found.now + lease_seconds)
 
@@ -141,6 +162,7 @@ def requeue(found: Found, lease: Lease, how: Requeue, name: str, settings: Setti
         status=Status.QUEUED,
         execution="",
         waiting_for=how.reason,
+        parked="",
         attempts=attempts,
         delays=held.delays + (is_delayed and not how.counts),
         deaths=deaths,
@@ -262,7 +284,7 @@ def _ended(
 
 
 def _over(record: JobRecord, status: Status, now: float) -> JobRecord:
-    return replace(record, status=status, finished_at=now, execution="", published_by="", waiting_for="")
+    return replace(record, status=status, finished_at=now, execution="", published_by="", waiting_for="", parked="")
 
 
 def _let_go(choice: JobRecord, now: float) -> Change:

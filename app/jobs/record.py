@@ -40,6 +40,10 @@ DONE = "nightshift:done"
 DELTAS = "nightshift:deltas"
 
 
+#: more than any time in seconds since the epoch
+_BEHIND = 1e10
+
+
 class JobKind(StrEnum):
     """What a job is for; of a request, OpenAI's name for the object that it becomes."""
 
@@ -160,8 +164,10 @@ class JobRecord:
     streamed_by: str = ""
     #: when the first piece of that text was told
     first_token_at: float | None = None
-    #: why it waits, when it was requeued
+    #: why it waits, when it was requeued or parked
     waiting_for: str = ""
+    #: the `scopes.Hold` that it is parked for: outside of the queue, while every way that it may go is closed to its model
+    parked: str = ""
     request_id: str = ""
     #: the trace that it belongs to, see `app.trace_context`
     traceparent: str = ""
@@ -191,6 +197,11 @@ class JobRecord:
     def is_spent(self) -> bool:
         """Whether it must not be sent to Claude any more."""
         return 0 < self.max_sends <= self.sends
+
+    @property
+    def parking_order(self) -> float:
+        """Its place among parked jobs: as they were made, those that let others pass behind all others."""
+        return self.created_at + (_BEHIND if self.yields else 0.0)
 
     @property
     def yields(self) -> bool:

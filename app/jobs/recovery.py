@@ -9,9 +9,9 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from app import clock, errors, worker_status
+from app import admission, clock, errors, worker_status
 from app.connection import texts
-from app.gate import Gate
+from app.gate import Gate, read_closings
 from app.jobs import removal, tickets, transitions
 from app.jobs.change import Lease, LeaseLost, Reason, Requeue
 from app.jobs.record import (
@@ -27,11 +27,12 @@ from app.jobs.record import (
     status_key,
 )
 from app.jobs.store import Jobs
-from app.scopes import SCOPES
+from app.scopes import HOLDS, SCOPES
 
 if TYPE_CHECKING:
     from redis import Redis
 
+    from app.scopes import Hold
     from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,9 @@ GAP_SECONDS = 3.0
 #: how often the queued jobs are compared with the queue, seconds
 AUDIT_SECONDS = 30.0
 _CHUNK = 500
+#: how often a parked job is given to the workers to be tried, until one of them tries it, seconds
+TRY_SECONDS = 5.0
+_UNPARKED_AT_ONCE = 1000
 
 
 def release_worker(connection: Redis, settings: Settings, worker: str) -> list[str]:
@@ -119,6 +123,26 @@ class Recovery:
         """What waited out a delay goes back into the queue."""
         for job_id in tickets.due(self._connection, clock.now()):
             self._requeue(job_id)
+
+    def return_parked(self) -> None:
+        """What is parked goes back to the queue's head when a way is open to it; before that one at a time, to try it."""
+        pipe = self._connection.pipeline(transaction=False)
+        for hold in HOLDS:
+            pipe.zcard(hold.key)
+        parked = [hold for hold, number in zip(HOLDS, pipe.execute(), strict=True) if number]
+        if not parked:
+            return
+        closings = read_closings(self._connection)
+        for hold in parked:
+            if admission.is_open(closings, hold):
+                while transitions.unpark(self._connection, hold, _UNPARKED_AT_ONCE):
+                    pass
+            elif admission.is_due(closings, hold) and self._may_try(hold):
+                transitions.unpark(self._connection, hold, 1, is_first=True)
+
+    def _may_try(self, hold: Hold) -> bool:
+        # Should the SET be sent again, since its reply was lost, it says no: the next comes a little later.
+        return bool(self._connection.set(f"{hold.key}:tried", 1, nx=True, px=int(TRY_SECONDS * 1000)))
 
     def _requeue(self, job_id: str) -> None:
         if not transitions.join(self._connection, self._settings, job_id):

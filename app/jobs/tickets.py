@@ -136,12 +136,16 @@ def finish(pipeline: Pipeline, job: Job, execution: Execution | None, *, failed:
     pipeline.srem(YIELDING, job.id)
 
 
-def requeue(pipeline: Pipeline, job: Job, execution: Execution | None, *, at_front: bool) -> None:
-    """Started, lost or scheduled to queued."""
+def requeue(
+    pipeline: Pipeline, job: Job, execution: Execution | None, *, at_front: bool, is_behind_others: bool = False
+) -> None:
+    """Started, lost or scheduled to queued. `is_behind_others`: at the front, but behind all that do not let others pass."""
     _end_execution(pipeline, job, execution)
     take_out(pipeline, job)
     job.set_status(JobStatus.QUEUED, pipeline=pipeline)
-    _home(job).push_job_id(job.id, pipeline=pipeline, at_front=at_front)
+    _home(job).push_job_id(job.id, pipeline=pipeline, at_front=at_front and not is_behind_others)
+    if is_behind_others:
+        pipeline.eval(_GO_BEFORE, 2, _home(job).key, YIELDING, job.id)
 
 
 def requeue_later(pipeline: Pipeline, job: Job, execution: Execution | None, *, at: float) -> None:

@@ -6,13 +6,14 @@ Above: what a run may do with its job. A worker whose lease ended, or whose job 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from app import clock, errors
+from app import clock, errors, hashes
+from app.connection import texts, transaction
 from app.jobs import apply, lifecycle
 from app.jobs.change import Lease, Requeue, Ticket
-from app.jobs.record import LEASES, JobRecord, lease_member, outcome_key, request_key
+from app.jobs.record import LEASES, JobRecord, lease_member, outcome_key, record_key, request_key
 from app.openai.payload import merged
 from app.outcome import Outcome
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from app.errors import ErrorReply
     from app.jobs.change import Change, Found
+    from app.scopes import Hold
     from app.settings import Settings
 
 
@@ -127,6 +129,31 @@ def fail_waiting(
 def requeue_ticket(connection: Redis, job_id: str) -> None:
     """Put a queued job's ticket into the queue; remove the ticket of any other job."""
     apply.step(connection, job_id, lifecycle.requeue_ticket)
+
+
+def park(connection: Redis, job_id: str, hold: Hold, reason: str) -> None:
+    """Take a queued job, in the queue or just out of it, to those that wait for `hold`. Safe to repeat."""
+    apply.step(connection, job_id, lambda found: lifecycle.park(found, hold, reason))
+
+
+def unpark(connection: Redis, hold: Hold, count: int, *, is_first: bool = False) -> int:
+    """Put the last `count` jobs that are parked for `hold` back at the queue's head in their order, or the first; how many are left.
+
+    The last before the others: whatever is parked still when this process dies belongs before them.
+    """
+
+    def change(pipe: Any) -> int:
+        ids = texts(pipe.zrange(hold.key, 0, count - 1) if is_first else pipe.zrange(hold.key, -count, -1))
+        if ids:
+            pipe.watch(*map(record_key, ids))
+        left = int(pipe.zcard(hold.key)) - len(ids)
+        records = hashes.read_all(connection, JobRecord, map(record_key, ids))
+        pipe.multi()
+        for job_id, record in reversed([*zip(ids, records, strict=True)]):
+            apply.write(connection, pipe, job_id, lifecycle.unpark(record, hold))
+        return left
+
+    return transaction(connection, hold.key, change)
 
 
 def reissue(connection: Redis, settings: Settings, job_id: str) -> bool:

@@ -72,6 +72,14 @@ def resolve(name: str, settings: Settings) -> str:
     return found
 
 
+def resolved_or_itself(name: str, settings: Settings) -> str:
+    """The same, and the name itself where it is not known (any more)."""
+    try:
+        return resolve(name, settings)
+    except errors.ErrorReply:
+        return name
+
+
 def listed(settings: Settings) -> Iterator[str]:
     """All names that `GET /v1/models` shows, each once: Claude's first. Patterns, and what answers all others, are not names."""
     mapped = (name for name in settings.model_map if not _is_pattern(name))

@@ -35,7 +35,10 @@ class Worker:
         self._check = LoginCheck(name, connection, settings, self.claude, self.gate)
 
     def may_take_a_job(self) -> bool:
-        return self._check.may_be_used() and self.gate.may_pass(self._name) and self._check.passes_gate()
+        if not self._check.may_be_used():
+            return False
+        closed = self.gate.read()
+        return self.gate.may_pass(self._name) and self._check.passes_gate(closed)
 
 
 @pytest.fixture

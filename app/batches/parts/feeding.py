@@ -15,7 +15,6 @@ from app.batches.parts import entries
 from app.batches.parts.record import Part, Parts, PartState, parts_key, parts_of
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.batches.storage import names
-from app.errors import ErrorReply
 from app.gate import read_closings
 from app.ids import new_request_id
 from app.jobs.record import JobKind, JobRecord, Status
@@ -120,7 +119,7 @@ class PartFeeding:
     def _open_ways(self, record: BatchRecord) -> list[Way]:
         """In the ladder's order; while all is paused, those that are open besides."""
         closings = replace(read_closings(self._connection), pause=None)
-        family = family_of(_claude_model(record, self._settings))
+        family = family_of(model_names.resolved_or_itself(record.model, self._settings))
         return [step.way for step in self._settings.ways if closings.holding(step.way, family) is None]
 
     def _retries(self, record: BatchRecord) -> Iterable[int]:
@@ -161,7 +160,7 @@ class PartFeeding:
     def _collect(self, record: BatchRecord, part: Part) -> BatchRecord:
         """Answers into the files, for a while."""
         until = time.monotonic() + _COLLECT_SECONDS
-        model = _claude_model(record, self._settings)
+        model = model_names.resolved_or_itself(record.model, self._settings)
         with self._storage.open(names.part_answers(record.id, part.id)) as file:
             while part.collected_bytes < part.answers_bytes and time.monotonic() < until:
                 file.seek(part.collected_bytes)
@@ -181,13 +180,6 @@ class PartFeeding:
         for part_id in ids:
             for name in names.OF_A_PART:
                 self._storage.remove(name(record.id, part_id))
-
-
-def _claude_model(record: BatchRecord, settings: Settings) -> str:
-    try:
-        return model_names.resolve(record.model, settings)
-    except ErrorReply:
-        return record.model
 
 
 def _chunk(file: IO[bytes]) -> tuple[list[Entry], int]:

@@ -53,7 +53,7 @@ def test_health(client: FlaskClient, connection: Redis) -> None:
     found = client.get("/health").get_json()
     assert found["status"] == "ok"
     assert found["queue"]["queued"] == 1
-    assert found["gate"] == {"object": "gate", "open": True}
+    assert found["gate"] == {"object": "gate", "open": True, "scopes": [], "parked": 0}
     (row,) = found["workers"]
     assert (row["name"], row["state"], row["restarts"], row["alive"]) == ("w1", "idle", {"turns": 2}, True)
     own = psutil.Process().memory_info().rss / 2**20

@@ -13,10 +13,11 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from app import counters, errors, idempotency
+from app.admission import Probes
 from app.batches.record import line_id
 from app.connection import texts
 from app.error_codes import ErrorCode
-from app.gate import Gate
+from app.gate import Closings
 from app.jobs import recovery, removal, tickets, transitions
 from app.jobs.change import LeaseLost, Requeue
 from app.jobs.choices import SPARE_SECONDS
@@ -135,7 +136,9 @@ def test_a_choice_that_nobody_waits_for(connection: Redis, jobs: Jobs, take: Tak
         connection.hset(record_key(PARENT), "status", "failed")
     lease, claimed = take()
     engine = ScriptedEngine()
-    runs.begin(run := Run(lease, claimed, jobs, Gate(connection), SETTINGS, engine, connection))
+    runs.begin(
+        run := Run(lease, claimed, jobs, Probes(connection, Closings(None, {}), "w1"), SETTINGS, engine, connection)
+    )
     tasks.run_job(claimed.id)
     runs.end()
     assert run.interruption is Interruption.CANCELLED

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from app.admission import Probes
 from app.connection import connect
-from app.gate import Gate
+from app.gate import Closings
 from app.jobs import recovery, transitions
 from app.jobs.change import Requeue
 from app.jobs.record import JobRecord, Status
@@ -78,7 +79,7 @@ def test_what_could_not_be_noted_was_not_sent(
     lease, claimed = take()
     engine = ScriptedEngine()
     noting = connection if fault != "Redis is away" else connect("redis://127.0.0.1:1")
-    runs.begin(Run(lease, claimed, jobs, Gate(connection), settings, engine, noting))
+    runs.begin(Run(lease, claimed, jobs, Probes(connection, Closings(None, {}), "w1"), settings, engine, noting))
     ending = tasks.run_job(record.id)
     runs.end()
     assert isinstance(ending, Requeue)

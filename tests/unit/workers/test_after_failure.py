@@ -10,6 +10,7 @@ import pytest
 from app.jobs.change import Lease, Requeue
 from app.messages.failure import FailureKind, TurnFailed
 from app.settings import Settings
+from tests.engine import ScriptedEngine
 from workers.after_failure import ending_of
 
 
@@ -29,9 +30,8 @@ def test_each_requeue_waits_longer(kind: FailureKind) -> None:
         record = SimpleNamespace(
             id="job", attempts=times + 1 if counted else 1, max_attempts=99, delays=0 if counted else times
         )
-        run = cast(
-            "Any", SimpleNamespace(record=record, lease=Lease("job", "run", "w1"), gate=OpenGate(), settings=Settings())
-        )
+        fields = {"record": record, "lease": Lease("job", "run", "w1"), "settings": Settings(), "family": "opus"}
+        run = cast("Any", SimpleNamespace(**fields, engine=ScriptedEngine(), gate=lambda _scope: OpenGate()))
         endings = [ending_of(TurnFailed(kind, "no"), run) for _ in range(200)]
         delays = [ending.delay_seconds for ending in endings if isinstance(ending, Requeue)]
         assert len(delays) == len(endings)

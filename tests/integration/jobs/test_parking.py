@@ -1,0 +1,277 @@
+"""What a closed scope does to its jobs, and to those of others: a whole worker on a real Redis, with an engine without a process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from app.connection import texts
+from app.gate import Cause, Gate, read_closings
+from app.jobs import tickets, transitions
+from app.jobs.record import Status
+from app.maintenance import Maintenance
+from app.messages.failure import FailureKind, TurnFailed
+from app.scopes import HOLDS, Hold, Scope
+from app.settings import Settings
+from app.ways import Way
+from tests.engine import ScriptedEngine, answer
+from tests.fake_worker import FakeWorker
+from tests.integration.jobs.conftest import new_record
+from tests.integration.jobs.test_runs import completion, signals, submit, worker_with
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from app.jobs.record import JobRecord
+    from app.jobs.store import Jobs
+    from app.messages.answer import Answer
+
+__all__ = ["signals"]
+
+OPUS, SONNET = Scope(Way.CLI, "opus"), Scope(Way.CLI, "sonnet")
+HOLD = Hold("opus", (Way.CLI,))
+
+
+def limit(name: str, seconds: float = 900.0) -> TurnFailed:
+    return TurnFailed(FailureKind.USAGE_LIMIT, "used up", resets_at=time.time() + seconds, limit_type=name)
+
+
+def ask(jobs: Jobs, number: int, model: str, **fields: object) -> JobRecord:
+    return submit(jobs, replace(new_record(f"chatcmpl-{number}"), model=model, **fields))  # type: ignore[arg-type]
+
+
+def work(redis_url: str, *turns: Answer | TurnFailed) -> ScriptedEngine:
+    """A worker takes what waits in the queue, and leaves."""
+    engine = ScriptedEngine(*turns)
+    worker_with(engine, redis_url).work(burst=True)
+    return engine
+
+
+def parked(connection: Redis) -> list[str]:
+    return texts(connection.zrange(HOLD.key, 0, -1))
+
+
+def queued(connection: Redis) -> list[str]:
+    return tickets.queue(connection).get_job_ids()
+
+
+def close(connection: Redis, scope: Scope = OPUS, *, probe_in: float = 900.0, name: str = "seven_day_opus") -> None:
+    now = time.time()
+    Gate(connection, scope).close(Cause.USAGE_LIMIT, now + 900, "used up", name, probe_at=now + probe_in)
+
+
+@pytest.fixture
+def maintenance(connection: Redis) -> Maintenance:
+    return Maintenance(connection, Settings())
+
+
+def test_a_limit_of_opus_stops_opus_alone(redis_url: str, connection: Redis, jobs: Jobs) -> None:
+    """Its jobs leave the queue with no attempt used, and those of other models behind them are answered."""
+    asked = [ask(jobs, number, model) for number, model in enumerate(("opus", "sonnet", "claude-opus-4-5", "haiku"))]
+    engine = work(redis_url, limit("seven_day_opus"), answer("from sonnet"), answer("from haiku"))
+    assert len(engine.asked) == 3
+    assert [completion(jobs, asked[i])["choices"][0]["message"]["content"] for i in (1, 3)] == [
+        "from sonnet",
+        "from haiku",
+    ]
+    for record in (asked[0], asked[2]):
+        found = jobs.get(record.id)
+        assert found is not None
+        assert (found.status, found.attempts, found.waiting_for) == (Status.QUEUED, 0, "usage_limit")
+    assert parked(connection) == ["chatcmpl-0", "chatcmpl-2"]
+    assert queued(connection) == []
+    assert list(read_closings(connection).scopes) == [OPUS]
+
+
+@pytest.mark.parametrize(
+    ("name", "family"), [("seven_day_sonnet", "sonnet"), ("seven_day_overage_included", "fable"), ("five_hour", "")]
+)
+def test_a_limit_closes_what_it_names(redis_url: str, connection: Redis, jobs: Jobs, name: str, family: str) -> None:
+    """A window of the whole subscription holds all models, one of a family that family."""
+    ask(jobs, 1, family or "opus")
+    worker = worker_with(ScriptedEngine(limit(name)), redis_url)
+    worker.work(max_jobs=1)
+    assert list(read_closings(connection).scopes) == [Scope(Way.CLI, family)]
+
+
+@pytest.mark.parametrize(("login", "family"), [("api_key", "opus"), ("oauth_token", "")])
+def test_a_wall_of_rate_limits_is_that_models_with_a_key(
+    redis_url: str, connection: Redis, jobs: Jobs, login: str, family: str
+) -> None:
+    """A key's limits are by model; a subscription's name none."""
+    engine = ScriptedEngine(*(TurnFailed(FailureKind.RATE_LIMITED, "too much") for _ in range(3)), login_kind=login)
+    for number in range(3):
+        ask(jobs, number, "opus")
+    worker_with(engine, redis_url).work(max_jobs=3)
+    assert list(read_closings(connection).scopes) == [Scope(Way.CLI, family)]
+
+
+def test_what_was_parked_returns_to_the_head_in_its_order(
+    redis_url: str, connection: Redis, jobs: Jobs, maintenance: Maintenance
+) -> None:
+    """As it was asked for, in whichever order it was parked; what lets others pass goes before its like alone."""
+    close(connection)
+    for number in range(4):
+        ask(jobs, number, "opus", service_tier="flex" if number == 1 else "")
+    for number in (2, 0, 3, 1):
+        transitions.park(connection, f"chatcmpl-{number}", HOLD, Cause.USAGE_LIMIT)
+    ask(jobs, 10, "sonnet")
+    ask(jobs, 11, "sonnet", service_tier="flex")
+    maintenance.run_once()
+    assert queued(connection) == ["chatcmpl-10", "chatcmpl-11"]
+    Gate(connection).resume()
+    maintenance.run_once()
+    assert queued(connection) == [f"chatcmpl-{number}" for number in (0, 2, 3, 10, 1, 11)]
+    assert parked(connection) == []
+    engine = work(redis_url, *(answer(str(number)) for number in range(6)))
+    assert len(engine.asked) == 6
+
+
+def test_a_return_that_died_halfway_is_gone_on_with(connection: Redis, jobs: Jobs) -> None:
+    """What comes back last goes before what came back first, so that the order is the one of before."""
+    for number in range(5):
+        ask(jobs, number, "opus")
+        transitions.park(connection, f"chatcmpl-{number}", HOLD, Cause.USAGE_LIMIT)
+    assert transitions.unpark(connection, HOLD, 2) == 3
+    assert queued(connection) == ["chatcmpl-3", "chatcmpl-4"]
+    assert transitions.unpark(connection, HOLD, 1000) == 0
+    assert queued(connection) == [f"chatcmpl-{number}" for number in range(5)]
+
+
+def test_another_models_answer_does_not_open_the_gate(redis_url: str, connection: Redis, jobs: Jobs) -> None:
+    """Opus' time to be tried has come: Sonnet's job is none of its probes."""
+    close(connection, probe_in=-1.0)
+    ask(jobs, 1, "sonnet")
+    work(redis_url, answer("from sonnet"))
+    assert list(read_closings(connection).scopes) == [OPUS]
+    ask(jobs, 2, "opus")
+    work(redis_url, answer("from opus"))
+    assert read_closings(connection).scopes == {}
+
+
+def test_a_probe_that_meets_its_limit_leaves_the_others_alone(redis_url: str, connection: Redis, jobs: Jobs) -> None:
+    """It is parked again, and the scope is tried again later."""
+    close(connection, probe_in=-1.0)
+    ask(jobs, 1, "opus")
+    ask(jobs, 2, "sonnet")
+    work(redis_url, limit("seven_day_opus"), answer("from sonnet"))
+    closed = read_closings(connection).scopes[OPUS]
+    assert closed.probe_at > time.time()
+    assert parked(connection) == ["chatcmpl-1"]
+    assert connection.get(OPUS.probe_key) is None
+
+
+def test_one_parked_job_is_tried_at_a_time(connection: Redis, jobs: Jobs, maintenance: Maintenance) -> None:
+    """The first of them, when the time has come: no other job of the scope need be there."""
+    close(connection)
+    for number in range(3):
+        ask(jobs, number, "opus")
+        transitions.park(connection, f"chatcmpl-{number}", HOLD, Cause.USAGE_LIMIT)
+    maintenance.run_once()
+    assert queued(connection) == []
+    close(connection, probe_in=-1.0)
+    for _ in range(3):
+        maintenance.run_once()
+    assert (queued(connection), parked(connection)) == (["chatcmpl-0"], ["chatcmpl-1", "chatcmpl-2"])
+
+
+def test_a_job_that_two_closings_hold_tries_neither_before_the_time_of_both(
+    redis_url: str, connection: Redis, jobs: Jobs
+) -> None:
+    """The whole subscription's time has come and Opus' has not: Sonnet's job is the probe, and opens the one without the other."""
+    close(connection, Scope(Way.CLI), probe_in=-1.0, name="five_hour")
+    close(connection)
+    ask(jobs, 1, "opus")
+    ask(jobs, 2, "sonnet")
+    engine = work(redis_url, answer("from sonnet"))
+    assert len(engine.asked) == 1
+    assert list(read_closings(connection).scopes) == [OPUS]
+    assert parked(connection) == ["chatcmpl-1"]
+
+
+def test_nothing_is_parked_while_all_waits(redis_url: str, connection: Redis, jobs: Jobs) -> None:
+    """A closing of the whole way, or a pause, leaves every job in its place in the queue."""
+    for number in range(2):
+        ask(jobs, number, "opus")
+    close(connection)
+    worker = worker_with(ScriptedEngine(), redis_url)
+    for is_paused in (False, True):
+        if is_paused:
+            Gate(connection).pause()
+        else:
+            close(connection, Scope(Way.CLI), name="five_hour")
+        queue = tickets.queue(connection)
+        worker.execute_job(FakeWorker(connection).dequeue(), queue)
+        assert (queued(connection), parked(connection)) == (["chatcmpl-0", "chatcmpl-1"], [])
+        Gate(connection).open()
+
+
+@pytest.mark.parametrize("end", ["cancel", "deadline", "delete"])
+def test_a_parked_job_ends_as_any_that_waits(connection: Redis, jobs: Jobs, maintenance: Maintenance, end: str) -> None:
+    """By its client, or at its deadline; it is in no list of parked jobs afterwards, and does not come back."""
+    close(connection)
+    record = ask(jobs, 1, "opus", deadline_at=time.time() + 0.2)
+    transitions.park(connection, record.id, HOLD, Cause.USAGE_LIMIT)
+    if end == "deadline":
+        time.sleep(0.3)
+        maintenance.run_once()
+    else:
+        jobs.cancel(record.id)
+        if end == "delete":
+            jobs.delete(record.id)
+    found = jobs.get(record.id)
+    assert found is not None
+    assert found.status is (Status.FAILED if end == "deadline" else Status.CANCELLED)
+    Gate(connection, OPUS).open()
+    maintenance.run_once()
+    assert (queued(connection), parked(connection), found.parked) == ([], [], "")
+
+
+def test_older_code_takes_a_parked_job_for_one_that_waits_out_a_delay(
+    redis_url: str, connection: Redis, jobs: Jobs, maintenance: Maintenance
+) -> None:
+    """Its audit finds the ticket; if it puts that into the queue, the job is parked again, or runs, and is done once."""
+    close(connection)
+    record = ask(jobs, 1, "opus")
+    transitions.park(connection, record.id, HOLD, Cause.USAGE_LIMIT)
+    assert tickets.all_waiting(connection, tickets.CLAUDE_QUEUE) == {record.id}
+
+    # What version 0.1.0 writes when it requeues, and when its worker claims: it knows nothing of the field.
+    def as_before() -> None:
+        connection.zrem("rq:scheduled:claude", record.id)
+        connection.hset(f"nightshift:job:{record.id}", "waiting_for", "")
+        connection.lpush("rq:queue:claude", record.id)
+
+    as_before()
+    work(redis_url)
+    assert (queued(connection), parked(connection)) == ([], [record.id])
+    as_before()
+    FakeWorker(connection).claim("old")
+    connection.hset(f"nightshift:job:{record.id}", "parked", str(HOLD))
+    connection.zadd(HOLD.key, {record.id: 1.0})
+    Gate(connection, OPUS).open()
+    maintenance.run_once()
+    found = jobs.get(record.id)
+    assert found is not None
+    assert (found.status, queued(connection), parked(connection)) == (Status.IN_PROGRESS, [], [])
+
+
+def test_a_ticket_that_somebody_removed_is_issued_again(
+    connection: Redis, jobs: Jobs, maintenance: Maintenance
+) -> None:
+    """For a parked job, too: a worker finds whether it is to be parked."""
+    close(connection)
+    record = ask(jobs, 1, "opus", created_at=time.time() - 60)
+    transitions.park(connection, record.id, HOLD, Cause.USAGE_LIMIT)
+    connection.delete("rq:scheduled:claude")
+    maintenance.run_once()
+    assert (queued(connection), parked(connection)) == ([record.id], [])
+
+
+def test_each_hold_has_a_key_of_its_own() -> None:
+    """And a name by which a job's record finds it."""
+    assert len({hold.key for hold in HOLDS}) == len(HOLDS)
+    assert str(Hold("", (Way.CLI, Way.API))) == "all:cli+api"
