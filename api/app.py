@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, batch_report, dashboard, errors, gate, health, home, jobs, metrics, openapi, tracing
+from api import (
+    auth,
+    batch_report,
+    dashboard,
+    errors,
+    gate,
+    health,
+    home,
+    jobs,
+    keys,
+    metrics,
+    openapi,
+    tracing,
+    usage,
+)
 from api.openai import batches, completions, files, models, responses, webhook_endpoints
 from api.overview import views as overview
 from api.services import EXTENSION, Services
@@ -53,9 +67,9 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     )
     app.before_request(partial(clock.refresh, connection))
     tracing.register(app, settings)
-    auth.register(app, settings)
+    auth.register(app, settings, connection)
     errors.register(app, settings)
-    ours = (home, openapi, gate, health, metrics, jobs, batch_report)
+    ours = (home, openapi, gate, health, metrics, jobs, keys, usage, batch_report)
     for module in (*ours, completions, responses, models, files, batches, webhook_endpoints):
         app.register_blueprint(module.blueprint)
     for blueprint in (completions.text_blueprint, completions.stored_blueprint, responses.stored_blueprint):

@@ -1,6 +1,8 @@
-"""Who may ask, and which pages of other sites may read the answer.
+"""Who asks and what they may, and which pages of other sites may read the answer.
 
-With keys, whoever sends one may ask; without, whoever is on this machine and means this machine.
+With keys, whoever sends one may ask; without, whoever is on this machine and means this machine. The keys of NIGHTSHIFT_API_KEYS, and this
+machine where there are none, are the operator's: one owner, who sees and may do everything. A key with a name (`app.api_keys`) sees what
+was made with it, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,12 +15,18 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
-from app import errors
+from app import clock, errors
+from app.api_keys import KnownKeys
+from app.connection import AWAY
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
+from app.ids import OWNER
 from app.loopback import is_loopback
 
 if TYPE_CHECKING:
+    from redis import Redis
+
+    from app.api_keys import ApiKey
     from app.settings import Settings
 
 
@@ -32,27 +40,34 @@ _METHODS = "GET, POST, DELETE"
 #: headers of answers that scripts may read, beside those that any may
 _EXPOSED = (
     "x-request-id, x-nightshift-cost-usd, x-nightshift-attempts, x-nightshift-ignored, x-nightshift-simulated, x-nightshift-way, Location,"
-    " Preference-Applied, Retry-After, x-should-retry"
+    " Preference-Applied, Retry-After, x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests,"
+    " x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )
 #: how long a browser may keep what a preflight said, seconds
 _KEEP_SECONDS = 600
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}")
+#: the operator's: what is about everybody's requests, or changes what everybody gets
+_OPERATORS = ("/rq/", "/page/", "/metrics", "/v1/gate/", "/v1/keys")
 
 
-def register(app: Flask, settings: Settings) -> None:
+def register(app: Flask, settings: Settings, connection: Redis) -> None:
     """Check each request before anything else looks at it, unknown paths included."""
     if settings.cors_origins:
         # First, for a preflight carries no key.
         _register_pages(app, frozenset(settings.cors_origins))
+    keys = KnownKeys(connection)
 
     @app.before_request
     def check() -> None:
         g.caller = ""
+        g.key = None
         g.is_trusted = False
-        g.refusal = _refusal(settings)
-        g.is_trusted = g.refusal is None
+        g.refusal = _refusal(settings, keys)
+        g.is_trusted = g.refusal is None and is_operator()
         if request.path not in OPEN_PATHS:
             require()
+            if request.path.startswith(_OPERATORS):
+                require_operator()
 
 
 def _register_pages(app: Flask, allowed: frozenset[str]) -> None:
@@ -92,9 +107,16 @@ def _is_named(origins: frozenset[str] | tuple[str, ...]) -> bool:
 
 
 def require() -> None:
-    """Refuse whoever is not trusted, where `OPEN_PATHS` has let them in. Raises `ErrorReply`."""
+    """Refuse whoever has no key, where `OPEN_PATHS` has let them in. Raises `ErrorReply`."""
     if g.refusal is not None:
         raise g.refusal
+
+
+def require_operator() -> None:
+    """Refuse keys that see only what is their own. Raises `ErrorReply`."""
+    require()
+    if not is_operator():
+        raise _forbidden("This takes a key of the operator's: one of NIGHTSHIFT_API_KEYS, or one made with --admin.")
 
 
 def is_page(path: str) -> bool:
@@ -103,25 +125,70 @@ def is_page(path: str) -> bool:
 
 
 def is_trusted() -> bool:
-    """Whether this request may see details (only on `OPEN_PATHS` it may be false)."""
+    """Whether this request may see details of the machine and of all requests: false for keys with names, and for strangers on `OPEN_PATHS`."""
     return bool(g.is_trusted)
 
 
 def caller() -> str:
-    """Stands for the key that was sent, without being it; empty when there are no keys."""
+    """Stands for the key that was sent, without being it, the same after a rotation; empty when there are no keys."""
     return str(g.caller)
 
 
-def _refusal(settings: Settings) -> ErrorReply | None:
-    if not settings.api_keys:
-        return _not_local(settings)
+def key() -> ApiKey | None:
+    """The key with a name that was sent; None: the operator's, or none."""
+    found: ApiKey | None = g.key
+    return found
+
+
+def is_operator() -> bool:
+    """Whether the request may see and do everything."""
+    return key() is None or g.key.is_admin
+
+
+def owner() -> str:
+    """Whose things this request makes."""
+    return OWNER if g.key is None else str(g.key.name)
+
+
+def seen_owner() -> str | None:
+    """Whose things this request may see; None: everybody's."""
+    return None if is_operator() else owner()
+
+
+def may_see(whose: str) -> bool:
+    """Whether what has that owner is there for this request."""
+    return is_operator() or whose == owner()
+
+
+def require_model(model: str) -> None:
+    """Raises `ErrorReply` (403) for a Claude model that the request's key may not use."""
+    if g.key is not None and not g.key.may_use(model):
+        raise errors.model_not_allowed(model, g.key.models)
+
+
+def _refusal(settings: Settings, keys: KnownKeys) -> ErrorReply | None:
     sent = _sent_key()
-    # All keys are compared, each in constant time, so that the time tells nothing of which one was nearly right.
-    matches = [hmac.compare_digest(sent.encode(), key.encode()) for key in settings.api_keys]
-    if not sent or not any(matches):
+    if _is_one_of(settings.api_keys, sent):
+        g.caller = hashlib.sha256(sent.encode()).hexdigest()[:32]
+        return None
+    try:
+        # Found by its digest: the time tells nothing of how near a guess is.
+        g.key = keys.find(sent)
+    except AWAY:
+        return errors.queue_away()
+    if g.key is not None:
+        g.caller = f"key {g.key.name}"
+        return None if g.key.is_valid(clock.now()) else errors.key_ended(is_revoked=g.key.revoked_at is not None)
+    # Without any keys a client may send what it likes; with some, a key that was mistyped or deleted is no operator's.
+    if settings.api_keys or (sent and keys.are_there()):
         return errors.unauthorized()
-    g.caller = hashlib.sha256(sent.encode()).hexdigest()[:32]
-    return None
+    return _not_local(settings)
+
+
+def _is_one_of(keys: tuple[str, ...], sent: str) -> bool:
+    # Each is compared, in constant time, so that the time tells nothing of which one was nearly right.
+    matches = [hmac.compare_digest(sent.encode(), key.encode()) for key in keys]
+    return bool(sent) and any(matches)
 
 
 def _sent_key() -> str:

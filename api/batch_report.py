@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, current_app, render_template, request
 from markupsafe import Markup
 
-from api import figures, params, report_chart
+from api import auth, figures, params, report_chart
 from api.figures import Clock
 from api.openai.batches import batch_object, file_so_far
 from api.openapi_meta import described
@@ -47,7 +47,7 @@ _SPARK = {"width": 120, "height": 32}
 @described(errors=(404,))
 def get_report(batch_id: str) -> dict[str, Any]:
     """The numbers. Times are seconds since the epoch, memory is MiB; 404 `batch_not_found`."""
-    found = asdict(_report(current_services().batches.require(batch_id)))
+    found = asdict(_report(current_services().batches.require(batch_id, auth.seen_owner())))
     return {"object": "batch.report", **found}
 
 
@@ -64,7 +64,7 @@ def get_report(batch_id: str) -> dict[str, Any]:
 def page(batch_id: str) -> Response:
     """The page. `?answers=N&skip=M`: with so many answers; `?links=absolute`: to be read away from this server."""
     services = current_services()
-    record = services.batches.require(batch_id)
+    record = services.batches.require(batch_id, auth.seen_owner())
     most, skip = params.number("answers", 0, 0, MAX_ANSWERS), params.number("skip", 0, 0, 10**9)
     found = _report(record)
     style, policy = _style()
@@ -104,7 +104,7 @@ def page(batch_id: str) -> Response:
 @described(answers={200: ("application/jsonl",)}, errors=(404,))
 def download(batch_id: str, name: str) -> Response:
     """`input`, `output` or `errors` of a batch, for a browser; what there is so far. 404 when it was deleted."""
-    record = current_services().batches.require(batch_id)
+    record = current_services().batches.require(batch_id, auth.seen_owner())
     if name not in _FILES:
         raise errors.not_found(_GONE, code=ErrorCode.FILE_NOT_FOUND)
     response = file_so_far(record, name, gone=_GONE)

@@ -18,6 +18,7 @@ from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
     from app.idempotency import Fence
+    from app.rates import Rates
     from app.settings import Settings
 
 #: a request that nobody waits for may take a day, if it says nothing
@@ -102,6 +103,25 @@ def fence_of(fingerprint: str) -> Fence:
 def fingerprint_of(*parts: str) -> str:
     """Of what was sent in several parts."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def of_rates(rates: Rates) -> dict[str, str]:
+    """OpenAI's headers that say how much of its limits a key has left, and in which time they are whole again, e.g. `1m0.5s`."""
+    found = {}
+    for name, bucket in (("requests", rates.requests), ("tokens", rates.tokens)):
+        if bucket is not None:
+            found[f"x-ratelimit-limit-{name}"] = str(bucket.limit)
+            found[f"x-ratelimit-remaining-{name}"] = str(bucket.remaining)
+            found[f"x-ratelimit-reset-{name}"] = _duration(bucket.reset_seconds)
+    return found
+
+
+def _duration(seconds: float) -> str:
+    """As OpenAI writes it: `120ms`, `8.64s`, `6m0s`."""
+    if seconds < 1:
+        return f"{math.ceil(seconds * 1000)}ms"
+    minutes, rest = divmod(round(seconds, 2), 60)
+    return f"{minutes:.0f}m{rest:g}s" if minutes else f"{rest:g}s"
 
 
 def _is_retry() -> bool:

@@ -26,6 +26,8 @@ ENDPOINTS = {
     "GET /v1/models": "the models that may be named",
     "GET /v1/jobs": "requests and their state; /v1/jobs/{id}, POST /v1/jobs/{id}/cancel",
     "GET /v1/events": "callbacks; /v1/events/{id}, POST /v1/events/{id}/resend",
+    "GET /v1/usage": "what each key used, by day and model",
+    "POST /v1/keys": "keys with names, for the operator; GET, /v1/keys/{name}, /rotate, /revoke",
     "GET /health": "processes, queue, memory",
     "GET /health/ready": "200 when a worker can serve",
     "GET /openapi.json": "all of this as OpenAPI 3.1",
@@ -38,7 +40,7 @@ ENDPOINTS = {
 def home() -> Response:
     """For browsers the page that shows how it goes; for everybody else, in JSON, what there is."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        auth.require()
+        auth.require_operator()
         return views.page()
     offline = current_services().settings.offline
     found: dict[str, Any] = {"name": NAME, "description": WHAT, "endpoints": ENDPOINTS, "offline": offline}

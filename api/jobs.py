@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from flask import Blueprint, request
 
-from api import params
+from api import auth, params
 from api.openapi_meta import METADATA, PAGING, described
 from api.services import current_services
 from app import clock, errors
@@ -48,7 +48,9 @@ def list_jobs() -> dict[str, Any]:
     sent = params.choice("status", tuple(Status))
     status = None if sent is None else Status(sent)
     after, metadata = request.args.get("after"), params.metadata()
-    found = current_services().jobs.newest(status, limit=size + 1, after=after, metadata=metadata)
+    found = current_services().jobs.newest(
+        status, limit=size + 1, after=after, metadata=metadata, owner=auth.seen_owner()
+    )
     return params.page([job_summary(record) for record in found], size)
 
 
@@ -58,40 +60,43 @@ def list_events() -> dict[str, Any]:
     """Events for callbacks: `?status=pending|delivered|undelivered&limit=&after=`; undelivered when not said."""
     size = params.limit()
     status = cast("EventStatus", params.choice("status", get_args(EventStatus)) or "undelivered")
-    found = _outbox().page(status, limit=size + 1, after=request.args.get("after"))
+    found = _outbox().page(status, limit=size + 1, after=request.args.get("after"), owner=auth.seen_owner())
     return params.page([_event(stored) for stored in found], size)
 
 
 @blueprint.get("/v1/events/<event_id>")
 def get_event(event_id: str) -> dict[str, Any]:
     """One event with its attempts; 404 `event_not_found`."""
-    try:
-        return _event(_outbox().get(_checked(event_id)))
-    except UnknownEventError as error:
-        raise _no_event(event_id) from error
+    return _event(_stored(event_id))
 
 
 @blueprint.post("/v1/events/<event_id>/resend")
 def resend_event(event_id: str) -> dict[str, Any]:
     """Deliver it (once more), under the same id, with a new day of attempts; 404 `event_not_found`."""
+    _stored(event_id)
     try:
-        _outbox().resend(_checked(event_id), clock.now())
-        return _event(_outbox().get(event_id))
+        _outbox().resend(event_id, clock.now())
     except UnknownEventError as error:
         raise _no_event(event_id) from error
+    return _event(_stored(event_id))
 
 
 def _record(job_id: str) -> JobRecord:
     record = current_services().jobs.get(job_id) if _ID.fullmatch(job_id) else None
-    if record is None or record.kind == JobKind.CHOICE:
+    if record is None or record.kind == JobKind.CHOICE or not auth.may_see(record.owner):
         raise _no_job(job_id)
     return record
 
 
-def _checked(event_id: str) -> str:
-    if not _ID.fullmatch(event_id):
-        raise UnknownEventError(event_id)
-    return event_id
+def _stored(event_id: str) -> StoredEvent:
+    """Raises `ErrorReply` (404)."""
+    try:
+        found = _outbox().get(event_id) if _ID.fullmatch(event_id) else None
+    except UnknownEventError:
+        found = None
+    if found is None or not auth.may_see(found.event.owner):
+        raise _no_event(event_id)
+    return found
 
 
 def _outbox() -> Outbox:

@@ -67,6 +67,9 @@ _COUNTERS = (
     ("requests", counters.REQUESTS, "Requests that ended.", ("endpoint", "model", "outcome"), 1, ()),
     ("tokens", counters.TOKENS, "Tokens read and written, by kinds that do not overlap.", ("kind", "model"), 1, ()),
     ("cost_usd", counters.COST, "What Claude said it cost.", ("model",), 1e-6, ()),
+    ("key_requests", counters.KEY_REQUESTS, "Requests that ended, by the key that made them.", ("key",), 1, ()),
+    ("key_tokens", counters.KEY_TOKENS, "Tokens read and written, by key.", ("key",), 1, ()),
+    ("key_cost_usd", counters.KEY_COST, "What it cost, as far as that is known, by key.", ("key",), 1e-6, ()),
     ("answers", counters.WAYS, "Requests that Claude was asked for, by the way to it.", ("way",), 1, tuple(Way)),
     (
         "worker_restarts",

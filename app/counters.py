@@ -25,6 +25,8 @@ TOKENS = "tokens"
 COST = "cost"
 #: jobs that Claude was asked for; label: the way (`app.ways`)
 WAYS = "ways"
+#: jobs that ended, tokens, millionths of a dollar; label: the key that they were made with
+KEY_REQUESTS, KEY_TOKENS, KEY_COST = "key_requests", "key_tokens", "key_cost"
 #: Claude processes that were replaced; label: reason
 RESTARTS = "restarts"
 #: attempts to deliver an event; label: `delivered`, `retry` (another follows) or `undelivered` (none does)

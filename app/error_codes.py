@@ -58,6 +58,9 @@ class ErrorCode(StrEnum):
 
     # Who asks may not.
     INVALID_API_KEY = "invalid_api_key", "no key of this server was sent"
+    KEY_NOT_FOUND = "key_not_found", "there is no key of that name"
+    KEY_EXISTS = "key_exists", "there is, or was, a key of that name"
+    TOO_MANY_KEYS = "too_many_keys", "there are too many keys"
     FORBIDDEN = "forbidden", "it takes another key, or comes from another page"
     DASHBOARD_READ_ONLY = "dashboard_read_only", "the dashboard of the queue only shows"
 
@@ -101,7 +104,7 @@ class ErrorCode(StrEnum):
     USAGE_LIMIT_REACHED = "usage_limit_reached", "the limit lasts longer than the client waits"
     UTILIZATION_REACHED = "utilization_reached", "your share of the limit lasts longer than the client waits"
     SPENDING_CAP_REACHED = "spending_cap_reached", "your cap on spending lasts longer than the client waits"
-    RATE_LIMIT_EXCEEDED = "rate_limit_exceeded", "Claude took no more requests for too long"
+    RATE_LIMIT_EXCEEDED = "rate_limit_exceeded", "too many requests or tokens a minute, of the key or of Claude's login"
     OVERLOADED = "overloaded", "Claude was overloaded, again and again"
     LOGIN_REQUIRED = "login_required", "Claude's login does not work"
     PAUSED = "paused", "paused for longer than the client waits"

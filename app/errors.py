@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app import error_codes
 from app.error_codes import Code, ErrorCode, ErrorType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: advice to a client while Redis is away, and while there is no room for what it sends, seconds
 AWAY_RETRY_SECONDS = 2.0
@@ -92,6 +95,14 @@ def unauthorized() -> ErrorReply:
     )
 
 
+def key_ended(*, is_revoked: bool) -> ErrorReply:
+    """The key was one of ours."""
+    what = "was revoked" if is_revoked else "has expired"
+    return ErrorReply(
+        401, f"This API key {what}. Ask whoever runs this server for a new one.", code=ErrorCode.INVALID_API_KEY
+    )
+
+
 def not_found(message: str, code: Code | None = None, param: str | None = None) -> ErrorReply:
     """There is no such path, job or file."""
     return ErrorReply(404, message, code=code, param=param)
@@ -111,6 +122,16 @@ def model_not_found(model: str) -> ErrorReply:
 def conflict(message: str, code: ErrorCode) -> ErrorReply:
     """The request contradicts an earlier one, or comes too late."""
     return ErrorReply(409, message, code=code)
+
+
+def model_not_allowed(model: str, allowed: Iterable[str]) -> ErrorReply:
+    """The key may ask other models only. The code is OpenAI's for a project that has no access."""
+    return ErrorReply(
+        403,
+        f"This API key may not use the model '{model}'. It may use: {', '.join(allowed)}.",
+        param="model",
+        code=ErrorCode.MODEL_NOT_FOUND,
+    )
 
 
 def rate_limited(message: str, code: ErrorCode, retry_after: float) -> ErrorReply:

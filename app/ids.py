@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-#: the `owner` of every job, file, batch, webhook endpoint and event, until API keys have names
+#: the `owner` of every job, file, batch, webhook endpoint and event that was made without a key, or with one that has no name
 OWNER = "default"
 
 

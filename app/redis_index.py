@@ -8,7 +8,12 @@ from app import errors
 from app.connection import texts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis import Redis
+
+#: ids that are read in one go
+_PART = 200
 
 
 def start_after(connection: Redis, index: str, after: str | None, *, what: str, newest_first: bool = True) -> int:
@@ -24,9 +29,11 @@ def start_after(connection: Redis, index: str, after: str | None, *, what: str, 
     return cast("int", rank) + 1
 
 
-def page(
-    connection: Redis, index: str, *, limit: int, after: str | None, what: str, newest_first: bool = True
-) -> list[str]:
-    """Up to `limit` ids from the one that follows `after`. Raises `ErrorReply` (400) as `start_after` does."""
+def ids_after(
+    connection: Redis, index: str, after: str | None, *, what: str, newest_first: bool = True
+) -> Iterator[list[str]]:
+    """All ids from the one that follows `after`, in parts, for who wants some of them only. Raises as `start_after` does."""
     start = start_after(connection, index, after, what=what, newest_first=newest_first)
-    return texts(connection.zrange(index, start, start + limit - 1, desc=newest_first))
+    while some := texts(connection.zrange(index, start, start + _PART - 1, desc=newest_first)):
+        yield some
+        start += len(some)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
 
-from api import headers, params
+from api import auth, headers, params
 from api.openai.files import keep_seconds
 from api.openapi_meta import PAGING, described
 from api.services import current_services
@@ -75,6 +75,7 @@ def create_batch() -> dict[str, Any]:
             completion_window=wanted.completion_window,
             metadata=wanted.metadata or {},
             output_keep_seconds=seconds,
+            owner=auth.seen_owner(),
         ),
         fence=headers.fence(body),
     )
@@ -86,21 +87,21 @@ def create_batch() -> dict[str, Any]:
 def list_batches() -> dict[str, Any]:
     """OpenAI's list, newest first: `?limit=&after=`."""
     size = params.limit()
-    found = current_services().batches.newest(limit=size + 1, after=request.args.get("after"))
+    found = current_services().batches.newest(limit=size + 1, after=request.args.get("after"), owner=auth.seen_owner())
     return params.page([batch_object(record, current_services(), is_listed=True) for record in found], size)
 
 
 @blueprint.get("/v1/batches/<batch_id>")
 def get_batch(batch_id: str) -> dict[str, Any]:
     """The batch object; 404 `batch_not_found`."""
-    return batch_object(current_services().batches.require(batch_id), current_services())
+    return batch_object(current_services().batches.require(batch_id, auth.seen_owner()), current_services())
 
 
 @blueprint.post("/v1/batches/<batch_id>/cancel")
 @described(errors=(409,))
 def cancel_batch(batch_id: str) -> dict[str, Any]:
     """The batch object, cancelling; what is done stays. 409 for one that has ended otherwise."""
-    return batch_object(current_services().batches.cancel(batch_id), current_services())
+    return batch_object(current_services().batches.cancel(batch_id, auth.seen_owner()), current_services())
 
 
 @blueprint.post("/v1/batches/<batch_id>/retry_failed")
@@ -109,14 +110,15 @@ def retry_failed(batch_id: str) -> dict[str, Any]:
     """A new batch of what is in the error file; `metadata.retry_of` names the old one. 409 when nothing failed."""
     services = current_services()
     fence = headers.fence(params.read_body())
-    return batch_object(retry.retry_failed(services.batches, services.settings, batch_id, fence=fence), services)
+    made = retry.retry_failed(services.batches, services.settings, batch_id, owner=auth.seen_owner(), fence=fence)
+    return batch_object(made, services)
 
 
 @blueprint.get("/v1/batches/<batch_id>/output")
 @described(query={"errors": {"enum": ["true", "false"]}}, answers={200: ("application/jsonl",)})
 def get_output(batch_id: str) -> Response:
     """The output so far, whole lines, in the order in which they ended; `?errors=true`: the error file so far."""
-    record = current_services().batches.require(batch_id)
+    record = current_services().batches.require(batch_id, auth.seen_owner())
     what = "errors" if params.choice("errors", ("true", "false")) == "true" else "output"
     _, size = current_services().batches.stored(record, what)
     if not size:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, request
 from pydantic import BaseModel
 
-from api import params
+from api import auth, params
 from api.openai import answering, submission
 from api.openai.chunks import Chunks, TextChunks
 from api.openapi_meta import EVENTS, JSON, METADATA, PAGING, described
@@ -90,6 +90,8 @@ def list_stored() -> dict[str, Any]:
     services = current_services()
     size = params.limit()
     fields = {"kind": JobKind.CHAT_COMPLETION, "is_stored": hashes.to_text(True)}
+    if (owner := auth.seen_owner()) is not None:
+        fields["owner"] = owner
     if model := request.args.get("model"):
         fields["model"] = resolve(model, services.settings)
     records = services.jobs.completed(
@@ -151,7 +153,7 @@ def delete(completion_id: str) -> dict[str, Any]:
 
 def _record(completion_id: str) -> JobRecord:
     record = current_services().jobs.get(completion_id) if _ID.fullmatch(completion_id) else None
-    if record is None or record.kind != JobKind.CHAT_COMPLETION or record.is_deleted:
+    if record is None or record.kind != JobKind.CHAT_COMPLETION or record.is_deleted or not auth.may_see(record.owner):
         raise _not_found(completion_id)
     return record
 

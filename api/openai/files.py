@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request, send_file
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
-from api import headers, params
+from api import auth, headers, params
 from api.openapi_meta import AFTER, described
 from api.services import current_services
 from app import errors
@@ -57,6 +57,7 @@ def upload_file() -> dict[str, Any]:
             filename=sent.filename,
             purpose=purpose,
             expires_after_seconds=_expires_after(sent.fields, purpose),
+            owner=auth.owner(),
             fence=headers.fence_of(_fingerprint(sent)),
         )
     except BaseException:
@@ -82,6 +83,7 @@ def list_files() -> dict[str, Any]:
         limit=size + 1,
         after=request.args.get("after"),
         newest_first=params.choice("order", ("asc", "desc")) != "asc",
+        owner=auth.seen_owner(),
     )
     return params.page([file_object(record) for record in found], size)
 
@@ -89,7 +91,7 @@ def list_files() -> dict[str, Any]:
 @blueprint.get("/v1/files/<file_id>")
 def get_file(file_id: str) -> dict[str, Any]:
     """The file object; 404 `file_not_found`."""
-    return file_object(current_services().batches.files.require(file_id))
+    return file_object(current_services().batches.files.require(file_id, auth.seen_owner()))
 
 
 @blueprint.get("/v1/files/<file_id>/content")
@@ -97,7 +99,7 @@ def get_file(file_id: str) -> dict[str, Any]:
 def get_content(file_id: str) -> Response:
     """The file's bytes as they are; 404 `file_not_found`, 503 `files_elsewhere` where this machine does not have them."""
     store = current_services().batches.files
-    record = store.require(file_id)
+    record = store.require(file_id, auth.seen_owner())
     response = send_file(
         store.open(record),
         mimetype="application/octet-stream",
@@ -114,7 +116,7 @@ def get_content(file_id: str) -> Response:
 def delete_file(file_id: str) -> dict[str, Any]:
     """`{id, object, deleted}`; 404 `file_not_found`. A batch that was made of it continues."""
     store = current_services().batches.files
-    record = store.require(file_id)
+    record = store.require(file_id, auth.seen_owner())
     return {"id": record.id, "object": "file", "deleted": store.delete(record.id)}
 
 

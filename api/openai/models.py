@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Blueprint
 
+from api import auth
 from api.services import current_services
 from app.openai.model_names import LISTED_SINCE, listed, resolve
 
@@ -15,14 +16,24 @@ blueprint = Blueprint("models", __name__)
 @blueprint.get("/v1/models")
 def list_models() -> dict[str, Any]:
     """OpenAI's list: `{object: "list", data: [...]}`."""
-    return {"object": "list", "data": [_model(name) for name in listed(current_services().settings)]}
+    return {
+        "object": "list",
+        "data": [model for name in listed(current_services().settings) if (model := _allowed(name))],
+    }
 
 
 @blueprint.get("/v1/models/<path:name>")
 def get_model(name: str) -> dict[str, Any]:
-    """One model, listed or not. 404 `model_not_found` for a name that a request could not use either."""
-    resolve(name, current_services().settings)
+    """One model, listed or not. 404 `model_not_found` for a name that a request could not use either, 403 for one that the key may not use."""
+    auth.require_model(resolve(name, current_services().settings))
     return _model(name)
+
+
+def _allowed(name: str) -> dict[str, Any] | None:
+    """The model, if the request's key may use it."""
+    key = auth.key()
+    allowed = key is None or key.may_use(resolve(name, current_services().settings))
+    return _model(name) if allowed else None
 
 
 def _model(name: str) -> dict[str, Any]:

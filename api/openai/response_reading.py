@@ -7,6 +7,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from api import auth
 from api.openai import answering
 from api.openai.response_events import ResponseEvents
 from app import errors
@@ -30,7 +31,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 def stored(services: Services, response_id: str) -> JobRecord:
     """The record of a stored response. Raises `ErrorReply` (404)."""
     record = services.jobs.get(response_id) if _ID.fullmatch(response_id) else None
-    if record is None or record.kind != JobKind.RESPONSE or not record.is_stored:
+    if record is None or record.kind != JobKind.RESPONSE or not record.is_stored or not auth.may_see(record.owner):
         raise errors.not_found(f"Response with id '{response_id[:100]}' not found.", param="id")
     return record
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask import g
+from flask import after_this_request, g
 
-from api import headers, params, tracing, waiting
-from app import clock, errors, logs, spans
+from api import auth, headers, params, tracing, waiting
+from app import clock, errors, logs, rates, spans
 from app.connection import AWAY, NotReplicatedError
 from app.error_codes import ErrorCode
 from app.jobs.record import JobKind, JobRecord, Status, Tier
@@ -20,6 +20,8 @@ from app.outbound import ForbiddenTarget, check_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from flask import Response
+    from redis import Redis
     from redis.client import Pipeline
 
     from api.services import Services
@@ -68,7 +70,12 @@ def submit(
     job_id: str,
     background: bool,
 ) -> JobRecord:
-    """Put the request's job into the queue, with its first waiter, or join the job that an earlier try of it made."""
+    """Put the request's job into the queue, with its first waiter, or join the job that an earlier try of it made.
+
+    Raises `ErrorReply`: 403 for a model that the key may not use, 429 beyond the key's limits, and as `Jobs.submit` does.
+    """
+    auth.require_model(accepted.claude_model)
+    _require_room(services.connection)
     now, asked, most = clock.now(), accepted.request, services.settings.max_attempts
     record = JobRecord(
         id=job_id,
@@ -87,6 +94,7 @@ def submit(
         request_id=g.request_id,
         metadata=asked.metadata or {},
         version=accepted.version,
+        owner=auth.owner(),
     )
     # An async job has a waiter that never leaves: no client that joins it can abandon it.
     name = secrets.token_hex(8) if background else waiter()
@@ -100,9 +108,34 @@ def submit(
         def beside(pipe: Pipeline, found: JobRecord) -> None:
             arrive(pipe, found.id, max(seconds, found.deadline_at - clock.now()))
 
-        submission = services.jobs.submit(job, accepted.payload, fence=fence, beside=beside)
+        key = auth.key()
+        submission = services.jobs.submit(
+            job, accepted.payload, fence=fence, beside=beside, max_queued=key.max_queued if key else 0
+        )
     logs.note(job_id=submission.record.id)
     return submission.record
+
+
+def _require_room(connection: Redis) -> None:
+    """Raises `ErrorReply` (429) when the key has had its requests or tokens of this minute. The answer gets OpenAI's headers of its limits."""
+    key = auth.key()
+    found = None if key is None else rates.take(connection, key)
+    if key is None or found is None:
+        return
+
+    @after_this_request
+    def tell(response: Response) -> Response:
+        response.headers.update(headers.of_rates(found))
+        return response
+
+    if not found.is_allowed:
+        what = [f"{key.requests_per_minute} requests"] if key.requests_per_minute else []
+        what += [f"{key.tokens_per_minute} tokens"] if key.tokens_per_minute else []
+        raise errors.rate_limited(
+            f"This API key may have {' and '.join(what)} a minute. Try again in {found.retry_after} s.",
+            ErrorCode.RATE_LIMIT_EXCEEDED,
+            found.retry_after,
+        )
 
 
 @contextmanager

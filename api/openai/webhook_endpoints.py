@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from flask import Blueprint
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from api import headers, params
+from api import auth, headers, params
 from api.openapi_meta import PAGING, described
 from api.services import current_services
 from app import clock, errors
@@ -70,7 +70,7 @@ def create() -> dict[str, Any]:
     body = params.checked(Create, sent)
     _check_url(body.url)
     try:
-        made = _endpoints().create(body.name, body.url, body.event_types, fence=headers.fence(sent))
+        made = _endpoints().create(body.name, body.url, body.event_types, owner=auth.owner(), fence=headers.fence(sent))
     except TooManyEndpoints as error:
         raise errors.invalid_request(
             f"There are {MAX_ENDPOINTS} endpoints already: delete one.", code=ErrorCode.TOO_MANY_ENDPOINTS
@@ -83,13 +83,15 @@ def create() -> dict[str, Any]:
 def list_endpoints() -> dict[str, Any]:
     """OpenAI's list, newest first: `?limit=&after=`."""
     size = params.limit()
-    return params.page([_shown(one) for one in params.after(_endpoints().newest(), lambda one: one.id)], size)
+    return params.page(
+        [_shown(one) for one in params.after(_endpoints().newest(auth.seen_owner()), lambda one: one.id)], size
+    )
 
 
 @blueprint.get(f"{_PATH}/<endpoint_id>")
 def get(endpoint_id: str) -> dict[str, Any]:
     """One endpoint; 404 `webhook_endpoint_not_found`."""
-    return _shown(_found(endpoint_id, _endpoints().get(endpoint_id)))
+    return _shown(_found(endpoint_id))
 
 
 @blueprint.post(f"{_PATH}/<endpoint_id>")
@@ -97,17 +99,19 @@ def get(endpoint_id: str) -> dict[str, Any]:
 def update(endpoint_id: str) -> dict[str, Any]:
     """Another name, address or list of events. Events that wait already are sent to the new address."""
     body = _read(Update)
+    _found(endpoint_id)
     if body.url is not None:
         _check_url(body.url)
     fields = {name: value for name, value in body.model_dump().items() if value is not None}
     if "event_types" in fields:
         fields["event_types"] = tuple(dict.fromkeys(fields["event_types"]))
-    return _shown(_found(endpoint_id, _endpoints().update(endpoint_id, **fields)))
+    return _shown(_still(endpoint_id, _endpoints().update(endpoint_id, **fields)))
 
 
 @blueprint.delete(f"{_PATH}/<endpoint_id>")
 def delete(endpoint_id: str) -> dict[str, Any]:
     """It gets nothing any more, what waits already included."""
+    _found(endpoint_id)
     if not _endpoints().delete(endpoint_id):
         raise _not_found(endpoint_id)
     return {"id": endpoint_id, "object": "webhook_endpoint.deleted", "deleted": True}
@@ -118,9 +122,10 @@ def delete(endpoint_id: str) -> dict[str, Any]:
 def rotate_secret(endpoint_id: str) -> dict[str, Any]:
     """A new secret; for a day the old one signs beside it, if that is asked for."""
     sent = params.read_body() or b"{}"
+    _found(endpoint_id)
     keep_old = params.checked(Rotate, sent).keep_old_secret_active_for_24_hours
     after = _endpoints().rotate(endpoint_id, keep_old=keep_old, fence=headers.fence(sent))
-    return _shown(_found(endpoint_id, after), with_secret=True)
+    return _shown(_still(endpoint_id, after), with_secret=True)
 
 
 @blueprint.post(f"{_PATH}/<endpoint_id>/test")
@@ -128,7 +133,7 @@ def rotate_secret(endpoint_id: str) -> dict[str, Any]:
 def test(endpoint_id: str) -> dict[str, Any]:
     """Send a sample now, once, and report what was answered. 502 when there was no answer."""
     event_type = _read(Test).event_type
-    endpoint = _found(endpoint_id, _endpoints().get(endpoint_id))
+    endpoint = _found(endpoint_id)
     event = Event.new(event_type, {"id": f"{event_type.partition('.')[0]}_test"})
     now, settings = clock.now(), current_services().settings
     try:
@@ -187,7 +192,16 @@ def _shown(endpoint: Endpoint, *, with_secret: bool = False) -> dict[str, Any]:
     return found | ({"signing_secret": endpoint.secret} if with_secret else {})
 
 
-def _found(endpoint_id: str, endpoint: Endpoint | None) -> Endpoint:
+def _found(endpoint_id: str) -> Endpoint:
+    """Raises `ErrorReply` (404)."""
+    endpoint = _endpoints().get(endpoint_id)
+    if endpoint is None or not auth.may_see(endpoint.owner):
+        raise _not_found(endpoint_id)
+    return endpoint
+
+
+def _still(endpoint_id: str, endpoint: Endpoint | None) -> Endpoint:
+    """It was there a moment ago. Raises `ErrorReply` (404)."""
     if endpoint is None:
         raise _not_found(endpoint_id)
     return endpoint

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, logs
+from app.api_keys import ApiKeys
 from app.batches import lifecycle
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
@@ -28,6 +29,7 @@ from app.batches.storage import FilesLost, names
 from app.batches.store import FAIL, ON_BAD_LINE, Batches
 from app.batches.validation import Validation
 from app.connection import AWAY
+from app.ids import OWNER
 from app.jobs.store import Jobs
 
 if TYPE_CHECKING:
@@ -165,7 +167,10 @@ class Feeder:
         running = self._validations.get(record.id)
         if running is None:
             is_strict = record.metadata.get(ON_BAD_LINE) == FAIL
-            running = Validation(self._storage, record.id, record.endpoint, self._settings, is_strict=is_strict)
+            key = None if record.owner == OWNER else ApiKeys(self._connection).get(record.owner)
+            running = Validation(
+                self._storage, record.id, record.endpoint, self._settings, is_strict=is_strict, key=key
+            )
             self._validations[record.id] = running
         try:
             done = running.step(SLICE_SECONDS)

@@ -109,6 +109,7 @@ class FileStore:
         filename: str,
         purpose: Purpose,
         expires_after_seconds: int | None = UPLOAD_KEEP_SECONDS,
+        owner: str = OWNER,
         fence: Fence | None = None,
     ) -> FileRecord:
         """A draft of the storage becomes a file: stored first, then known. Or the file that an earlier try of the request made.
@@ -127,6 +128,7 @@ class FileStore:
             created_at=now,
             expires_at=None if expires_after_seconds is None else now + expires_after_seconds,
             place=self.place(),
+            owner=owner,
         )
         try:
             made = self._make(record, fence)
@@ -164,23 +166,32 @@ class FileStore:
         record = _from_hash(self._connection.hgetall(_key(file_id)))
         return None if record is None or _is_over(record) else record
 
-    def require(self, file_id: str) -> FileRecord:
-        """The file, or OpenAI's 404."""
+    def require(self, file_id: str, owner: str | None = None) -> FileRecord:
+        """The file of that owner, or of anybody; or OpenAI's 404."""
         record = self.get(file_id)
-        if record is None:
+        if record is None or owner not in (None, record.owner):
             raise errors.not_found(f"No such File object: {file_id[:100]}", code=ErrorCode.FILE_NOT_FOUND, param="id")
         return record
 
     def page(
-        self, *, purpose: str | None, limit: int, after: str | None, newest_first: bool = True
+        self,
+        *,
+        purpose: str | None,
+        limit: int,
+        after: str | None,
+        newest_first: bool = True,
+        owner: str | None = None,
     ) -> list[FileRecord]:
-        """Up to `limit` files from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
+        """Up to `limit` files, of one owner or of all, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
         index = FILES if purpose is None else _index(purpose)
-        ids = redis_index.page(
-            self._connection, index, limit=limit, after=after, what="file", newest_first=newest_first
-        )
-        found = hashes.read_all(self._connection, FileRecord, map(_key, ids))
-        return [record for record in found if record is not None and not _is_over(record)]
+        found: list[FileRecord] = []
+        for ids in redis_index.ids_after(self._connection, index, after, what="file", newest_first=newest_first):
+            records = hashes.read_all(self._connection, FileRecord, map(_key, ids))
+            known = (record for record in records if record is not None and not _is_over(record))
+            found += [record for record in known if owner in (None, record.owner)]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     def delete(self, file_id: str) -> bool:
         """Forget it, then remove its bytes. Whether there was one. A batch goes on with its own link to them."""

@@ -25,12 +25,14 @@ RETRY_OF = "retry_of"
 _MAX_METADATA = 16
 
 
-def retry_failed(batches: Batches, settings: Settings, batch_id: str, *, fence: Fence | None = None) -> BatchRecord:
+def retry_failed(
+    batches: Batches, settings: Settings, batch_id: str, *, owner: str | None = None, fence: Fence | None = None
+) -> BatchRecord:
     """The new batch, or the one that an earlier try of the request made.
 
     409 when nothing failed, the old one has not ended, or the key was used for another request.
     """
-    record = batches.require(batch_id)
+    record = batches.require(batch_id, owner)
     if (earlier := batches.made_by(fence)) is not None:
         return earlier
     if not record.status.is_final or record.status is BatchStatus.FAILED:
@@ -66,7 +68,7 @@ def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, err
             for _, raw in split(file, settings.max_body_bytes):
                 if parsed(raw).custom_id in wanted:
                     draft.write(raw if raw.endswith(b"\n") else raw + b"\n")
-        return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=Purpose.BATCH)
+        return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=Purpose.BATCH, owner=record.owner)
     except BaseException:
         batches.storage.discard(draft)
         raise

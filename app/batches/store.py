@@ -57,6 +57,8 @@ class NewBatch:
     completion_window: str = "24h"
     metadata: Mapping[str, str] = field(default_factory=dict)
     output_keep_seconds: int | None = None
+    #: whose file it must be; None: anybody's
+    owner: str | None = None
 
 
 class Batches:
@@ -92,7 +94,7 @@ class Batches:
         seconds = window.completion_seconds(new.completion_window)
         callback_url = self._checked_metadata(new.metadata)
         source = self.files.get(new.input_file_id)
-        if source is None:
+        if source is None or new.owner not in (None, source.owner):
             raise errors.invalid_request(
                 f"There is no file '{new.input_file_id[:100]}'.", param="input_file_id", code=ErrorCode.FILE_NOT_FOUND
             )
@@ -159,10 +161,10 @@ class Batches:
             return None
         return BatchRecord.from_hash(self._connection.hgetall(batch_key(batch_id)))
 
-    def require(self, batch_id: str) -> BatchRecord:
-        """The batch, or a 404."""
+    def require(self, batch_id: str, owner: str | None = None) -> BatchRecord:
+        """The batch of that owner, or of anybody; or a 404."""
         record = self.get(batch_id)
-        if record is None:
+        if record is None or owner not in (None, record.owner):
             raise errors.not_found(
                 f"No batch found with id '{batch_id[:100]}'.", code=ErrorCode.BATCH_NOT_FOUND, param="batch_id"
             )
@@ -172,13 +174,18 @@ class Batches:
         """Those that are not final, oldest first."""
         return self._load(texts(self._connection.zrange(ACTIVE, 0, -1)))
 
-    def newest(self, *, limit: int, after: str | None) -> list[BatchRecord]:
-        """Newest first, from the one that follows `after`. 400 for an unknown `after`."""
-        return self._load(redis_index.page(self._connection, BATCHES, limit=limit, after=after, what="batch"))
+    def newest(self, *, limit: int, after: str | None, owner: str | None = None) -> list[BatchRecord]:
+        """Those of one owner or of all, newest first, from the one that follows `after`. 400 for an unknown `after`."""
+        found: list[BatchRecord] = []
+        for ids in redis_index.ids_after(self._connection, BATCHES, after, what="batch"):
+            found += [record for record in self._load(ids) if owner in (None, record.owner)]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
-    def cancel(self, batch_id: str) -> BatchRecord:
-        """No further line is started, those that run are interrupted; 409 for a batch that has ended otherwise."""
-        self.require(batch_id)
+    def cancel(self, batch_id: str, owner: str | None = None) -> BatchRecord:
+        """No further line is started, those that run are interrupted; 409 for a batch that has ended otherwise. 404 as `require`."""
+        self.require(batch_id, owner)
 
         def change(pipe: Any) -> BatchRecord:
             record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))

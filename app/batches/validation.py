@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from app import errors
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import BodyError, Fault, LineError, parse
 from app.batches.lines import ByteSpan, index_entry, split, why_not_lines
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO
 
+    from app.api_keys import ApiKey
     from app.batches.storage import Readable, Storage
     from app.settings import Settings
 
@@ -39,15 +41,18 @@ class Verdict:
 
 
 class Check:
-    """All lines of a file, one after the other. `is_strict`: what would be refused is a fault of the file, too."""
+    """All lines of a file, one after the other. `is_strict`: what would be refused is a fault of the file, too. `key`: whose the batch is."""
 
-    def __init__(self, endpoint: str, settings: Settings, *, is_strict: bool = False) -> None:
+    def __init__(
+        self, endpoint: str, settings: Settings, *, is_strict: bool = False, key: ApiKey | None = None
+    ) -> None:
         #: how many lines there were so far, blank ones not counted, and the one model that they ask for; empty when none does
         self.total = 0
         self.model = ""
         self._endpoint = endpoint
         self._settings = settings
         self._is_strict = is_strict
+        self._key = key
         #: custom ids seen, 16 bytes each
         self._seen: set[bytes] = set()
 
@@ -109,7 +114,9 @@ class Check:
             )
         if is_first:
             try:
-                model_names.resolve(model, self._settings)
+                claude_model = model_names.resolve(model, self._settings)
+                if self._key is not None and not self._key.may_use(claude_model):
+                    raise errors.model_not_allowed(claude_model, self._key.models)
             except ErrorReply as error:
                 raise LineError(error.cause, error.message, "body.model") from error
 
@@ -118,9 +125,16 @@ class Validation:
     """One validation under way; after a crash it begins anew. Writes the index of the lines, and the faults found."""
 
     def __init__(
-        self, storage: Storage, batch_id: str, endpoint: str, settings: Settings, *, is_strict: bool = False
+        self,
+        storage: Storage,
+        batch_id: str,
+        endpoint: str,
+        settings: Settings,
+        *,
+        is_strict: bool = False,
+        key: ApiKey | None = None,
     ) -> None:
-        self.check = Check(endpoint, settings, is_strict=is_strict)
+        self.check = Check(endpoint, settings, is_strict=is_strict, key=key)
         self.faults = 0
         #: lines whose bodies are refused, of a file that may run
         self.refused = 0

@@ -6,9 +6,10 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from app import clock, counters, hashes, spending
+from app import clock, counters, hashes, rates, spending, usage
 from app.connection import transaction
 from app.error_codes import ErrorCode, known
+from app.ids import OWNER
 from app.jobs import choices, removal, tickets
 from app.jobs.change import Change, Found, Ticket
 from app.jobs.record import (
@@ -25,6 +26,7 @@ from app.jobs.record import (
     interrupt_channel,
     lease_member,
     outcome_key,
+    queued_key,
     record_key,
     request_key,
     status_key,
@@ -131,6 +133,8 @@ def _indexes(record: JobRecord | None) -> dict[str, float]:
     found: dict[str, float] = {}
     if record.kind != JobKind.CHOICE:
         found = {ALL_JOBS: record.created_at, status_key(record.public_status): record.created_at}
+        if record.owner != OWNER and record.status is Status.QUEUED and record.kind != JobKind.BATCH_LINE:
+            found[queued_key(record.owner)] = record.created_at
     if record.status is Status.QUEUED:
         found[DEADLINES] = record.deadline_at
         if record.parked:
@@ -194,6 +198,8 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
         spending.count(pipe, outcome, clock.now())
     if record.kind != JobKind.CHOICE:
         _count(pipe, record, outcome, clock.now())
+    if record.kind not in (JobKind.CHOICE, JobKind.BATCH_LINE):
+        rates.spend(pipe, record.owner, usage.of(outcome))
     pipe.publish(DONE, json.dumps({"id": record.id}))
     if change.interrupts:
         # Should this message be lost, the worker sees within a beat that its lease is gone.
@@ -247,6 +253,11 @@ def _count(pipe: Counting, record: JobRecord, outcome: Outcome, now: float) -> N
             counters.add(pipe, counters.TOKENS, kind, model, by=number)
         if (cost := outcome.cost_usd) is not None:
             counters.add(pipe, counters.COST, model, by=round(cost * 1_000_000))
+    used = usage.of(outcome)
+    usage.add(pipe, record.owner, model, used, now)
+    counters.add(pipe, counters.KEY_REQUESTS, record.owner)
+    counters.add(pipe, counters.KEY_TOKENS, record.owner, by=used.tokens)
+    counters.add(pipe, counters.KEY_COST, record.owner, by=used.cost_micros)
 
 
 def count_all(pipe: Pipeline, ended: Iterable[tuple[JobRecord, Outcome]]) -> None:

@@ -109,6 +109,11 @@ def interrupt_channel(worker: str) -> str:
     return f"nightshift:interrupt:{worker}"
 
 
+def queued_key(owner: str) -> str:
+    """The interactive jobs of a key with a name that wait: how many it may have is limited."""
+    return f"{status_key(Status.QUEUED)}:{owner}"
+
+
 def status_key(status: Status) -> str:
     """The index of the jobs in a state: ids by the second they were made."""
     return f"{ALL_JOBS}:{status}"

@@ -17,6 +17,7 @@ from app.jobs.record import (
     JobRecord,
     Status,
     outcome_key,
+    queued_key,
     record_key,
     request_key,
     status_key,
@@ -77,11 +78,12 @@ class Jobs:
         *,
         fence: Fence | None = None,
         beside: Callable[[Pipeline, JobRecord], None] | None = None,
+        max_queued: int = 0,
     ) -> Submission:
         """Enqueue a job, or find the one that an earlier try of the request made.
 
-        `beside` puts further commands into the same step, whichever job it is. Raises `ErrorReply`: 429 when the queue is
-        full, 409 for a key that was used for another body. Raises `NotReplicatedError` when the job is enqueued, though
+        `beside` puts further commands into the same step, whichever job it is. `max_queued`: how many of its owner's may wait, 0: any
+        number. Raises `ErrorReply`: 429 when the queue is full, or the owner's part of it, 409 for a key that was used for another body. Raises `NotReplicatedError` when the job is enqueued, though
         not on as many replicas as it should be.
         """
         payload = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
@@ -98,7 +100,7 @@ class Jobs:
                 if beside is not None:
                     beside(pipe, earlier)
                 return Submission(earlier, is_new=False)
-            self._check_room()
+            self._check_room(record.owner, max_queued)
             pipe.multi()
             if fence is not None:
                 left = max(0.0, record.deadline_at - clock.now())
@@ -113,7 +115,13 @@ class Jobs:
         confirm(self._connection, record_key(submission.record.id), self._settings.wait_replicas)
         return submission
 
-    def _check_room(self) -> None:
+    def _check_room(self, owner: str, max_queued: int) -> None:
+        if max_queued and self._connection.zcard(queued_key(owner)) >= max_queued:
+            raise errors.rate_limited(
+                f"{max_queued} requests of this API key wait already, as many as it may have. Try again later.",
+                ErrorCode.QUEUE_FULL,
+                retry_after=10,
+            )
         if self.queued() >= self._settings.max_queued:
             raise errors.rate_limited(
                 f"The queue is full: {self._settings.max_queued} requests wait (NIGHTSHIFT_MAX_QUEUED). Try again later.",
@@ -166,10 +174,12 @@ class Jobs:
         limit: int = 20,
         after: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        owner: str | None = None,
     ) -> Iterator[JobRecord]:
-        """Records, newest first, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
+        """Records, of one owner or of all, newest first, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
         index = ALL_JOBS if status is None else status_key(status)
-        return search.records(self._connection, index, limit=limit, after=after, metadata=metadata)
+        fields = {} if owner is None else {"owner": owner}
+        return search.records(self._connection, index, limit=limit, after=after, metadata=metadata, fields=fields)
 
     def completed(
         self,

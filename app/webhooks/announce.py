@@ -54,5 +54,5 @@ def prepare(
     """`reader`: a connection, or a pipeline that has not begun its MULTI."""
     targets = [(callback_url, "")] if callback_url else []
     if to_endpoints:
-        targets += [(endpoint.url, endpoint.id) for endpoint in subscribed(reader, type_)]
+        targets += [(endpoint.url, endpoint.id) for endpoint in subscribed(reader, type_, owner)]
     return Announcement(type_, object_id, tuple(targets), details, owner)

@@ -1,6 +1,7 @@
 """Endpoints that clients have registered: which events they want, where, and signed with what.
 
-One Redis hash, `nightshift:webhook_endpoints`: id to JSON. It has no end of life; deleting an endpoint removes its field.
+One Redis hash, `nightshift:webhook_endpoints`: id to JSON; and one for those of keys with names, which version 0.1.0 must not read. They have
+no end of life; deleting an endpoint removes its field. An endpoint gets the events of what its owner made.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from app.idempotency import Fence
 
 KEY = "nightshift:webhook_endpoints"
+NAMED = f"{KEY}:named"
+#: of one owner
 MAX_ENDPOINTS = 50
 #: how long a secret that was replaced still signs beside the new one, when that was asked for, seconds
 OVERLAP_SECONDS = 24 * 3600.0
@@ -97,35 +100,39 @@ class Endpoints:
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
 
-    def create(self, name: str, url: str, event_types: Iterable[str], *, fence: Fence | None = None) -> Endpoint:
+    def create(
+        self, name: str, url: str, event_types: Iterable[str], *, owner: str = OWNER, fence: Fence | None = None
+    ) -> Endpoint:
         """A new one with a secret of its own, or the one that an earlier try of the request made.
 
         Raises `TooManyEndpoints`, and `ErrorReply` (409) for a key of another request.
         """
         now = clock.now()
-        made = Endpoint(new_id("we_"), name, url, tuple(dict.fromkeys(event_types)), now, now, make_secret())
+        types = tuple(dict.fromkeys(event_types))
+        made = Endpoint(new_id("we_"), name, url, types, now, now, make_secret(), owner=owner)
+        key = _key_of(owner)
 
         def change(pipe: Any) -> Endpoint:
             earlier = made_by(fence, pipe, partial(_read, pipe)) or _read(pipe, made.id)
-            if earlier is None and pipe.hlen(KEY) >= MAX_ENDPOINTS:
+            if earlier is None and len(_all(pipe, owner)) >= MAX_ENDPOINTS:
                 raise TooManyEndpoints
             pipe.multi()
             if earlier is not None:
                 return earlier
-            pipe.hset(KEY, made.id, made.to_json())
+            pipe.hset(key, made.id, made.to_json())
             if fence is not None:
                 fence.note(pipe, made.id, TRIES_SECONDS)
             return made
 
-        return transaction(self._connection, KEY, change)
+        return transaction(self._connection, key, change)
 
     def get(self, endpoint_id: str) -> Endpoint | None:
         """One, None when there is no such."""
         return _read(self._connection, endpoint_id)
 
-    def newest(self) -> list[Endpoint]:
-        """All, newest first."""
-        return sorted(_all(self._connection), key=lambda one: (one.created_at, one.id), reverse=True)
+    def newest(self, owner: str | None = None) -> list[Endpoint]:
+        """All of one owner, or of everybody, newest first."""
+        return sorted(_all(self._connection, owner), key=lambda one: (one.created_at, one.id), reverse=True)
 
     def update(self, endpoint_id: str, **fields: Any) -> Endpoint | None:
         """With other fields; None when there is no such. A change that changes nothing leaves `updated_at`."""
@@ -153,21 +160,23 @@ class Endpoints:
 
     def delete(self, endpoint_id: str) -> bool:
         """Whether there was one. What still waits to be delivered to it is given up."""
-        was_there = False
+        was_there, key = False, self._where(endpoint_id)
 
         def change(pipe: Any) -> bool:
             nonlocal was_there
             # Or was, before a try whose reply was lost.
-            was_there = was_there or bool(pipe.hexists(KEY, endpoint_id))
+            was_there = was_there or bool(pipe.hexists(key, endpoint_id))
             pipe.multi()
-            pipe.hdel(KEY, endpoint_id)
+            pipe.hdel(key, endpoint_id)
             return was_there
 
-        return transaction(self._connection, KEY, change)
+        return transaction(self._connection, key, change)
 
     def _change(
         self, endpoint_id: str, changed: Callable[[Endpoint], Endpoint], fence: Fence | None = None
     ) -> Endpoint | None:
+        key = self._where(endpoint_id)
+
         def change(pipe: Any) -> Endpoint | None:
             is_done = made_by(fence, pipe, partial(_read, pipe)) is not None
             found = _read(pipe, endpoint_id)
@@ -175,24 +184,37 @@ class Endpoints:
             if found is None or is_done:
                 return found
             after = changed(found)
-            pipe.hset(KEY, endpoint_id, after.to_json())
+            pipe.hset(key, endpoint_id, after.to_json())
             if fence is not None:
                 fence.note(pipe, endpoint_id, TRIES_SECONDS)
             return after
 
-        return transaction(self._connection, KEY, change)
+        return transaction(self._connection, key, change)
+
+    def _where(self, endpoint_id: str) -> str:
+        """The hash that has it. It never moves."""
+        return NAMED if self._connection.hexists(NAMED, endpoint_id) else KEY
 
 
-def subscribed(reader: Redis | Pipeline, event_type: str) -> list[Endpoint]:
-    """The endpoints that want such events. `reader`: a connection, or a pipeline that has not begun its MULTI."""
-    return [endpoint for endpoint in _all(reader) if event_type in endpoint.event_types]
+def subscribed(reader: Redis | Pipeline, event_type: str, owner: str) -> list[Endpoint]:
+    """The owner's endpoints that want such events. `reader`: a connection, or a pipeline that has not begun its MULTI."""
+    return [endpoint for endpoint in _all(reader, owner) if event_type in endpoint.event_types]
+
+
+def _key_of(owner: str) -> str:
+    return KEY if owner == OWNER else NAMED
 
 
 def _read(reader: Redis | Pipeline, endpoint_id: str) -> Endpoint | None:
-    found: Any = reader.hget(KEY, endpoint_id)
+    found: Any = reader.hget(KEY, endpoint_id) or reader.hget(NAMED, endpoint_id)
     return None if found is None else Endpoint.from_json(found)
 
 
-def _all(reader: Redis | Pipeline) -> list[Endpoint]:
-    values: Any = reader.hvals(KEY)
-    return [Endpoint.from_json(value) for value in values]
+def _all(reader: Redis | Pipeline, owner: str | None) -> list[Endpoint]:
+    """`owner` None: everybody's."""
+    values: list[Any] = []
+    for key in (KEY, NAMED) if owner is None else (_key_of(owner),):
+        found: Any = reader.hvals(key)
+        values += found
+    endpoints = [Endpoint.from_json(value) for value in values]
+    return [endpoint for endpoint in endpoints if owner in (None, endpoint.owner)]

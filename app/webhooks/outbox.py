@@ -184,18 +184,22 @@ class Outbox:
             raise UnknownEventError(event_id)
         return found[0]
 
-    def page(self, status: EventStatus, *, limit: int = 20, after: str | None = None) -> list[StoredEvent]:
-        """Up to `limit` events behind the id `after`. Pending: the soonest first; ended: the newest first.
+    def page(
+        self, status: EventStatus, *, limit: int = 20, after: str | None = None, owner: str | None = None
+    ) -> list[StoredEvent]:
+        """Up to `limit` events, of one owner or of all, behind the id `after`. Pending: the soonest first; ended: the newest first.
 
         Raises `ErrorReply` (400) when no event `after` has that status.
         """
-        is_over = status != "pending"
-        what = f"{status} event"
-        return self._load(
-            redis_index.page(
-                self._connection, _index(status), limit=limit, after=after, what=what, newest_first=is_over
-            )
+        ids = redis_index.ids_after(
+            self._connection, _index(status), after, what=f"{status} event", newest_first=status != "pending"
         )
+        found: list[StoredEvent] = []
+        for some in ids:
+            found += [stored for stored in self._load(some) if owner is None or stored.event.owner == owner]
+            if len(found) >= limit:
+                break
+        return found[:limit]
 
     def _write(
         self,

@@ -84,6 +84,13 @@ BATCH_COMMANDS = {
     ),
     "validate": ("batch.validate:validate", "Name every fault of a file, without a server."),
 }
+#: those of `nightshift keys`
+KEY_COMMANDS = {
+    "create": ("keys:create", "Make a key with a name; prints it, this once."),
+    "list": ("keys:list_keys", "List the keys with names, the oldest first."),
+    "rotate": ("keys:rotate", "Give a key another secret; prints it, this once. The old one ends."),
+    "revoke": ("keys:revoke", "Refuse a key from now on, for good."),
+}
 #: the exit status of a program whose reader has left, as shells know it
 SIGPIPE_STATUS = 141
 WRONG_USE = 2
@@ -127,7 +134,7 @@ def _run(tokens: list[str]) -> int:
             print(f"nightshift: warning: {complaint}", file=sys.stderr)
     status = command(*bound.args, **bound.kwargs)
     # Help that was not asked for is an error, too.
-    return WRONG_USE if tokens in ([], ["batch"]) else status or 0
+    return WRONG_USE if tokens in ([], ["batch"], ["keys"]) else status or 0
 
 
 def app() -> App:
@@ -144,10 +151,16 @@ def app() -> App:
         help="Submit, watch and read batches of a running Nightshift.",
         sort_key=list(COMMANDS).index("status"),
     )
-    for parent, commands in ((found, COMMANDS), (batch, BATCH_COMMANDS)):
+    keys = App(
+        name="keys",
+        help="Keys with names: whose requests are whose, and what each may do.",
+        sort_key=list(COMMANDS).index("doctor"),
+    )
+    for parent, commands in ((found, COMMANDS), (batch, BATCH_COMMANDS), (keys, KEY_COMMANDS)):
         for place, (name, (path, text)) in enumerate(commands.items()):
             parent.command(f"ops.cli.{path}", name=name, help=text, sort_key=place)
     found.command(batch)
+    found.command(keys)
     found.register_install_completion_command(help="Install completion for the shell that this is called in.")
     return found
 

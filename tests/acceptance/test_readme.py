@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from openai import OpenAI
+
 from tests.integration.webhooks import receiver
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ RUN_HERE = (
     "Ask and be called back",
     "Overnight in five minutes",
     "When Claude can't",
+    "For several users",
     "Without a queue",
 )
 RUN_ELSEWHERE = ("In containers",)  # tests/acceptance/test_compose.py
@@ -211,3 +214,17 @@ def test_the_settings_table_is_up_to_date() -> None:
     """What `scripts/settings-table` would write is what the README has."""
     script = ROOT / "scripts" / "settings-table"
     assert subprocess.run([sys.executable, str(script), "--check"], cwd=ROOT, check=False).returncode == 0
+
+
+def test_for_several_users(stack: Stack, tmp_path: Path) -> None:
+    create, listing, usage = shell_in("For several users", stack)
+    made = sh(create, stack, tmp_path)
+    key = made.stdout.strip()
+    assert key.startswith("nsk_")
+    assert "60 requests/min; models: haiku, sonnet" in sh(listing, stack, tmp_path).stdout
+    with OpenAI(base_url=f"{stack.url}/v1", api_key=key, max_retries=0) as client:
+        hello: Any = {"role": "user", "content": "hi"}
+        answer = client.chat.completions.with_raw_response.create(model="haiku", messages=[hello])
+    assert answer.headers["x-ratelimit-limit-requests"] == "60"
+    rows = list(csv.DictReader(sh(usage, stack, tmp_path).stdout.splitlines()))
+    assert [row["requests"] for row in rows if row["key"] == "reports"] == ["1"]

@@ -179,6 +179,19 @@ class Server:
         found = self._ask("GET", f"/v1/jobs?status=failed&limit={limit}")["data"]
         return [self._ask("GET", f"/v1/jobs/{job['id']}") for job in found]
 
+    def create_key(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The key object, with its secret."""
+        return self._ask("POST", "/v1/keys", json=wanted)
+
+    def change_key(self, name: str, how: str) -> dict[str, Any]:
+        """The key object after `rotate`, with its new secret, or `revoke`."""
+        return self._ask("POST", f"/v1/keys/{quote(name, safe='')}/{how}")
+
+    def keys(self) -> list[dict[str, Any]]:
+        """All key objects."""
+        found: list[dict[str, Any]] = self._ask("GET", "/v1/keys")["data"]
+        return found
+
     def pause(self, until: float | None, reason: str) -> dict[str, Any]:
         """The gate object."""
         body = {"reason": reason} | ({} if until is None else {"until": until})

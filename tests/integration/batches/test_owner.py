@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def test_all_of_a_batch_is_its_files_owners(night: Night) -> None:
     """The batch, its lines' jobs and their choices, its output file, and the event of its end."""
-    Endpoints(night.connection).create("mine", "https://example.com/", ["batch.completed"])
+    Endpoints(night.connection).create("mine", "https://example.com/", ["batch.completed"], owner="ada")
     uploaded = night.upload(json.dumps(line("a")).encode() + b"\n")
     night.connection.hset(f"nightshift:file:{uploaded}", "owner", "ada")
     batch = night.look(night.batches.create(NewBatch(input_file_id=uploaded, endpoint="/v1/chat/completions")))

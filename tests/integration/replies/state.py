@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from redis import Redis
 
-_MADE_UP = re.compile(r"[0-9a-f]{16,}|whsec_[\w+/=]+")
+_MADE_UP = re.compile(r"[0-9a-f]{16,}|whsec_[\w+/=]+|nsk_[\w-]+")
 #: how many bytes, and milliseconds: they hang on the times
 _SIZE = re.compile(r'("\w+_bytes": ")[1-9]\d*"')
 _BUCKET = re.compile(r"((queue|run|first_token)\|.*)\|(\d+\.\d+|\+Inf)")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from app import errors, worker_status
+from app.api_keys import ApiKeys
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.files import Purpose
@@ -373,6 +374,9 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "endpoints: create": (_nothing, lambda g: bool(g.endpoint())),
     "endpoints: update": (Ground.endpoint, lambda g: Endpoints(g.redis).update(g.the_endpoint(), name="other") is None),
     "endpoints: delete": (Ground.endpoint, lambda g: Endpoints(g.redis).delete(g.the_endpoint())),
+    "keys: create": (_nothing, lambda g: ApiKeys(g.redis).create("ann")[0].name),
+    "keys: rotate": (lambda g: ApiKeys(g.redis).create("ann"), lambda g: ApiKeys(g.redis).rotate("ann") is None),
+    "keys: revoke": (lambda g: ApiKeys(g.redis).create("ann"), lambda g: ApiKeys(g.redis).revoke("ann") is None),
     "history: a restart": (
         Ground.endpoint,
         lambda g: recycling.note(g.redis, replace(_RESTART, at=time.time()), 300),

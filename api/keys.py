@@ -1,0 +1,123 @@
+"""`/v1/keys`: keys with names, for the operator. A key is shown when it is made and when it is rotated, and never again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from flask import Blueprint
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from api import auth, params
+from api.openapi_meta import described
+from api.services import current_services
+from app import api_keys, clock, errors
+from app.api_keys import MAX_KEYS, ApiKey, ApiKeys, KeyExistsError, TooManyKeysError
+from app.error_codes import ErrorCode
+
+blueprint = Blueprint("keys", __name__)
+
+_Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_Model = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class CreateKey(BaseModel):
+    """`POST /v1/keys`; what is left out is without a limit."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    #: seconds since the epoch
+    expires_at: float | None = None
+    models: Annotated[list[_Model], Field(min_length=1, max_length=50)] | None = None
+    requests_per_minute: _Limit | None = None
+    tokens_per_minute: _Limit | None = None
+    max_queued: _Limit | None = None
+    is_admin: bool = False
+
+
+@blueprint.post("/v1/keys")
+@described(body=CreateKey, errors=(409,))
+def create() -> dict[str, Any]:
+    """The key, with its secret in `key`. 409 `key_exists` for a name that is, or was, another's."""
+    sent = params.checked(CreateKey, params.read_body())
+    if (fault := api_keys.name_fault(sent.name)) is not None:
+        raise errors.invalid_request(f"'name' {fault}.", param="name", code=ErrorCode.INVALID_VALUE)
+    if sent.expires_at is not None and sent.expires_at <= clock.now():
+        raise errors.invalid_request(
+            "'expires_at' takes a time to come, in seconds since the epoch.", "expires_at", ErrorCode.INVALID_VALUE
+        )
+    limits = {name: value for name, value in sent.model_dump(exclude={"name"}).items() if value is not None}
+    if "models" in limits:
+        limits["models"] = tuple(dict.fromkeys(limits["models"]))
+    try:
+        made, secret = _keys().create(sent.name, **limits)
+    except KeyExistsError as error:
+        raise errors.conflict(
+            f"There is, or was, a key '{sent.name}': choose another name, or rotate it.", ErrorCode.KEY_EXISTS
+        ) from error
+    except TooManyKeysError as error:
+        raise errors.invalid_request(
+            f"There are {MAX_KEYS} keys, revoked ones included: no more are made.", code=ErrorCode.TOO_MANY_KEYS
+        ) from error
+    return {**key_object(made), "key": secret}
+
+
+@blueprint.get("/v1/keys")
+def list_keys() -> dict[str, Any]:
+    """All keys, the oldest first, also those that were revoked."""
+    return {"object": "list", "data": [key_object(one) for one in _keys().all()]}
+
+
+@blueprint.get("/v1/keys/<name>")
+def get(name: str) -> dict[str, Any]:
+    """One key; 404 `key_not_found`."""
+    return key_object(_found(name, _keys().get(name)))
+
+
+@blueprint.post("/v1/keys/<name>/rotate")
+def rotate(name: str) -> dict[str, Any]:
+    """The key with a new secret in `key`; the old one is refused within a second. 404 for one that was revoked."""
+    after = _keys().rotate(name)
+    if after is None:
+        raise _not_found(name)
+    return {**key_object(after[0]), "key": after[1]}
+
+
+@blueprint.post("/v1/keys/<name>/revoke")
+def revoke(name: str) -> dict[str, Any]:
+    """The key, which is refused within a second, for good. What it has submitted goes on."""
+    return key_object(_found(name, _keys().revoke(name)))
+
+
+def key_object(key: ApiKey) -> dict[str, Any]:
+    """The key without its secret. Times are seconds since the epoch; null: no limit."""
+    return {
+        "object": "key",
+        "name": key.name,
+        "hint": f"{key.hint}…",
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "models": list(key.models) or None,
+        "requests_per_minute": key.requests_per_minute or None,
+        "tokens_per_minute": key.tokens_per_minute or None,
+        "max_queued": key.max_queued or None,
+        "is_admin": key.is_admin,
+    }
+
+
+def _keys() -> ApiKeys:
+    auth.require_operator()
+    return ApiKeys(current_services().connection)
+
+
+def _found(name: str, key: ApiKey | None) -> ApiKey:
+    if key is None:
+        raise _not_found(name)
+    return key
+
+
+def _not_found(name: str) -> errors.ErrorReply:
+    return errors.not_found(
+        f"There is no key '{name[:40]}', or it was revoked.", code=ErrorCode.KEY_NOT_FOUND, param="name"
+    )
