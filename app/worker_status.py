@@ -61,13 +61,20 @@ class WorkerStatus:
     cli_version: str = ""
     #: which login is in use: its kind, never itself
     login: str = ""
-    #: which way it goes to Claude (`app.ways`)
+    #: which way it goes to Claude now, or went last (`app.ways`)
     way: str = ""
+    #: those that it can use, comma-separated; empty: none yet, or older code
+    ways: str = ""
     pid: int = 0
     started_at: float = 0.0
     #: how far its machine's clock is ahead of Redis' (below 0: behind), as far as it is known for sure
     clock_skew_seconds: float = 0.0
     beat_at: float = field(default_factory=clock.now)
+
+    def serves(self, way: str) -> bool:
+        """Whether it can use that way to Claude, as far as it has said; older code says nothing."""
+        known = self.ways or self.way
+        return not known or way in known.split(",")
 
     def is_alive(self, lease_seconds: float) -> bool:
         """Whether it has spoken recently."""

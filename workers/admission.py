@@ -7,10 +7,12 @@ others are not is parked (`app.admission`), so that it blocks nobody.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app import admission, errors, ladder
+from app import admission, errors, ladder, spending
+from app.connection import AWAY
 from app.error_codes import ErrorCode
 from app.gate import Cause, Gate, read_closings
 from app.jobs import tickets, transitions
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from app.jobs.store import Jobs
     from app.settings import Settings
     from app.ways import Way
+    from workers.engine import Engine
     from workers.engines import Engines
 
 log = logging.getLogger(__name__)
@@ -34,9 +37,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Admitted:
-    """A job may go this way, and tries these closed scopes."""
+    """A job may go this engine's way, and tries these closed scopes."""
 
-    way: Way
+    engine: Engine
     probes: Probes
 
 
@@ -50,31 +53,42 @@ class Admission:
         self._engines = engines
         self._jobs = jobs
         self._logins: dict[Way, LoginCheck] = {}
-        #: the ways that this worker can't use now, whatever the gate says
-        self._out: set[Way] = set()
+        #: the ways that this worker can't use now, whatever the gate says, and why
+        self._out: dict[Way, str] = {}
+        #: a cap that there was at an earlier start may be gone: what it has closed is opened once
+        self._has_caps = True
 
     def reason_to_wait(self) -> str:
         """Why this worker may take no job at all, a `Cause` or `FOR_CLAUDE`; empty: it may. Raises redis-py's errors."""
-        self._out, reason, made = set(), "", dict(self._engines.made())
-        for way, engine in made.items():
-            if not engine.is_ready():
-                reason = reason or FOR_CLAUDE
-                self._out.add(way)
-            elif not self._login(way).may_be_used():
-                reason = reason or Cause.LOGIN
-                self._out.add(way)
+        self._keep_caps()
         closings = read_closings(self._connection)
+        made = dict(self._engines.made())
+        self._out = {way: why for way, engine in made.items() if (why := self._why_out(way, engine, closings))}
         for way in self._engines.ways:
             if way in self._out:
-                continue
-            if not self._takes(closings, way):
-                continue
-            if way not in made or self._login(way).passes_gate(closings.holding(way)):
+                if way in made and made[way].status().state == "starting":
+                    # It will be there in a moment, and comes before those that follow.
+                    return self._out[way]
+            elif closings.holding(way) is None:
                 return ""
-            self._out.add(way)
-            reason = reason or Cause.LOGIN
+        if any(self._takes(closings, way) for way in self._usable()):
+            return ""
         closed = closings.holding_all(self._usable())
-        return closed.cause if closed is not None else reason
+        return closed.cause if closed is not None else next(iter(self._out.values()))
+
+    def _why_out(self, way: Way, engine: Engine, closings: Closings) -> str:
+        """Why this worker can't use a way of its own; its login is tried where that is due."""
+        login = self._login(way)
+        if not engine.is_ready():
+            return FOR_CLAUDE
+        if not login.may_be_used():
+            return Cause.LOGIN
+        closed = closings.holding(way)
+        if not login.is_to_be_tried(closed) or not self._takes(closings, way):
+            return ""
+        # Work goes on by another way: no request will come by that could try this one.
+        others_are_open = any(one is not way and closings.holding(one) is None for one in self._engines.ways)
+        return "" if login.passes_gate(closed, opens=others_are_open) else Cause.LOGIN
 
     def _takes(self, closings: Closings, way: Way) -> bool:
         """Whether some job may go this way now. Past a closing's time one worker at a time may take one all the same."""
@@ -89,11 +103,15 @@ class Admission:
         probes = admission.Probes(self._connection, closings, self._worker)
         if record is None or record.status is not Status.QUEUED or record.choices:
             # It asks nothing: its end is found out, or its choices are made.
-            return Admitted(self._engines.ways[0], probes)
+            return Admitted(self._login(self._engines.ways[0]).engine, probes)
         steps = [step for step in self._settings.ways if step.way in self._engines.ways]
-        way = ladder.choose(steps, record, closings, out=self._out, probes=probes.take)
-        if way is not None:
-            return Admitted(way, probes)
+        out = {*self._out, *self._keep_caps()}
+        while (way := ladder.choose(steps, record, closings, out=out, probes=probes.take)) is not None:
+            # Of an engine that is made now, since a request needs it, the login is tried before that.
+            if way in self._logins or self._login(way).may_be_used():
+                return Admitted(self._logins[way].engine, probes)
+            probes.end()
+            out.add(way)
         if not any(self._takes(closings, way) for way in self._usable()):
             # Nothing can be taken now: all keeps its place.
             tickets.return_from_gap(self._connection, queue, job_id)
@@ -110,6 +128,25 @@ class Admission:
         transitions.park(self._connection, job_id, hold, cause)
         log.info("[LIMIT] parked cause=%s hold=%s job=%s", cause, hold, job_id, extra=record.ids)
         return None
+
+    def used(self) -> None:
+        """A job was published: its way may have come to its cap."""
+        with suppress(*AWAY):  # then the next look does it
+            self._keep_caps()
+
+    def works_by(self, way: Way) -> bool:
+        """Whether this worker has found that it can use the way. For any thread."""
+        return way in self._logins and way not in self._out and self._logins[way].works
+
+    def _keep_caps(self) -> list[Way]:
+        """Close the ways that have come to their caps, and open those that have not any more. Those that were closed now."""
+        if not self._has_caps:
+            return []
+        closed = spending.keep_caps(self._connection, self._settings.ways)
+        self._has_caps = any(step.cap is not None for step in self._settings.ways)
+        for way in closed:
+            log.warning("[LIMIT] cause=spending_cap scope=%s: it has spent what NIGHTSHIFT_WAYS lets it", way)
+        return closed
 
     def _login(self, way: Way) -> LoginCheck:
         if way not in self._logins:

@@ -22,7 +22,10 @@ from workers import run as runs
 from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.settings import Settings
+    from app.ways import Way
     from workers.engines import Engines
 
 log = logging.getLogger(__name__)
@@ -36,7 +39,10 @@ _RQ_KEY_SECONDS = 60
 class Beat:
     """One thread. The worker sets the attributes; they are read at each beat."""
 
-    def __init__(self, settings: Settings, name: str, engines: Engines) -> None:
+    def __init__(
+        self, settings: Settings, name: str, engines: Engines, works_by: Callable[[Way], bool] = lambda _: True
+    ) -> None:
+        """`works_by`: whether the worker can use a way, for all that it knows."""
         #: why the worker takes no job; it has not looked around yet
         self.waiting_for = FOR_CLAUDE
         self.rq_state = "starting"
@@ -46,6 +52,9 @@ class Beat:
         self._settings = settings
         self._name = name
         self._engines = engines
+        self._works_by = works_by
+        #: what it went last
+        self._way = engines.ways[0]
         self._started_at = clock.now()
         self._run: Run | None = None
         self._wake = threading.Event()
@@ -99,8 +108,9 @@ class Beat:
         worker_status.write(self._connection, self._status(run))
 
     def _status(self, run: Run | None) -> WorkerStatus:
-        way = run.engine.way if run else self._engines.ways[0]
-        found = self._engines.status(way)
+        if run is not None:
+            self._way = run.engine.way
+        found = self._engines.status(self._way)
         waiting_for = self.waiting_for or ("" if run else self._closed_by())
         state = _WAITING_STATES.get(waiting_for)
         if state is None:
@@ -122,7 +132,8 @@ class Beat:
             python_rss_mb=found.python_rss_mb,
             cli_version=found.cli_version or "",
             login=found.login or "",
-            way=way,
+            way=self._way,
+            ways=",".join(way for way in self._engines.ways if self._works_by(way)),
             pid=os.getpid(),
             started_at=self._started_at,
             clock_skew_seconds=round(clock.skew() or 0.0, 3),

@@ -73,11 +73,10 @@ class ClaudeWorker(PatientWorker):
         )
         self._steps = connection
         self._settings = settings
-        self._engines = engines
         self._jobs = Jobs(connection, settings)
         self._admission = Admission(name, connection, settings, engines, self._jobs)
         self._is_draining = False
-        self.beat = Beat(settings, name, engines)
+        self.beat = Beat(settings, name, engines, self._admission.works_by)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
 
@@ -120,8 +119,7 @@ class ClaudeWorker(PatientWorker):
             self.set_state(WorkerStatus.IDLE)
 
     def _run(self, job: Job, lease: Lease, record: JobRecord, admitted: Admitted) -> None:
-        engine = self._engines.of(admitted.way)
-        run = Run(lease, record, self._jobs, admitted.probes, self._settings, engine, self._steps)
+        run = Run(lease, record, self._jobs, admitted.probes, self._settings, admitted.engine, self._steps)
         runs.begin(run)
         self.beat.hold(run)
         try:
@@ -152,6 +150,7 @@ class ClaudeWorker(PatientWorker):
             elif isinstance(ending, Publish):
                 give_up = time.monotonic() + REPLICATION_SECONDS
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
+                self._admission.used()
             elif isinstance(ending, FanOut):
                 self._patiently(lambda: transitions.fan_out(self._steps, self._settings, run.lease, ending.choices))
             else:

@@ -39,7 +39,7 @@ class LoginCheck:
         self._worker = worker
         self._connection = connection
         self._settings = settings
-        self._engine = engine
+        self.engine = engine
         self._gate = gate
         #: when the login is to be tried, `time.monotonic()`; `inf` while it works
         self._due_at = 0.0
@@ -54,30 +54,35 @@ class LoginCheck:
             return self._try(is_probe=False)
         return not self._has_failed or time.monotonic() >= self._due_at
 
-    def passes_gate(self, closed: Closed | None) -> bool:
+    @property
+    def works(self) -> bool:
+        """Whether it was tried, and not refused."""
+        return self._due_at == math.inf
+
+    def is_to_be_tried(self, closed: Closed | None) -> bool:
+        """Whether this worker tries its login before it tries a request, where the gate lets it pass though it is `closed`."""
+        return self._has_failed or _is_login(closed)
+
+    def passes_gate(self, closed: Closed | None, *, opens: bool = False) -> bool:
         """Whether this worker, whom the gate lets pass though it is `closed`, may take a job: not while its login fails.
 
-        If the gate is closed for a login, this worker tries its own before it tries a request.
+        If the gate is closed for a login, this worker tries its own before it tries a request. `opens`: it opens the gate if its own
+        works, whatever waits.
         """
-        is_probe = closed is not None and closed.cause is Cause.LOGIN
-        return self._try(is_probe=is_probe) if is_probe or self._has_failed else True
+        return self._try(is_probe=_is_login(closed), opens=opens) if self.is_to_be_tried(closed) else True
 
-    def _try(self, *, is_probe: bool) -> bool:
-        failure = self._engine.check_login(timeout_seconds=_SECONDS)
+    def _try(self, *, is_probe: bool, opens: bool = False) -> bool:
+        failure = self.engine.check_login(timeout_seconds=_SECONDS)
         if failure is not None and failure.kind is FailureKind.LOGIN:
             self._fails(failure.message, is_probe=is_probe)
             return False
-        is_first = self._due_at == 0.0
+        opens = opens or self._due_at == 0.0
         if self._has_failed:
-            log.info("[LOGIN] worker=%s: the login works again", self._worker)
+            log.info("[LOGIN] worker=%s way=%s: the login works again", self._worker, self.engine.way)
         self._has_failed, self._due_at = False, math.inf
         closed = self._gate.read()
         # What a request ran into, but a check does not, is for the next request to try: one of them, if there are any.
-        if (
-            closed is not None
-            and closed.cause is Cause.LOGIN
-            and (is_first or not tickets.queue(self._connection).count)
-        ):
+        if closed is not None and closed.cause is Cause.LOGIN and (opens or not tickets.queue(self._connection).count):
             self._gate.open()
         return True
 
@@ -85,11 +90,17 @@ class LoginCheck:
         pause = self._settings.login_probe_seconds
         # A worker whose login may work is to be the next that tries.
         self._has_failed, self._due_at = True, time.monotonic() + pause + _MARGIN_SECONDS
-        log.warning("[LOGIN] worker=%s: Claude does not take the login: %s", self._worker, reason)
+        said = "[LOGIN] worker=%s way=%s: Claude does not take the login: %s"
+        log.warning(said, self._worker, self.engine.way, reason)
         if is_probe or not self._others_serve():
             self._gate.close(Cause.LOGIN, math.inf, reason, probe_at=clock.now() + pause)
 
     def _others_serve(self) -> bool:
         rows = worker_status.read_all(self._connection)
         lease = self._settings.lease_seconds
-        return any(row.state.is_serving and row.is_alive(lease) for row in rows if row.name != self._worker)
+        others = [row for row in rows if row.name != self._worker and row.is_alive(lease)]
+        return any(row.state.is_serving and row.serves(self.engine.way) for row in others)
+
+
+def _is_login(closed: Closed | None) -> bool:
+    return closed is not None and closed.cause is Cause.LOGIN
