@@ -19,7 +19,7 @@ from redis._parsers import BaseParser
 from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -111,6 +111,7 @@ __all__ = [
     "confirm",
     "connect",
     "connect_blocking",
+    "read",
     "repeated",
     "texts",
     "transaction",
@@ -118,7 +119,56 @@ __all__ = [
 
 
 class _Pipeline(Pipeline):
-    """Is sent again only if each of its commands is of `SAME_TWICE`. Under WATCH redis-py never does."""
+    """Is sent again only if each of its commands is of `SAME_TWICE`. Under WATCH redis-py never does.
+
+    What is to be watched can go in one round trip with what is read first: `watch_with_next`, `read`.
+    """
+
+    _to_watch: tuple[str, ...] = ()
+
+    def watch_with_next(self, *names: str) -> None:
+        """Watch these from the next read of this pipeline on, or from `multi`."""
+        self._to_watch += names
+
+    def read(self, *commands: tuple[str, ...]) -> list[Any]:
+        """The replies to several reads under WATCH."""
+        untyped: Any = self
+        return list(untyped.immediate_execute_command("WATCH", reads=commands))
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        is_read = self._to_watch and not self.explicit_transaction
+        execute: Any = self.immediate_execute_command if is_read else super().execute_command
+        return execute(*args, **options)
+
+    def multi(self) -> None:
+        if self._to_watch:
+            self.read()
+        super().multi()
+
+    def reset(self) -> None:  # type: ignore[override]  # redis-py's own is, too
+        self._to_watch = ()
+        super().reset()
+
+    def _send_command_parse_response(self, conn: Any, command_name: Any, *args: Any, **options: Any) -> Any:
+        """Again from its beginning, by redis-py, as long as nothing is watched; a failure after that is a WatchError."""
+        parent: Any = super()
+        reads = options.pop("reads", None)
+        if not self._to_watch and reads is None:
+            return parent._send_command_parse_response(conn, command_name, *args, **options)  # noqa: SLF001 - held by test_lost_replies.py
+        watched = [("WATCH", *self._to_watch)] if self._to_watch else []
+        asked = [args] if reads is None else [*reads]
+        conn.send_packed_command(conn.pack_commands([*watched, *asked]))
+        replies: list[Any] = []
+        for command in (*watched, *asked):
+            try:
+                replies.append(parent.parse_response(conn, command[0], **options))
+            except ResponseError as error:
+                # What follows it has to be read all the same.
+                replies.append(error)
+        self._to_watch = ()
+        if failed := next((one for one in replies if isinstance(one, ResponseError)), None):
+            raise failed
+        return replies[len(watched) :] if reads is not None else replies[-1]
 
     def _disconnect_raise_on_watching(self, conn: Any, error: Exception, *details: Any) -> None:
         parent: Any = super()
@@ -201,15 +251,30 @@ def repeated(step: Callable[[], _T]) -> _T:
     return step()
 
 
-def transaction(connection: Redis, key: str, change: Callable[[Any], _T]) -> _T:
-    """Run `change(pipe)` with `key` watched: it reads, calls `pipe.multi()`, writes; again when the key changed meanwhile.
+def read(pipe: Any, *commands: tuple[str, ...]) -> list[Any]:
+    """The replies to several reads in a `transaction`, in one round trip by clients of `connect`."""
+    return pipe.read(*commands) if isinstance(pipe, _Pipeline) else [pipe.execute_command(*one) for one in commands]
+
+
+def transaction(connection: Redis, key: str | tuple[str, ...], change: Callable[[Any], _T]) -> _T:
+    """Run `change(pipe)` with `key` (one or several) watched: it reads, calls `pipe.multi()`, writes; again when one changed meanwhile.
+
+    They are watched from the first read by `pipe` on: what is read by another connection before that is not protected.
 
     Again, too, when the reply to the whole was lost: then it may have been done, and `change` has to find that out from what it
     reads. A try that comes late to Redis fails there, as long as what was done in its place changed a watched key.
     """
-    untyped: Any = connection
-    found: _T = untyped.transaction(change, key, value_from_callable=True)
-    return found
+    keys = (key,) if isinstance(key, str) else key
+    with connection.pipeline() as pipe:
+        while True:
+            with suppress(WatchError):
+                if isinstance(pipe, _Pipeline):
+                    pipe.watch_with_next(*keys)
+                else:
+                    pipe.watch(*keys)  # type: ignore[no-untyped-call]
+                found = change(pipe)
+                pipe.execute()
+                return found
 
 
 def patiently(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors
-from app.connection import confirm, repeated, transaction
+from app.connection import confirm, read, repeated, transaction
 from app.error_codes import ErrorCode
 from app.jobs import apply, lifecycle, search, tickets, transitions
 from app.jobs.record import (
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 #: how long after its deadline a request without a key finds the job of its client's earlier try, seconds
 _TRIES_SECONDS = 60.0
+
+#: how many jobs wait: those in the queue or waiting for a retry, and the choices of those that have begun
+_QUEUED = (("ZCARD", status_key(Status.QUEUED)), ("ZCARD", CHOICES))
 
 #: A job's waiters have names in a set, so that one who arrives or leaves twice, since a reply was lost, does so once.
 #: KEYS names, count, abandoned; ARGV job, name, seconds to keep them.
@@ -91,7 +94,10 @@ class Jobs:
 
         def change(pipe: Any) -> Submission:
             # The reply to this step may be lost: when it is decided again, the job may be there.
-            mine = JobRecord.from_hash(pipe.hgetall(record_key(record.id)))
+            known, own, *queued = read(
+                pipe, ("HGETALL", record_key(record.id)), ("ZCARD", queued_key(record.owner)), *_QUEUED
+            )
+            mine = JobRecord.from_hash(known)
             if mine is not None:
                 pipe.multi()
                 return Submission(mine, is_new=True)
@@ -100,7 +106,7 @@ class Jobs:
                 if beside is not None:
                     beside(pipe, earlier)
                 return Submission(earlier, is_new=False)
-            self._check_room(record.owner, max_queued)
+            self._check_room(own, sum(queued), max_queued)
             pipe.multi()
             if fence is not None:
                 left = max(0.0, record.deadline_at - clock.now())
@@ -111,18 +117,19 @@ class Jobs:
                 beside(pipe, record)
             return Submission(record, is_new=True)
 
-        submission = transaction(self._connection, record_key(record.id), change)
+        watched = (record_key(record.id),) if fence is None else (record_key(record.id), fence.name)
+        submission = transaction(self._connection, watched, change)
         confirm(self._connection, record_key(submission.record.id), self._settings.wait_replicas)
         return submission
 
-    def _check_room(self, owner: str, max_queued: int) -> None:
-        if max_queued and self._connection.zcard(queued_key(owner)) >= max_queued:
+    def _check_room(self, own: int, queued: int, max_queued: int) -> None:
+        if max_queued and own >= max_queued:
             raise errors.rate_limited(
                 f"{max_queued} requests of this API key wait already, as many as it may have. Try again later.",
                 ErrorCode.QUEUE_FULL,
                 retry_after=10,
             )
-        if self.queued() >= self._settings.max_queued:
+        if queued >= self._settings.max_queued:
             raise errors.rate_limited(
                 f"The queue is full: {self._settings.max_queued} requests wait (NIGHTSHIFT_MAX_QUEUED). Try again later.",
                 ErrorCode.QUEUE_FULL,
@@ -162,9 +169,9 @@ class Jobs:
 
     def queued(self) -> int:
         """How many jobs wait, those included that wait for a retry, and the choices of those that have begun."""
-        pipe = self._connection.pipeline(transaction=False)
-        pipe.zcard(status_key(Status.QUEUED))
-        pipe.zcard(CHOICES)
+        pipe: Any = self._connection.pipeline(transaction=False)
+        for command in _QUEUED:
+            pipe.execute_command(*command)
         return sum(pipe.execute())
 
     def newest(
@@ -232,8 +239,7 @@ def _waiter_keys(job_id: str) -> tuple[str, str, str]:
 
 
 def _earlier(pipe: Any, fence: Fence) -> JobRecord | None:
-    """The job that an earlier try made, if it is to be joined; watched from now on."""
-    pipe.watch(fence.name)
+    """The job that an earlier try made, if it is to be joined; watched from now on, as the fence is."""
     made = fence.earlier(pipe)
     if made is None:
         return None
