@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+from app.batches.record import Hold
 from app.error_codes import ErrorCode, ErrorType
+from app.gate import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: times that lie within so many seconds are told with theirs
 _EXACT_SECONDS = 1800
@@ -113,20 +119,20 @@ class Clock:
 
 
 #: `nightshift.waiting_for` of a batch object
-WAITS = MappingProxyType(
+WAITS: Mapping[str, str] = MappingProxyType(
     {
-        "usage_limit": "waits for the usage limit",
-        "utilization": "leaves the rest of Claude's window to you",
-        "spending_cap": "waits: its cap on spending is reached",
-        "login": "waits for a login",
-        "overload": "waits: Claude is overloaded",
-        "rate_limit": "waits: Claude takes no more requests for now",
-        "paused": "paused",
-        "batch_window": "waits for its window",
-        "reserve": "waits for a worker beyond the reserve",
-        "no_feeder": "nobody does its work",
-        "files_elsewhere": "its files are on another machine",
-        "files_unusable": "its files can't be used",
+        Cause.USAGE_LIMIT: "waits for the usage limit",
+        Cause.UTILIZATION: "leaves the rest of Claude's window to you",
+        Cause.SPENDING: "waits: its cap on spending is reached",
+        Cause.LOGIN: "waits for a login",
+        Cause.OVERLOAD: "waits: Claude is overloaded",
+        Cause.RATE_LIMIT: "waits: Claude takes no more requests for now",
+        Cause.PAUSED: "paused",
+        Hold.BATCH_WINDOW: "waits for its window",
+        Hold.RESERVE: "waits for a worker beyond the reserve",
+        Hold.NO_FEEDER: "nobody does its work",
+        Hold.FILES_ELSEWHERE: "its files are on another machine",
+        Hold.FILES_UNUSABLE: "its files can't be used",
     }
 )
 #: the failures' meanings, beside their codes

@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from api import figures
+from app.batches.record import Hold
+from app.gate import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,15 +20,15 @@ if TYPE_CHECKING:
     from app.batches.report.conditions import Wait
 
 #: of a cause, in words
-CAUSES = {
-    "usage_limit": "usage limit",
-    "utilization": "share of the limit used",
-    "spending_cap": "cap on spending",
-    "login": "login",
-    "overload": "overload",
-    "rate_limit": "too much at once",
-    "paused": "pause",
-    "batch_window": "batch window closed",
+CAUSES: dict[str, str] = {
+    Cause.USAGE_LIMIT: "usage limit",
+    Cause.UTILIZATION: "share of the limit used",
+    Cause.SPENDING: "cap on spending",
+    Cause.LOGIN: "login",
+    Cause.OVERLOAD: "overload",
+    Cause.RATE_LIMIT: "too much at once",
+    Cause.PAUSED: "pause",
+    Hold.BATCH_WINDOW: "batch window closed",
 }
 #: around the plot: left for the numbers, right, top for the waits' names, bottom for the times
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 26, 24

@@ -31,7 +31,7 @@ _WRITABLE = "nightshift:writable"
 class Maintenance:
     """One of these per supervisor; `run_once` is called each second and never raises for Redis being away."""
 
-    def __init__(self, connection: Redis, settings: Settings, part: str = "up") -> None:
+    def __init__(self, connection: Redis, settings: Settings, part: supervisors.Part = supervisors.Part.UP) -> None:
         self._connection = connection
         self._settings = settings
         self._recovery = Recovery(connection, settings)

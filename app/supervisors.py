@@ -9,6 +9,7 @@ import hashlib
 import os
 import socket
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from app import clock, hashes
@@ -25,13 +26,22 @@ _NAMES = "nightshift:supervisors"
 KEEP_SECONDS = 10
 
 
+class Part(StrEnum):
+    """The commands that supervise."""
+
+    UP = "up"
+    API = "api"
+    WORKER = "worker"
+    CALLBACKS = "callbacks"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SupervisorStatus:
     """One of them. Times are seconds since the epoch."""
 
     #: `HOST:PID`
     name: str
-    #: the command: `up`, `api`, `worker` or `callbacks`
+    #: a `Part`, or what only newer code knows
     part: str
     host: str
     data_dir: str
@@ -49,10 +59,10 @@ class SupervisorStatus:
         return clock.is_off(self.clock_skew_seconds)
 
 
-def of_this_process(settings: Settings, part: str) -> SupervisorStatus:
+def of_this_process(settings: Settings, part: Part) -> SupervisorStatus:
     """Its row as it begins."""
     host = socket.gethostname()
-    sends = part in ("up", "callbacks")
+    sends = part in (Part.UP, Part.CALLBACKS)
     return SupervisorStatus(
         name=f"{host}:{os.getpid()}",
         part=part,

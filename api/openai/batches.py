@@ -16,7 +16,7 @@ from app import clock, errors, window
 from app.batches import eta, leadership, retry
 from app.batches.capacity import beyond_reserve, living
 from app.batches.endpoints import ENDPOINTS
-from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
+from app.batches.record import FILES_LOST, BatchRecord, BatchStatus, Hold
 from app.batches.report import conditions
 from app.batches.storage import pieces
 from app.batches.store import NewBatch
@@ -231,10 +231,10 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         found["waiting_reason"] = closed.reason or None
         found["waiting_until"] = int(closed.until) if closed.until < 1e12 else None
     elif not window.is_open(when, clock.now()):
-        found["waiting_for"] = "batch_window"
+        found["waiting_for"] = Hold.BATCH_WINDOW
         found["waiting_until"] = int(window.parse(when).next_change(clock.now()))
     elif services.settings.reserve and not beyond_reserve(services.connection, services.settings):
-        found["waiting_for"] = "reserve"
+        found["waiting_for"] = Hold.RESERVE
     elif not living(services.connection, services.settings):
-        found["waiting_for"] = "no_workers"
+        found["waiting_for"] = Hold.NO_WORKERS
     return found

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from app import clock
-from app.batches.leadership import FILES_ELSEWHERE, FILES_UNUSABLE
-from app.batches.record import BatchStatus
+from app.batches.record import BatchStatus, Hold
 from app.gate import BY_HAND, Cause
 from app.worker_status import WorkerState
 
@@ -24,11 +23,11 @@ Tone = Literal["good", "waiting", "bad"]
 _MANY_FAILURES, _LARGE_SHARE = 5, 0.1
 #: a time further ahead is as good as none, seconds
 _FOR_EVER = 10 * 365 * 86400
-#: what workers say for a moment yet when the gate has opened
-_STALLED = (FILES_ELSEWHERE, FILES_UNUSABLE)
+_STALLED = (Hold.FILES_ELSEWHERE, Hold.FILES_UNUSABLE)
 _SET_CLOCKS = (
     "Have all machines set their clocks by NTP; until then that one leaves the maintenance to others, if there are any."
 )
+#: what workers report for a moment after the gate has opened
 _GATED = (WorkerState.PAUSED, WorkerState.LIMITED, WorkerState.WAITING_FOR_LOGIN)
 
 
@@ -113,7 +112,7 @@ def _much_fails(ended: Ended, title: str, when: str) -> str:
 def _opens_at(now: Snapshot) -> float | None:
     """When the batch window opens, if that is all that is waited for."""
     running = _running(now.batches)
-    if now.queued or now.in_progress or any(batch.waiting_for != "batch_window" for batch in running):
+    if now.queued or now.in_progress or any(batch.waiting_for != Hold.BATCH_WINDOW for batch in running):
         return None
     return min((batch.waiting_until for batch in running if batch.waiting_until is not None), default=None)
 

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
+from app.batches.record import Hold
 from app.batches.storage import Location
 
 if TYPE_CHECKING:
@@ -158,15 +159,11 @@ class Leadership:
             self._lock = None
 
 
-#: as clients read them in `nightshift.waiting_for`
-NO_FEEDER, FILES_ELSEWHERE, FILES_UNUSABLE = "no_feeder", "files_elsewhere", "files_unusable"
-
-
 @dataclass(frozen=True)
 class Stalled:
     """Why, as a code and for people."""
 
-    code: str
+    code: Hold
     reason: str
 
 
@@ -175,13 +172,13 @@ def stalled(connection: Redis, record: BatchRecord) -> Stalled | None:
     if record.status.is_final:
         return None
     if record.stuck:
-        return Stalled(FILES_UNUSABLE, record.stuck)
+        return Stalled(Hold.FILES_UNUSABLE, record.stuck)
     led = leaders(connection)
     if not led:
-        return Stalled(NO_FEEDER, "No process does the batches' work: start `nightshift up`, `api` or `worker`.")
+        return Stalled(Hold.NO_FEEDER, "No process does the batches' work: start `nightshift up`, `api` or `worker`.")
     where = storage_of(connection, record.place)
     if not where or any(leader.place == where for leader in led):
         return None
     address = known_storages(connection).get(where)
     at = f"in {address.path} on {address.host}" if address else "in a data dir"
-    return Stalled(FILES_ELSEWHERE, f"Its files are {at}, where no Nightshift runs now; others don't have them.")
+    return Stalled(Hold.FILES_ELSEWHERE, f"Its files are {at}, where no Nightshift runs now; others don't have them.")

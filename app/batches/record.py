@@ -48,6 +48,19 @@ class BatchStatus(StrEnum):
         return self in (BatchStatus.FAILED, BatchStatus.COMPLETED, BatchStatus.EXPIRED, BatchStatus.CANCELLED)
 
 
+class Hold(StrEnum):
+    """What keeps a batch from going on while the gate is open; clients read it as `nightshift.waiting_for`, as they do a `gate.Cause`."""
+
+    BATCH_WINDOW = "batch_window"
+    #: all workers are kept for other requests
+    RESERVE = "reserve"
+    NO_WORKERS = "no_workers"
+    #: nobody does the batches' work
+    NO_FEEDER = "no_feeder"
+    FILES_ELSEWHERE = "files_elsewhere"
+    FILES_UNUSABLE = "files_unusable"
+
+
 class LineCounts:
     """Of whatever counts a batch's lines."""
 

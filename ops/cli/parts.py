@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from app import environment, logs, spans, supervisors
 from app.connection import connect
 from app.settings import Settings
+from app.supervisors import Part
 from ops.cli import options
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
 from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
@@ -32,7 +33,7 @@ def api(*, host: Host = None, port: Port = None, data_dir: DataDir = None) -> in
     with probe.bound(settings.host, settings.port) as listener:
         settings = replace(settings, port=int(listener.getsockname()[1]))
         env = process_specs.without_claude(settings, environment.variables())
-        work = (*hooks.maintenance(settings, "api"), *hooks.batches(settings))
+        work = (*hooks.maintenance(settings, Part.API), *hooks.batches(settings))
         return supervise(
             settings, "api-supervisor", [process_specs.api(settings, env, listener)], work, needs_redis=False
         )
@@ -56,7 +57,7 @@ def worker(
     env = process_specs.environment(settings, environment.variables())
     specs = [process_specs.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
     specs += process_specs.lane(settings, env)
-    work = (*hooks.maintenance(settings, "worker"), *hooks.batches(settings))
+    work = (*hooks.maintenance(settings, Part.WORKER), *hooks.batches(settings))
     return supervise(settings, "worker-supervisor", specs, work)
 
 
@@ -73,7 +74,7 @@ def callbacks(
     settings = replace(settings, webhook_secret=_secret(settings))
     env = process_specs.environment(settings, environment.variables())
     specs = [process_specs.callback_worker(settings, env, index) for index in range(1, settings.callback_workers + 1)]
-    return supervise(settings, "callback-supervisor", specs, hooks.maintenance(settings, "callbacks"))
+    return supervise(settings, "callback-supervisor", specs, hooks.maintenance(settings, Part.CALLBACKS))
 
 
 def supervise(
@@ -101,6 +102,6 @@ def _secret(settings: Settings) -> str:
                 "Callbacks are signed: set NIGHTSHIFT_WEBHOOK_SECRET, the same for all parts of one Nightshift. (Without it the one"
                 " that a `nightshift up` on the same Redis has made is used; there is none.)"
             )
-        mine = supervisors.of_this_process(replace(settings, webhook_secret=secret), "callbacks")
+        mine = supervisors.of_this_process(replace(settings, webhook_secret=secret), Part.CALLBACKS)
         secrets.check_others(connection, mine)
     return secret

@@ -94,7 +94,7 @@ def _secret(settings: Settings) -> tuple[str, bool]:
         return secrets.webhook_secret(settings)
     with connect(settings.redis_url) as connection:
         secret, is_new = secrets.webhook_secret(settings, connection)
-        mine = supervisors.of_this_process(replace(settings, webhook_secret=secret), "up")
+        mine = supervisors.of_this_process(replace(settings, webhook_secret=secret), supervisors.Part.UP)
         secrets.check_others(connection, mine)
     return secret, is_new
 
@@ -139,7 +139,7 @@ def _start(supervisor: Supervisor, settings: Settings, listener: socket.socket) 
     ]
     lane = process_specs.lane(settings, env)
     supervisor.start([process_specs.api(settings, env, listener), *workers, *callbacks, *lane])
-    for name, seconds, work in (*hooks.maintenance(settings, "up"), *hooks.batches(settings)):
+    for name, seconds, work in (*hooks.maintenance(settings, supervisors.Part.UP), *hooks.batches(settings)):
         supervisor.every(seconds, work, name)
     found: tuple[str, str] | None = None
 

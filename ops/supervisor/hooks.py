@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from app.settings import Settings
+    from app.supervisors import Part
 
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,8 @@ def is_registered(settings: Settings, worker_name: str) -> bool:
             return False
 
 
-def maintenance(settings: Settings, part: str) -> Sequence[tuple[str, float, Callable[[], object]]]:
-    """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own. `part`: the command."""
+def maintenance(settings: Settings, part: Part) -> Sequence[tuple[str, float, Callable[[], object]]]:
+    """(name, seconds, work): what the supervisor calls again and again, each in a thread of its own."""
     from app.maintenance import Maintenance  # noqa: PLC0415 - as above
 
     return [("maintenance", MAINTENANCE_SECONDS, Maintenance(connect(_url(settings)), settings, part).run_once)]

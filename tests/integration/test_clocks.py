@@ -39,9 +39,10 @@ from app.connection import connect
 from app.maintenance import Maintenance
 from app.settings import Settings
 from app.parent import die_with_parent
+from app.supervisors import Part
 
 die_with_parent()
-maintenance = Maintenance(connect(sys.argv[1]), Settings(lease_seconds=4.0, beat_seconds=1.0), "worker")
+maintenance = Maintenance(connect(sys.argv[1]), Settings(lease_seconds=4.0, beat_seconds=1.0), Part.WORKER)
 while True:
     maintenance.run_once()
     time.sleep(0.05)

@@ -187,7 +187,7 @@ def test_a_redis_that_evicts_and_forgets(own_redis: RedisForTests) -> None:
 def test_another_machine_whose_clock_is_off(redis_url: str) -> None:
     """It is warned of here, too, with its name and how far; one that is right is not."""
     with Redis.from_url(redis_url) as client:
-        mine = supervisors.of_this_process(Settings(), "up")
+        mine = supervisors.of_this_process(Settings(), supervisors.Part.UP)
         for host, skew in (("near", 0.4), ("far", 60.0)):
             row = replace(mine, name=f"{host}:1", host=host, clock_skew_seconds=skew)
             client.hset(f"nightshift:supervisor:{row.name}", mapping=hashes.to_hash(row))

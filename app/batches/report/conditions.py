@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from app import history, window
+from app.batches.record import Hold
 from app.batches.storage import names
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from app.batches.storage import Readable
     from app.history import RecycleEvent, Sample
 
-#: the cause of a wait that only the batch's own hours make
-BATCH_WINDOW = "batch_window"
 #: bounds of what is kept: waits (the longest), and points of each worker's curve
 MAX_WAITS = 200
 MAX_POINTS = 60
@@ -39,7 +38,7 @@ LOOK_BACK_SECONDS = 30.0
 class Wait:
     """A time in which no line was started. Seconds since the epoch, within the batch's own."""
 
-    #: as in `app.gate.Cause`, or `BATCH_WINDOW`
+    #: as in `app.gate.Cause`, or `Hold.BATCH_WINDOW`: only the batch's own hours made it wait
     cause: str
     reason: str
     limit: str
@@ -138,7 +137,7 @@ def _closed_hours(text: str, since: float, until: float) -> Iterator[Wait]:
         change = hours.next_change(at)
         if not hours.is_open(at):
             yield Wait(
-                cause=BATCH_WINDOW, reason=text, limit="", since=at, until=min(change, until), lasts=change > until
+                cause=Hold.BATCH_WINDOW, reason=text, limit="", since=at, until=min(change, until), lasts=change > until
             )
         at = change
 

@@ -64,7 +64,7 @@ def test_health(client: FlaskClient, connection: Redis) -> None:
 
 def test_a_machine_whose_clock_is_off(make_client: MakeClient, connection: Redis) -> None:
     """It is named with how far, once it is over a second; each supervisor says what it does and whether it rests."""
-    mine = supervisors.of_this_process(Settings(), "up")
+    mine = supervisors.of_this_process(Settings(), supervisors.Part.UP)
     for host, skew in (("near", 0.4), ("far", -60.0)):
         row = replace(mine, name=f"{host}:1", host=host, clock_skew_seconds=skew, beat_at=clock.now())
         mapping: Any = hashes.to_hash(row)

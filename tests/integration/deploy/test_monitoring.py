@@ -32,7 +32,7 @@ def scraped(redis_url: str) -> Iterator[dict[str, set[str]]]:
     """What `/metrics` tells of a whole that has a worker and has done something: samples by name, with their labels."""
     app = create_app(Settings(redis_url=redis_url))
     here = app.extensions[EXTENSION]
-    supervisors.announce(here.connection, supervisors.of_this_process(Settings(), "up"))
+    supervisors.announce(here.connection, supervisors.of_this_process(Settings(), supervisors.Part.UP))
     worker_status.write(here.connection, WorkerStatus(name="h-1-worker-1-abcdef", state=WorkerState.IDLE))
     pipe = here.connection.pipeline()
     counters.add(pipe, counters.REQUESTS, "/v1/chat/completions", "sonnet", "completed")

@@ -12,8 +12,9 @@ import pytest
 from api import report_chart
 from api.figures import Clock
 from app.batches.output import LineEnd
+from app.batches.record import Hold
 from app.batches.report import build
-from app.batches.report.conditions import BATCH_WINDOW, Conditions
+from app.batches.report.conditions import Conditions
 from app.gate import Cause
 from tests.unit.batches.test_report import T0, batch, stats, wait
 
@@ -63,7 +64,7 @@ def test_heights_are_rates() -> None:
 
 def test_each_cause_has_a_name_and_a_colour() -> None:
     """Whatever closes the gate, or the batch's own hours, is named and drawn as itself."""
-    causes = {*map(str, Cause), BATCH_WINDOW}
+    causes = {*map(str, Cause), Hold.BATCH_WINDOW}
     assert causes == set(report_chart.CAUSES)
     assert all(STYLE.count(f"--{cause}:") == 2 and f".{cause} {{" in STYLE for cause in causes)
 
