@@ -37,7 +37,7 @@ _EXIT_USAGE = 2
 
 @dataclass(frozen=True)
 class Started:
-    """What the supervisor that starts this process has to say. Alone it listens by itself."""
+    """What the supervisor hands to this process. Without one it opens its own socket."""
 
     listen_fd: int | None = None
     #: `FILE:WORD`: the word is written there as soon as requests are accepted
@@ -51,7 +51,7 @@ class Started:
         parser.add_argument("--begun", default="")
         return cls(**vars(parser.parse_args(argv)))
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Requests are accepted. On a full disk the supervisor does not hear of it, and keeps its old process."""
         path, _, word = self.begun.rpartition(":")
         if path:
@@ -60,7 +60,7 @@ class Started:
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn, told everything by our settings."""
+    """gunicorn, configured by our settings alone."""
 
     def __init__(self, settings: Settings, started: Started) -> None:
         self._settings = settings
@@ -68,7 +68,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         super().__init__()
 
     def run(self) -> None:
-        """Until it is told to stop or to leave."""
+        """Until a signal to stop or to drain."""
         DrainingArbiter(self).run()
 
     def load_config(self) -> None:
@@ -77,7 +77,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         options: dict[str, Any] = {
             "bind": f"{host}:{settings.port}" if self._started.listen_fd is None else f"fd://{self._started.listen_fd}",
-            "post_worker_init": lambda _: self._started.tell(),
+            "post_worker_init": lambda _: self._started.report(),
             "worker_class": Worker,
             "workers": 1,
             "threads": settings.api_threads,

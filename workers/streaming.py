@@ -59,8 +59,8 @@ def emitted(piece: Delta, output: OutputSpec) -> Delta | None:
     """The piece; None for a call that was not offered, or whose arguments have to be taken out of something first."""
     if isinstance(piece, TextDelta):
         return piece
-    offer = output.offers.get(piece.name)
-    return None if offer is None or offer.shape.is_wrapped else piece
+    function = output.functions.get(piece.name)
+    return None if function is None or function.shape.is_wrapped else piece
 
 
 def delta_of(pieces: list[Delta]) -> dict[str, Any]:

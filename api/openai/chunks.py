@@ -46,7 +46,7 @@ class _Completion:
         self._head = {"id": completion_id, "object": self.kind, "created": created, "model": model}
         self._include_usage = include_usage
         self._content = Sent()
-        self.have_begun = False
+        self.has_started = False
 
     def opening(self) -> Iterator[bytes]:
         """Nothing: a chunk names the model that answers."""
@@ -70,8 +70,8 @@ class _Completion:
         yield DONE
 
     def _begin(self, model: str | None) -> Iterator[bytes]:
-        if not self.have_begun:
-            self.have_begun = True
+        if not self.has_started:
+            self.has_started = True
             self._head["model"] = model or self._head["model"]
             yield from self._first()
 

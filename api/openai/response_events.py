@@ -60,13 +60,13 @@ class ResponseEvents:
         self._after = after
         self._next = 0
         self._is_in_progress = False
-        #: how many items have been begun; all but the open one have been sent to their end
-        self._begun = 0
+        #: how many items have been opened; all but the open one have been sent to their end
+        self._opened = 0
         self._open: _Open | None = None
         self._has_message = False
         #: pieces are left to the outcome: they do not come in the order of the response's items
         self._is_quiet = False
-        self.have_begun = False
+        self.has_started = False
 
     def opening(self) -> Iterator[bytes]:
         """That the response is there, and what it is doing."""
@@ -80,7 +80,7 @@ class ResponseEvents:
     def piece(self, piece: dict[str, Any]) -> Iterator[bytes]:
         """The events of one piece as the worker emits it."""
         delta = piece["delta"]
-        self.have_begun = True
+        self.has_started = True
         yield from self._begin(piece.get("model"))
         if delta.get("content") and not self._is_quiet:
             yield from self._text_piece(delta["content"])
@@ -93,9 +93,9 @@ class ResponseEvents:
         yield from self._begin(body["model"])
         output = body["output"]
         begins_with_message = bool(output) and output[0]["type"] == "message"
-        if self._begun > len(output) or (self._begun and self._has_message != begins_with_message):
+        if self._opened > len(output) or (self._opened and self._has_message != begins_with_message):
             raise errors.stream_interrupted("what was sent is not how the answer begins")
-        sent = self._begun - (self._open is not None)
+        sent = self._opened - (self._open is not None)
         for item in output[sent:]:
             yield from self._rest_of(item)
         yield from self._event(f"response.{body['status']}", response=body)
@@ -117,7 +117,7 @@ class ResponseEvents:
             yield from self._event("response.in_progress", response=self._state(status="in_progress", **known))
 
     def _text_piece(self, text: str) -> Iterator[bytes]:
-        if not self._begun:
+        if not self._opened:
             yield from self._begin_item(objects.message_item(self._id, "in_progress"), objects.text_part(""))
         if self._open is not None and self._open.item["type"] == "message":
             yield from self._more(self._open, text)
@@ -126,12 +126,12 @@ class ResponseEvents:
 
     def _call_piece(self, call: dict[str, Any]) -> Iterator[bytes]:
         index = call["index"] + self._has_message
-        if index == self._begun and "id" in call:
+        if index == self._opened and "id" in call:
             if self._open is not None:
                 yield from self._end_item(self._open, self._open.whole())
             empty = {**call, "function": {**call["function"], "arguments": ""}}
             yield from self._begin_item(objects.call_item(self._id, call["index"], empty, "in_progress"))
-        if self._open is not None and index == self._begun - 1:
+        if self._open is not None and index == self._opened - 1:
             yield from self._more(self._open, (call.get("function") or {}).get("arguments") or "")
         else:
             self._is_quiet = True
@@ -155,9 +155,9 @@ class ResponseEvents:
         yield from self._end_item(current, item)
 
     def _begin_item(self, item: dict[str, Any], part: dict[str, Any] | None = None) -> Iterator[bytes]:
-        self._open = _Open(item, self._begun)
-        self._begun += 1
-        yield from self._event("response.output_item.added", output_index=self._begun - 1, item=item)
+        self._open = _Open(item, self._opened)
+        self._opened += 1
+        yield from self._event("response.output_item.added", output_index=self._opened - 1, item=item)
         if part is not None:
             self._has_message = True
             yield from self._event("response.content_part.added", **self._open.where, content_index=0, part=part)

@@ -45,7 +45,7 @@ class Shape(Protocol):
     """What an endpoint's stream is made of: each method gives server-sent events, whole ones."""
 
     #: whether the client has been given a piece of the answer
-    have_begun: bool
+    has_started: bool
 
     def opening(self) -> Iterator[bytes]:
         """What is sent before there is any piece."""
@@ -168,7 +168,7 @@ class Stream:
             self._outcome = self._read_outcome()
         if self._outcome is None and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK_SECONDS
-            self._outcome = self._waiting.look_around(self._wait, is_answering=self._shape.have_begun)
+            self._outcome = self._waiting.look_around(self._wait, is_answering=self._shape.has_started)
 
     def _read_outcome(self) -> Outcome | None:
         try:

@@ -58,7 +58,9 @@ def check(answer: Answer, output: OutputSpec) -> Checked:
     if answer.stop_reason in _ENDED_OTHERWISE:
         return _as_it_is(answer, output)
     if answer.tool_calls:
-        calls = tuple(_call(call, output.offers[call.name]) for call in answer.tool_calls if call.name in output.offers)
+        calls = tuple(
+            _call(call, output.functions[call.name]) for call in answer.tool_calls if call.name in output.functions
+        )
         if calls:
             return Checked(answer.text or None, calls)
     if output.value is not None:
@@ -147,7 +149,7 @@ def _as_it_is(answer: Answer, output: OutputSpec) -> Checked:
     calls = tuple(
         FunctionCall(call.id, tool.name, tool.shape.text_of(call.arguments))
         for call in answer.tool_calls
-        if (tool := output.offers.get(call.name)) is not None
+        if (tool := output.functions.get(call.name)) is not None
     )
     value = output.value
     if value is None or not answer.value_calls:

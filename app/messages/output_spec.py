@@ -52,11 +52,11 @@ class ToolSpec:
 
 @dataclass(frozen=True)
 class OutputSpec:
-    """See the module. Neither a value nor offers: text."""
+    """See the module. Neither a value nor functions: text."""
 
     value: Value | None = None
     #: the functions that the model may call, by name
-    offers: Mapping[str, ToolSpec] = field(default_factory=dict)
+    functions: Mapping[str, ToolSpec] = field(default_factory=dict)
     #: a call or the value must come, text alone is no answer
     is_forced: bool = False
     #: the Messages API's `tools` and `tool_choice`
@@ -70,7 +70,7 @@ class OutputSpec:
     @property
     def can_stream(self) -> bool:
         """Whether the text may be sent while it comes: what is to be checked is checked before anybody sees it."""
-        return self.value is None and not any(offer.is_checked for offer in self.offers.values())
+        return self.value is None and not any(one.is_checked for one in self.functions.values())
 
 
 def output_spec(request: dict[str, Any]) -> OutputSpec:
@@ -96,8 +96,8 @@ def output_spec(request: dict[str, Any]) -> OutputSpec:
     value = None if choice == "required" else _asked_value(request)
     if value is not None:
         value = _named_apart(value, taken)
-    offered = _offered(functions, value, is_required=choice == "required", is_single=is_single)
-    return replace(offered, known=known)
+    spec = _with_functions(functions, value, is_required=choice == "required", is_single=is_single)
+    return replace(spec, known=known)
 
 
 def _only(value: Value, taken: Iterable[str], *, is_single: bool) -> OutputSpec:
@@ -116,17 +116,19 @@ def _named_apart(value: Value, taken: Iterable[str]) -> Value:
     return replace(value, tool_name=name)
 
 
-def _offered(functions: dict[str, Any], value: Value | None, *, is_required: bool, is_single: bool) -> OutputSpec:
+def _with_functions(
+    functions: dict[str, Any], value: Value | None, *, is_required: bool, is_single: bool
+) -> OutputSpec:
     """Some functions, and beside them the value where the final answer has a schema."""
-    offers = {name: _offer(function) for name, function in functions.items()}
-    declared = [offer.tool for offer in offers.values()]
+    specs = {name: _tool_spec(function) for name, function in functions.items()}
+    declared = [one.tool for one in specs.values()]
     is_forced = is_required or value is not None
     choice: dict[str, Any] = {"type": "any" if is_forced else "auto"}
     if is_single:
         choice["disable_parallel_tool_use"] = True
     if value is not None:
         declared.append(value.tool())
-    return OutputSpec(value, offers, is_forced, tuple(declared), choice)
+    return OutputSpec(value, specs, is_forced, tuple(declared), choice)
 
 
 def _asked_value(request: dict[str, Any]) -> Value | None:
@@ -144,7 +146,7 @@ def _arguments_of(function: dict[str, Any]) -> Value:
     return Value(_parameters(function), function["name"], function.get("description") or "")
 
 
-def _offer(function: dict[str, Any]) -> ToolSpec:
+def _tool_spec(function: dict[str, Any]) -> ToolSpec:
     shape = _parameters(function)
     tool = {"name": function["name"], "input_schema": shape.input_schema}
     if words := function.get("description"):
@@ -166,5 +168,5 @@ def _declared(called: list[str], functions: dict[str, Any]) -> OutputSpec:
     if not called:
         return OutputSpec()
     named = {name: functions.get(name, {"name": name}) for name in (*functions, *called)}
-    declared = tuple(_offer(function).tool for function in named.values())
+    declared = tuple(_tool_spec(function).tool for function in named.values())
     return OutputSpec(tools=declared, tool_choice={"type": "none"})

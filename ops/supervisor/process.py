@@ -55,14 +55,14 @@ class ProcessSpec:
     last_words: Callable[[], str] | None = None
     #: open files that it inherits
     pass_fds: Sequence[int] = ()
-    #: on a restart: what makes it finish all that it has begun, and end; None: it is left alone
-    leave_signal: signal.Signals | None = None
-    #: how long that may take, before it is asked to stop, seconds
-    leave_seconds: float = 600.0
-    #: whether others are replaced while it does
-    leaves_alone: bool = False
-    #: whether it does what it is for; asked of the one that follows. None: at once
-    has_begun: Callable[[], bool] | None = None
+    #: on a restart: asks it to drain, which is to finish its work and end; None: it is left alone
+    drain_signal: signal.Signals | None = None
+    #: how long it may drain before it is asked to stop, seconds
+    drain_seconds: float = 600.0
+    #: whether others are replaced while it drains
+    drains_alone: bool = False
+    #: asked of its successor: whether it does what it is for. None: it does at once
+    is_serving: Callable[[], bool] | None = None
 
 
 @dataclass
@@ -76,8 +76,8 @@ class Running:
     failures: int = 0
     is_ready: bool = False
     #: another has taken its place: its end is no reason to start it again
-    is_leaving: bool = False
-    #: when it is asked to stop, and killed, since it has not left (monotonic); None: nobody has asked it to leave
+    is_draining: bool = False
+    #: when it is asked to stop, and when it is killed, since it still drains (monotonic); None: nobody has asked it to drain
     stop_at: float | None = None
     kill_at: float | None = None
 
@@ -111,14 +111,14 @@ class Running:
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(self.spec.stop_signal)
 
-    def ask_to_leave(self) -> None:
-        """On a restart: it finishes what it has begun."""
-        self.stop_at = time.monotonic() + self.spec.leave_seconds
+    def ask_to_drain(self) -> None:
+        """On a restart: it finishes the work that it has."""
+        self.stop_at = time.monotonic() + self.spec.drain_seconds
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(self.spec.leave_signal or self.spec.stop_signal)
+            self.process.send_signal(self.spec.drain_signal or self.spec.stop_signal)
 
-    def hurry(self) -> None:
-        """Ask it to stop, then kill it, when it takes longer to leave than it may. Call it now and then."""
+    def enforce_grace(self) -> None:
+        """Ask it to stop, and then kill it, if it drains for longer than it may. Call it now and then."""
         now = time.monotonic()
         if self.stop_at is not None and now > self.stop_at:
             self.stop_at, self.kill_at = None, now + self.spec.stop_seconds

@@ -123,7 +123,7 @@ def api(settings: Settings, env: Mapping[str, str], listener: socket.socket) -> 
             spec,
             identity=identity,
             argv=[*_python(API_MODULE), *own],
-            has_begun=lambda: begun.exists() and begun.read_text() == identity,
+            is_serving=lambda: begun.exists() and begun.read_text() == identity,
         )
 
     return fresh(
@@ -134,9 +134,9 @@ def api(settings: Settings, env: Mapping[str, str], listener: socket.socket) -> 
             ready=lambda: probe.status(settings.host, settings.port, "/health") is not None,
             renew=fresh,
             pass_fds=[listener.fileno()],
-            leave_signal=signal.SIGUSR2,
-            leave_seconds=settings.restart_grace_seconds,
-            leaves_alone=True,
+            drain_signal=signal.SIGUSR2,
+            drain_seconds=settings.restart_grace_seconds,
+            drains_alone=True,
         )
     )
 
@@ -161,14 +161,14 @@ def lane(settings: Settings, env: Mapping[str, str]) -> list[ProcessSpec]:
             name="lane",
             argv=[*_python(LANE_MODULE), "--name", name],
             env=env,
-            leave_signal=signal.SIGTERM,
-            leave_seconds=settings.restart_grace_seconds,
+            drain_signal=signal.SIGTERM,
+            drain_seconds=settings.restart_grace_seconds,
         )
     ]
 
 
 def _worker(
-    label: str, module: str, settings: Settings, env: Mapping[str, str], leave_signal: signal.Signals
+    label: str, module: str, settings: Settings, env: Mapping[str, str], drain_signal: signal.Signals
 ) -> ProcessSpec:
     def fresh(spec: ProcessSpec) -> ProcessSpec:
         # Each process has a name of its own: whoever clears up after a dead one can't touch its successor.
@@ -177,7 +177,7 @@ def _worker(
             spec,
             identity=identity,
             argv=[*_python(module), "--name", identity],
-            has_begun=lambda: hooks.is_registered(settings, identity),
+            is_serving=lambda: hooks.is_registered(settings, identity),
         )
 
     def on_exit(spec: ProcessSpec, _pid: int, _status: int) -> None:
@@ -190,8 +190,8 @@ def _worker(
             env=env,
             on_exit=on_exit,
             renew=fresh,
-            leave_signal=leave_signal,
-            leave_seconds=settings.restart_grace_seconds,
+            drain_signal=drain_signal,
+            drain_seconds=settings.restart_grace_seconds,
         )
     )
 

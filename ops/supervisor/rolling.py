@@ -1,4 +1,4 @@
-"""A restart that nobody notices: each process is followed by a new one before it is asked to finish what it has begun.
+"""A restart that nobody notices: each process has a successor before it is asked to drain.
 
 One after another, so that there is never more than one process too many. A new one that does not begin ends the restart,
 and the old ones go on.
@@ -32,11 +32,11 @@ class Keeper(Protocol):
 
 
 def roll(keeper: Keeper, stages: list[list[Running]], say: Callable[[str], None]) -> None:
-    """Replace all processes that can be. Returns when the last has been told to finish, or at the first that can't be."""
+    """Replace all processes that can be. Returns when the last has been asked to drain, or at the first that can't be replaced."""
     say("Restarting: each process finishes what it has begun, and a new one takes its place ...")
     for stage in stages:
-        # One that is leaving since the last restart has its follower.
-        for old in [one for one in stage if one.spec.leave_signal is not None and not one.is_leaving]:
+        # One that drains since the last restart has its successor.
+        for old in [one for one in stage if one.spec.drain_signal is not None and not one.is_draining]:
             if not _replace(keeper, stage, old, say):
                 return
     say("Restarted.")
@@ -44,8 +44,8 @@ def roll(keeper: Keeper, stages: list[list[Running]], say: Callable[[str], None]
 
 def _replace(keeper: Keeper, stage: list[Running], old: Running, say: Callable[[str], None]) -> bool:
     spec = old.spec.renew(old.spec) if old.spec.renew else old.spec
-    # From here on its end, if it comes by itself, is no reason to start it again: there is one that follows it.
-    old.is_leaving = True
+    # From here on it is not started again if it ends by itself: it has a successor.
+    old.is_draining = True
     new = keeper.launch(stage, spec)
     if not _begins(keeper, new):
         if keeper.stopping:
@@ -53,14 +53,14 @@ def _replace(keeper: Keeper, stage: list[Running], old: Running, say: Callable[[
         say(f"The new {spec.name} did not begin; the lines above say why. The old processes go on.")
         new.kill()
         if old in stage:
-            old.is_leaving = False
+            old.is_draining = False
             stage.remove(new)
         else:
             new.is_ready = True  # tended like the rest: started again, since nobody else is there
         return False
     new.is_ready = True
-    old.ask_to_leave()
-    while old in stage and not spec.leaves_alone and not keeper.stopping:
+    old.ask_to_drain()
+    while old in stage and not spec.drains_alone and not keeper.stopping:
         keeper.tend(_POLL_SECONDS)
     return not keeper.stopping
 
@@ -69,7 +69,7 @@ def _begins(keeper: Keeper, new: Running) -> bool:
     """Whether it does what it is for, within its time."""
     give_up = time.monotonic() + new.spec.ready_seconds
     while not keeper.stopping and new.ended() is None and time.monotonic() < give_up:
-        if new.spec.has_begun is None or new.spec.has_begun():
+        if new.spec.is_serving is None or new.spec.is_serving():
             return True
         keeper.tend(_POLL_SECONDS)
     return False

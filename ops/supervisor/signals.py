@@ -23,7 +23,7 @@ class Signals:
         #: how often a stop was asked for
         self.stops = 0
         #: Ctrl-C again, while stopping: at once
-        self.hurry = False
+        self.at_once = False
         self._restart = False
         self._read, self._write = socket.socketpair()
         self._before: dict[int, Any] = {}
@@ -72,5 +72,5 @@ class Signals:
         self._restart = True
 
     def _stop(self, number: int, _: object) -> None:
-        self.hurry = self.hurry or (number == signal.SIGINT and self.stops > 0)
+        self.at_once = self.at_once or (number == signal.SIGINT and self.stops > 0)
         self.stops += 1

@@ -156,7 +156,7 @@ class Supervisor:
         """Look for ended processes, and start again what is due."""
         for stage in self._stages:
             for running in list(stage):
-                running.hurry()
+                running.enforce_grace()
                 status = running.ended()
                 if status is not None and running.is_ready:
                     self._ended(stage, running, status)
@@ -173,7 +173,7 @@ class Supervisor:
         self._run_hook(running, status)
         if count := orphans.end(self._others.union(self.pids())):
             log.warning("%s left %d processes behind: ended", spec.name, count)
-        if not spec.restart or running.is_leaving or self._signals.stops:
+        if not spec.restart or running.is_draining or self._signals.stops:
             return
         failures = running.next_failures()
         delay = backoff(failures)
@@ -214,7 +214,7 @@ class Supervisor:
             self._record.path.unlink(missing_ok=True)
 
     def _stop_stage(self, stage: list[Running], give_up: float) -> None:
-        """Ask, wait, kill; or kill sooner, when somebody is in a hurry."""
+        """Ask, wait, kill; kill sooner after a second Ctrl-C."""
         began = time.monotonic()
         for running in stage:
             running.ask_to_stop()
@@ -234,10 +234,10 @@ class Supervisor:
         orphans.end(self._others.union(self.pids()))
 
     def _overdue(self, running: Running, began: float, give_up: float) -> bool:
-        """In a hurry, only a process with a lock, which writes data, still gets a moment."""
+        """After a second Ctrl-C only a process with a lock, which writes data, gets another moment."""
         now = time.monotonic()
         patience = running.spec.stop_seconds
-        if self._signals.hurry:
+        if self._signals.at_once:
             patience = min(patience, 1.0 if running.spec.lock else 0.0)
         return now > min(give_up, began + patience)
 

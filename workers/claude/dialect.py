@@ -104,7 +104,7 @@ def to_cli(request: MessagesRequest) -> CliRequest:
             history=messages[:-1],
             fields=fields,
         ),
-        {short_name(name): name for name in output.offers},
+        {short_name(name): name for name in output.functions},
     )
 
 

@@ -132,7 +132,7 @@ class Turn:
             text = self._characters.add(block.get("text") or block.get("thinking") or "")
             begun = {**block, "text": text, "input_json": ""}
             self._messages[-1].blocks[event["index"]] = begun
-            self._tell_call(begun, "", is_begin=True)
+            self._emit_call(begun, "", is_begin=True)
         elif kind == "content_block_delta":
             delta = event["delta"]
             name = _TEXTS.get(delta["type"])
@@ -164,7 +164,7 @@ class Turn:
         block = self._messages[-1].blocks.setdefault(index, {"type": "text", "text": "", "input_json": ""})
         if kind == "input_json_delta":
             block["input_json"] += text
-            self._tell_call(block, text)
+            self._emit_call(block, text)
             return
         block["text"] += text
         if kind == "text_delta":
@@ -173,7 +173,7 @@ class Turn:
             if self._on_delta is not None:
                 self._on_delta(TextDelta(text, self._messages[-1].model))
 
-    def _tell_call(self, block: Mapping[str, Any], arguments: str, *, is_begin: bool = False) -> None:
+    def _emit_call(self, block: Mapping[str, Any], arguments: str, *, is_begin: bool = False) -> None:
         if self._on_delta is None or not _is_call(block) or not (arguments or is_begin):
             return
         message = self._messages[-1]

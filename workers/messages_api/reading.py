@@ -140,7 +140,7 @@ class Reading:
         block = _Block(begun["type"], str(begun.get("id", "")), str(begun.get("name", "")), begun.get("input"))
         self._blocks[index] = block
         if self._is_call(block):
-            self._tell_call(block, "", is_begin=True)
+            self._emit_call(block, "", is_begin=True)
         elif text := begun.get("text") or begun.get("thinking"):
             self._add(block, block.characters.add(text))
 
@@ -149,7 +149,7 @@ class Reading:
             return
         block.pieces.append(piece)
         if self._is_call(block):
-            self._tell_call(block, piece)
+            self._emit_call(block, piece)
         elif block.type == "text":
             self._first_text = self._first_text or time.monotonic()
             if self._on_delta is not None:
@@ -161,7 +161,7 @@ class Reading:
     def _is_call(self, block: _Block) -> bool:
         return block.type == "tool_use" and block.name != self._value_tool
 
-    def _tell_call(self, block: _Block, arguments: str, *, is_begin: bool = False) -> None:
+    def _emit_call(self, block: _Block, arguments: str, *, is_begin: bool = False) -> None:
         if self._on_delta is not None:
             index = sum(self._is_call(one) for one in self._blocks.values()) - 1
             model = str(self._message["model"])

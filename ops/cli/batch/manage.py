@@ -58,4 +58,4 @@ def retry(
         batch = api.retry(batch_id)
         watch.name(api, batch, as_json=as_json)
         submit.say_again(earlier, what)
-        return watch.begun(api, batch, stay=stay, as_json=as_json)
+        return watch.follow(api, batch, stay=stay, as_json=as_json)

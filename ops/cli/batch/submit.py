@@ -106,7 +106,7 @@ def submit(
             return _failed(file, batch, found.unit)
         if refused := batch["nightshift"].get("refused"):
             _say_refused(file, batch, refused)
-        return watch.begun(api, batch, stay=stay, as_json=as_json)
+        return watch.follow(api, batch, stay=stay, as_json=as_json)
 
 
 def _table(api: Server, file: Path, kind: str, id_column: str | None) -> dict[str, str]:

@@ -50,8 +50,8 @@ def watch(batch_id: BatchId, /, *, url: Url = None, as_json: AsJson = False) -> 
     return server.status_of(batch)
 
 
-def begun(api: Server, batch: dict[str, Any], *, stay: bool, as_json: bool) -> int:
-    """Tell of a batch that was named, with `stay` until it has ended. The exit status."""
+def follow(api: Server, batch: dict[str, Any], *, stay: bool, as_json: bool) -> int:
+    """Report on a batch that was named, with `stay` until it has ended. The exit status."""
     if stay:
         with goes_on(batch["id"]):
             batch = until_ended(api, batch["id"])

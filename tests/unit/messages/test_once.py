@@ -69,6 +69,6 @@ def test_each_process_parses_a_request_and_compiles_its_schema_once(
     request = to_claude(json.loads(stored))
     to_cli(request).prompt.in_body(request.system, is_bare=True)
     call = (ToolCall("toolu_1", "f", {"n": 1}, '{"n": 1}'),)
-    calls = {"value_calls": call} if request.output.value else {"tool_calls": call} if request.output.offers else {}
+    calls = {"value_calls": call} if request.output.value else {"tool_calls": call} if request.output.functions else {}
     check(answer("", **calls), request.output)
     assert (counted["parsed"], counted["compiled"]) == (1, schemas)

@@ -22,8 +22,8 @@ def test_two_restarts_while_one_is_still_leaving(capsys: pytest.CaptureFixture[s
         name="api",
         argv=["sleep", "600"],
         env={"PATH": os.environ["PATH"]},
-        leave_signal=signal.SIGURG,
-        leaves_alone=True,
+        drain_signal=signal.SIGURG,
+        drains_alone=True,
         stop_seconds=0.1,
     )
     with Supervisor() as supervisor:
@@ -31,7 +31,7 @@ def test_two_restarts_while_one_is_still_leaving(capsys: pytest.CaptureFixture[s
         for expected in (2, 3):
             rolling.roll(supervisor, supervisor._stages, print)
             assert len(supervisor.pids()) == expected
-            assert len([one for one in supervisor._stages[0] if not one.is_leaving]) == 1
+            assert len([one for one in supervisor._stages[0] if not one.is_draining]) == 1
     assert capsys.readouterr().out.count("Restarted.") == 2
 
 
