@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import batch, batch_table, memory, memory_table, switching, table, ways
+from bench import batch, batch_table, lane, memory, memory_table, switching, table, ways
 from bench.children import BenchError
 from bench.run import run
 from bench.sizes import FULL, QUICK
@@ -29,6 +29,7 @@ def main() -> int:
                 return _memory(Path(directory), given)
             if given.ways:
                 sys.stdout.write(ways.text(ways.run(Path(directory), QUICK if given.quick else FULL)))
+                sys.stdout.write(lane.text(lane.run(Path(directory))))
                 return 0
             if given.switching:
                 sys.stdout.write(switching.text(switching.run(Path(directory))))
@@ -72,7 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=int, default=2000, metavar="N", help="how many (default 2000)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="plot the memory there, as an SVG")
     parser.add_argument("--switching", action="store_true", help="measure requests that alternate between two models")
-    parser.add_argument("--ways", action="store_true", help="measure the ways to Claude, `api` against `cli`")
+    parser.add_argument("--ways", action="store_true", help="measure the ways to Claude against each other")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, each sample included")
     return parser.parse_args()
 

@@ -53,7 +53,7 @@ def run(directory: Path, lines: int) -> dict[str, Any]:
         found: dict[str, Any] = {"lines": lines, "measured_on": describe(client.get("/health")[1])}
         Gate(redis).pause(reason="the workers are played")
         source = directory / "night.jsonl"
-        found["file_mb"] = _write(source, lines)
+        found["file_mb"] = write(source, lines)
         say(f"a batch of {lines:,} lines")
         with Peaks(gateway.pid, redis) as peaks:
             found["batch"] = _batch(client, gateway.redis_url, source, lines)
@@ -69,18 +69,19 @@ def _batch(client: Client, redis_url: str, source: Path, lines: int) -> dict[str
     file_id = client.upload(source)
     uploaded = time.perf_counter()
     batch_id = client.create_batch(file_id)
-    _wait_until(client, batch_id, lambda batch: batch["status"] != "validating")
+    wait_until(client, batch_id, lambda batch: batch["status"] != "validating")
     validated = time.perf_counter()
     say(f"validated in {validated - uploaded:.1f} s; answering")
     with Hands(redis_url):
-        batch = _wait_until(client, batch_id, lambda batch: batch["status"] in ("completed", "failed"))
+        batch = wait_until(client, batch_id, lambda batch: batch["status"] in ("completed", "failed"))
     ended = time.perf_counter()
     if batch["request_counts"]["completed"] != lines:
         raise BenchError(f"the batch did not go through: {json.dumps(batch)[:1000]}")
     return {"upload_s": uploaded - started, "validate_s": validated - uploaded, "feed_and_collect_s": ended - validated}
 
 
-def _wait_until(client: Client, batch_id: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def wait_until(client: Client, batch_id: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The batch once it is so. Raises `BenchError` when it stands still."""
     moved_at, done = time.monotonic(), -1
     while time.monotonic() < moved_at + _STUCK_SECONDS:
         batch: dict[str, Any] = client.get(f"/v1/batches/{batch_id}")[1]
@@ -111,8 +112,8 @@ def _bodies(lines: int) -> Iterator[dict[str, Any]]:
         yield {"model": "haiku", "messages": [{"role": "user", "content": prompt}]}
 
 
-def _write(path: Path, lines: int) -> float:
-    """OpenAI's lines; the file's size, MiB."""
+def write(path: Path, lines: int) -> float:
+    """OpenAI's lines into a file; its size, MiB."""
     with path.open("w") as file:
         for number, body in enumerate(_bodies(lines)):
             line = {"custom_id": f"r{number}", "method": "POST", "url": "/v1/chat/completions", "body": body}

@@ -18,6 +18,7 @@ _KINDS = {
     "api.server": "api",
     "workers.chat_worker": "worker",
     "workers.callback_worker": "callbacks",
+    "workers.lane": "lane",
     "simulator": "simulator",
     "ops.cli.main": "supervisor",
     "bench.bare": "python",
