@@ -131,6 +131,8 @@ WAITS: Mapping[str, str] = MappingProxyType(
         Hold.BATCH_WINDOW: "waits for its window",
         Hold.RESERVE: "waits for a worker beyond the reserve",
         Hold.NO_FEEDER: "nobody does its work",
+        Hold.NO_LANE: "nobody sends its parts",
+        Hold.MESSAGE_BATCHES: "at Message Batches",
         Hold.FILES_ELSEWHERE: "its files are on another machine",
         Hold.FILES_UNUSABLE: "its files can't be used",
     }

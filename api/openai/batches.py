@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +16,7 @@ from app import clock, errors, window
 from app.batches import eta, leadership, retry
 from app.batches.capacity import beyond_reserve, living
 from app.batches.endpoints import ENDPOINTS
+from app.batches.parts.record import parts_key, parts_of
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus, Hold
 from app.batches.report import conditions
 from app.batches.storage import pieces
@@ -218,7 +219,12 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         "waiting_until": None,
         "waiting_reason": None,
         "done_at": None,
+        "way": record.way or None,
+        "parts": None,
     }
+    parts = parts_of(cast("dict[bytes, bytes]", services.connection.hgetall(parts_key(record.id))))
+    in_parts = record.way == Way.BATCHES or bool(parts.by_id)
+    found["parts"] = parts.to_dict()
     if (why := leadership.stalled(services.connection, record)) is not None:
         return found | {"waiting_for": why.code, "waiting_reason": why.reason}
     if record.status is not BatchStatus.IN_PROGRESS:
@@ -226,13 +232,22 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     when = record.window or services.settings.batch_window
     closed = _held_by(record, services)
     found["done_at"] = _done_at(record, services, closed)
-    if closed is not None:
+    if parts.by_id and not parts.unsent and parts.lines >= record.total - record.ended:
+        # All that is left was sent: whatever is closed holds nothing of it.
+        found["waiting_for"] = Hold.MESSAGE_BATCHES
+        found["waiting_reason"] = f"Anthropic's Message Batches have {parts.lines:,} of its requests."
+    elif closed is not None:
         found["waiting_for"] = str(closed.cause)
         found["waiting_reason"] = closed.reason or None
         found["waiting_until"] = int(closed.until) if closed.until < 1e12 else None
     elif not window.is_open(when, clock.now()):
         found["waiting_for"] = Hold.BATCH_WINDOW
         found["waiting_until"] = int(window.parse(when).next_change(clock.now()))
+    elif in_parts:
+        if not leadership.has_lane(services.connection, record.place):
+            found["waiting_for"] = Hold.NO_LANE
+        elif reason := (found["parts"] or {}).get("reason"):
+            found |= {"waiting_for": Hold.MESSAGE_BATCHES, "waiting_reason": reason}
     elif services.settings.reserve and not beyond_reserve(services.connection, services.settings):
         found["waiting_for"] = Hold.RESERVE
     elif not living(services.connection, services.settings):

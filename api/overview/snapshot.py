@@ -54,6 +54,8 @@ class Batch:
     waiting_until: float | None = None
     #: the same in words, for a batch that can't go on
     waiting_reason: str | None = None
+    #: lines that Message Batches have
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,8 @@ def _batches(services: Services, now: float) -> list[Batch]:
 def _active(services: Services, record: BatchRecord) -> Batch:
     told = batch_object(record, services, is_listed=True)["nightshift"]
     times = {name: told[name] for name in ("done_at", "waiting_for", "waiting_until", "waiting_reason")}
-    return Batch(record=record, name=_name(services, record), **times)
+    sent = (told["parts"] or {}).get("sent", 0)
+    return Batch(record=record, name=_name(services, record), sent=sent, **times)
 
 
 def _name(services: Services, record: BatchRecord) -> str:

@@ -118,6 +118,21 @@ class Parts:
         """Lines that have not ended."""
         return sum(part.lines - part.collected for part in self.by_id.values())
 
+    def to_dict(self) -> dict[str, Any] | None:
+        """As the batch object has them: lines by where they are, and why nothing moves; None where there are none."""
+        if not self.by_id:
+            return None
+        at_api = self.in_state(PartState.SENDING, PartState.SENT)
+        waits = [part.waits for part in self.by_id.values() if part.waits]
+        return {
+            "parts": len(self.by_id),
+            "unsent": sum(part.lines for part in self.unsent),
+            "sent": sum(part.lines for part in at_api),
+            "ended": sum(part.lines - part.collected for part in self.in_state(PartState.ENDED, PartState.ANSWERED)),
+            "sent_at": min((int(part.sent_at) for part in at_api if part.sent_at is not None), default=None),
+            "reason": waits[0] if waits else None,
+        }
+
 
 NO_PARTS = Parts({})
 _adapter = TypeAdapter(Part)

@@ -31,6 +31,7 @@ _REASONS = {
     "batch_window": "waits for its window",
     "reserve": "waits for a worker beyond the reserve",
     "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift api` or `worker` in containers",
+    "no_lane": "waits: no process sends its parts to Message Batches. Start `nightshift up` or `nightshift worker` where its files are",
     "no_workers": "waits: no worker is running. Start `nightshift up`, or `nightshift worker` in containers",
 }
 
@@ -138,6 +139,8 @@ def details(batch: dict[str, Any]) -> str:
         parts.append(f"{batch['request_counts']['failed']} failed")
     if ours["unrun"]:
         parts.append(f"{ours['unrun']} not run")
+    if in_parts := ours.get("parts"):
+        parts.append(f"{in_parts['sent']:,} at Message Batches in {in_parts['parts']} parts")
     if reason := why(batch):
         parts.append(reason)
     return ", ".join(parts)
