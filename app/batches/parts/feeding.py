@@ -79,6 +79,7 @@ class PartFeeding:
             parts = self._read(record)
         retries = None
         if goes_in_parts:
+            record = self._without_jobs(look, record)
             retries = tuple(self._retries(record))
             moved = self._allot(record, parts, set(retries)) or moved
         return replace(look, record=record, in_parts=parts.lines, moved=moved, retries=retries)
@@ -121,6 +122,12 @@ class PartFeeding:
         closings = replace(read_closings(self._connection), pause=None)
         family = family_of(model_names.resolved_or_itself(record.model, self._settings))
         return [step.way for step in self._settings.ways if closings.holding(step.way, family) is None]
+
+    def _without_jobs(self, look: Look, record: BatchRecord) -> BatchRecord:
+        """Lines that wait as jobs for a way that was open before go in parts, too."""
+        asked = self._collector.runs(record, look.waiting)
+        waiting = [number for number in look.waiting if number not in asked]
+        return self._steps.withdraw(record.id, waiting) if waiting else record
 
     def _retries(self, record: BatchRecord) -> Iterable[int]:
         """Lines that were answered, and not as they have to be: the next way in line takes them, if one is open."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 
 from app import clock
+from app.batches.feeder import Feeder
 from app.batches.parts import feeding
 from app.batches.record import batch_key
 from app.gate import Cause, Gate, read_closings
@@ -219,6 +221,26 @@ def test_a_login_that_is_refused_closes_its_way_alone(parts: Parts) -> None:
     Gate(parts.connection, Scope(Way.BATCHES)).close(Cause.LOGIN, float("inf"), "no", probe_at=clock.now())
     parts.step()
     assert read_closings(parts.connection).scopes == {}
+
+
+def test_a_way_that_closes_leaves_its_waiting_lines_to_parts(parts: Parts) -> None:
+    """Lines are jobs while the first way is open; when it is closed those that wait go in parts, until it is open again."""
+    parts.settings = replace(parts.settings, ways=parts.settings.ways[::-1])
+    parts.feeder.close()
+    parts.connection.delete(parts.lease)
+    parts.feeder = Feeder(parts.connection, parts.settings)
+    batch = parts.start(lines(6))
+    parts.look(batch)
+    assert len(parts.queued()) == 4
+    assert parts.answer() == "line 0"
+    gate = Gate(parts.connection, Scope(Way.API))
+    gate.close(Cause.RATE_LIMIT, clock.now() + 3600, "too much")
+    batch = parts.until(batch)
+    assert numbers(parts) == Counter({str(n): 1 for n in range(1, 6)})
+    gate.open()
+    batch = parts.start(lines(2))
+    parts.look(batch)
+    assert len(parts.queued()) == 2
 
 
 def test_a_part_that_is_refused_is_halved(parts: Parts) -> None:
