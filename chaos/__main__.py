@@ -22,7 +22,7 @@ def main() -> int:
     seed = given.seed if given.seed is not None else int(time.time()) % 1_000_000
     directory = Path(tempfile.mkdtemp(prefix="nightshift-chaos-"))
     sys.stderr.write(f"chaos: seed {seed}, {given.minutes:g} minutes\n")
-    report = run(directory, seconds=60 * given.minutes, seed=seed, workers=given.workers)
+    report = run(directory, seconds=60 * given.minutes, seed=seed, workers=given.workers, ways=given.ways)
     sys.stdout.write(f"seed {seed}, {given.minutes:g} minutes\n" + table.text(report))
     if report.findings.are_clean and not given.keep:
         shutil.rmtree(directory, ignore_errors=True)
@@ -37,6 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5.0, metavar="M", help="how long faults come (default 5)")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same faults in the same order")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="default 2")
+    parser.add_argument("--ways", default="cli", metavar="LADDER", help="NIGHTSHIFT_WAYS, e.g. cli:subscription,api")
     parser.add_argument("--keep", action="store_true", help="leave the directory of a clean run too")
     return parser.parse_args()
 

@@ -33,7 +33,10 @@ class Machines:
         clocks = [MachineClock(directory / name) for name in ("first-clock", "second-clock")]
         first = Stack({**settings, **clocks[0].environment(str(ROOT))}, workers, directory)
         second = SecondMachine(first, clocks[1])
-        return cls(first, second, clocks, Login([lambda: first.simulator, lambda: second.simulator]))
+        login = Login(
+            [lambda: first.simulator, lambda: second.simulator], has_ways="," in settings.get("NIGHTSHIFT_WAYS", "")
+        )
+        return cls(first, second, clocks, login)
 
     def start(self) -> None:
         """Until both answer."""

@@ -36,6 +36,7 @@ _PASSING = (
     "nightshift:waiters:",
     "nightshift:stream:",
     "nightshift:idempotency:",
+    "nightshift:spent:",
     "nightshift:history:samples:",
     "nightshift:history:restarts",
     "rq:executions:",

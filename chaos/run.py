@@ -36,6 +36,7 @@ _SETTINGS = {
     "NIGHTSHIFT_CALLBACK_TIMEOUT_SECONDS": "3",
     "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
     "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "2",
+    "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "2",
 }
 
 
@@ -49,10 +50,13 @@ class Report:
     findings: Findings = field(default_factory=Findings)
 
 
-def run(directory: Path, *, seconds: float, seed: int, workers: int = 2, batch_lines: int = 300) -> Report:
-    """Break a stack on this directory for so long. Nothing of it runs afterwards."""
+def run(
+    directory: Path, *, seconds: float, seed: int, workers: int = 2, batch_lines: int = 300, ways: str = "cli"
+) -> Report:
+    """Break a stack on this directory for so long, which goes these ways to Claude. Nothing of it runs afterwards."""
     (directory / "tmp").mkdir()
-    machines = Machines.on(directory, {**_SETTINGS, "TMPDIR": str(directory / "tmp")}, workers)
+    settings = {**_SETTINGS, "NIGHTSHIFT_WAYS": ways, "TMPDIR": str(directory / "tmp")}
+    machines = Machines.on(directory, settings, workers)
     ledger = Ledger()
     try:
         machines.start()
