@@ -16,7 +16,7 @@ from bench.sizes import PROMPT
 from ops.supervisor import redis_server
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 _BOUNDARY = "nightshift-bench"
@@ -97,14 +97,20 @@ class Client:
 class Gateway:
     """A running Nightshift."""
 
-    def __init__(self, directory: Path, workers: int, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, workers: int, settings: Mapping[str, str] | None = None, *, api: str = ""
+    ) -> None:
+        """`api`: the address of a simulator that others ask, too; empty: it starts its own."""
         directory.mkdir(parents=True)
         self.workers = workers
         self._data_dir = directory / "data"
         self._log = directory / "log"
-        arguments = ["up", "--offline", "--port", "0", "--workers", str(workers), "--data-dir", str(self._data_dir)]
+        arguments = ["up", "--port", "0", "--workers", str(workers), "--data-dir", str(self._data_dir)]
+        login = {"ANTHROPIC_BASE_URL": api, "ANTHROPIC_API_KEY": "bench"} if api else {}
+        if not api:
+            arguments.append("--offline")
         with (directory / "screen").open("w") as screen:
-            env = environment(directory, **(settings or {}))
+            env = environment(directory, **login, **(settings or {}))
             self._process = start("ops.cli.main", arguments, env, self._log, stdout=screen)
         self._screen = directory / "screen"
 
@@ -144,33 +150,8 @@ class Gateway:
             client.close()
 
     def ask_for(self, clients: int, seconds: float) -> list[float]:
-        """When each answer came while so many clients asked without a pause, seconds since the start, in order.
-
-        The last ones are later than `seconds`: each client ends with an answer.
-        """
-        times: list[float] = []
-        failures: list[BaseException] = []
-        started = time.perf_counter()
-
-        def ask_on() -> None:
-            client = self.client()
-            try:
-                while time.perf_counter() - started < seconds:
-                    client.ask()
-                    times.append(time.perf_counter() - started)
-            except (BenchError, OSError, http.client.HTTPException) as error:
-                failures.append(error)
-            finally:
-                client.close()
-
-        threads = [threading.Thread(target=ask_on) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if failures:
-            raise BenchError(f"a client failed: {failures[0]}") from failures[0]
-        return sorted(times)
+        """See the function of that name."""
+        return ask_for(self.client, clients, seconds)
 
     def close(self) -> None:
         """Stop it; it leaves no process."""
@@ -188,3 +169,33 @@ class Gateway:
             rows = self.rows()
             return len(rows) == self.workers and all(row["state"] == "idle" for row in rows)
         return False
+
+
+def ask_for(client: Callable[[], Client], clients: int, seconds: float) -> list[float]:
+    """When each answer came while so many clients asked without a pause, seconds since the start, in order.
+
+    The last ones are later than `seconds`: each client ends with an answer. Raises `BenchError`.
+    """
+    times: list[float] = []
+    failures: list[BaseException] = []
+    started = time.perf_counter()
+
+    def ask_on() -> None:
+        one = client()
+        try:
+            while time.perf_counter() - started < seconds:
+                one.ask()
+                times.append(time.perf_counter() - started)
+        except (BenchError, OSError, http.client.HTTPException) as error:
+            failures.append(error)
+        finally:
+            one.close()
+
+    threads = [threading.Thread(target=ask_on) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise BenchError(f"a client failed: {failures[0]}") from failures[0]
+    return sorted(times)

@@ -22,6 +22,7 @@ _KINDS = {
     "simulator": "simulator",
     "ops.cli.main": "supervisor",
     "bench.bare": "python",
+    "--config": "litellm",
 }
 
 
