@@ -80,12 +80,12 @@ class Asked:
     ignored: tuple[str, ...] = ()
 
 
-def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Asked:
+def ask(run: Run, request: MessagesRequest, on_delta: Callable[[Delta], None] | None) -> Asked:
     """The answer, with the usage of all that was asked for it. Raises `TurnFailed`, and `ErrorReply` after two tries."""
     ignored = _unsupported.known(request, run.settings)
     request = without(request, ignored)
     try:
-        answer = _turn(run, request, on_event)
+        answer = _turn(run, request, on_delta)
     except TurnFailed as failure:
         refused = _unsupported.learn(request, failure, run.settings)
         if not refused or run.record.max_sends == 1:
@@ -93,7 +93,7 @@ def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | 
         log.info("[SAMPLING] job=%s: %s takes no %s", run.record.id, request.model, " and ".join(refused))
         ignored += refused
         request = without(request, refused)
-        answer = _turn(run, request, on_event)
+        answer = _turn(run, request, on_delta)
     try:
         return Asked(answer, messages.check(answer, request.output), ignored)
     except messages.Mismatch as mismatch:
@@ -110,12 +110,12 @@ def ask(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | 
         raise errors.structured_output_failed(mismatch.faults) from None
 
 
-def _turn(run: Run, request: MessagesRequest, on_event: Callable[[Delta], None] | None) -> Answer:
+def _turn(run: Run, request: MessagesRequest, on_delta: Callable[[Delta], None] | None) -> Answer:
     deadline = time.monotonic() + run.record.deadline_at - clock.now()
     with runs.turn_span(run) as span:
         logs.content("prompt", request.messages[-1]["content"])
         try:
-            answer = run.engine.ask(request, deadline, on_event, headers=span.context.headers())
+            answer = run.engine.ask(request, deadline, on_delta, headers=span.context.headers())
         except TurnFailed as failure:
             span.fail(str(failure.kind))
             raise

@@ -39,7 +39,7 @@ _RETRY_SECONDS = 0.2
 
 @contextmanager
 def emitter(run: Run, output: OutputSpec) -> Iterator[Callable[[Delta], None] | None]:
-    """The `on_event` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
+    """The `on_delta` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
     if not run.record.streams or not output.can_stream:
         yield None
         return

@@ -67,8 +67,8 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending
         way = run.engine.way
-        with streaming.emitter(run, request.output) as on_event:
-            asked = asking.ask(run, request, on_event)
+        with streaming.emitter(run, request.output) as on_delta:
+            asked = asking.ask(run, request, on_delta)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error, headers=_paid(run, way)))
     except TurnFailed as failure:
