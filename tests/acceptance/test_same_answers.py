@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
-from tests.acceptance.stack import Stack, stack_fixture
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-strict_stack = stack_fixture(
-    scope="module",
-    settings={"NIGHTSHIFT_UNSUPPORTED_SAMPLING": "error", "NIGHTSHIFT_IGNORE_FIELDS": "logprobs,logit_bias"},
-    workers=1,
-)
+    from tests.acceptance.stack import Stack
+
 NEWEST = "claude-opus-4-7"
 FUNCTION: dict[str, Any] = {
     "name": "get_weather",
@@ -117,45 +112,11 @@ def test_sampling_that_a_model_refuses_is_left_out_and_named(stack: Stack) -> No
     assert found.headers["x-nightshift-attempts"] == "1"
 
 
-def test_of_two_that_exclude_each_other_one_stays(stack: Stack) -> None:
-    """Temperature is what most clients mean."""
-    found = create(stack, "be cool", model="claude-haiku-4-5", temperature=0.5, top_p=0.1)
-    assert found.headers["x-nightshift-ignored"] == "top_p"
-    sent = stack.asked("be cool")[-1]
-    assert (sent["temperature"], "top_p" in sent) == (0.5, False)
-
-
 def test_a_stream_names_it_at_its_end(stack: Stack) -> None:
     """Its headers are sent before Claude is asked: a comment says it."""
     body = {"model": NEWEST, "messages": [{"role": "user", "content": "hi"}], "temperature": 0, "stream": True}
     reply = stack.http("POST", "/v1/chat/completions", body)
     assert ": x-nightshift-ignored: temperature\n" in reply.body
-
-
-def test_several_answers_name_it_once(stack: Stack) -> None:
-    """Each is asked by itself."""
-    found = create(stack, "thrice", model=NEWEST, temperature=0, n=3)
-    assert found.headers["x-nightshift-ignored"] == "temperature"
-    assert len(found.parse().choices) == 3
-
-
-def test_a_request_that_may_be_sent_once_is_not_sent_again(stack: Stack) -> None:
-    """`max_attempts: 1` keeps the 400 of a model that is not known yet to refuse."""
-    with pytest.raises(openai.BadRequestError) as refused:
-        create(stack, "once", model="claude-sonnet-5", temperature=0, extra_body={"max_attempts": 1})
-    assert refused.value.param == "temperature"
-    assert len(stack.asked("once")) == 1
-
-
-def test_the_settings_turn_it_about(strict_stack: Stack) -> None:
-    """Sampling that is refused is the client's 400, and log probabilities are ignored."""
-    with pytest.raises(openai.BadRequestError) as refused:
-        create(strict_stack, "be cold", model=NEWEST, temperature=0)
-    assert refused.value.param == "temperature"
-    assert len(strict_stack.asked("be cold")) == 1
-    found = create(strict_stack, "rank", logprobs=True, logit_bias={"1": 1})
-    assert set(found.headers["x-nightshift-ignored"].split(", ")) == {"logprobs", "logit_bias"}
-    assert found.parse().choices[0].logprobs is None
 
 
 # -- the door ----------------------------------------------------------------------------------------------------------

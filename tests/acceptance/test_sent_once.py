@@ -1,11 +1,10 @@
-"""What is never sent to Claude twice, and what is not sent at all: `max_attempts`, and jobs of newer code."""
+"""What is never sent to Claude twice: `max_attempts` on the whole stack."""
 
 from __future__ import annotations
 
 import openai
 import pytest
 
-from app.jobs.record import record_key
 from tests.acceptance.stack import Stack, stack_fixture
 from tests.acceptance.test_batches import line, read, start, wait
 from tests.redis_server import wait_until
@@ -54,16 +53,3 @@ def test_not_for_a_line_of_a_batch(stack: Stack) -> None:
     (failed,) = read(stack, batch.error_file_id)
     assert (failed["custom_id"], failed["response"]["body"]["error"]["code"]) == ("a", "max_attempts_reached")
     assert (len(stack.asked("once a")), len(stack.asked("more b"))) == (1, 2)
-
-
-def test_a_job_of_newer_code(stack: Stack) -> None:
-    """A job whose version this worker does not know waits for one that does; it is neither run nor failed."""
-    stack.http("POST", "/v1/gate/pause", {})
-    job_id = stack.submit("from the future")
-    stack.redis.hset(record_key(job_id), "version", 99)
-    stack.http("POST", "/v1/gate/resume")
-    wait_until(lambda: stack.redis.hget(record_key(job_id), "waiting_for") == b"it needs a newer worker", "its return")
-    assert stack.job(job_id)["status"] == "queued"
-    assert stack.asked("from the future") == []
-    stack.redis.hset(record_key(job_id), "version", 1)
-    assert stack.wait_for(job_id)["status"] == "completed"

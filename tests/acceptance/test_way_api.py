@@ -35,15 +35,12 @@ from tests.acceptance.test_limits import (  # noqa: F401
 )
 from tests.acceptance.test_same_answers import (  # noqa: F401
     test_a_forced_function_keeps_all_its_calls,
-    test_a_request_that_may_be_sent_once_is_not_sent_again,
     test_a_response_keeps_all_calls_of_a_forced_function,
     test_a_stream_is_cut_at_white_space,
     test_a_stream_names_it_at_its_end,
     test_an_answer_is_cut_at_white_space,
     test_no_parallel_calls_where_none_are_wanted,
-    test_of_two_that_exclude_each_other_one_stays,
     test_sampling_that_a_model_refuses_is_left_out_and_named,
-    test_several_answers_name_it_once,
 )
 from tests.acceptance.test_sent_once import (  # noqa: F401
     test_not_after_an_error,

@@ -11,8 +11,8 @@ import pytest
 
 from app.batches.endpoints import NOTHING
 from app.gate import Cause, Gate
-from app.jobs import deltas
-from app.jobs.record import PAYLOAD_VERSION, JobKind, Status
+from app.jobs import deltas, transitions
+from app.jobs.record import PAYLOAD_VERSION, JobKind, Status, record_key
 from app.messages.answer import ToolCall, Window
 from app.messages.failure import FailureKind, TurnFailed
 from app.openai.responses.accept import accept as accept_response
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["signals"]
 
 REFUSES_SAMPLING = TurnFailed(FailureKind.CALLER, "`temperature` is deprecated for this model.", status=400)
+BOTH_REFUSED = TurnFailed(
+    FailureKind.CALLER,
+    "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+    status=400,
+)
 
 
 class Reading(ScriptedEngine):
@@ -82,6 +87,37 @@ def test_a_parameter_that_the_model_refuses_is_left_out(redis_url: str, jobs: Jo
     assert outcome is not None and outcome.headers["x-nightshift-ignored"] == "temperature"
 
 
+def test_of_two_that_exclude_each_other_one_stays(redis_url: str, jobs: Jobs) -> None:
+    """Temperature is what most clients mean; a later request to that model does not try again."""
+    first = submit(jobs, model="claude-haiku-4-5", temperature=0.5, top_p=0.1)
+    second = submit(jobs, new_record("chatcmpl-2"), model="claude-haiku-4-5", temperature=0.5, top_p=0.1)
+    engine = work(redis_url, BOTH_REFUSED, answer("one"), answer("two"))
+    assert [sorted(asked.sampling) for asked in engine.asked] == [
+        ["temperature", "top_p"],
+        ["temperature"],
+        ["temperature"],
+    ]
+    for outcome in (jobs.outcome(first.id), jobs.outcome(second.id)):
+        assert outcome is not None and outcome.headers["x-nightshift-ignored"] == "top_p"
+
+
+def test_several_answers_name_a_refused_parameter_once(redis_url: str, jobs: Jobs) -> None:
+    """Each is asked by itself."""
+    record = submit(jobs, model="claude-opus-4-7", temperature=0.1, n=2)
+    work(redis_url, REFUSES_SAMPLING, answer("one"), answer("two"))
+    outcome = jobs.outcome(record.id)
+    assert outcome is not None and outcome.headers["x-nightshift-ignored"] == "temperature"
+    assert len(completion(jobs, record)["choices"]) == 2
+
+
+def test_a_refused_parameter_may_be_the_clients_error(redis_url: str, jobs: Jobs) -> None:
+    """NIGHTSHIFT_UNSUPPORTED_SAMPLING=error: the model's 400 is the client's, and Claude is asked once."""
+    record = submit(jobs, model="claude-opus-4-8", temperature=0.1)
+    engine = ScriptedEngine(REFUSES_SAMPLING, answer("no"))
+    worker_with(engine, redis_url, unsupported_sampling="error").work(burst=True)
+    assert (len(engine.asked), error(jobs, record)[0]) == (1, 400)
+
+
 def test_with_one_attempt_nothing_is_asked_twice(redis_url: str, jobs: Jobs) -> None:
     """Neither without the parameter that was refused, nor to repair JSON."""
     first = submit(jobs, new_record("chatcmpl-1", max_sends=1), top_p=0.5)
@@ -130,13 +166,17 @@ def test_a_text_completion_is_answered_as_one(redis_url: str, jobs: Jobs) -> Non
     assert completion(jobs, record)["choices"][0]["text"] == "Good night."
 
 
-def test_a_job_of_newer_code_is_left_to_newer_workers(redis_url: str, jobs: Jobs) -> None:
-    """It is put back, and Claude is not asked."""
+def test_a_job_of_newer_code_is_left_to_newer_workers(connection: Redis, redis_url: str, jobs: Jobs) -> None:
+    """It is requeued, says what it waits for, and Claude is not asked; a worker that knows its version runs it."""
     record = submit(jobs, new_record(version=PAYLOAD_VERSION + 1))
     engine = work(redis_url, answer("too early"))
     found = jobs.get(record.id)
     assert found is not None and (found.status, found.attempts) == (Status.QUEUED, 0)
-    assert engine.asked == []
+    assert (found.waiting_for, engine.asked) == ("it needs a newer worker", [])
+    connection.hset(record_key(record.id), "version", PAYLOAD_VERSION)
+    transitions.requeue_ticket(connection, record.id)
+    work(redis_url, answer("in time"))
+    assert completion(jobs, record)["choices"][0]["message"]["content"] == "in time"
 
 
 def test_an_answer_that_leaves_too_little_of_a_window_closes_the_gate(
