@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 def steps_for(ladder: Sequence[Step], record: JobRecord) -> list[Step]:
     """Those that may take the request, in the ladder's order; none: the way that it asked for is off.
 
-    Message Batches take lines of batches only. `flex` takes the cheapest way there is, and waits for it.
+    Message Batches take lines of batches only. `flex` is taken by no way at the list price while there is a cheaper one.
     """
     is_line = record.kind == JobKind.BATCH_LINE
     found = [step for step in ladder if record.way in ("", step.way) and (is_line or step.way is not Way.BATCHES)]
-    if record.service_tier == Tier.FLEX and not record.way:
-        least = min(map(_price, found), default=0)
-        return [step for step in found if _price(step) == least]
+    if record.service_tier == Tier.FLEX:
+        return [step for step in found if _is_cheap(step)] or found
     return found
 
 
@@ -62,8 +61,6 @@ def held_by(ladder: Sequence[Step], record: JobRecord, closings: Closings) -> Cl
     return min(closed, key=lambda one: one.until, default=None) if len(closed) == len(found) else None
 
 
-def _price(step: Step) -> int:
-    """How much of the list price its requests cost, in halves."""
-    if step.login == LoginName.SUBSCRIPTION:
-        return 0
-    return 1 if step.way is Way.BATCHES else 2
+def _is_cheap(step: Step) -> bool:
+    """Whether its requests cost less than the list price: half, or nothing."""
+    return step.login == LoginName.SUBSCRIPTION or step.way is Way.BATCHES

@@ -50,8 +50,8 @@ def read(services: Services, accept: Callable[[dict[str, Any], Settings], _Accep
     tracing.name_ignored(accepted.ignored)
     if accepted.request.service_tier == Tier.BATCH:
         raise errors.invalid_request(
-            "'service_tier': batch is for lines of a batch, POST /v1/batches: an answer may take a day. flex takes the cheapest"
-            " way there is for a request by itself.",
+            "'service_tier': batch is for lines of a batch, POST /v1/batches: an answer may take a day."
+            " flex takes a cheap way, where there is one for a request by itself.",
             "service_tier",
             ErrorCode.UNSUPPORTED_VALUE,
         )

@@ -13,6 +13,7 @@ from app.batches.lifecycle import NO_RUNS, LineJob, LineRuns
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.ids import new_request_id
 from app.jobs.record import WAYS_VERSION, JobKind, JobRecord, Status, Tier
+from app.ladder import steps_for
 from app.trace_context import NONE
 from app.ways import Way
 from app.window import is_open
@@ -138,6 +139,8 @@ def job_of(record: BatchRecord, number: int, raw: bytes, runs: LineRuns, setting
         owner=record.owner,
         metadata={"batch_id": record.id, "custom_id": line.custom_id},
     )
+    if not way and all(step.way is Way.BATCHES for step in steps_for(settings.ways, job)):
+        job = replace(job, way=Way.BATCHES)
     return LineJob(number, job, accepted.payload)
 
 

@@ -153,7 +153,7 @@ class JobRecord:
     requeued_by: str = ""
     worker: str = ""
     callback_url: str = ""
-    #: OpenAI's `service_tier`, and `batch`; `flex` lets others pass, as a batch's line does, and takes the cheapest way
+    #: OpenAI's `service_tier`, and `batch`; `flex` lets others pass, as a batch's line does, and takes a cheap way
     service_tier: str = ""
     #: the only way to Claude that it takes (`app.ways`), as its client asked; empty: the ladder's
     way: str = ""

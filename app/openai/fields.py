@@ -67,7 +67,7 @@ SHARED = (
     )
     | table(
         Decision.MAPPED,
-        service_tier="flex: other requests go first, as before a batch's lines, and of several ways to Claude the cheapest is"
+        service_tier="flex: other requests go first, as before a batch's lines, and of several ways to Claude a cheap one is"
         " taken, and waited for; batch: Message Batches, for a batch's line only; the others make no difference",
     )
     | table(

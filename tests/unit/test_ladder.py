@@ -51,17 +51,17 @@ OPEN = closings()
         (line(way="api"), ["api"]),
         (job(kind=JobKind.CHOICE, way="batches"), []),
         (job(service_tier="flex"), ["cli"]),
-        (line(service_tier="flex"), ["cli"]),
+        (line(service_tier="flex"), ["cli", "batches"]),
         (line(service_tier="flex", way="api"), ["api"]),
     ],
 )
 def test_the_ways_that_may_take_a_request(record: JobRecord, found: list[str]) -> None:
-    """Message Batches take lines only; who names a way takes no other; flex takes the cheapest."""
+    """Message Batches take lines only; who names a way takes no other; flex takes the cheap ones."""
     assert [step.way for step in steps_for(THREE, record)] == found
 
 
 def test_flex_without_a_subscription() -> None:
-    """Half the price is the cheapest for a line; a request by itself takes what there is, in the ladder's order."""
+    """A line goes at half the price; a request by itself takes what there is, in the ladder's order."""
     ladder = ways.read("api,batches,cli:api_key")
     assert [step.way for step in steps_for(ladder, line(service_tier="flex"))] == ["batches"]
     assert [step.way for step in steps_for(ladder, job(service_tier="flex"))] == ["api", "cli"]

@@ -551,3 +551,11 @@ def test_a_lines_tier_is_kept(night: Night) -> None:
     night.start([line("a", service_tier="flex"), line("b")])
     tiers = {record.metadata["custom_id"]: record.service_tier for _, record in (night.take(), night.take())}
     assert tiers == {"a": "flex", "b": ""}
+
+
+@pytest.mark.parametrize(("ladder", "queued"), [("api,batches", ["b"]), ("cli:subscription,batches,api", ["a", "b"])])
+def test_a_line_that_takes_a_cheap_way_is_left_to_message_batches(night: Night, ladder: str, queued: list[str]) -> None:
+    """Where no other way is cheap it is no worker's; beside a subscription it is."""
+    night.feeder = Feeder(night.connection, replace(night.settings, ways=ways.read(ladder)))
+    night.start([line("a", service_tier="flex"), line("b")])
+    assert night.queued() == queued
