@@ -115,7 +115,8 @@ def read_closings(connection: Redis) -> Closings:
 def closings_of(replies: Iterable[Mapping[Any, Any]]) -> Closings:
     """What the hashes of `state_keys` say, in their order."""
     now = clock.now()
-    pause, *closed = (_lasting(data, now) for data in replies)
+    read = [hashes.from_hash(Closed, data) for data in replies]
+    pause, *closed = (one if one is not None and one.lasts_at(now) else None for one in read)
     return Closings(pause, {scope: one for scope, one in zip(SCOPES, closed, strict=True) if one is not None})
 
 
@@ -131,7 +132,8 @@ class Gate:
         pipe = self._connection.pipeline(transaction=False)
         for key in (PAUSE, self._scope.key):
             pipe.hgetall(key)
-        return next(iter(lasting(pipe.execute(), clock.now())), None)
+        read, now = [hashes.from_hash(Closed, data) for data in pipe.execute()], clock.now()
+        return next((closed for closed in read if closed is not None and closed.lasts_at(now)), None)
 
     def may_pass(self, worker: str) -> bool:
         """Whether this worker may take a job now: the gate is open, or it is this worker's turn to probe."""
@@ -205,14 +207,14 @@ class Gate:
         """Whether it was done: one that `yields` does not take another cause's place."""
 
         def change(pipe: Pipeline) -> bool:
-            before = _read_from(pipe.hgetall(key))
+            before = hashes.from_hash(Closed, pipe.hgetall(key))
             pipe.multi()
             if yields and before is not None and before.cause is not closed.cause:
                 return False
             if before is not None and before.cause is closed.cause and before.lasts_at(closed.since):
                 _write(pipe, key, replace(closed, since=before.since))
             else:
-                _log_end(pipe, before)
+                _log_end(pipe, key, before)
                 _write(pipe, key, closed)
             if key != PAUSE:
                 pipe.delete(self._scope.probe_key)
@@ -230,12 +232,12 @@ class Gate:
         def change(pipe: Any) -> bool:
             nonlocal was_closed
             pipe.watch(*keys)
-            ended = [_read_from(pipe.hgetall(key)) for key in keys]
+            ended = [hashes.from_hash(Closed, pipe.hgetall(key)) for key in keys]
             # By a try whose reply was lost, too.
             was_closed = was_closed or any(ended)
             pipe.multi()
-            for closed in ended:
-                _log_end(pipe, closed)
+            for key, closed in zip(keys, ended, strict=True):
+                _log_end(pipe, key, closed)
             ended_scopes = [scope for scope in SCOPES if scope.key in keys]
             pipe.delete(*keys, *(name for scope in ended_scopes for name in (scope.probe_key, scope.overloads_key)))
             return was_closed
@@ -252,35 +254,27 @@ class Gate:
 
 
 def state_keys() -> list[str]:
-    """The hashes of all that may close it, a pause first: `lasting` reads them."""
+    """The hashes of all that may close it, a pause first: `closings_of` reads them."""
     return [PAUSE, *(scope.key for scope in SCOPES)]
 
 
-def lasting(replies: Iterable[Mapping[Any, Any]], now: float) -> list[Closed]:
-    """What those hashes have that closes it now, in their order."""
-    return [found for data in replies if (found := _lasting(data, now)) is not None]
-
-
-def _lasting(data: Mapping[Any, Any], now: float) -> Closed | None:
-    found = _read_from(data)
-    return found if found is not None and found.lasts_at(now) else None
-
-
-def _read_from(data: Mapping[Any, Any]) -> Closed | None:
-    return hashes.from_hash(Closed, data)
+def in_log(scope: Scope | None, closed: Closed, ended: float) -> wait_log.Closing:
+    """As it is written down. `scope`: None for a pause; `ended`: `inf` while it lasts."""
+    # Nobody is there to write it down when a pause ends by itself.
+    end = ended if closed.lasts_at(ended) else closed.until
+    # Version 0.1.0 reads this, too: there is no field for the scope.
+    held = "" if scope in (None, WHOLE) else str(scope)
+    return wait_log.Closing(closed.cause, closed.reason, f"{held} {closed.limit}".strip(), closed.since, end)
 
 
 def _write(pipe: Pipeline, key: str, closed: Closed) -> None:
     pipe.hset(key, mapping=hashes.to_hash(closed))
-    wait_log.note(pipe, _in_log(closed, math.inf))
+    wait_log.note(pipe, in_log(_SCOPE_OF.get(key), closed, math.inf))
 
 
-def _log_end(pipe: Pipeline, closed: Closed | None) -> None:
+def _log_end(pipe: Pipeline, key: str, closed: Closed | None) -> None:
     if closed is not None:
-        wait_log.note(pipe, _in_log(closed, clock.now()))
+        wait_log.note(pipe, in_log(_SCOPE_OF.get(key), closed, clock.now()))
 
 
-def _in_log(closed: Closed, ended: float) -> wait_log.Closing:
-    # Nobody is there to write it down when a pause ends by itself.
-    end = ended if closed.lasts_at(ended) else closed.until
-    return wait_log.Closing(closed.cause, closed.reason, closed.limit, closed.since, end)
+_SCOPE_OF = {scope.key: scope for scope in SCOPES}

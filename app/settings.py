@@ -10,7 +10,8 @@ from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from app import environment, price_file, ways, window
+from app import environment, price_file, usage_shares, ways, window
+from app.usage_shares import Shares
 from app.ways import LoginName, Step, Way
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ class Settings:
 
     #: how often a job is tried while a usage limit lasts, for limits that are raised or reset early, seconds
     limit_probe_seconds: float = 1800.0
-    #: share of a subscription's usage window, 0 to 1, at which all waits for the window's reset; 0: use all of it
-    stop_at_utilization: float = 0.0
+    #: share of a subscription's usage windows, 0 to 1, at which what a window holds waits for its reset: `0.8` for each, or one for
+    #: each, e.g. `five_hour=0.8,seven_day_opus=0.5`; 0: use all of it
+    stop_at_utilization: Shares = field(default_factory=Shares, metadata={"read": usage_shares.read})
     #: whether work goes on by itself after a usage limit (`auto`), or waits for `nightshift resume` (`manual`)
     resume: Literal["auto", "manual"] = "auto"
     #: how often it is tried whether Claude's login works again, seconds
@@ -216,10 +218,6 @@ class Settings:
             raise SettingsError("NIGHTSHIFT_WARM_PROCESSES must be 1 at least: the one that answers is one of them.")
         if 0 < self.hard_rss_mb < self.max_rss_mb:
             raise SettingsError("NIGHTSHIFT_HARD_RSS_MB must not be below NIGHTSHIFT_MAX_RSS_MB.")
-        if self.stop_at_utilization > 1:
-            raise SettingsError(
-                f"NIGHTSHIFT_STOP_AT_UTILIZATION is {self.stop_at_utilization:g}; it takes a share from 0 to 1, such as 0.8."
-            )
         if self.lease_seconds < 2 * self.beat_seconds:
             raise SettingsError("NIGHTSHIFT_LEASE_SECONDS must be at least twice NIGHTSHIFT_BEAT_SECONDS.")
         if unknown := set(self.ignore_fields) - IGNORABLE_FIELDS:

@@ -18,17 +18,22 @@ KEY = "nightshift:history:waits"
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A time in which no job was taken. Seconds since the epoch."""
+    """A time in which jobs of a scope were not taken. Seconds since the epoch."""
 
     #: a `Cause` of `app.gate`
     cause: str
     #: what Claude, or whoever paused it, said
     reason: str
-    #: which limit, e.g. `five_hour`; empty for other causes
+    #: the scope, where it is another one than all of `cli`, and which limit: `five_hour`, `cli:opus seven_day_opus`, `api`
     limit: str
     since: float
     #: when it ended, or will by itself; `inf` while nobody has written that down
     until: float
+
+    @property
+    def family(self) -> str:
+        """Of the models that it held; empty: all."""
+        return self.limit.partition(" ")[0].partition(":")[2]
 
     @property
     def field(self) -> str:

@@ -39,15 +39,16 @@ def wait_for_reset(run: Run, failure: TurnFailed) -> None:
 
 def leave_the_rest(run: Run, windows: Iterable[Window]) -> None:
     """After an answer: where as much of a window is used as the setting allows, the requests that it holds wait for its reset."""
-    share, now = run.settings.stop_at_utilization, clock.now()
+    shares, now = run.settings.stop_at_utilization, clock.now()
     used: dict[Scope, Window] = {}
     for window in sorted(windows, key=lambda window: window.resets_at):
+        share = shares.of(window.name)
         if share and window.utilization >= share and window.resets_at > now:
             used[scope_of_limit(run.engine.way, window.name)] = window
     for scope, last in used.items():
         reason = (
             f"{last.utilization:.0%} of the {last.name.replace('_', '-')} window is used,"
-            f" NIGHTSHIFT_STOP_AT_UTILIZATION={share:g}"
+            f" NIGHTSHIFT_STOP_AT_UTILIZATION={shares}"
         )
         worker, until = run.lease.worker, last.resets_at
         if run.gate(scope).stop_at_share(worker, until, reason, last.name, probe_at=_probe_at(run, until)):

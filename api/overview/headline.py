@@ -83,9 +83,15 @@ def of(now: Snapshot) -> Headline:
     if (opens_at := _opens_at(now)) is not None:
         sentence = ("Waiting for the batch window", *_until(opens_at), ".")
         return Headline("waiting", "Waiting for the batch window", sentence, details)
+    return _at_work(now, alive, details)
+
+
+def _at_work(now: Snapshot, alive: Sequence[Worker], details: Sequence[str]) -> Headline:
     work = _work(now, alive)
-    if gone:
+    if len(alive) < len(now.workers):
         return Headline("waiting", "A worker is gone", work, details)
+    if now.closed_families:
+        return _closed_to_some(now, work, details)
     return Headline("good", "All is well", ("All is well: ", *work), details)
 
 
@@ -189,6 +195,17 @@ def _closed(now: Snapshot, closed: Closed) -> Headline:
                 ("Claude takes no more requests for now; tries again ", Moment(closed.until, "countdown"), *waits, "."),
                 reason,
             )
+
+
+def _closed_to_some(now: Snapshot, work: Sequence[str | Moment], details: Sequence[str]) -> Headline:
+    """Models that wait while others go on."""
+    sentence: list[str | Moment] = []
+    for family, closed in now.closed_families.items():
+        until = _until(closed.until) if closed.until < now.at + _FOR_EVER else ()
+        sentence += [f"{family.capitalize()} waits ({str(closed.cause).replace('_', ' ')})", *until, "; "]
+    parked = [f"{_number(now.parked, 'request')} parked; "] if now.parked else []
+    title = f"{' and '.join(family.capitalize() for family in now.closed_families)} waits"
+    return Headline("waiting", title, (*sentence, *parked, "the rest goes on: ", *work), details)
 
 
 def _nobody_serves(now: Snapshot, alive: Sequence[Worker]) -> Headline:

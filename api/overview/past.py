@@ -99,7 +99,7 @@ class Hours:
             step_seconds=step,
             steps=steps,
             rows=[_together(steps[first : first + size]) for first in range(0, count, size)],
-            closings=[(wait.cause, max(wait.since, since), min(wait.until, now)) for wait in waits],
+            closings=[(wait.cause, max(wait.since, since), min(wait.until, now)) for wait in waits if not wait.family],
             memory=_memory(samples, now),
             latest=_latest(self._connection, self._jobs),
         )

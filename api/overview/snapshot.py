@@ -10,6 +10,7 @@ from api.openai.batches import batch_object
 from api.overview import past
 from app import clock, hashes, health, history, way_status
 from app.jobs.record import JobRecord, record_key
+from app.scopes import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from api.overview.past import Past
     from api.services import Services
     from app.batches.record import BatchRecord
-    from app.gate import Closed
+    from app.gate import Closed, Closings
     from app.history import Ended
     from app.way_status import WayStatus
+    from app.ways import Way
     from app.worker_status import WorkerStatus
 
 #: batches that have not ended, and others that ended in the last hours, at most
@@ -65,7 +67,11 @@ class Snapshot:
     at: float
     offline: bool
     closed: Closed | None
+    #: by family of models, what keeps it from every way while others go on
+    closed_families: Mapping[str, Closed]
     queued: int
+    #: of these, those that wait for a closed scope, out of the queue
+    parked: int
     in_progress: int
     oldest_seconds: float
     #: events that could not be delivered
@@ -92,7 +98,9 @@ def take(services: Services, hours: Past) -> Snapshot:
         at=at,
         offline=services.settings.offline,
         closed=now.closings.holding_all(services.settings.worker_ways),
+        closed_families=_closed_families(now.closings, services.settings.worker_ways),
         queued=now.queued,
+        parked=sum(now.parked.values()),
         in_progress=now.in_progress,
         oldest_seconds=now.oldest_queued_seconds,
         undelivered=now.callbacks_undelivered,
@@ -106,6 +114,13 @@ def take(services: Services, hours: Past) -> Snapshot:
         lately=history.ended_since(services.connection, at - LATELY_SECONDS),
         clocks_off=clocks_off(now),
     )
+
+
+def _closed_families(closings: Closings, ways: Sequence[Way]) -> dict[str, Closed]:
+    if closings.holding_all(ways) is not None:
+        return {}
+    found = {family: closings.holding_all(ways, family) for family in FAMILIES}
+    return {family: closed for family, closed in found.items() if closed is not None}
 
 
 def _workers(services: Services, rows: Sequence[WorkerStatus], hours: Past) -> list[Worker]:

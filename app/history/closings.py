@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from app import clock, counters, gate, wait_log
 from app.connection import transaction
 from app.history.sampling import KEEP_SECONDS
-from app.wait_log import Closing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from redis import Redis
+
+    from app.wait_log import Closing
 
 #: closings that are remembered
 MAX_WAITS = 1000
@@ -34,7 +35,7 @@ def waits(connection: Redis, since: float, until: float) -> list[Closing]:
 
 
 def closed_seconds(connection: Redis) -> dict[str, float]:
-    """For how long the gate was closed so far, for each cause that it had."""
+    """For how long the gate was closed to all models so far, for each cause that it had."""
     now = clock.now()
     pipe = connection.pipeline()
     for key in (counters.KEY, wait_log.KEY, *gate.state_keys()):
@@ -43,6 +44,8 @@ def closed_seconds(connection: Redis) -> dict[str, float]:
     counts = counters.counts_of(counted)
     found = {labels[0]: value / 1000 for (name, *labels), value in counts.items() if name == counters.CLOSED}
     for closing in _closings(now, *replies):
+        if closing.family:
+            continue
         found[closing.cause] = found.get(closing.cause, 0.0) + max(0.0, min(closing.until, now) - closing.since)
     return found
 
@@ -59,6 +62,8 @@ def tidy(connection: Redis) -> None:
         for index, closing in enumerate(ended):
             if closing.until < now - KEEP_SECONDS or index < len(ended) - MAX_WAITS:
                 pipe.hdel(wait_log.KEY, closing.field)
+                if closing.family:
+                    continue
                 counters.add(pipe, counters.CLOSED, closing.cause, by=round(1000 * (closing.until - closing.since)))
             elif closing.field.encode() in log and wait_log.closing_of(log[closing.field.encode()]).until == math.inf:
                 wait_log.note(pipe, closing)
@@ -70,9 +75,11 @@ def _closings(now: float, log: Mapping[bytes, bytes], *replies: Mapping[bytes, b
     """What was written and what lasts, in order; what has no end and does not last ends now."""
     logged = {closing.field: closing for closing in map(wait_log.closing_of, log.values())}
     lasting: dict[str, Closing] = {}
-    for closed in gate.lasting(replies, now):
-        closing = Closing(closed.cause, closed.reason, closed.limit, closed.since, math.inf)
-        lasting[closing.field] = closing
+    now_closed = gate.closings_of(replies)
+    for scope, closed in [(None, now_closed.pause), *now_closed.scopes.items()]:
+        if closed is not None:
+            closing = gate.in_log(scope, closed, math.inf)
+            lasting[closing.field] = replace(closing, until=math.inf)
     ended = {
         field: closing if closing.until < now else replace(closing, until=now) for field, closing in logged.items()
     }

@@ -61,16 +61,18 @@ def moment(text: str) -> float:
 
 
 def show(gate: dict[str, Any], *, as_json: bool) -> None:
-    """One line on stdout."""
+    """One line on stdout, and one for each scope that is closed besides."""
     if as_json:
         print(json.dumps(gate))
-    elif gate["open"]:
-        print("Open: jobs are taken.")
-    else:
-        until = gate["until"]
-        end = (
-            "until it is resumed"
-            if until is None
-            else f"until {datetime.fromtimestamp(until).astimezone():%Y-%m-%d %H:%M}"
-        )
-        print(f"Closed ({gate['cause']}: {gate['reason']}) {end}.")
+        return
+    print("Open: jobs are taken." if gate["open"] else f"Closed {_why(gate)}.")
+    for one in gate["scopes"]:
+        print(f"Closed for {one['family'] or 'all models'} by {one['way']} {_why(one)}.")
+
+
+def _why(closed: dict[str, Any]) -> str:
+    until = closed["until"]
+    end = (
+        "until it is resumed" if until is None else f"until {datetime.fromtimestamp(until).astimezone():%Y-%m-%d %H:%M}"
+    )
+    return f"({closed['cause']}: {closed['reason']}) {end}"

@@ -138,9 +138,11 @@ def _rest(health: dict[str, Any], now: float) -> Iterator[str]:
     queue, callbacks, redis = health["queue"], health["callbacks"], health["redis"]
     oldest = f", the oldest for {_span(queue['oldest_queued_seconds'])}" if queue["queued"] else ""
     yield f"Queue      {queue['queued']:,} wait{oldest}; {queue['in_progress']} run; at most {queue['max_queued']:,}"
-    yield f"Gate       {_gate(health['gate'], now)}"
+    parked = health["gate"].get("parked")
+    waiting = f"; {parked:,} of those that wait are parked until their model or way opens" if parked else ""
+    yield f"Gate       {_gate(health['gate'], now)}{waiting}"
     ways = health.get("ways", ())
-    yield from (f"Way        {_way(one, now)}" for one in ways if len(ways) > 1 or one["spent"])
+    yield from (f"Way        {_way(one, now)}" for one in ways if len(ways) > 1 or one["spent"] or one["families"])
     feeders = health.get("feeders") or [one for one in (health.get("feeder"),) if one]
     yield f"Feeder     {', '.join(one['process'] for one in feeders) or 'none: no batch goes on'}"
     yield f"Callbacks  {callbacks['waiting']} wait, {callbacks['undelivered']} undelivered"

@@ -17,6 +17,8 @@ from pydantic import TypeAdapter
 from app import history, window
 from app.batches.record import Hold
 from app.batches.storage import names
+from app.openai.model_names import DEFAULT_NAMES
+from app.scopes import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -88,7 +90,7 @@ def gather(connection: Redis, record: BatchRecord, batch_window: str, until: flo
 def waits(connection: Redis, record: BatchRecord, batch_window: str, until: float) -> list[Wait]:
     """All since its start."""
     since = record.in_progress_at or record.created_at
-    return [*_closings(connection, since, until), *_closed_hours(record.window or batch_window, since, until)]
+    return [*_closings(connection, record, since, until), *_closed_hours(record.window or batch_window, since, until)]
 
 
 def covered(waits: Iterable[Wait]) -> float:
@@ -114,10 +116,13 @@ def frozen(storage: Readable, batch_id: str) -> Conditions | None:
         return None
 
 
-def _closings(connection: Redis, since: float, until: float) -> Iterator[Wait]:
+def _closings(connection: Redis, record: BatchRecord, since: float, until: float) -> Iterator[Wait]:
+    # A name that only NIGHTSHIFT_MODEL_MAP knows has none here: then all are shown.
+    family = family_of(DEFAULT_NAMES.get(record.model, record.model))
     for wait in history.waits(connection, since, until):
         first, last = max(wait.since, since), min(wait.until, until)
-        if last > first:
+        # What another family waited for kept no line of this batch.
+        if last > first and (not family or wait.family in ("", family)):
             yield Wait(
                 cause=wait.cause,
                 reason=wait.reason,

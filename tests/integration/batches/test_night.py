@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from app import errors, ways, worker_status
-from app.batches import capacity, leadership, lifecycle, output
+from app.batches import capacity, leadership, lifecycle, output, queueing
 from app.batches import collector as collecting
 from app.batches.capacity import LINES_PER_WORKER
 from app.batches.feeder import Feeder
@@ -21,11 +21,14 @@ from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.batches.validation import read_faults
 from app.connection import texts
+from app.gate import Cause
 from app.jobs import recovery, tickets, transitions
 from app.jobs.change import LeaseLost, Requeue
 from app.jobs.record import WAYS_VERSION, JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
+from app.scopes import Hold
+from app.ways import Way
 from app.worker_status import WorkerState, WorkerStatus
 from tests.fake_worker import completion
 from tests.integration.batches.conftest import line
@@ -208,6 +211,52 @@ def test_a_small_batch_is_not_behind_a_huge_one(night: Night) -> None:
     answered = [night.answer() for _ in range(4)]
     assert {"small-1", "small-2"} <= set(answered)
     assert night.look(small).status is BatchStatus.COMPLETED
+
+
+def test_lines_that_are_parked_take_no_room(night: Night) -> None:
+    """A batch whose model is limited has few lines out of its file, another batch as many in the queue as ever, also with a reserve."""
+    hold = Hold("opus", (Way.CLI,))
+    for name in ("w1", "w2", "w3"):
+        worker_status.write(night.connection, WorkerStatus(name=name, state=WorkerState.IDLE))
+    settings = replace(night.settings, reserve=1)
+    feeder = Feeder(night.connection, settings)
+    night.feeder.close()
+    night.feeder = feeder
+    limited = night.start([line(f"opus-{n}", model="opus") for n in range(20)])
+    assert night.queued() == ["opus-0", "opus-1"]
+    for job_id in tickets.queue(night.connection).get_job_ids():
+        transitions.park(night.connection, job_id, hold, Cause.USAGE_LIMIT)
+    other = night.start([line(f"sonnet-{n}", model="sonnet") for n in range(4)])
+    for number in range(4):
+        night.look(other)
+        assert night.queued()[0] == f"sonnet-{number}"
+        night.answer()
+    assert night.look(other).status is BatchStatus.COMPLETED
+    assert (night.queued(), night.look(limited).fed) == ([], 2)
+    transitions.unpark(night.connection, hold, 100)
+    night.look(limited)
+    assert night.queued() == ["opus-0", "opus-1"]
+
+
+@pytest.mark.parametrize("end", ["cancel", "window"])
+def test_parked_lines_end_or_go_back_to_their_file(night: Night, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """With the batch, or when its window closes; nothing of them is left among what is parked."""
+    hold = Hold("opus", (Way.CLI,))
+    batch = night.start([line(f"opus-{n}", model="opus") for n in range(3)])
+    for job_id in tickets.queue(night.connection).get_job_ids():
+        transitions.park(night.connection, job_id, hold, Cause.USAGE_LIMIT)
+    assert night.connection.zcard(hold.key) == 3
+    if end == "cancel":
+        night.batches.cancel(batch.id)
+    else:
+        monkeypatch.setattr(queueing, "is_open", lambda *_: False)
+    ended = night.look(batch)
+    assert night.connection.zcard(hold.key) == 0
+    assert ended.status is (BatchStatus.CANCELLED if end == "cancel" else BatchStatus.IN_PROGRESS)
+    if end == "window":
+        monkeypatch.undo()
+        night.look(batch)
+        assert night.queued() == ["opus-0", "opus-1", "opus-2"]
 
 
 def test_interactive_requests_go_before_lines(night: Night) -> None:

@@ -17,6 +17,7 @@ from app.messages.answer import ToolCall, Window
 from app.messages.failure import FailureKind, TurnFailed
 from app.openai.responses.accept import accept as accept_response
 from app.openai.text_completions import accept as accept_text
+from app.usage_shares import Shares
 from tests.engine import ScriptedEngine, answer
 from tests.integration.jobs.conftest import new_record
 from tests.integration.jobs.test_runs import SCHEMA, SETTINGS, completion, error, signals, submit, work, worker_with
@@ -185,7 +186,7 @@ def test_an_answer_that_leaves_too_little_of_a_window_closes_the_gate(
     """It is published all the same."""
     record = submit(jobs)
     engine = ScriptedEngine(answer("the last", windows=(Window("five_hour", 0.9, time.time() + 900),)))
-    worker = worker_with(engine, redis_url, stop_at_utilization=0.8)
+    worker = worker_with(engine, redis_url, stop_at_utilization=Shares(0.8))
     worker.work(max_jobs=1)
     closed = Gate(connection).read()
     assert closed is not None and closed.cause is Cause.UTILIZATION

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.connection import texts
+from app import usage_shares, ways
+from app.connection import connect, texts
 from app.gate import Cause, Gate, read_closings
 from app.jobs import tickets, transitions
 from app.jobs.record import Status
 from app.maintenance import Maintenance
+from app.messages.answer import Window
 from app.messages.failure import FailureKind, TurnFailed
 from app.scopes import HOLDS, Hold, Scope
 from app.settings import Settings
@@ -20,7 +22,9 @@ from app.ways import Way
 from tests.engine import ScriptedEngine, answer
 from tests.fake_worker import FakeWorker
 from tests.integration.jobs.conftest import new_record
-from tests.integration.jobs.test_runs import completion, signals, submit, worker_with
+from tests.integration.jobs.test_runs import completion, error, signals, submit, worker_with
+from workers.claude_worker import ClaudeWorker
+from workers.engines import Engines
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -269,6 +273,75 @@ def test_a_ticket_that_somebody_removed_is_issued_again(
     connection.delete("rq:scheduled:claude")
     maintenance.run_once()
     assert (queued(connection), parked(connection)) == ([record.id], [])
+
+
+def ladder(redis_url: str, cli: ScriptedEngine, api: ScriptedEngine) -> ClaudeWorker:
+    """A worker with a subscription first, and a key behind it."""
+    settings = Settings(redis_url=redis_url, ways=ways.read("cli:subscription,api"))
+    api.way = Way.API
+    engines = Engines.holding(settings, {Way.CLI: cli, Way.API: api})
+    return ClaudeWorker(f"w-{time.monotonic_ns()}", connect(redis_url), settings, engines)
+
+
+@pytest.mark.parametrize(
+    ("failure", "scope"),
+    [
+        (TurnFailed(FailureKind.LOGIN, "invalid x-api-key", status=401), Scope(Way.CLI)),
+        (limit("five_hour"), Scope(Way.CLI)),
+        (limit("seven_day_opus"), OPUS),
+    ],
+)
+def test_what_closes_a_way_closes_no_other(
+    redis_url: str, connection: Redis, jobs: Jobs, failure: TurnFailed, scope: Scope
+) -> None:
+    """The job that met it goes by the next way at once, with no attempt used, as do those behind it."""
+    asked = [ask(jobs, number, "opus") for number in range(3)]
+    cli, api = ScriptedEngine(failure), ScriptedEngine(*(answer("by the key") for _ in range(3)))
+    ladder(redis_url, cli, api).work(burst=True)
+    assert (len(cli.asked), len(api.asked)) == (1, 3)
+    for record in asked:
+        found = jobs.get(record.id)
+        assert found is not None
+        assert (found.status, found.attempts) == (Status.COMPLETED, 1)
+    assert list(read_closings(connection).scopes) == [scope]
+
+
+def test_a_key_that_is_refused_leaves_the_subscription_open(redis_url: str, connection: Redis, jobs: Jobs) -> None:
+    """Whether the check at the start finds it or a request: the other way takes all, and what asked for the key's waits."""
+    refused = TurnFailed(FailureKind.LOGIN, "invalid x-api-key", status=401)
+    ask(jobs, 1, "opus")
+    waits = ask(jobs, 2, "opus", way="api")
+    ask(jobs, 3, "opus")
+    cli, api = ScriptedEngine(answer("a"), answer("b")), ScriptedEngine(refused, login=refused)
+    worker = ladder(redis_url, cli, api)
+    worker.work(burst=True)
+    assert (len(cli.asked), len(api.asked)) == (2, 0)
+    assert list(read_closings(connection).scopes) == [Scope(Way.API)]
+    found = jobs.get(waits.id)
+    assert found is not None
+    assert (found.status, found.waiting_for, found.parked) == (Status.QUEUED, "login", "opus:api")
+
+
+def test_a_job_whose_way_is_off_fails_and_blocks_nobody(redis_url: str, jobs: Jobs) -> None:
+    """Somebody has changed NIGHTSHIFT_WAYS since it was accepted."""
+    gone, other = ask(jobs, 1, "opus", way="api"), ask(jobs, 2, "opus")
+    work(redis_url, answer("fine"))
+    assert error(jobs, gone) == (400, "invalid_value")
+    assert completion(jobs, other)["choices"][0]["message"]["content"] == "fine"
+
+
+def test_our_share_of_a_window_holds_what_the_window_holds(redis_url: str, connection: Redis, jobs: Jobs) -> None:
+    """A share of Opus' window closes Opus; a window without a share closes nothing."""
+    later = time.time() + 900
+    windows = (Window("five_hour", 0.95, later), Window("seven_day_opus", 0.6, later))
+    ask(jobs, 1, "opus")
+    shares = usage_shares.read("seven_day_opus=0.5")
+    worker_with(ScriptedEngine(answer("the last", windows=windows)), redis_url, stop_at_utilization=shares).work(
+        max_jobs=1
+    )
+    closed = read_closings(connection).scopes
+    assert list(closed) == [OPUS]
+    assert closed[OPUS].reason.startswith("60% of the seven-day-opus window is used")
 
 
 def test_each_hold_has_a_key_of_its_own() -> None:

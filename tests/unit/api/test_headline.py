@@ -62,6 +62,8 @@ def snapshot(**fields: Any) -> Snapshot:
         "ended": Ended(0, {}, 0, 0, 0.0),
         "lately": Ended(0, {}, 0, 0, 0.0),
         "clocks_off": {},
+        "closed_families": {},
+        "parked": 0,
     }
     return Snapshot(**{**values, **fields})
 
@@ -88,6 +90,14 @@ CASES: list[tuple[dict[str, Any], str, str]] = [
         "Waiting for the usage limit until <clock> (<countdown>); 4 of 9 requests left.",
     ),
     (closed(Cause.USAGE_LIMIT, NOW - 1), "waiting", "The usage limit should be over: a request tries."),
+    (
+        {
+            "closed_families": {"opus": Closed(Cause.USAGE_LIMIT, NOW - 60, SOON, SOON, "used up", "seven_day_opus")},
+            "parked": 3,
+        },
+        "waiting",
+        "Opus waits (usage limit) until <clock> (<countdown>); 3 requests parked; the rest goes on: 2 workers busy, nothing waits.",
+    ),
     (closed(Cause.LOGIN, SOON), "bad", "Claude's login does not work."),
     (closed(Cause.OVERLOAD, SOON), "waiting", "Claude is overloaded; tries again <countdown>."),
     (NOBODY | {"workers": [worker(WorkerState.PAUSED)]}, "good", "All is well: 1 worker idle, nothing to do."),

@@ -55,6 +55,15 @@ def test_a_server_that_is_well() -> None:
     assert status.status_of(found()) == 0
 
 
+def test_a_limit_of_one_model_is_named() -> None:
+    """The gate is open to the others, and the line of the way says for which model it is closed."""
+    limit = {"open": False, "cause": "usage_limit", "reason": "used up", "until": NOW + 60}
+    way = {"way": "cli", "login": None, "closed": None, "families": {"opus": limit}, "spent": None}
+    said = text(found(gate={"open": True, "parked": 3}, ways=[way]))
+    assert "Gate       open; 3 of those that wait are parked" in said
+    assert "Way        cli  open; for opus closed, for 1:00, until " in said
+
+
 def test_a_closed_gate_counts_down() -> None:
     """Why, how long yet, and until when; with no worker at all, that is what is said first."""
     gate = {"open": False, "cause": "usage_limit", "reason": "five hours", "until": NOW + 5025}
