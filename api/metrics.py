@@ -241,7 +241,7 @@ def _gate(now: Health, settings: Settings) -> Iterator[Metric]:
         "nightshift_parked", "Requests that wait outside of the queue for a closed scope.", labels=["family"]
     )
     for family in ("", *FAMILIES):
-        number = sum(number for hold, number in now.parked.items() if hold.family == family)
+        number = sum(number for lot, number in now.parked.items() if lot.family == family)
         parked.add_metric([family or "all"], number)
     yield parked
 

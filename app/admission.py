@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from app.gate import Gate
 from app.ladder import steps_for
-from app.scopes import Hold, family_of, scopes_of
+from app.scopes import Lot, family_of, scopes_of
 from app.ways import OF_WORKERS
 
 if TYPE_CHECKING:
@@ -58,20 +58,20 @@ class Probes:
         self.scopes = ()
 
 
-def hold_of(ladder: Sequence[Step], record: JobRecord) -> Hold:
+def lot_of(ladder: Sequence[Step], record: JobRecord) -> Lot:
     """What a job waits for that is closed out of every way which it may go."""
     mine = {step.way for step in steps_for(ladder, record)}
-    return Hold(family_of(record.model), tuple(way for way in OF_WORKERS if way in mine))
+    return Lot(family_of(record.model), tuple(way for way in OF_WORKERS if way in mine))
 
 
-def is_open(closings: Closings, hold: Hold) -> bool:
+def is_open(closings: Closings, lot: Lot) -> bool:
     """Whether what is parked for it may go on."""
-    return closings.holding_all(hold.ways, hold.family) is None
+    return closings.holding_all(lot.ways, lot.family) is None
 
 
-def is_due(closings: Closings, hold: Hold) -> bool:
+def is_due(closings: Closings, lot: Lot) -> bool:
     """Whether one that is parked for it is to be tried."""
-    return any(_are_due(closings, _closed(closings, way, hold.family)) for way in hold.ways)
+    return any(_are_due(closings, _closed(closings, way, lot.family)) for way in lot.ways)
 
 
 def _closed(closings: Closings, way: Way, family: str) -> tuple[Scope, ...]:

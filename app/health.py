@@ -10,7 +10,7 @@ from app.batches.leadership import Leader, leaders
 from app.error_codes import ErrorCode
 from app.gate import Cause, Closings
 from app.jobs.record import Status, status_key
-from app.scopes import HOLDS, Scope
+from app.scopes import LOTS, Scope
 from app.webhooks import outbox
 from app.worker_status import WorkerState
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.errors import ErrorReply
-    from app.scopes import Hold
+    from app.scopes import Lot
     from app.settings import Settings
     from app.supervisors import SupervisorStatus
     from app.worker_status import WorkerStatus
@@ -70,7 +70,7 @@ class Health:
     #: what closes the gate now
     closings: Closings
     #: how many jobs are parked, by what they wait for
-    parked: Mapping[Hold, int]
+    parked: Mapping[Lot, int]
     callbacks_waiting: int
     callbacks_undelivered: int
     #: who does the batches' work, one for each directory; none: no line of a batch is begun
@@ -94,8 +94,8 @@ def look(connection: Redis) -> Health:
     pipe.zcard(outbox.DUE)
     pipe.zcard(outbox.UNDELIVERED)
     pipe.info()
-    for hold in HOLDS:
-        pipe.zcard(hold.key)
+    for lot in LOTS:
+        pipe.zcard(lot.key)
     for key in gate.state_keys():
         pipe.hgetall(key)
     queued, in_progress, oldest, waiting, undelivered, info, *more = pipe.execute()
@@ -105,8 +105,8 @@ def look(connection: Redis) -> Health:
         queued=queued,
         in_progress=in_progress,
         oldest_queued_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
-        closings=gate.closings_of(more[len(HOLDS) :]),
-        parked={hold: number for hold, number in zip(HOLDS, more, strict=False) if number},
+        closings=gate.closings_of(more[len(LOTS) :]),
+        parked={lot: number for lot, number in zip(LOTS, more, strict=False) if number},
         callbacks_waiting=waiting,
         callbacks_undelivered=undelivered,
         feeders=tuple(leaders(connection)),

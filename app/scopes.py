@@ -1,4 +1,4 @@
-"""Scopes: which requests a closing of the gate holds. Holds: what the jobs that wait for it are parked under."""
+"""Scopes: which requests a closing of the gate holds. Lots: where the jobs are parked that wait for it."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ SCOPES = tuple(Scope(way, family) for way in Way for family in ("", *FAMILIES))
 
 
 @dataclass(frozen=True)
-class Hold:
-    """What a parked job waits for: that one of the ways which it may go is open to its family."""
+class Lot:
+    """Where jobs are parked that wait for the same: that one of these ways is open to their family."""
 
     family: str
     #: in the order of `Way`
@@ -63,22 +63,22 @@ class Hold:
 
     @property
     def key(self) -> str:
-        """The ids of the jobs that are parked for it, in their order."""
+        """The ids of its jobs, in their order."""
         return parked_key(str(self))
 
 
-#: every hold that there may be
-HOLDS = tuple(
-    Hold(family, ways)
+#: all that there may be
+LOTS = tuple(
+    Lot(family, ways)
     for family in ("", *FAMILIES)
     for count in range(1, len(OF_WORKERS) + 1)
     for ways in combinations(OF_WORKERS, count)
 )
 
 
-def parked_key(hold: str) -> str:
-    """`Hold.key`, by the hold's name."""
-    return f"nightshift:parked:{hold}"
+def parked_key(lot: str) -> str:
+    """`Lot.key`, by the lot's name."""
+    return f"nightshift:parked:{lot}"
 
 
 def family_of(model: str) -> str:

@@ -116,8 +116,8 @@ class Admission:
             # Nothing can be taken now: all keeps its place.
             tickets.return_from_gap(self._connection, queue, job_id)
             return None
-        hold = admission.hold_of(steps, record)
-        if not hold.ways:
+        lot = admission.lot_of(steps, record)
+        if not lot.ways:
             said = f"No worker goes the way '{record.way}' to Claude: NIGHTSHIFT_WAYS does not name it (any more)."
             error = errors.invalid_request(said, "metadata.way", ErrorCode.INVALID_VALUE)
             transitions.fail_waiting(self._connection, self._settings, job_id, error)
@@ -125,8 +125,8 @@ class Admission:
         held_by = ladder.held_by(steps, record, closings)
         # Open, and parked all the same: the login does not work here, and another machine's may.
         cause = Cause.LOGIN if held_by is None else held_by.cause
-        transitions.park(self._connection, job_id, hold, cause)
-        log.info("[LIMIT] parked cause=%s hold=%s job=%s", cause, hold, job_id, extra=record.ids)
+        transitions.park(self._connection, job_id, lot, cause)
+        log.info("[LIMIT] parked cause=%s lot=%s job=%s", cause, lot, job_id, extra=record.ids)
         return None
 
     def used(self) -> None:

@@ -103,8 +103,8 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     _move_lines(pipe, change)
     for number in change.forgotten:
         removal.forget(connection, pipe, line_id(batch_id, number))
-    for number, hold in change.parked.items():
-        pipe.zrem(parked_key(hold), line_id(batch_id, number))
+    for number, lot in change.parked.items():
+        pipe.zrem(parked_key(lot), line_id(batch_id, number))
     _move_parts(pipe, change)
     apply.count_all(pipe, change.counted)
     if announcement is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from app.errors import ErrorReply
     from app.jobs.change import Found, Lease, Requeue
-    from app.scopes import Hold
+    from app.scopes import Lot
     from app.settings import Settings
 
 #: how often a job that waits for its choices is looked at, should nobody have reported their end, seconds
@@ -64,20 +64,20 @@ def requeue_ticket(found: Found) -> Change:
     return Change(before=record, after=replace(record, waiting_for="", parked=""), ticket=ticket)
 
 
-def park(found: Found, hold: Hold, reason: str) -> Change:
-    """Take a queued job out of the queue until `hold` is over; it uses up no attempt. `reason`: why, as clients read it."""
+def park(found: Found, lot: Lot, reason: str) -> Change:
+    """Take a queued job out of the queue, into a lot; it uses up no attempt. `reason`: why, as clients read it."""
     record = found.record
     if record is None or record.status is not Status.QUEUED:
         return replace(_unchanged(record), ticket=Ticket.OUT)
     # In the schedule every process finds it, older ones too; at its deadline it is over.
-    after = replace(record, parked=str(hold), waiting_for=reason)
+    after = replace(record, parked=str(lot), waiting_for=reason)
     return Change(before=record, after=after, ticket=Ticket.LATER, due_at=record.deadline_at)
 
 
-def unpark(record: JobRecord | None, hold: Hold) -> Change:
-    """Put a job that is parked for `hold` back at the queue's head; any other leaves the index of those."""
-    if record is None or record.status is not Status.QUEUED or record.parked != str(hold):
-        return replace(_unchanged(record), leaves=(hold.key,))
+def unpark(record: JobRecord | None, lot: Lot) -> Change:
+    """Put a job of the lot back at the queue's head; a job that is not parked there leaves the lot's index."""
+    if record is None or record.status is not Status.QUEUED or record.parked != str(lot):
+        return replace(_unchanged(record), leaves=(lot.key,))
     after = replace(record, parked="", waiting_for="")
     return Change(before=record, after=after, ticket=Ticket.FIRST_OF_KIND)
 

@@ -171,7 +171,7 @@ class JobRecord:
     first_token_at: float | None = None
     #: why it waits, when it was requeued or parked
     waiting_for: str = ""
-    #: the `scopes.Hold` that it is parked for: outside of the queue, while every way that it may go is closed to its model
+    #: the `scopes.Lot` where it is parked: outside of the queue, while every way that it may go is closed to its model
     parked: str = ""
     request_id: str = ""
     #: the trace that it belongs to, see `app.trace_context`

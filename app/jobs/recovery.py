@@ -27,12 +27,12 @@ from app.jobs.record import (
     status_key,
 )
 from app.jobs.store import Jobs
-from app.scopes import HOLDS, SCOPES
+from app.scopes import LOTS, SCOPES
 
 if TYPE_CHECKING:
     from redis import Redis
 
-    from app.scopes import Hold
+    from app.scopes import Lot
     from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -127,22 +127,22 @@ class Recovery:
     def return_parked(self) -> None:
         """What is parked goes back to the queue's head when a way is open to it; before that one at a time, to try it."""
         pipe = self._connection.pipeline(transaction=False)
-        for hold in HOLDS:
-            pipe.zcard(hold.key)
-        parked = [hold for hold, number in zip(HOLDS, pipe.execute(), strict=True) if number]
+        for lot in LOTS:
+            pipe.zcard(lot.key)
+        parked = [lot for lot, number in zip(LOTS, pipe.execute(), strict=True) if number]
         if not parked:
             return
         closings = read_closings(self._connection)
-        for hold in parked:
-            if admission.is_open(closings, hold):
-                while transitions.unpark(self._connection, hold, _UNPARKED_AT_ONCE):
+        for lot in parked:
+            if admission.is_open(closings, lot):
+                while transitions.unpark(self._connection, lot, _UNPARKED_AT_ONCE):
                     pass
-            elif admission.is_due(closings, hold) and self._may_try(hold):
-                transitions.unpark(self._connection, hold, 1, is_first=True)
+            elif admission.is_due(closings, lot) and self._may_try(lot):
+                transitions.unpark(self._connection, lot, 1, is_first=True)
 
-    def _may_try(self, hold: Hold) -> bool:
+    def _may_try(self, lot: Lot) -> bool:
         # Should the SET be sent again, since its reply was lost, it says no: the next comes a little later.
-        return bool(self._connection.set(f"{hold.key}:tried", 1, nx=True, px=int(TRY_SECONDS * 1000)))
+        return bool(self._connection.set(f"{lot.key}:tried", 1, nx=True, px=int(TRY_SECONDS * 1000)))
 
     def _requeue(self, job_id: str) -> None:
         if not transitions.join(self._connection, self._settings, job_id):

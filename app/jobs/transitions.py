@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from app.errors import ErrorReply
     from app.jobs.change import Change, Found
-    from app.scopes import Hold
+    from app.scopes import Lot
     from app.settings import Settings
 
 
@@ -131,29 +131,29 @@ def requeue_ticket(connection: Redis, job_id: str) -> None:
     apply.step(connection, job_id, lifecycle.requeue_ticket)
 
 
-def park(connection: Redis, job_id: str, hold: Hold, reason: str) -> None:
-    """Take a queued job, in the queue or just out of it, to those that wait for `hold`. Safe to repeat."""
-    apply.step(connection, job_id, lambda found: lifecycle.park(found, hold, reason))
+def park(connection: Redis, job_id: str, lot: Lot, reason: str) -> None:
+    """Take a queued job, in the queue or just out of it, into the lot. Safe to repeat."""
+    apply.step(connection, job_id, lambda found: lifecycle.park(found, lot, reason))
 
 
-def unpark(connection: Redis, hold: Hold, count: int, *, is_first: bool = False) -> int:
-    """Put the last `count` jobs that are parked for `hold` back at the queue's head in their order, or the first; how many are left.
+def unpark(connection: Redis, lot: Lot, count: int, *, is_first: bool = False) -> int:
+    """Put the last `count` jobs of the lot back at the queue's head in their order, or the first ones; how many are left.
 
     The last before the others: whatever is parked still when this process dies belongs before them.
     """
 
     def change(pipe: Any) -> int:
-        ids = texts(pipe.zrange(hold.key, 0, count - 1) if is_first else pipe.zrange(hold.key, -count, -1))
+        ids = texts(pipe.zrange(lot.key, 0, count - 1) if is_first else pipe.zrange(lot.key, -count, -1))
         if ids:
             pipe.watch(*map(record_key, ids))
-        left = int(pipe.zcard(hold.key)) - len(ids)
+        left = int(pipe.zcard(lot.key)) - len(ids)
         records = hashes.read_all(connection, JobRecord, map(record_key, ids))
         pipe.multi()
         for job_id, record in reversed([*zip(ids, records, strict=True)]):
-            apply.write(connection, pipe, job_id, lifecycle.unpark(record, hold))
+            apply.write(connection, pipe, job_id, lifecycle.unpark(record, lot))
         return left
 
-    return transaction(connection, hold.key, change)
+    return transaction(connection, lot.key, change)
 
 
 def reissue(connection: Redis, settings: Settings, job_id: str) -> bool:

@@ -27,7 +27,7 @@ from app.jobs.change import LeaseLost, Requeue
 from app.jobs.record import WAYS_VERSION, JobRecord, Status
 from app.jobs.store import Jobs
 from app.outcome import Outcome
-from app.scopes import Hold
+from app.scopes import Lot
 from app.ways import Way
 from app.worker_status import WorkerState, WorkerStatus
 from tests.fake_worker import completion
@@ -215,7 +215,7 @@ def test_a_small_batch_is_not_behind_a_huge_one(night: Night) -> None:
 
 def test_lines_that_are_parked_take_no_room(night: Night) -> None:
     """A batch whose model is limited has few lines out of its file, another batch as many in the queue as ever, also with a reserve."""
-    hold = Hold("opus", (Way.CLI,))
+    lot = Lot("opus", (Way.CLI,))
     for name in ("w1", "w2", "w3"):
         worker_status.write(night.connection, WorkerStatus(name=name, state=WorkerState.IDLE))
     settings = replace(night.settings, reserve=1)
@@ -225,7 +225,7 @@ def test_lines_that_are_parked_take_no_room(night: Night) -> None:
     limited = night.start([line(f"opus-{n}", model="opus") for n in range(20)])
     assert night.queued() == ["opus-0", "opus-1"]
     for job_id in tickets.queue(night.connection).get_job_ids():
-        transitions.park(night.connection, job_id, hold, Cause.USAGE_LIMIT)
+        transitions.park(night.connection, job_id, lot, Cause.USAGE_LIMIT)
     other = night.start([line(f"sonnet-{n}", model="sonnet") for n in range(4)])
     for number in range(4):
         night.look(other)
@@ -233,7 +233,7 @@ def test_lines_that_are_parked_take_no_room(night: Night) -> None:
         night.answer()
     assert night.look(other).status is BatchStatus.COMPLETED
     assert (night.queued(), night.look(limited).fed) == ([], 2)
-    transitions.unpark(night.connection, hold, 100)
+    transitions.unpark(night.connection, lot, 100)
     night.look(limited)
     assert night.queued() == ["opus-0", "opus-1"]
 
@@ -241,17 +241,17 @@ def test_lines_that_are_parked_take_no_room(night: Night) -> None:
 @pytest.mark.parametrize("end", ["cancel", "window"])
 def test_parked_lines_end_or_go_back_to_their_file(night: Night, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     """With the batch, or when its window closes; nothing of them is left among what is parked."""
-    hold = Hold("opus", (Way.CLI,))
+    lot = Lot("opus", (Way.CLI,))
     batch = night.start([line(f"opus-{n}", model="opus") for n in range(3)])
     for job_id in tickets.queue(night.connection).get_job_ids():
-        transitions.park(night.connection, job_id, hold, Cause.USAGE_LIMIT)
-    assert night.connection.zcard(hold.key) == 3
+        transitions.park(night.connection, job_id, lot, Cause.USAGE_LIMIT)
+    assert night.connection.zcard(lot.key) == 3
     if end == "cancel":
         night.batches.cancel(batch.id)
     else:
         monkeypatch.setattr(queueing, "is_open", lambda *_: False)
     ended = night.look(batch)
-    assert night.connection.zcard(hold.key) == 0
+    assert night.connection.zcard(lot.key) == 0
     assert ended.status is (BatchStatus.CANCELLED if end == "cancel" else BatchStatus.IN_PROGRESS)
     if end == "window":
         monkeypatch.undo()

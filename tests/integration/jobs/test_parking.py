@@ -16,7 +16,7 @@ from app.jobs.record import Status
 from app.maintenance import Maintenance
 from app.messages.answer import Window
 from app.messages.failure import FailureKind, TurnFailed
-from app.scopes import HOLDS, Hold, Scope
+from app.scopes import LOTS, Lot, Scope
 from app.settings import Settings
 from app.ways import Way
 from tests.engine import ScriptedEngine, answer
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["signals"]
 
 OPUS, SONNET = Scope(Way.CLI, "opus"), Scope(Way.CLI, "sonnet")
-HOLD = Hold("opus", (Way.CLI,))
+LOT = Lot("opus", (Way.CLI,))
 
 
 def limit(name: str, seconds: float = 900.0) -> TurnFailed:
@@ -55,7 +55,7 @@ def work(redis_url: str, *turns: Answer | TurnFailed) -> ScriptedEngine:
 
 
 def parked(connection: Redis) -> list[str]:
-    return texts(connection.zrange(HOLD.key, 0, -1))
+    return texts(connection.zrange(LOT.key, 0, -1))
 
 
 def queued(connection: Redis) -> list[str]:
@@ -121,7 +121,7 @@ def test_what_was_parked_returns_to_the_head_in_its_order(
     for number in range(4):
         ask(jobs, number, "opus", service_tier="flex" if number == 1 else "")
     for number in (2, 0, 3, 1):
-        transitions.park(connection, f"chatcmpl-{number}", HOLD, Cause.USAGE_LIMIT)
+        transitions.park(connection, f"chatcmpl-{number}", LOT, Cause.USAGE_LIMIT)
     ask(jobs, 10, "sonnet")
     ask(jobs, 11, "sonnet", service_tier="flex")
     maintenance.run_once()
@@ -138,10 +138,10 @@ def test_a_return_that_died_halfway_is_gone_on_with(connection: Redis, jobs: Job
     """What comes back last goes before what came back first, so that the order is the one of before."""
     for number in range(5):
         ask(jobs, number, "opus")
-        transitions.park(connection, f"chatcmpl-{number}", HOLD, Cause.USAGE_LIMIT)
-    assert transitions.unpark(connection, HOLD, 2) == 3
+        transitions.park(connection, f"chatcmpl-{number}", LOT, Cause.USAGE_LIMIT)
+    assert transitions.unpark(connection, LOT, 2) == 3
     assert queued(connection) == ["chatcmpl-3", "chatcmpl-4"]
-    assert transitions.unpark(connection, HOLD, 1000) == 0
+    assert transitions.unpark(connection, LOT, 1000) == 0
     assert queued(connection) == [f"chatcmpl-{number}" for number in range(5)]
 
 
@@ -173,7 +173,7 @@ def test_one_parked_job_is_tried_at_a_time(connection: Redis, jobs: Jobs, mainte
     close(connection)
     for number in range(3):
         ask(jobs, number, "opus")
-        transitions.park(connection, f"chatcmpl-{number}", HOLD, Cause.USAGE_LIMIT)
+        transitions.park(connection, f"chatcmpl-{number}", LOT, Cause.USAGE_LIMIT)
     maintenance.run_once()
     assert queued(connection) == []
     close(connection, probe_in=-1.0)
@@ -218,7 +218,7 @@ def test_a_parked_job_ends_as_any_that_waits(connection: Redis, jobs: Jobs, main
     """By its client, or at its deadline; it is in no list of parked jobs afterwards, and does not come back."""
     close(connection)
     record = ask(jobs, 1, "opus", deadline_at=time.time() + 0.2)
-    transitions.park(connection, record.id, HOLD, Cause.USAGE_LIMIT)
+    transitions.park(connection, record.id, LOT, Cause.USAGE_LIMIT)
     if end == "deadline":
         time.sleep(0.3)
         maintenance.run_once()
@@ -240,7 +240,7 @@ def test_older_code_takes_a_parked_job_for_one_that_waits_out_a_delay(
     """Its audit finds the ticket; if it puts that into the queue, the job is parked again, or runs, and is done once."""
     close(connection)
     record = ask(jobs, 1, "opus")
-    transitions.park(connection, record.id, HOLD, Cause.USAGE_LIMIT)
+    transitions.park(connection, record.id, LOT, Cause.USAGE_LIMIT)
     assert tickets.all_waiting(connection, tickets.CLAUDE_QUEUE) == {record.id}
 
     # What version 0.1.0 writes when it requeues, and when its worker claims: it knows nothing of the field.
@@ -254,8 +254,8 @@ def test_older_code_takes_a_parked_job_for_one_that_waits_out_a_delay(
     assert (queued(connection), parked(connection)) == ([], [record.id])
     as_before()
     FakeWorker(connection).claim("old")
-    connection.hset(f"nightshift:job:{record.id}", "parked", str(HOLD))
-    connection.zadd(HOLD.key, {record.id: 1.0})
+    connection.hset(f"nightshift:job:{record.id}", "parked", str(LOT))
+    connection.zadd(LOT.key, {record.id: 1.0})
     Gate(connection, OPUS).open()
     maintenance.run_once()
     found = jobs.get(record.id)
@@ -269,7 +269,7 @@ def test_a_ticket_that_somebody_removed_is_issued_again(
     """For a parked job, too: a worker finds whether it is to be parked."""
     close(connection)
     record = ask(jobs, 1, "opus", created_at=time.time() - 60)
-    transitions.park(connection, record.id, HOLD, Cause.USAGE_LIMIT)
+    transitions.park(connection, record.id, LOT, Cause.USAGE_LIMIT)
     connection.delete("rq:scheduled:claude")
     maintenance.run_once()
     assert (queued(connection), parked(connection)) == ([record.id], [])
@@ -346,5 +346,5 @@ def test_our_share_of_a_window_holds_what_the_window_holds(redis_url: str, conne
 
 def test_each_hold_has_a_key_of_its_own() -> None:
     """And a name by which a job's record finds it."""
-    assert len({hold.key for hold in HOLDS}) == len(HOLDS)
-    assert str(Hold("", (Way.CLI, Way.API))) == "all:cli+api"
+    assert len({lot.key for lot in LOTS}) == len(LOTS)
+    assert str(Lot("", (Way.CLI, Way.API))) == "all:cli+api"

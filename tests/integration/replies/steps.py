@@ -23,7 +23,7 @@ from app.jobs.change import Change, Found, Lease, Reason, Requeue
 from app.jobs.record import JobRecord, Status, lease_member
 from app.jobs.store import Jobs
 from app.outcome import Outcome
-from app.scopes import Hold
+from app.scopes import Lot
 from app.ways import Way
 from app.webhooks import dispatch, outbox
 from app.webhooks.endpoints import Endpoints
@@ -129,7 +129,7 @@ def new_record(name: str = JOB, **fields: Any) -> JobRecord:
 
 
 _LEASE = Lease(JOB, EXECUTION, "w1")
-_HOLD = Hold("", (Way.CLI,))
+_LOT = Lot("", (Way.CLI,))
 _STATUS = WorkerStatus(name="w1", state=WorkerState.IDLE)
 _RESTART = RecycleEvent(1000.0, "w1", "rss", 3, 400.0, 100.0)
 
@@ -173,7 +173,7 @@ def _parked(ground: Ground) -> None:
     _gap(ground)
     ground.submit("chatcmpl-2", service_tier="flex")
     for name in (JOB, "chatcmpl-2"):
-        transitions.park(ground.redis, name, _HOLD, Cause.USAGE_LIMIT)
+        transitions.park(ground.redis, name, _LOT, Cause.USAGE_LIMIT)
 
 
 def _cancelled(ground: Ground) -> None:
@@ -334,8 +334,8 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "jobs: set metadata": (Ground.submit, lambda g: g.jobs.set_metadata(JOB, {"a": "b"})),
     "jobs: requeue the ticket": (_gap, lambda g: transitions.requeue_ticket(g.redis, JOB)),
     "jobs: reissue": (_gone_ticket, lambda g: transitions.reissue(g.redis, g.settings, JOB)),
-    "jobs: park": (_gap, lambda g: transitions.park(g.redis, JOB, _HOLD, Cause.USAGE_LIMIT)),
-    "jobs: unpark": (_parked, lambda g: transitions.unpark(g.redis, _HOLD, 1000)),
+    "jobs: park": (_gap, lambda g: transitions.park(g.redis, JOB, _LOT, Cause.USAGE_LIMIT)),
+    "jobs: unpark": (_parked, lambda g: transitions.unpark(g.redis, _LOT, 1000)),
     "jobs: cancel what is parked": (_parked, lambda g: g.jobs.cancel(JOB)),
     "jobs: return from the gap": (_gap, lambda g: tickets.return_from_gap(g.redis, "claude", JOB)),
     "jobs: remove": (lambda g: (g.submit(), g.jobs.cancel(JOB)), lambda g: removal.remove(g.redis, JOB)),
