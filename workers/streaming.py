@@ -39,8 +39,8 @@ _RETRY_SECONDS = 0.2
 
 @contextmanager
 def emitter(run: Run, output: OutputSpec) -> Iterator[Callable[[Delta], None] | None]:
-    """The `on_delta` for this run's turn; None when nobody reads along, or nothing may be shown before it is checked."""
-    if not run.record.streams or not output.can_stream:
+    """The `on_delta` for the turn of a run whose client reads along; None if nothing may be shown before it is checked."""
+    if not output.can_stream:
         yield None
         return
     writer = DeltaWriter(run.connection, run.lease, expires_at=run.record.deadline_at + SPARE_SECONDS)

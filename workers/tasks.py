@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from app import clock, connection, errors, messages
@@ -67,7 +67,7 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending
         way = run.engine.way
-        with streaming.emitter(run, request.output) as on_delta:
+        with streaming.emitter(run, request.output) if run.record.streams else nullcontext() as on_delta:
             asked = asking.ask(run, request, on_delta)
     except errors.ErrorReply as error:
         return Publish(Outcome(error=error, headers=_paid(run, way)))
@@ -76,7 +76,8 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         return Publish(ending.outcome.by(way)) if isinstance(ending, Publish) else ending
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
-        usage_windows.leave_the_rest(run, asked.answer.windows)
+        if asked.answer.windows:
+            usage_windows.leave_the_rest(run, asked.answer.windows)
         run.probes.passed()
     return Publish(messages.to_openai(asked.answer, asked.checked, run.record, asked.ignored))
 
