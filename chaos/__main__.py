@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from chaos import table
-from chaos.run import run
+from chaos.run import WAYS, run
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=5.0, metavar="M", help="how long faults come (default 5)")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same faults in the same order")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="default 2")
-    parser.add_argument("--ways", default="cli", metavar="LADDER", help="NIGHTSHIFT_WAYS, e.g. cli:subscription,api")
+    parser.add_argument("--ways", default=WAYS, metavar="LADDER", help="NIGHTSHIFT_WAYS, e.g. cli:subscription,api")
     parser.add_argument("--keep", action="store_true", help="leave the directory of a clean run too")
     return parser.parse_args()
 

@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from chaos.ledger import SECRET, Accepted, Ledger, Secrets, text_of
@@ -175,6 +176,7 @@ class BatchClient(Client):
     """Makes one batch after the other."""
 
     kind = "batch"
+    metadata: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, *shared: Any, lines: int, **more: Any) -> None:
         super().__init__(*shared, **more)
@@ -190,7 +192,7 @@ class BatchClient(Client):
             "input_file_id": uploaded.body["id"],
             "endpoint": _CHAT,
             "completion_window": "24h",
-            "metadata": {"callback_url": self._callback_url},
+            "metadata": {"callback_url": self._callback_url, **self.metadata},
         }
         made = self._insist("/v1/batches", json.dumps(new).encode(), "application/json")
         if made is None:
@@ -220,6 +222,13 @@ class BatchClient(Client):
             else:
                 self.refused(reply.status, reply.body, reply.headers)
         return None
+
+
+class PartsClient(BatchClient):
+    """The same by Message Batches alone."""
+
+    kind = "parts"
+    metadata = MappingProxyType({"way": "batches"})
 
 
 def _multipart(content: bytes) -> tuple[bytes, str]:

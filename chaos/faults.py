@@ -19,6 +19,7 @@ TARGETS = {
     "redis": 3,
     "api": 2,
     "callbacks": 3,
+    "lane": 3,
     "supervisor": 1,
     "second machine": 2,
     "clock": 4,

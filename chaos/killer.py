@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _COMMANDS = {
     "worker": ("workers.chat_worker",),
     "callbacks": ("workers.callback_worker",),
+    "lane": ("workers.lane",),
     "api": ("api.server",),
     "claude": ("_bundled/claude",),
     "redis": ("redis-server", "valkey-server"),

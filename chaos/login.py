@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 #: how long it is bad, seconds
 BAD_SECONDS = 6.0
-_REFUSED: dict[str, Any] = {"respond": {"error": {"status": 401, "message": "invalid x-api-key"}}}
-#: a subscription's token comes as a bearer's, a key in a header of its own
-_REFUSED_KEY = {**_REFUSED, "match": {"header": {"authorization": None}}}
+#: calls of Message Batches that need a login; what they have taken is answered whatever becomes of it
+_CALLS = ("create", "retrieve", "list", "results")
 _LIMITED: dict[str, Any] = {
     "respond": {"usage_limit": {"status": "rejected", "resets_in_seconds": 900}},
     "match": {"header": {"x-api-key": None}},
 }
+
+
+def _refused(**match: Any) -> list[dict[str, Any]]:
+    respond = {"error": {"status": 401, "message": "invalid x-api-key"}}
+    matches = [{"batched": False}, *({"batches": call} for call in _CALLS)]
+    return [{"respond": respond, "match": {**match, **one}} for one in matches]
 
 
 class Login:
@@ -32,9 +37,9 @@ class Login:
     def __init__(self, simulators: Sequence[Callable[[], SimulatorControl]], *, has_ways: bool = False) -> None:
         """`has_ways`: each way has a login of its own, and they go bad in turn: a limit, a key that is refused, all of them."""
         self._simulators = simulators
-        self._faults = itertools.cycle(
-            [[_LIMITED, RULE], [_REFUSED_KEY, RULE], [_REFUSED]] if has_ways else [[_REFUSED]]
-        )
+        # A subscription's token comes as a bearer's, a key in a header of its own.
+        of_a_key = _refused(header={"authorization": None})
+        self._faults = itertools.cycle([[_LIMITED, RULE], [*of_a_key, RULE], _refused()] if has_ways else [_refused()])
         self._timer: threading.Timer | None = None
 
     def go_bad(self) -> bool:
@@ -58,6 +63,9 @@ class Login:
         found = False
         for simulator in self._simulators:
             with suppress(SimulatorControlError, OSError, ValueError):
-                simulator().set_rules(rules)
-                found = True
+                control = simulator()
+                # One without is new: whoever watches it has to see that.
+                if control.rules():
+                    control.set_rules(rules)
+                    found = True
         return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chaos import checks
 from chaos.checks import Findings
-from chaos.clients import AsyncClient, BatchClient, Client, StreamClient, SyncClient
+from chaos.clients import AsyncClient, BatchClient, Client, PartsClient, StreamClient, SyncClient
 from chaos.killer import Killer
 from chaos.ledger import Ledger
 from chaos.machines import Machines
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+#: to Claude, unless it is said
+WAYS = "cli,batches"
 _CLIENTS: Sequence[type[Client]] = (SyncClient, SyncClient, StreamClient, StreamClient, AsyncClient)
 #: for the last answers, seconds
 _PATIENCE_SECONDS = 180.0
@@ -51,7 +53,7 @@ class Report:
 
 
 def run(
-    directory: Path, *, seconds: float, seed: int, workers: int = 2, batch_lines: int = 300, ways: str = "cli"
+    directory: Path, *, seconds: float, seed: int, workers: int = 2, batch_lines: int = 300, ways: str = WAYS
 ) -> Report:
     """Break a stack on this directory for so long, which goes these ways to Claude. Nothing of it runs afterwards."""
     (directory / "tmp").mkdir()
@@ -77,10 +79,17 @@ def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch
             witness.start()
         wire.start()
         clients = _clients(wires[stack.port], ledger, receiver.url, seed, batch_lines)
-        there = BatchClient(
-            wires[second.port], ledger, seed=f"{seed}-second", callback_url=receiver.url, lines=batch_lines // 3
-        )
-        _load_and_kill([*clients, there], ledger, killer, seconds)
+        there = [
+            kind(
+                wires[second.port],
+                ledger,
+                seed=f"{seed}-second-{kind.kind}",
+                callback_url=receiver.url,
+                lines=batch_lines // 3,
+            )
+            for kind in (BatchClient, PartsClient)
+        ]
+        _load_and_kill([*clients, *there], ledger, killer, seconds)
         wire.heal()
         ledger.note("waiting for quiet")
         checks.wait_for_quiet(stack, found)
@@ -101,7 +110,8 @@ def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int, batch_l
         return kind(wires, ledger, seed=f"{seed}-{number}", callback_url=callback_url, **more)
 
     clients = [made(kind, number) for number, kind in enumerate(_CLIENTS)]
-    return [*clients, made(BatchClient, len(clients), lines=batch_lines)]
+    clients.append(made(BatchClient, len(clients), lines=batch_lines))
+    return [*clients, made(PartsClient, len(clients), lines=batch_lines)]
 
 
 def _load_and_kill(clients: Sequence[Client], ledger: Ledger, killer: Killer, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +38,8 @@ class Witness:
         self._machine = machine
         self._ledger = ledger
         self._after = self._emptied = -1
+        #: how often each request of a message batch came to this simulator: batch, line and answer
+        self._batched: Counter[tuple[str, ...]] = Counter()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
 
@@ -65,14 +68,24 @@ class Witness:
         if not simulator.rules():
             simulator.set_rules([RULE])
             self._after = self._emptied = -1
+            # Another one, which knows of no message batch: what it is sent again is nothing twice.
+            self._batched.clear()
         entries = simulator.requests(after=self._after)
         for entry in entries:
             self._after = entry["index"]
             if entry["path"].startswith("/v1/messages"):
                 self._check(entry["body"])
+            if entry["kind"] == "batched":
+                self._note_batched(entry["path"].rpartition("/")[2])
         if self._after > self._emptied + _EMPTY_AFTER:
             simulator.clear_requests()
             self._emptied = self._after
+
+    def _note_batched(self, request_id: str) -> None:
+        batch, _part, number, choice = request_id.split("-")
+        self._batched[batch, number, choice] += 1
+        if self._batched[batch, number, choice] > 1:
+            self._ledger.complain(f"sent twice to Message Batches: {request_id}")
 
     def _check(self, body: Any) -> None:
         found = set(SECRET.findall(json.dumps(body)))

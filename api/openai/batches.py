@@ -211,6 +211,7 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         "cost_usd": record.known_cost_usd(),
         "unpriced": record.unpriced,
         "unrun": record.unrun,
+        "cache_write_tokens": record.cache_write_tokens,
         "faults": record.faults,
         "refused": record.refused,
         "input_name": record.input_name or None,

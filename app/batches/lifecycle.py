@@ -162,15 +162,19 @@ def feed(
     return _with_part(change, found, in_part, is_bound=True) if in_part else change
 
 
-def allot(found: Found, numbers: Sequence[int], *, fed: int, again: bool) -> Change:
-    """Lines into a new part. `again`: they are some of those that have to be fed again, else the next. Raises `NotFed`."""
+def allot(found: Found, numbers: Sequence[int], *, fed: int, again: bool, primes: bool = False) -> Change:
+    """Lines into a new part. `again`: they are some of those that have to be fed again, else the next. Raises `NotFed`.
+
+    `primes`: it goes before all others (`app.batches.parts.priming`).
+    """
     record = found.record
     fed_after = fed if again else fed + len(numbers)
     if record.status is not BatchStatus.IN_PROGRESS or record.fed != fed:
         raise NotFed
     if again and not set(numbers) <= set(found.again):
         raise NotFed
-    return _with_part(Change(before=record, after=replace(record, fed=fed_after)), found, numbers)
+    after = replace(record, fed=fed_after, is_primed=record.is_primed or primes)
+    return _with_part(Change(before=record, after=after), found, numbers)
 
 
 def collect_part(
@@ -306,6 +310,7 @@ def _counted(record: BatchRecord, lines: Sequence[Ended]) -> BatchRecord:
         output_tokens=record.output_tokens + total("completion_tokens"),
         cached_tokens=record.cached_tokens + total("prompt_tokens", "cached_tokens"),
         reasoning_tokens=record.reasoning_tokens + total("completion_tokens", "reasoning_tokens"),
+        cache_write_tokens=record.cache_write_tokens + total("prompt_tokens", "cache_write_tokens"),
         cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in lines),
         unpriced=record.unpriced + sum(line.kind is LineEnd.COMPLETED and line.cost_usd is None for line in lines),
     )

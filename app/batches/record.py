@@ -126,6 +126,8 @@ class BatchRecord(LineCounts):
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    #: of the input, what was written to the prompt cache
+    cache_write_tokens: int = 0
     #: of the answers whose cost is known
     cost_usd: float = 0.0
     #: answers whose cost nobody knows
@@ -137,6 +139,8 @@ class BatchRecord(LineCounts):
     offline: bool = False
     #: when its lines may run, see `app.window`; empty: as the settings say
     window: str = ""
+    #: its first part has one line, and all keep what its lines have in common in the prompt cache for an hour
+    is_primed: bool = False
     #: the only way to Claude that its lines take (`app.ways`); empty: the ladder's
     way: str = ""
     metadata: hashes.Texts = field(default_factory=dict)

@@ -105,6 +105,8 @@ class Composer:
                 return Entry(number, custom_id, outcome, runs)
             params = body_of(request, self.aliases)
             del params["stream"]
+            if record.is_primed:
+                _keep_for_an_hour(params)
             betas |= set(filter(None, betas_of(request, params).get("anthropic-beta", "").split(",")))
             found = {"custom_id": request_id(record.id, part.id, number, choice), "params": params}
             texts.append(json.dumps(found, separators=(",", ":")).encode())
@@ -120,3 +122,10 @@ class Composer:
             chat = remote_images.inlined(chat, self._settings)
         request = messages.to_claude(chat)
         return without(request, self._unsupported.known(request, self._settings))
+
+
+def _keep_for_an_hour(params: Mapping[str, Any]) -> None:
+    """What the request has in common with the others: functions and system text."""
+    for block in (*params.get("tools", ()), *params.get("system", ())):
+        if "cache_control" in block:
+            block["cache_control"] = {"type": "ephemeral", "ttl": "1h"}

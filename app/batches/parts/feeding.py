@@ -11,7 +11,7 @@ from app.batches import lifecycle
 from app.batches.leadership import has_lane
 from app.batches.lifecycle import PartAnswers
 from app.batches.output import Ended, ended
-from app.batches.parts import entries
+from app.batches.parts import entries, priming
 from app.batches.parts.record import Part, Parts, PartState, parts_key, parts_of
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.batches.storage import names
@@ -140,15 +140,24 @@ class PartFeeding:
         """The next part, once all before it are sent. Whether there is one."""
         if parts.unsent or not self._queueing.may_start(record) or not has_lane(self._connection, record.place):
             return False
+        if record.is_primed and _is_waited_for(parts):
+            return False
         again = [number for number in self._collector.again(record) if number not in retries]
         numbers = list(self._fitting(record, again or range(record.fed, record.total)))
         if not numbers:
             return False
+        primes = not parts.made and not record.fed and self._share_a_head(record)
+        if primes:
+            del numbers[1:]
         try:
-            self._steps.do(record.id, lifecycle.allot, numbers, fed=record.fed, again=bool(again))
+            self._steps.do(record.id, lifecycle.allot, numbers, fed=record.fed, again=bool(again), primes=primes)
         except lifecycle.NotFed:
             return False
         return True
+
+    def _share_a_head(self, record: BatchRecord) -> bool:
+        lines = self._collector.reader(record).read(priming.samples(record.total))
+        return priming.share_a_head(raw for _, raw in lines)
 
     def _fitting(self, record: BatchRecord, numbers: Iterable[int]) -> Iterable[int]:
         total = 0
@@ -187,6 +196,14 @@ class PartFeeding:
         for part_id in ids:
             for name in names.OF_A_PART:
                 self._storage.remove(name(record.id, part_id))
+
+
+def _is_waited_for(parts: Parts) -> bool:
+    """Whether the first part, which primes the cache, has not ended."""
+    first = parts.by_id.get("0")
+    if first is None or first.state in (PartState.ENDED, PartState.ANSWERED):
+        return False
+    return clock.now() < first.created_at + priming.SECONDS
 
 
 def _chunk(file: IO[bytes]) -> tuple[list[Entry], int]:

@@ -110,6 +110,8 @@ class Report(LineCounts):
     cached_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    #: of the input, what was written to the prompt cache; `cached_tokens` were read from it
+    cache_write_tokens: int
     #: of the answers whose cost is known; None: of none
     cost_usd: float | None
     #: answers whose cost nobody knows

@@ -321,6 +321,30 @@ def test_without_a_lane_lines_go_the_next_way(parts: Parts, monkeypatch: pytest.
     assert parts.parts(bound) == []
 
 
+def test_lines_with_one_head_are_primed_by_the_first(parts: Parts) -> None:
+    """One line goes first, the others when it has ended; all keep the head for an hour, and what was read and written is counted."""
+    parts.simulator.add_rule({"usage": {"cache_creation_input_tokens": 5000}}, match={"contains": "line 0"})
+    parts.simulator.add_rule({"usage": {"cache_read_input_tokens": 5000}}, match={"batched": True})
+    head = {"role": "system", "content": "Rules. " * 4000}
+    batch = parts.until(
+        parts.start([line(f"line {n}", messages=[head, {"role": "user", "content": f"line {n}"}]) for n in range(20)])
+    )
+    assert [one.split("-")[1] for one in parts.sent()] == ["0"] + ["1"] * 19
+    bodies = [one["body"] for one in parts.simulator.requests() if one["kind"] == "batched"]
+    assert {one["system"][0]["cache_control"]["ttl"] for one in bodies} == {"1h"}
+    assert (batch.cache_write_tokens, batch.cached_tokens) == (5000, 19 * 5000)
+
+
+def test_lines_with_short_heads_are_sent_at_once(parts: Parts) -> None:
+    """What is short is not kept, and nothing waits for it."""
+    head = {"role": "system", "content": "Be brief."}
+    batch = parts.until(
+        parts.start([line(f"line {n}", messages=[head, {"role": "user", "content": f"line {n}"}]) for n in range(20)])
+    )
+    assert batch.completed == 20
+    assert {one.split("-")[1] for one in parts.sent()} == {"0"}
+
+
 def parts_until(parts: Parts, is_so: Callable[[], bool], timeout: float = 20.0) -> None:
     """Let both work until it is so."""
     end = time.monotonic() + timeout
