@@ -49,6 +49,8 @@ class Report:
     times: Counter[str]
     ledger: Ledger
     requests: int
+    #: of them, in message batches
+    batched: int
     findings: Findings = field(default_factory=Findings)
 
 
@@ -102,7 +104,12 @@ def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch
         found.fault("after the stop nothing is left", f"the supervisor ended with {status}")
     wire.close()
     checks.check_stopped(stack, found)
-    return Report(killer.times + wire.times, ledger, sum(witness.requests for witness in witnesses), found)
+    found.look("message batches: each request sent once", batched := sum(witness.batched for witness in witnesses))
+    for witness in witnesses:
+        for request_id in witness.twice:
+            found.fault("message batches: each request sent once", request_id)
+    requests = sum(witness.requests for witness in witnesses)
+    return Report(killer.times + wire.times, ledger, requests, batched, found)
 
 
 def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int, batch_lines: int) -> list[Client]:
