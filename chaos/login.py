@@ -27,7 +27,7 @@ _LIMITED: dict[str, Any] = {
 
 def _refused(**match: Any) -> list[dict[str, Any]]:
     respond = {"error": {"status": 401, "message": "invalid x-api-key"}}
-    matches = [{"batched": False}, *({"batches": call} for call in _CALLS)]
+    matches: list[dict[str, Any]] = [{"batched": False}, *({"batches": call} for call in _CALLS)]
     return [{"respond": respond, "match": {**match, **one}} for one in matches]
 
 

@@ -18,7 +18,7 @@ from chaos.witness import Witness
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 #: to Claude, unless it is said
@@ -49,8 +49,6 @@ class Report:
     times: Counter[str]
     ledger: Ledger
     requests: int
-    #: of them, in message batches
-    batched: int
     findings: Findings = field(default_factory=Findings)
 
 
@@ -64,12 +62,21 @@ def run(
     ledger = Ledger()
     try:
         machines.start()
-        return _broken(machines, ledger, seconds, seed, batch_lines)
+        kinds = (BatchClient, PartsClient) if "batches" in ways else (BatchClient,)
+        return _broken(machines, ledger, seconds, seed, batch_lines, kinds=kinds)
     finally:
         machines.kill()
 
 
-def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch_lines: int) -> Report:
+def _broken(
+    machines: Machines,
+    ledger: Ledger,
+    seconds: float,
+    seed: int,
+    batch_lines: int,
+    *,
+    kinds: Sequence[type[BatchClient]],
+) -> Report:
     stack, second = machines.first, machines.second
     wires = {machine.port: Wires(machine.port) for machine in (stack, second)}
     killer = Killer(machines, wires[stack.port], ledger, seed=seed, sleep_seconds=_SLEEP_SECONDS)
@@ -80,7 +87,11 @@ def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch
         for witness in witnesses:
             witness.start()
         wire.start()
-        clients = _clients(wires[stack.port], ledger, receiver.url, seed, batch_lines)
+        clients = _clients(wires[stack.port], ledger, receiver.url, seed)
+        clients += [
+            kind(wires[stack.port], ledger, seed=f"{seed}-{kind.kind}", callback_url=receiver.url, lines=batch_lines)
+            for kind in kinds
+        ]
         there = [
             kind(
                 wires[second.port],
@@ -89,7 +100,7 @@ def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch
                 callback_url=receiver.url,
                 lines=batch_lines // 3,
             )
-            for kind in (BatchClient, PartsClient)
+            for kind in kinds
         ]
         _load_and_kill([*clients, *there], ledger, killer, seconds)
         wire.heal()
@@ -104,21 +115,18 @@ def _broken(machines: Machines, ledger: Ledger, seconds: float, seed: int, batch
         found.fault("after the stop nothing is left", f"the supervisor ended with {status}")
     wire.close()
     checks.check_stopped(stack, found)
-    found.look("message batches: each request sent once", batched := sum(witness.batched for witness in witnesses))
+    found.look("message batches: each request sent once", sum(witness.batched for witness in witnesses))
     for witness in witnesses:
         for request_id in witness.twice:
             found.fault("message batches: each request sent once", request_id)
     requests = sum(witness.requests for witness in witnesses)
-    return Report(killer.times + wire.times, ledger, requests, batched, found)
+    return Report(killer.times + wire.times, ledger, requests, found)
 
 
-def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int, batch_lines: int) -> list[Client]:
-    def made(kind: Callable[..., Client], number: int, **more: int) -> Client:
-        return kind(wires, ledger, seed=f"{seed}-{number}", callback_url=callback_url, **more)
-
-    clients = [made(kind, number) for number, kind in enumerate(_CLIENTS)]
-    clients.append(made(BatchClient, len(clients), lines=batch_lines))
-    return [*clients, made(PartsClient, len(clients), lines=batch_lines)]
+def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int) -> list[Client]:
+    return [
+        kind(wires, ledger, seed=f"{seed}-{number}", callback_url=callback_url) for number, kind in enumerate(_CLIENTS)
+    ]
 
 
 def _load_and_kill(clients: Sequence[Client], ledger: Ledger, killer: Killer, seconds: float) -> None:

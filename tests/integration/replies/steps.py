@@ -12,7 +12,13 @@ from app.api_keys import ApiKeys
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.files import Purpose
+from app.batches.leadership import Leadership, Role, lease_key
+from app.batches.parts import entries
+from app.batches.parts import lifecycle as part_lifecycle
+from app.batches.parts.entries import Entry
+from app.batches.parts.steps import PartSteps
 from app.batches.record import line_id
+from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.connection import texts
 from app.gate import Cause, Gate
@@ -24,7 +30,7 @@ from app.jobs.record import JobRecord, Status, lease_member
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from app.scopes import Lot
-from app.ways import Way
+from app.ways import Step, Way
 from app.webhooks import dispatch, outbox
 from app.webhooks.endpoints import Endpoints
 from app.webhooks.events import Event
@@ -109,6 +115,29 @@ class Ground:
         finally:
             feeder.close()
             self.redis.delete(*self.redis.keys("nightshift:batches:feeder:*"))
+
+    def feed_parts(self, *, lane: bool = True) -> None:
+        """The same where Message Batches come first; with a lane, or without."""
+        settings = replace(self.settings, ways=(Step(Way.BATCHES), Step(Way.API)))
+        place = self.batches.storage.identity()
+        if lane:
+            self.redis.set(lease_key(place, Role.LANE), "somebody")
+        Ground(self.redis, settings).feed()
+        self.redis.delete(lease_key(place, Role.LANE))
+
+    def part_steps(self, step: Callable[[PartSteps], Any]) -> Any:
+        """What the lane does."""
+        leadership = Leadership(self.redis, self.batches.storage, Role.LANE)
+        try:
+            leadership.hold()
+            return step(PartSteps(self.redis, leadership))
+        finally:
+            leadership.close()
+            self.redis.delete(*self.redis.keys("nightshift:batches:lane:*"))
+
+    def part_step(self, decide: Any, *given: Any, **named: Any) -> Any:
+        """A step of the first part's."""
+        return self.part_steps(lambda steps: steps.do(self.the_batch(), "0", decide, *given, **named))
 
     def endpoint(self) -> str:
         """A registered one, with a known id."""
@@ -244,6 +273,41 @@ def _all_answered(ground: Ground) -> None:
 
 def _cancelling(ground: Ground) -> None:
     _fed(ground)
+    ground.batches.cancel(ground.the_batch())
+
+
+def _validated_for_parts(ground: Ground) -> None:
+    ground.batch()
+    # At this look the file is validated; at the next one there is a lane.
+    ground.feed_parts(lane=False)
+
+
+def _allotted(ground: Ground) -> None:
+    _validated_for_parts(ground)
+    ground.feed_parts()
+
+
+def _composed(ground: Ground) -> None:
+    _allotted(ground)
+    ground.part_step(part_lifecycle.compose, requests=3, betas="")
+
+
+def _sending(ground: Ground) -> None:
+    _composed(ground)
+    ground.part_step(part_lifecycle.begin_sending, "try", 1000.0)
+
+
+def _answered_part(ground: Ground) -> None:
+    """Two lines are answered, and one is to be fed again."""
+    _sending(ground)
+    outcomes = [ANSWER, None, ANSWER]
+    data = b"".join(entries.encode(Entry(number, f"line-{number}", outcome)) for number, outcome in enumerate(outcomes))
+    ground.batches.storage.put(names.part_answers(ground.the_batch(), "0"), data)
+    ground.part_step(part_lifecycle.answer, len(data), 1000.0)
+
+
+def _cancelled_part(ground: Ground) -> None:
+    _answered_part(ground)
     ground.batches.cancel(ground.the_batch())
 
 
@@ -393,4 +457,13 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "batches: feed again": (_fed_again, Ground.feed),
     "batches: collect and end": (_all_answered, Ground.feed),
     "batches: wind up": (_cancelling, Ground.feed),
+    "parts: allot": (_validated_for_parts, Ground.feed_parts),
+    "parts: compose": (_allotted, lambda g: g.part_step(part_lifecycle.compose, requests=3, betas="")),
+    "parts: divide": (_allotted, lambda g: g.part_steps(lambda steps: steps.divide(g.the_batch(), "0", 1, 1000.0))),
+    "parts: about to be sent": (_composed, lambda g: g.part_step(part_lifecycle.begin_sending, "try", 1000.0)),
+    "parts: sent": (_sending, lambda g: g.part_step(part_lifecycle.note_sent, "msgbatch_1", 1000.0)),
+    "parts: answered": (_sending, lambda g: g.part_step(part_lifecycle.answer, 99, 1000.0)),
+    "parts: collect and end": (_answered_part, Ground.feed_parts),
+    "parts: withdraw": (_composed, Ground.feed),
+    "parts: wind up": (_cancelled_part, Ground.feed_parts),
 }
