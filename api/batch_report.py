@@ -21,9 +21,11 @@ from api.openapi_meta import described
 from api.services import current_services
 from app import errors, window
 from app.batches import report
+from app.batches.capacity import beyond_reserve
 from app.batches.report import examples
 from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
+from app.ways import Way
 
 if TYPE_CHECKING:
     from app.batches.record import BatchRecord
@@ -39,6 +41,7 @@ _FAULTS, _WAITS = 20, 8
 _SHAPES = {"wide": (960, 280), "narrow": (336, 240)}
 #: a batch's files, and what is in them
 _FILES = {"output": "answers", "errors": "requests without an answer, and why", "input": "the requests"}
+_LINKS = ("relative", "absolute")
 _GONE = "There is no such file of this batch, or it was deleted."
 _SPARK = {"width": 120, "height": 32}
 
@@ -56,7 +59,7 @@ def get_report(batch_id: str) -> dict[str, Any]:
     query={
         "answers": {"type": "integer", "minimum": 0, "maximum": MAX_ANSWERS},
         "skip": {"type": "integer", "minimum": 0},
-        "links": {"enum": ["relative", "absolute"]},
+        "links": {"enum": list(_LINKS)},
     },
     answers={200: ("text/html",)},
     errors=(404,),
@@ -65,11 +68,13 @@ def page(batch_id: str) -> Response:
     """The page. `?answers=N&skip=M`: with so many answers; `?links=absolute`: to be read away from this server."""
     services = current_services()
     record = services.batches.require(batch_id, auth.seen_owner())
-    most, skip = params.number("answers", 0, 0, MAX_ANSWERS), params.number("skip", 0, 0, 10**9)
+    shown = min(record.tried, MAX_ANSWERS) if record.held else 0
+    most, skip = params.number("answers", shown, 0, MAX_ANSWERS), params.number("skip", 0, 0, 10**9)
     found = _report(record)
-    style, policy = _style()
+    has_buttons = bool(record.held) and auth.is_operator() and params.choice("links", _LINKS) != "absolute"
+    style, policy = _style(has_buttons=has_buttons)
     clock = _clock(record, found)
-    base = request.url_root if params.choice("links", ("relative", "absolute")) == "absolute" else "/"
+    base = request.url_root if params.choice("links", _LINKS) == "absolute" else "/"
     response = Response(
         render_template(
             "batch_report.html",
@@ -86,6 +91,7 @@ def page(batch_id: str) -> Response:
             faults=read_faults(services.batches.storage, record.id, _FAULTS) if found.faults else [],
             files=_files(record),
             answers=examples.answers(services.batches.storage, record, skip=skip, most=most) if most else [],
+            has_buttons=has_buttons,
             most=most,
             skip=skip,
             url=f"{base}batches/{record.id}",
@@ -95,7 +101,8 @@ def page(batch_id: str) -> Response:
     )
     response.headers["Content-Security-Policy"] = f"{policy}; frame-ancestors 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    # Forms tell where they come from; with `no-referrer` they would not.
+    response.headers["Referrer-Policy"] = "same-origin" if has_buttons else "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -115,7 +122,13 @@ def download(batch_id: str, name: str) -> Response:
 
 def _report(record: BatchRecord) -> Report:
     services = current_services()
-    return report.of_batch(services.connection, services.batches.storage, record, services.settings.batch_window)
+    settings = services.settings
+    given = report.Given(
+        batch_window=settings.batch_window,
+        ways=[Way(record.way)] if record.way else [step.way for step in settings.ways],
+        workers=beyond_reserve(services.connection, settings),
+    )
+    return report.of_batch(services.connection, services.batches.storage, record, given)
 
 
 def _files(record: BatchRecord) -> list[tuple[str, str, int]]:
@@ -145,9 +158,10 @@ def _sparks(found: Report) -> dict[str, report_chart.Spark]:
 
 
 @cache
-def _style() -> tuple[Markup, str]:
-    """The page's style sheet, and the policy that lets in this one and nothing else."""
+def _style(*, has_buttons: bool) -> tuple[Markup, str]:
+    """The page's style sheet, and the policy that lets in this one and nothing else; `has_buttons`: but our own forms."""
+    forms = "'self'" if has_buttons else "'none'"
     source, _, _ = current_app.jinja_env.loader.get_source(current_app.jinja_env, "batch_report.css")  # type: ignore[union-attr]
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action {forms}"
     return Markup(source), policy  # noqa: S704 - our own file

@@ -135,6 +135,8 @@ WAITS: Mapping[str, str] = MappingProxyType(
         Hold.MESSAGE_BATCHES: "at Message Batches",
         Hold.FILES_ELSEWHERE: "its files are on another machine",
         Hold.FILES_UNUSABLE: "its files can't be used",
+        Hold.TRIED: "its first requests were tried; continue it",
+        Hold.BUDGET: "its budget is used up",
     }
 )
 #: the failures' meanings, beside their codes

@@ -77,6 +77,8 @@ class ErrorCode(StrEnum):
     # It contradicts what is there.
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", "the key was used for another body"
     BATCH_NOT_CANCELLABLE = "batch_not_cancellable", "the batch has ended"
+    BATCH_NOT_HELD = "batch_not_held", "the batch is not held"
+    BUDGET_USED_UP = "budget_used_up", "the batch has used as much already"
     BATCH_NOT_RETRYABLE = "batch_not_retryable", "the batch has not ended"
     NOTHING_FAILED = "nothing_failed", "the batch has nothing to run again"
     FILE_TOO_LARGE = "file_too_large", "the file is larger than is taken"

@@ -237,6 +237,15 @@ def cancelled() -> ErrorReply:
     return ErrorReply(409, "The request was cancelled.", ErrorType.INVALID_REQUEST, code=ErrorCode.CANCELLED)
 
 
+def budget_used_up(used_usd: float, used_tokens: int) -> ErrorReply:
+    """A batch is to go on with a budget that is not above what it has used."""
+    return invalid_request(
+        f"The batch has used ${used_usd:.4f} and {used_tokens:,} tokens, and its next line may need more than its budget leaves:"
+        " give a larger 'max_cost' or 'max_tokens'.",
+        code=ErrorCode.BUDGET_USED_UP,
+    )
+
+
 def dead_lettered(deaths: int, reason: str) -> ErrorReply:
     """A poison job: it ended so many workers that it is not tried any more."""
     return upstream_failed(

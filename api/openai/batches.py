@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from flask import Blueprint, Response, request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api import auth, headers, params
 from api.openai.files import keep_seconds
@@ -103,6 +103,30 @@ def get_batch(batch_id: str) -> dict[str, Any]:
 def cancel_batch(batch_id: str) -> dict[str, Any]:
     """The batch object, cancelling; what is done stays. 409 for one that has ended otherwise."""
     return batch_object(current_services().batches.cancel(batch_id, auth.seen_owner()), current_services())
+
+
+class ContinueBatch(BaseModel):
+    """`POST /v1/batches/{id}/continue`; what is left out stays."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    way: str | None = None
+    #: US dollars
+    max_cost: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    max_tokens: Annotated[int, Field(gt=0, le=10**12)] | None = None
+
+
+@blueprint.post("/v1/batches/<batch_id>/continue")
+@described(body=ContinueBatch, body_is_optional=True, errors=(409,))
+def continue_batch(batch_id: str) -> dict[str, Any]:
+    """The batch object, running: its lines were tried, or its budget was used up. 409 for one that is not held."""
+    body = params.read_body()
+    sent = params.checked(ContinueBatch, body) if body else ContinueBatch()
+    batches = current_services().batches
+    after = batches.go_on(
+        batch_id, auth.seen_owner(), way=sent.way, max_cost_usd=sent.max_cost, max_tokens=sent.max_tokens
+    )
+    return batch_object(after, current_services())
 
 
 @blueprint.post("/v1/batches/<batch_id>/retry_failed")
@@ -206,6 +230,15 @@ def _held_by(record: BatchRecord, services: Services) -> Closed | None:
     return read_closings(services.connection).holding_all(ways, family_of(model))
 
 
+def held_reason(record: BatchRecord) -> str:
+    """Why a batch is held, and what to do, for people."""
+    if record.held == Hold.TRIED:
+        return f"{record.ended:,} of its requests were tried. Look at its report, then continue or cancel it."
+    if record.max_cost_usd and record.unpriced:
+        return f"Nobody knows what {record.unpriced:,} of its answers cost: continue it with 'max_tokens' instead, or cancel it."
+    return "Its budget is used up: continue it with a larger one, or cancel it."
+
+
 def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cost_usd": record.known_cost_usd(),
@@ -222,6 +255,9 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         "done_at": None,
         "way": record.way or None,
         "parts": None,
+        "tried": record.tried or None,
+        "max_cost_usd": record.max_cost_usd or None,
+        "max_tokens": record.max_tokens or None,
     }
     parts = parts_of(cast("dict[bytes, bytes]", services.connection.hgetall(parts_key(record.id))))
     in_parts = record.way == Way.BATCHES or bool(parts.by_id)
@@ -230,6 +266,8 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         return found | {"waiting_for": why.code, "waiting_reason": why.reason}
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
+    if record.held:
+        return found | {"waiting_for": record.held, "waiting_reason": held_reason(record)}
     when = record.window or services.settings.batch_window
     closed = _held_by(record, services)
     found["done_at"] = _done_at(record, services, closed)

@@ -93,9 +93,27 @@ def resume() -> Response:
     return _back()
 
 
-def _back() -> Response:
+@blueprint.post("/batches/<batch_id>/continue")
+@described(answers={303: ()}, errors=(409,))
+def continue_batch(batch_id: str) -> Response:
+    """The button of a held batch's page: it goes on. Only from that page; programs use `/v1/batches/{id}/continue`."""
+    _require_same_origin()
+    current_services().batches.go_on(batch_id)
+    return _back(f"/batches/{batch_id}")
+
+
+@blueprint.post("/batches/<batch_id>/cancel")
+@described(answers={303: ()}, errors=(409,))
+def cancel_batch(batch_id: str) -> Response:
+    """The other button: it is cancelled. Only from that page."""
+    _require_same_origin()
+    current_services().batches.cancel(batch_id)
+    return _back(f"/batches/{batch_id}")
+
+
+def _back(path: str = "/") -> Response:
     _live().forget()
-    return Response(status=303, headers={"Location": "/"})
+    return Response(status=303, headers={"Location": path})
 
 
 def _require_same_origin() -> None:
@@ -106,7 +124,7 @@ def _require_same_origin() -> None:
     if not is_ours:
         raise ErrorReply(
             403,
-            "This button works on Nightshift's own page only. Programs use POST /v1/gate/pause.",
+            "This button works on Nightshift's own page only. Programs use the addresses under /v1/.",
             code=ErrorCode.FORBIDDEN,
         )
 

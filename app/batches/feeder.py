@@ -21,8 +21,8 @@ from app.batches.elsewhere import Elsewhere
 from app.batches.leadership import Leadership, NotLeader, is_at
 from app.batches.parts.feeding import PartFeeding
 from app.batches.progress import Progress
-from app.batches.queueing import Queueing, shares
-from app.batches.record import BatchRecord, BatchStatus
+from app.batches.queueing import Queueing, affordable, shares
+from app.batches.record import BatchRecord, BatchStatus, Hold
 from app.batches.report import conditions
 from app.batches.steps import Steps
 from app.batches.storage import FilesLost, names
@@ -158,6 +158,8 @@ class Feeder:
             return self._wind_up(look)
         if look.record.ended >= look.record.total:
             return Look(self._steps.do(record.id, lifecycle.finalize), moved=True)
+        if (why := _holds(look)) is not None:
+            return replace(look, record=self._steps.do(record.id, lifecycle.hold, why), moved=True)
         if look.waiting and not self._queueing.may_start(record):
             # What runs finishes; what waits goes back to its file.
             return replace(look, record=self._steps.withdraw(record.id, look.waiting), moved=True)
@@ -169,7 +171,13 @@ class Feeder:
             is_strict = record.metadata.get(ON_BAD_LINE) == FAIL
             key = None if record.owner == OWNER else ApiKeys(self._connection).get(record.owner)
             running = Validation(
-                self._storage, record.id, record.endpoint, self._settings, is_strict=is_strict, key=key
+                self._storage,
+                record.id,
+                record.endpoint,
+                self._settings,
+                is_strict=is_strict,
+                key=key,
+                tried=record.tried,
             )
             self._validations[record.id] = running
         try:
@@ -279,3 +287,13 @@ class Feeder:
     def _drop_validation(self, batch_id: str) -> None:
         if (running := self._validations.pop(batch_id, None)) is not None:
             running.close()
+
+
+def _holds(look: Look) -> Hold | None:
+    """Why no further line of a batch may start before somebody says so; None: they may, or some that were started have not ended."""
+    record = look.record
+    if record.held or look.in_queue or look.in_parts:
+        return None
+    if record.ended >= record.limit:
+        return Hold.TRIED
+    return Hold.BUDGET if affordable(look) < 1 else None

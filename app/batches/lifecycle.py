@@ -17,7 +17,7 @@ from app import errors
 from app.batches.output import Ended, LineEnd
 from app.batches.parts import lifecycle as part_lifecycle
 from app.batches.parts.record import NO_PARTS, Part, Parts
-from app.batches.record import FILES_LOST, BatchRecord, BatchStatus
+from app.batches.record import FILES_LOST, BatchRecord, BatchStatus, Hold
 from app.error_codes import ErrorCode
 from app.jobs.record import JobRecord, Status
 from app.outcome import tokens
@@ -117,6 +117,41 @@ def cancel(found: Found) -> Change:
         raise errors.conflict(f"Cannot cancel a batch with status '{record.status}'.", ErrorCode.BATCH_NOT_CANCELLABLE)
     # Its files may be unusable as before: it says so until it has ended.
     return Change(before=record, after=replace(record, status=BatchStatus.CANCELLING, cancelling_at=found.now))
+
+
+def hold(found: Found, why: Hold) -> Change:
+    """No further line is started before somebody says so."""
+    record = found.record
+    if record.status is not BatchStatus.IN_PROGRESS or record.held:
+        return _unchanged(record)
+    return Change(before=record, after=replace(record, held=why, held_at=found.now))
+
+
+def go_on(
+    found: Found, *, way: str | None = None, max_cost_usd: float | None = None, max_tokens: int | None = None
+) -> Change:
+    """A batch that is held goes on, by another way or with another budget if one is given; one that runs may get another budget.
+
+    Raises `ErrorReply`: 409 for one that is not held, 400 for a budget that is used up already.
+    """
+    record = found.record
+    has_budget = max_cost_usd is not None or max_tokens is not None
+    # An earlier try of the same may have continued it.
+    is_continued = record.continued_at is not None and not record.held
+    if record.status is not BatchStatus.IN_PROGRESS or not (record.held or has_budget or is_continued):
+        raise errors.conflict("The batch is not held: there is nothing to continue.", ErrorCode.BATCH_NOT_HELD)
+    after = replace(
+        record,
+        held="",
+        held_at=None,
+        continued_at=found.now if record.held == Hold.TRIED else record.continued_at,
+        way=record.way if way is None else way,
+        max_cost_usd=record.max_cost_usd if max_cost_usd is None else max_cost_usd,
+        max_tokens=record.max_tokens if max_tokens is None else max_tokens,
+    )
+    if (record.held or has_budget) and after.affordable(0) < 1:
+        raise errors.budget_used_up(record.cost_usd, record.used_tokens)
+    return Change(before=record, after=after)
 
 
 def validated(found: Found, *, total: int, faults: int, refused: int, model: str) -> Change:
@@ -311,6 +346,12 @@ def _counted(record: BatchRecord, lines: Sequence[Ended]) -> BatchRecord:
         cached_tokens=record.cached_tokens + total("prompt_tokens", "cached_tokens"),
         reasoning_tokens=record.reasoning_tokens + total("completion_tokens", "reasoning_tokens"),
         cache_write_tokens=record.cache_write_tokens + total("prompt_tokens", "cache_write_tokens"),
+        dearest_usd=max((record.dearest_usd, *(line.cost_usd or 0.0 for line in lines))),
+        dearest_tokens=max((record.dearest_tokens, *(_tokens(line) for line in lines))),
         cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in lines),
         unpriced=record.unpriced + sum(line.kind is LineEnd.COMPLETED and line.cost_usd is None for line in lines),
     )
+
+
+def _tokens(line: Ended) -> int:
+    return tokens(line.usage, "prompt_tokens") + tokens(line.usage, "completion_tokens")

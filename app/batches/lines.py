@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _BOM = b"\xef\xbb\xbf"
 #: offset, length and line number (from 1, blank lines counted)
 _SPAN = struct.Struct("<QII")
+SPAN_BYTES = _SPAN.size
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ def index_entry(span: ByteSpan) -> bytes:
     return _SPAN.pack(span.offset, span.length, span.number)
 
 
+def length_of(entry: bytes) -> int:
+    """The length of the line of that entry, bytes."""
+    length: int = _SPAN.unpack(entry)[1]
+    return length
+
+
 class LineReader:
     """Reads any line of a batch's input by its number among those that are not blank, from 0."""
 
@@ -74,6 +81,11 @@ class LineReader:
         with self._storage.open(self._index) as index:
             for number in numbers:
                 yield number, self._span(index, number)[1]
+
+    def all_lengths(self) -> list[int]:
+        """Of all lines, by number, bytes. Raises `OSError` when the files are gone."""
+        with self._storage.open(self._index) as index:
+            return [length for _, length, _ in _SPAN.iter_unpack(index.read())]
 
     def read(self, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
         """(number, line) of each of them. Raises `OSError` when the files are gone."""

@@ -40,7 +40,7 @@ def shares(looks: Mapping[str, Look], capacity: Capacity, may_start: Callable[[B
         for batch_id, look in looks.items()
         if look.record.status is BatchStatus.IN_PROGRESS and may_start(look.record) and not look.parked
     }
-    left = {batch_id: _left(looks[batch_id]) for batch_id in near}
+    left = {batch_id: min(_left(looks[batch_id]), affordable(looks[batch_id])) for batch_id in near}
     all_near = sum(len(look.near) for look in looks.values())
     all_delayed = sum(len(look.delayed) for look in looks.values())
     room = min(capacity.near - all_near, capacity.in_flight - all_near - all_delayed)
@@ -57,7 +57,12 @@ def _left(look: Look) -> int:
     record = look.record
     if look.retries is not None:
         return len(look.retries)
-    return record.total - record.ended - len(look.in_queue) - look.in_parts
+    return record.limit - record.ended - len(look.in_queue) - look.in_parts
+
+
+def affordable(look: Look) -> float:
+    """How many further lines the batch's budget is good for."""
+    return look.record.affordable(len(look.in_queue) + look.in_parts)
 
 
 class Queueing:
@@ -69,8 +74,8 @@ class Queueing:
         self._settings = settings
 
     def may_start(self, record: BatchRecord) -> bool:
-        """Whether the batch's window is open."""
-        return is_open(record.window or self._settings.batch_window, clock.now())
+        """Whether the batch's window is open, and nobody is asked first."""
+        return not record.held and is_open(record.window or self._settings.batch_window, clock.now())
 
     def feed(self, record: BatchRecord, count: int, *, retries: Sequence[int] | None = None) -> int:
         """Up to `count` more lines, and those that are refused among them; how many it were. None outside the window.
@@ -82,7 +87,7 @@ class Queueing:
         numbers: Sequence[int] = self._collector.again(record) if retries is None else retries
         again = bool(numbers)
         if not again:
-            numbers = range(record.fed, record.total)
+            numbers = range(record.fed, record.limit)
         numbers = list(numbers[: count + _REFUSED_AT_ONCE])
         if not numbers:
             return 0

@@ -7,6 +7,7 @@ of these that were run had come to is in `runs_key`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ ACTIVE = "nightshift:batches:active"
 BATCH_RETENTION = "nightshift:batches:retention"
 #: how long a batch is remembered after its end, seconds
 KEEP_SECONDS = 30 * 24 * 3600
+#: lines of a batch with a budget that start before anybody knows what one costs
+FIRST_LINES = 4
 #: a `failure`: its files are gone
 FILES_LOST = "files_lost"
 #: before the number in a line's id, which is its job's id too
@@ -63,6 +66,10 @@ class Hold(StrEnum):
     MESSAGE_BATCHES = "message_batches"
     FILES_ELSEWHERE = "files_elsewhere"
     FILES_UNUSABLE = "files_unusable"
+    #: some of its lines were tried, and somebody is to look at them
+    TRIED = "tried"
+    #: no further line may be sent without passing the batch's budget
+    BUDGET = "budget"
 
 
 class LineCounts:
@@ -143,9 +150,48 @@ class BatchRecord(LineCounts):
     is_primed: bool = False
     #: the only way to Claude that its lines take (`app.ways`); empty: the ladder's
     way: str = ""
+    #: how many lines are tried before the others wait for somebody's word (`app.batches.trial`); 0: none
+    tried: int = 0
+    #: when that word came
+    continued_at: float | None = None
+    #: what it may cost, US dollars and tokens read and written; 0: any amount
+    max_cost_usd: float = 0.0
+    max_tokens: int = 0
+    #: of its lines, the most that one has cost
+    dearest_usd: float = 0.0
+    dearest_tokens: int = 0
+    #: `Hold.TRIED` or `Hold.BUDGET`, while no further line is started for that; and since when
+    held: str = ""
+    held_at: float | None = None
     metadata: hashes.Texts = field(default_factory=dict)
     #: whose it is, and all that is made of it
     owner: str = OWNER
+
+    @property
+    def limit(self) -> int:
+        """How many lines may be started for now."""
+        return min(self.tried, self.total) if self.tried and self.continued_at is None else self.total
+
+    @property
+    def used_tokens(self) -> int:
+        """What its lines read and wrote."""
+        return self.input_tokens + self.output_tokens
+
+    def affordable(self, in_flight: int) -> float:
+        """How many further lines the budget is good for, if each costs as much as the dearest so far; `inf` without a budget.
+
+        `in_flight`: lines that were started and have not ended. Before the first has ended, a few may start.
+        """
+        found = math.inf
+        for most, used, dearest in (
+            (self.max_cost_usd, self.cost_usd, self.dearest_usd),
+            (self.max_tokens, self.used_tokens, self.dearest_tokens),
+        ):
+            if most and not dearest:
+                found = min(found, max(0, FIRST_LINES - in_flight - self.ended))
+            elif most:
+                found = min(found, max(0, math.floor((most - used) / dearest + 1e-9) - in_flight))
+        return 0 if self.max_cost_usd and self.unpriced else found
 
     @property
     def ended_at(self) -> float | None:

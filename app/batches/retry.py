@@ -11,7 +11,7 @@ from app.batches.formats.line import parsed
 from app.batches.lines import split
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.storage import names
-from app.batches.store import NewBatch
+from app.batches.store import TRY, NewBatch
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def retry_failed(
     if error_file is None:
         raise errors.conflict("The batch has no error file (any more): nothing to run again.", ErrorCode.NOTHING_FAILED)
     kept = _failed_lines(batches, settings, record, error_file)
-    metadata = dict(record.metadata)
+    # What failed was tried.
+    metadata = {name: value for name, value in record.metadata.items() if name != TRY}
     if len(metadata) < _MAX_METADATA or RETRY_OF in metadata:
         metadata[RETRY_OF] = batch_id
     return batches.create(

@@ -27,6 +27,7 @@ from app.jobs import apply, removal, transitions
 from app.jobs.record import JobRecord, record_key
 from app.scopes import parked_key
 from app.webhooks import announce
+from app.webhooks.events import BATCH_HELD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,9 +90,12 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     """Begin the MULTI on a pipeline that watches what the change was decided by, and write it. The batch afterwards."""
     before, after = change.before, change.after
     batch_id = after.id
-    announcement = None
+    announcement = held = None
     if change.ends:
         announcement = announce.prepare(pipe, f"batch.{after.status}", batch_id, after.callback_url, owner=after.owner)
+    elif change.after.held and not change.before.held:
+        details = {"reason": after.held}
+        held = announce.prepare(pipe, BATCH_HELD, batch_id, after.callback_url, details=details, owner=after.owner)
     pipe.multi()
     was, now = before.to_hash(), after.to_hash()
     if changed := {name: text for name, text in now.items() if was.get(name) != text}:
@@ -107,6 +111,8 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
         pipe.zrem(parked_key(lot), line_id(batch_id, number))
     _move_parts(pipe, change)
     apply.count_all(pipe, change.counted)
+    if held is not None:
+        held.add(pipe)
     if announcement is not None:
         for file_id in change.files:
             _make_known(pipe, after, file_id)

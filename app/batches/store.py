@@ -44,6 +44,10 @@ _TRIES_SECONDS = 3600
 _ID = re.compile(r"batch_[0-9a-f]{32}")
 #: names in a batch's metadata that mean something here
 CALLBACK_URL, WINDOW, ON_BAD_LINE, WAY = "callback_url", "batch_window", "on_bad_line", "way"
+TRY, MAX_COST, MAX_TOKENS = "try", "max_cost", "max_tokens"
+#: lines that may be tried
+_MOST_TRIED = 1000
+_LARGEST = 10**12
 #: what `on_bad_line` may be: a line whose body is refused fails the batch, or goes to the error file, as without it
 FAIL, REFUSE = "fail", "refuse"
 
@@ -121,6 +125,9 @@ class Batches:
             callback_url=callback_url,
             window=new.metadata.get(WINDOW, ""),
             way=new.metadata.get(WAY, ""),
+            tried=int(_number(new.metadata, TRY, _MOST_TRIED, is_whole=True)),
+            max_cost_usd=_number(new.metadata, MAX_COST, _LARGEST),
+            max_tokens=int(_number(new.metadata, MAX_TOKENS, _LARGEST, is_whole=True)),
             metadata=new.metadata,
             place=self.files.place(),
             owner=source.owner,
@@ -196,6 +203,32 @@ class Batches:
 
         return transaction(self._connection, batch_key(batch_id), change)
 
+    def go_on(
+        self,
+        batch_id: str,
+        owner: str | None = None,
+        *,
+        way: str | None = None,
+        max_cost_usd: float | None = None,
+        max_tokens: int | None = None,
+    ) -> BatchRecord:
+        """A batch that is held goes on, by another way or with another budget if one is given. Raises as `lifecycle.go_on`; 404 as `require`."""
+        self.require(batch_id, owner)
+        if way is not None:
+            self._check_way(way, WAY)
+
+        def change(pipe: Any) -> BatchRecord:
+            record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
+            if record is None:
+                pipe.multi()
+                return self.require(batch_id)
+            decided = lifecycle.go_on(
+                Found(record, clock.now()), way=way, max_cost_usd=max_cost_usd, max_tokens=max_tokens
+            )
+            return steps.write(self._connection, pipe, decided)
+
+        return transaction(self._connection, batch_key(batch_id), change)
+
     def remove_old(self, now: float) -> None:
         """Forget the batches that ended long ago, then remove the folders here of those, and of the ones forgotten elsewhere."""
         for batch_id in texts(self._connection.zrangebyscore(BATCH_RETENTION, 0, now, start=0, num=100)):
@@ -213,6 +246,13 @@ class Batches:
             self.storage.remove_folder(batch_id)
             self._connection.srem(left, batch_id)
 
+    def _check_way(self, way: str, param: str) -> None:
+        if self._settings.step(way) is None:
+            known = ", ".join(step.way for step in self._settings.ways)
+            raise errors.invalid_request(
+                f"'{WAY}' takes a way to Claude that NIGHTSHIFT_WAYS names: {known}.", param, ErrorCode.INVALID_VALUE
+            )
+
     def _checked_metadata(self, metadata: Mapping[str, str]) -> str:
         if (text := metadata.get(WINDOW)) is not None:
             try:
@@ -225,13 +265,8 @@ class Batches:
             raise errors.invalid_request(
                 f"'{ON_BAD_LINE}' takes {FAIL} or {REFUSE}.", f"metadata.{ON_BAD_LINE}", ErrorCode.INVALID_VALUE
             )
-        if (way := metadata.get(WAY)) is not None and self._settings.step(way) is None:
-            known = ", ".join(step.way for step in self._settings.ways)
-            raise errors.invalid_request(
-                f"'{WAY}' takes a way to Claude that NIGHTSHIFT_WAYS names: {known}.",
-                f"metadata.{WAY}",
-                ErrorCode.INVALID_VALUE,
-            )
+        if (way := metadata.get(WAY)) is not None:
+            self._check_way(way, f"metadata.{WAY}")
         if (url := metadata.get(CALLBACK_URL)) is None:
             return ""
         try:
@@ -250,3 +285,18 @@ class Batches:
 def _left_key(place_name: str) -> str:
     """A set: batches that are forgotten, whose folders are there yet."""
     return f"{BATCHES}:left:{place_name}"
+
+
+def _number(metadata: Mapping[str, str], name: str, most: int, *, is_whole: bool = False) -> float:
+    """A number above 0 that the metadata has under that name; 0 without one. Raises `ErrorReply` (400)."""
+    text = metadata.get(name)
+    if text is None:
+        return 0
+    try:
+        found = int(text) if is_whole else float(text)
+    except ValueError:
+        found = 0
+    if not 0 < found <= most:
+        what = f"a whole number from 1 to {most}" if is_whole else "an amount of US dollars above 0, such as 20"
+        raise errors.invalid_request(f"'{name}' takes {what}.", f"metadata.{name}", ErrorCode.INVALID_VALUE)
+    return found

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app import errors
+from app.batches import trial
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import BodyError, Fault, LineError, parse
 from app.batches.lines import ByteSpan, index_entry, split, why_not_lines
@@ -133,11 +134,13 @@ class Validation:
         *,
         is_strict: bool = False,
         key: ApiKey | None = None,
+        tried: int = 0,
     ) -> None:
         self.check = Check(endpoint, settings, is_strict=is_strict, key=key)
         self.faults = 0
         #: lines whose bodies are refused, of a file that may run
         self.refused = 0
+        self._tried = tried
         self._storage = storage
         self._batch_id = batch_id
         self._input = storage.open(names.batch_input(batch_id))
@@ -156,10 +159,18 @@ class Validation:
                 self._index.write(index_entry(verdict.span))
             if time.monotonic() >= until:
                 return False
+        if self._tried:
+            self._put_tried_first()
         self._storage.keep(self._faults, names.faults(self._batch_id))
         self._storage.keep(self._index, names.line_index(self._batch_id))
         self.close()
         return True
+
+    def _put_tried_first(self) -> None:
+        self._index.seek(0)
+        index = trial.chosen_first(self._index.read(), self._tried)
+        self._index.seek(0)
+        self._index.write(index)
 
     def close(self) -> None:
         """Let go of all files, finished or not."""

@@ -17,7 +17,7 @@ from app import clock
 from app.connection import transaction
 from app.idempotency import made_by
 from app.ids import OWNER, new_id
-from app.webhooks.events import WORKER_MEMORY
+from app.webhooks.events import BATCH_HELD, WORKER_MEMORY
 from app.webhooks.signing import make_secret
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ EVENT_TYPES = (
     "text_completion.completed",
     "text_completion.failed",
     WORKER_MEMORY,
+    BATCH_HELD,
 )
 
 

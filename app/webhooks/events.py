@@ -16,6 +16,8 @@ from app.ids import OWNER, new_id
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: a batch waits for somebody's word: its lines were tried, or its budget is used up
+BATCH_HELD = "nightshift.batch.held"
 #: for operators: a Claude process was replaced for its memory
 WORKER_MEMORY = "nightshift.worker.memory"
 

@@ -78,6 +78,10 @@ BATCH_COMMANDS = {
     ),
     "list": ("batch.manage:list_batches", "List batches, newest first."),
     "cancel": ("batch.manage:cancel", "Cancel a batch: what runs is stopped, what is done is kept."),
+    "continue": (
+        "batch.manage:go_on",
+        "Let a batch go on that waits for your word: its first requests were tried, or its budget is used up.",
+    ),
     "retry": (
         "batch.manage:retry",
         "Make a new batch of the requests that failed or were not run; prints its id.",

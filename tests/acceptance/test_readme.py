@@ -35,6 +35,7 @@ RUN_HERE = (
     "Responses",
     "Ask and be called back",
     "Overnight in five minutes",
+    "Try before you pay",
     "When Claude can't",
     "For several users",
     "Without a queue",
@@ -185,6 +186,20 @@ def test_overnight(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     exec(before + python_in("Overnight in five minutes", stack).replace("sleep(5)", "sleep(0.2)"), {})
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert sorted(line["custom_id"] for line in printed) == ["1", "2"]
+
+
+def test_try_before_you_pay(stack: Stack, tmp_path: Path) -> None:
+    """It stops after the tried ones with a forecast, and goes on when it is told to."""
+    make, submit, go_on = shell_in("Try before you pay", stack)
+    tried = sh(f"{make}\n{submit}", stack, tmp_path)
+    assert tried.returncode == 4, tried
+    batch_id = tried.stdout.split()[0]
+    assert "Tried 20 of 100 requests: 20 answered, 0 failed" in tried.stderr
+    assert re.search(r"cost by cli +\$\d", tried.stderr), tried.stderr
+    assert re.search(r"time +\d.* with \d+ worker", tried.stderr), tried.stderr
+    done = sh(go_on.replace("batch_…", batch_id), stack, tmp_path)
+    assert done.returncode == 0, done
+    assert "100/100" in done.stderr
 
 
 def test_when_claude_cant(stack: Stack, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class PartFeeding:
         if goes_in_parts:
             record = self._without_jobs(look, record)
             retries = tuple(self._retries(record))
-            moved = self._allot(record, parts, set(retries)) or moved
+            moved = self._allot(record, parts, set(retries), len(look.in_queue) + parts.lines) or moved
         return replace(look, record=record, in_parts=parts.lines, moved=moved, retries=retries)
 
     def wind_up(self, record: BatchRecord) -> bool:
@@ -136,14 +136,14 @@ class PartFeeding:
             return []
         return self._collector.runs(record, again).keys()
 
-    def _allot(self, record: BatchRecord, parts: Parts, retries: set[int]) -> bool:
+    def _allot(self, record: BatchRecord, parts: Parts, retries: set[int], in_flight: int) -> bool:
         """The next part, once all before it are sent. Whether there is one."""
         if parts.unsent or not self._queueing.may_start(record) or not has_lane(self._connection, record.place):
             return False
         if record.is_primed and _is_waited_for(parts):
             return False
         again = [number for number in self._collector.again(record) if number not in retries]
-        numbers = list(self._fitting(record, again or range(record.fed, record.total)))
+        numbers = list(self._fitting(record, again or range(record.fed, record.limit), record.affordable(in_flight)))
         if not numbers:
             return False
         primes = not parts.made and not record.fed and self._share_a_head(record)
@@ -159,9 +159,11 @@ class PartFeeding:
         lines = self._collector.reader(record).read(priming.samples(record.total))
         return priming.share_a_head(raw for _, raw in lines)
 
-    def _fitting(self, record: BatchRecord, numbers: Iterable[int]) -> Iterable[int]:
+    def _fitting(self, record: BatchRecord, numbers: Iterable[int], most: float) -> Iterable[int]:
         total = 0
         for count, (number, length) in enumerate(self._collector.reader(record).lengths(numbers)):
+            if count >= most:
+                return
             if count and (count >= PART_LINES or total + length > PART_BYTES):
                 return
             total += length

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from app.batches.record import BatchRecord
     from app.batches.report.conditions import Conditions, Wait
     from app.batches.report.examples import Example
+    from app.batches.report.forecast import Forecast
     from app.batches.report.line_stats import LineStats
 
 #: bars of the throughput curve at most, and how long one may last, seconds
@@ -132,6 +133,8 @@ class Report(LineCounts):
     waits: Sequence[Wait]
     causes: Sequence[Cause]
     workers: Sequence[WorkerRow]
+    #: what the rest comes to by the lines that were tried; None: none were
+    forecast: Forecast | None = None
     #: faults that validation found; then nothing ran
     faults: int
     #: what is not known, in sentences for people

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from app.ways import Way
 from ops.cli.batch import server, submit, watch
 from ops.cli.batch.server import Server
 from ops.cli.batch.submit import Again
@@ -44,6 +45,26 @@ def cancel(batch_id: BatchId, /, *, url: Url = None, as_json: AsJson = False) ->
     else:
         print(f"{batch['id']} {batch['status']}")
     return 0
+
+
+def go_on(
+    batch_id: BatchId,
+    /,
+    *,
+    way: Annotated[Way | None, Parameter(help="the way to Claude that its other requests take")] = None,
+    max_cost: Annotated[float | None, Parameter(help="what the whole of it may cost, US dollars")] = None,
+    max_tokens: Annotated[int | None, Parameter(help="tokens that the whole of it may read and write")] = None,
+    stay: Stay = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let it go on."""
+    wanted = {"way": way, "max_cost": max_cost, "max_tokens": max_tokens}
+    with Server(url) as api:
+        batch = api.go_on(batch_id, {name: value for name, value in wanted.items() if value is not None})
+        if not as_json:
+            print(f"{batch['id']} {batch['status']}")
+        return watch.follow(api, batch, stay=stay, as_json=as_json)
 
 
 def retry(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: a large upload is answered when it is on the server's disk, seconds
 _TIMEOUT_SECONDS = 600.0
 _CONNECT_SECONDS = 5.0
+#: the exit status for a batch that waits for somebody's word
+HELD_STATUS = 4
 FINAL = ("completed", "failed", "expired", "cancelled")
 #: in a batch's metadata: which requests were submitted, see `source.Source.digest`
 DIGEST = "nightshift_digest"
@@ -132,6 +134,10 @@ class Server:
         """The batch afterwards."""
         return self._ask("POST", f"/v1/batches/{batch_id}/cancel")
 
+    def go_on(self, batch_id: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The batch afterwards."""
+        return self._ask("POST", f"/v1/batches/{batch_id}/continue", json=wanted)
+
     def retry(self, batch_id: str) -> dict[str, Any]:
         """The new batch."""
         return self._ask("POST", f"/v1/batches/{batch_id}/retry_failed")
@@ -230,7 +236,9 @@ def _refused(response: httpx.Response) -> ServerError:
 
 
 def status_of(batch: dict[str, Any]) -> int:
-    """The exit status that a batch which has ended stands for."""
+    """The exit status that a batch which has ended, or is held, stands for."""
+    if batch["status"] not in FINAL:
+        return HELD_STATUS
     if batch["status"] != "completed":
         return 1
     return 3 if batch["request_counts"]["failed"] else 0

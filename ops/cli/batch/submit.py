@@ -75,6 +75,17 @@ def submit(
     way: Annotated[
         Way | None, Parameter(help="the only way to Claude that its lines take, of those that NIGHTSHIFT_WAYS names")
     ] = None,
+    tried: Annotated[
+        int | None,
+        Parameter(
+            "--try",
+            help="run so many first, chosen over the whole file, and say what the rest will cost; the rest waits for `continue`",
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None, Parameter(help="US dollars; it stops before it costs more, and waits for `continue`")
+    ] = None,
+    max_tokens: Annotated[int | None, Parameter(help="the same, for tokens read and written")] = None,
     completion_window: Annotated[str, Parameter(help="the batch expires then (default 24h; 1h to 7d)")] = "24h",
     callback_url: Annotated[str | None, Parameter(help="gets a signed webhook when the batch has ended")] = None,
     again_: Again = False,
@@ -84,6 +95,8 @@ def submit(
 ) -> int:
     """Upload, create, and wait until the server has validated every line, or say why it can't."""
     metadata = _metadata(window, way, callback_url, is_strict=how.strict)
+    limits = {"try": tried, "max_cost": max_cost, "max_tokens": max_tokens}
+    metadata |= {name: str(value) for name, value in limits.items() if value is not None}
     with Server(url) as api:
         if model := how.model or (how.template and "sonnet"):
             api.check_model(model)
@@ -106,7 +119,7 @@ def submit(
             return _failed(file, batch, found.unit)
         if refused := batch["nightshift"].get("refused"):
             _say_refused(file, batch, refused)
-        return watch.follow(api, batch, stay=stay, as_json=as_json)
+        return watch.follow(api, batch, stay=stay or tried is not None, as_json=as_json)
 
 
 def _table(api: Server, file: Path, kind: str, id_column: str | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from tqdm import tqdm
 
-from ops.cli.batch import server
+from ops.cli.batch import forecast, server
 from ops.cli.batch.server import Server
 from ops.cli.options import AsJson, Url
 
@@ -28,6 +28,8 @@ _REASONS = {
     "overload": "waits, since Claude is overloaded",
     "rate_limit": "waits, since Claude takes no more requests for now",
     "paused": "is paused by hand",
+    "tried": "has tried its first requests: see its report, then `nightshift batch continue ID` or `cancel ID`",
+    "budget": "has used up its budget: `nightshift batch continue ID --max-cost USD`, or `cancel ID`",
     "batch_window": "waits for its window",
     "reserve": "waits for a worker beyond the reserve",
     "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift api` or `worker` in containers",
@@ -49,6 +51,12 @@ def watch(batch_id: BatchId, /, *, url: Url = None, as_json: AsJson = False) -> 
     if as_json:
         server.show_json(batch)
     return server.status_of(batch)
+
+
+def _show_forecast(api: Server, batch: dict[str, Any]) -> None:
+    if is_held(batch) and batch["nightshift"]["tried"]:
+        for line in forecast.lines(batch, api.report(batch["id"])):
+            server.say(line)
 
 
 def follow(api: Server, batch: dict[str, Any], *, stay: bool, as_json: bool) -> int:
@@ -95,13 +103,18 @@ def why(batch: dict[str, Any]) -> str:
     return (known or f"waits: {ours.get('waiting_reason') or ours['waiting_for']}") + until
 
 
+def is_held(batch: dict[str, Any]) -> bool:
+    """Whether it waits for somebody's word."""
+    return bool(batch) and batch["nightshift"]["waiting_for"] in ("tried", "budget")
+
+
 def until_ended(api: Server, batch_id: str) -> dict[str, Any]:
     """Show one live line on stderr, or now and then a line where it is no terminal. The batch, ended."""
     is_live = sys.stderr.isatty()
     bar = None
     batch: dict[str, Any] = {}
     shown, next_line = "", 0.0
-    while batch.get("status") not in server.FINAL:
+    while batch.get("status") not in server.FINAL and not is_held(batch):
         try:
             batch = api.batch(batch_id)
         except server.ServerAway:
@@ -118,11 +131,12 @@ def until_ended(api: Server, batch_id: str) -> dict[str, Any]:
         elif not is_live and time.monotonic() >= next_line and (line := _line(batch)) != shown:
             server.say(line)
             shown, next_line = line, time.monotonic() + _LINE_SECONDS
-        if batch["status"] not in server.FINAL:
+        if batch["status"] not in server.FINAL and not is_held(batch):
             time.sleep(_POLL_SECONDS)
     if bar is not None:
         bar.close()
     server.say(_line(batch))
+    _show_forecast(api, batch)
     return batch
 
 

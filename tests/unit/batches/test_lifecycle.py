@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -63,6 +64,28 @@ def is_nothing(change: Change) -> bool:
 
 
 LOOKED_AT: dict[str, Any] = {"total": 9, "faults": 0, "refused": 2, "model": "haiku"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "in_flight", "lines"),
+    [
+        ({}, 0, math.inf),
+        ({"max_cost_usd": 1.0}, 0, 4),
+        ({"max_cost_usd": 1.0}, 3, 1),
+        ({"max_cost_usd": 1.0, "cost_usd": 0.5, "dearest_usd": 0.1, "completed": 5}, 0, 5),
+        ({"max_cost_usd": 1.0, "cost_usd": 0.5, "dearest_usd": 0.1, "completed": 5}, 4, 1),
+        ({"max_cost_usd": 1.0, "cost_usd": 0.95, "dearest_usd": 0.1, "completed": 9}, 0, 0),
+        ({"max_cost_usd": 1.0, "cost_usd": 0.1, "dearest_usd": 0.1, "completed": 2, "unpriced": 1}, 0, 0),
+        ({"max_tokens": 100, "input_tokens": 30, "output_tokens": 20, "dearest_tokens": 25, "completed": 2}, 0, 2),
+        (
+            {"max_tokens": 100, "input_tokens": 50, "dearest_tokens": 25, "max_cost_usd": 9.0, "dearest_usd": 1.0},
+            0,
+            2,
+        ),
+    ],
+)
+def test_how_many_lines_a_budget_is_good_for(fields: dict[str, Any], in_flight: int, lines: float) -> None:
+    assert batch(total=99, **fields).affordable(in_flight) == lines
 
 
 def test_a_file_without_faults_runs() -> None:
@@ -200,6 +223,8 @@ def test_lines_in_the_files_count_once() -> None:
         "cached_tokens": 2,
         "reasoning_tokens": 4,
         "cost_usd": 0.5,
+        "dearest_usd": 0.5,
+        "dearest_tokens": 8,
         "unpriced": 1,
         "output_bytes": 110,
         "error_bytes": 120,

@@ -1,0 +1,48 @@
+"""What `nightshift batch` says of a batch whose first requests were tried: how they went, and what the rest will come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HOUR = 3600.0
+
+
+def lines(batch: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
+    """For people. `report`: what `/v1/batches/{id}/report` says."""
+    found = report["forecast"]
+    if found is None:
+        return
+    cost = "of unknown cost" if report["cost_usd"] is None else f"${report['cost_usd']:.4f}"
+    yield f"Tried {found['tried']:,} of {report['total']:,} requests: {found['tried'] - found['failed']:,} answered, {found['failed']:,} failed; {cost}."
+    for cause in report["causes"]:
+        yield f"    {cause['count']:,} x {cause['code']}: {next((one['message'] for one in cause['examples']), '')}".rstrip(
+            ": "
+        )
+    yield f"The other {found['requests']:,}:"
+    for way, usd in found["cost_usd"].items():
+        yield f"    cost by {way:<8}{_money(usd['likely']):>10}   {_money(usd['low'])} to {_money(usd['high'])}"
+    if not found["cost_usd"]:
+        yield "    cost            unknown: no price is known for this model (NIGHTSHIFT_PRICES takes your own)"
+    if (seconds := found["seconds"]) is not None:
+        workers = f"{found['workers']} worker{'' if found['workers'] == 1 else 's'}"
+        yield f"    time            {_time(seconds['likely']):>10}   {_time(seconds['low'])} to {_time(seconds['high'])}, with {workers}"
+    read, written = found["input_tokens"], found["output_tokens"]
+    yield f"    tokens          {read['likely'] + written['likely']:>10,.0f}   {read['likely']:,.0f} read, {written['likely']:,.0f} written"
+    longest = f"{found['longest_bytes']:,} bytes, about {found['longest_tokens']:,} tokens"
+    yield f"    longest request {longest}" + (
+        f"; {found['too_long']:,} may be too long for the model" if found["too_long"] else ""
+    )
+    yield f"Continue it: nightshift batch continue {batch['id']}    Or end it: nightshift batch cancel {batch['id']}"
+
+
+def _money(usd: float) -> str:
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"
+
+
+def _time(seconds: float) -> str:
+    if seconds >= _HOUR:
+        return f"{seconds / _HOUR:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
