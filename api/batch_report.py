@@ -65,7 +65,7 @@ def get_report(batch_id: str) -> dict[str, Any]:
     errors=(404,),
 )
 def page(batch_id: str) -> Response:
-    """The page. `?answers=N&skip=M`: with so many answers; `?links=absolute`: to be read away from this server."""
+    """The page. `?answers=N&skip=M`: with N answers after the first M; `?links=absolute`: to be read away from this server."""
     services = current_services()
     record = services.batches.require(batch_id, auth.seen_owner())
     shown = min(record.tried, MAX_ANSWERS) if record.held else 0

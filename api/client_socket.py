@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def is_gone() -> Callable[[], bool]:
-    """A function that tells whether this request's client has closed its connection. Without a socket it never has."""
+    """A function that returns whether this request's client has closed its connection. Without a socket it never has."""
     connection = request.environ.get("gunicorn.socket")
     if not isinstance(connection, socket.socket):
         return lambda: False
@@ -31,7 +31,7 @@ def is_gone() -> Callable[[], bool]:
 
 
 def is_writable() -> Callable[[float], bool]:
-    """A function that tells whether this request's client takes more, waiting so many seconds for it.
+    """A function that returns whether this request's client takes more bytes, waiting that many seconds for it.
 
     Without a socket it always does. A write to one that does not would block for as long as the client likes.
     """

@@ -94,7 +94,7 @@ def answer(error: ErrorReply) -> Response:
     response.status_code = error.status
     response.headers.update(error.headers())
     if error.status == 401:
-        # A browser asks for the key only when it is told to.
+        # A browser asks for the key only if this header says so.
         scheme = "Basic" if auth.is_page(request.path) else "Bearer"
         response.headers["WWW-Authenticate"] = f'{scheme} realm="Nightshift"'
     return response

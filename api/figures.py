@@ -14,7 +14,7 @@ from app.gate import Cause
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: times that lie within so many seconds are told with theirs
+#: times within this many seconds are shown with seconds
 _EXACT_SECONDS = 1800
 #: between a number and its unit, so that no line ends there
 _FIRM = "\N{NO-BREAK SPACE}"
@@ -109,7 +109,7 @@ class Clock:
         return self._at(at).isoformat(timespec="seconds")
 
     def midnight_offset(self, at: float) -> float:
-        """Seconds since the place's midnight, so that marks can stand at full hours there."""
+        """Seconds since the place's midnight, so that marks can be put at full hours there."""
         found = self._at(at)
         return found.hour * 3600 + found.minute * 60 + found.second + found.microsecond / 1e6
 

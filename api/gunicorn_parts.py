@@ -63,7 +63,7 @@ gthread.TConn = Connection
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """gunicorn's threaded worker that sends waiting clients away when it is told to stop, and errs in OpenAI's shape."""
+    """gunicorn's threaded worker that sends waiting clients away when it stops, and errs in OpenAI's shape."""
 
     def init_process(self) -> None:
         """First thing after the fork."""
@@ -183,7 +183,7 @@ class DrainingArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
 
 
 class Log(Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """What gunicorn has to say goes where all our lines go."""
+    """Sends gunicorn's log lines where all of ours are sent."""
 
     def setup(self, cfg: Any) -> None:
         """In place of handlers of its own."""

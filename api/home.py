@@ -38,7 +38,7 @@ ENDPOINTS = {
 @blueprint.get("/")
 @described(answers={200: (JSON, "text/html")})
 def home() -> Response:
-    """For browsers the page that shows how it goes; for everybody else, in JSON, what there is."""
+    """For browsers the live page; for everybody else a list of the endpoints, in JSON."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
         auth.require_operator()
         return views.page()

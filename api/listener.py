@@ -31,7 +31,7 @@ _CHANNELS = (DONE, DELTAS)
 
 
 class Listener:
-    """Wakes whoever registered for a job when it has ended, and hands the pieces of its answer to who reads along.
+    """Wakes those who registered for a job when it has ended, and hands the pieces of its answer to those who read along.
 
     Starts with the first registration, reconnects for ever.
 

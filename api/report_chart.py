@@ -87,7 +87,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A worker's memory: an SVG polyline's points, its end, and what the top stands for."""
+    """A worker's memory: an SVG polyline's points, its end, and the value at the top."""
 
     points: str
     x: float
@@ -100,7 +100,7 @@ def letters(waits: Sequence[Wait]) -> list[str]:
 
 
 def throughput(report: Report, clock: Clock, name: str, size: tuple[int, int]) -> Chart:
-    """The chart at that width and height. `name` tells its parts from those of another on the same page."""
+    """The chart at that width and height. `name` distinguishes its parts from those of another on the same page."""
     curve, (width, height) = report.curve, size
     right, bottom = width - _RIGHT, height - _BOTTOM
     per_second = (right - _LEFT) / max(1e-9, curve.until - curve.since)

@@ -1,6 +1,6 @@
 """Each request has an id, the client's or ours: in the answer's `x-request-id`, in the job's record and in every line about it.
 
-The client's trace (`traceparent`) goes with the job, too.
+The client's trace (`traceparent`) is kept with the job, too.
 """
 
 from __future__ import annotations

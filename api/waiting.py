@@ -84,7 +84,7 @@ class Waiting:
         self._jobs = jobs
         self._outlook = Outlook(connection, settings)
         self._is_stopped = False
-        #: whoever only looks on is to come back, and finds another process
+        #: readers that only look on are asked to come back, and will reach another process
         self.is_draining = False
         self.listener = Listener(connection, settings.redis_url or "")
         self.place = _Places(settings.max_waiting)

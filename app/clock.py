@@ -23,7 +23,7 @@ JUMP_SECONDS = 1.0
 REFRESH_SECONDS = 5.0
 #: by how much two steady clocks may drift apart, seconds a second
 _DRIFT = 2e-4
-#: goes on while the machine sleeps, where the kernel has such a clock
+#: also counts while the machine sleeps, where the kernel has such a clock
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

@@ -74,7 +74,7 @@ _OURS = frozenset(
     }
 )
 
-#: for the server to tell its time on a new connection, also on one that waits for other replies without end, seconds
+#: for the server to report its time on a new connection, also on one that waits for other replies without end, seconds
 _GREET_SECONDS = 5.0
 
 
@@ -280,7 +280,7 @@ def transaction(connection: Redis, key: str | tuple[str, ...], change: Callable[
 def patiently(
     step: Callable[[], _T], seconds: float = math.inf, on_away: Callable[[Exception], object] | None = None
 ) -> _T:
-    """Do a step; while Redis is away, wait and do it again. After so many seconds, raises what Redis' client raised.
+    """Do a step; while Redis is away, wait and do it again. After that many seconds it raises what Redis' client raised.
 
     `on_away` hears of each failure.
     """
@@ -307,7 +307,7 @@ class NotReplicatedError(TooFewReplicasError):
 
 
 def confirm(connection: Redis, key: str, replicas: int) -> None:
-    """Wait until what was written to `key`, which must be there, is on so many replicas. Raises `NotReplicatedError`."""
+    """Wait until what was written to `key`, which must exist, is on that many replicas. Raises `NotReplicatedError`."""
     if replicas == 0:
         return
     # On one connection: the key is on the server that is asked, also when that is another one since a failover; and

@@ -1,7 +1,7 @@
 """What has happened so far, counted for all processes in one Redis hash, `nightshift:counters`.
 
-Each count goes up in the very step that makes it true, so that it is exact whoever counts, restarts or dies, and only ever goes
-up. All are whole numbers, which add up exactly: milliseconds, millionths of a dollar. The hash has no end of life; its fields are
+Each count is raised in the very step that makes it true, so it is exact whatever restarts or dies, and it never
+falls. All are whole numbers, which add up exactly: milliseconds, millionths of a dollar. The hash has no end of life; its fields are
 few, since each label is one of a known set (`app.jobs.apply`).
 """
 

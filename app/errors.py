@@ -140,12 +140,12 @@ def rate_limited(message: str, code: ErrorCode, retry_after: float) -> ErrorRepl
 
 
 def unavailable(message: str, code: ErrorCode, retry_after: float) -> ErrorReply:
-    """Something we stand on is away: Redis, every worker, the login."""
+    """Something we depend on is away: Redis, every worker, the login."""
     return ErrorReply(503, message, ErrorType.SERVER, code=code, retry_after=retry_after, should_retry=True)
 
 
 def login_required(reason: str) -> ErrorReply:
-    """Claude's login does not work. Somebody has to mend it: no client is told to try again at once."""
+    """Claude's login does not work. Somebody has to mend it, so clients are not asked to try again at once."""
     return ErrorReply(
         503,
         f"Claude's login does not work ({reason}). What waits goes on by itself when it does; 'nightshift doctor' says what to do.",
@@ -182,7 +182,7 @@ def storage_full() -> ErrorReply:
 
 
 def upstream_failed(message: str, status: int = 502, code: ErrorCode = ErrorCode.UPSTREAM_ERROR) -> ErrorReply:
-    """Claude failed, and all attempts are used up. Clients are told not to start it all over again."""
+    """Claude failed, and all attempts are used up. Clients are asked not to start over."""
     return ErrorReply(status, message, ErrorType.SERVER, code=code)
 
 
@@ -247,7 +247,7 @@ def budget_used_up(used_usd: float, used_tokens: int) -> ErrorReply:
 
 
 def dead_lettered(deaths: int, reason: str) -> ErrorReply:
-    """A poison job: it ended so many workers that it is not tried any more."""
+    """A poison job: it has ended too many workers, and is not tried again."""
     return upstream_failed(
         f"Set aside: running this request ended {deaths} workers (NIGHTSHIFT_MAX_WORKER_DEATHS); the last time {reason}."
         " Look at its size and at the log of these workers, then send it again; a batch's lines go again with retry_failed.",

@@ -1,7 +1,7 @@
 """Dataclasses as Redis hashes: a field a value, as text. The one codec of all records that are kept so.
 
-Fields that a hash lacks have their default, and those that a record lacks are left aside, so that code of one version
-reads what another wrote.
+Fields that are missing in a hash get their default, and fields that the record does not know are ignored, so that code of
+one version reads what another wrote.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Server:
 
     @property
     def is_persisting(self) -> bool:
-        """Whether what it was told to keep on the disk is there."""
+        """Whether what it should keep on the disk is there."""
         appended = self.aof_last_write_status == self.aof_last_rewrite_status == "ok"
         return self.rdb_last_save_status == "ok" and (appended or not self.aof_enabled)
 

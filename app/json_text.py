@@ -61,7 +61,7 @@ def _find(value: Any, place: str) -> str | None:
     return None
 
 
-#: what JSON lets stand in a string, and `str.splitlines()` and the line reader of OpenAI's Python client split at
+#: characters that JSON allows in a string, at which `str.splitlines()` and the line reader of OpenAI's Python client split
 _BREAKS = str.maketrans({"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 

@@ -95,7 +95,7 @@ class _Span(spans.Span):
 
 
 class _Exporter(SpanExporter):
-    """OTLP over HTTP, which tells of a receiver that is away once, and once more when it is back."""
+    """OTLP over HTTP that logs once when its receiver is away, and once when it is back."""
 
     def __init__(self) -> None:
         self._exporter = OTLPSpanExporter(timeout=_EXPORT_SECONDS)

@@ -277,7 +277,7 @@ class Settings:
 
     @property
     def hardest_rss_mb(self) -> int:
-        """`hard_rss_mb`, or what stands for it when it is 0."""
+        """`hard_rss_mb`, or its default when it is 0."""
         return self.hard_rss_mb or 2 * self.max_rss_mb
 
     def to_environment(self) -> dict[str, str]:

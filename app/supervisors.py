@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
 
 _NAMES = "nightshift:supervisors"
-#: one that has said nothing for so long has ended, seconds
+#: a supervisor that has not reported for this long has ended, seconds
 KEEP_SECONDS = 10
 
 
@@ -97,7 +97,7 @@ def read_all(connection: Redis) -> list[SupervisorStatus]:
 
 
 def digests(secrets: str) -> str:
-    """What may be shown of secrets, and tells whether two processes have one in common."""
+    """Digests of secrets: they may be shown, and show whether two processes share one."""
     return ",".join(hashlib.sha256(secret.encode()).hexdigest()[:12] for secret in secrets.replace(",", " ").split())
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 _TRACEPARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII
 )
-#: members `key=value`, separated by commas: all that may stand in a header's line
+#: members `key=value`, separated by commas: any characters that a header may have
 _TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")
 _MAX_TRACEPARENT = 128
 

@@ -1,4 +1,4 @@
-"""What follows a turn that failed. The one layer that tries again: the CLI's own retries are off, and clients are told not to retry.
+"""What follows a turn that failed. The only layer that retries: the CLI's own retries are off, and errors ask clients not to.
 
 Each kind of failure has its own way; what is nobody's fault uses up no attempt, and is never a job's error.
 """

@@ -226,7 +226,7 @@ class ClaudeWorker(PatientWorker):
         self.last_cleaned_at = None
 
     def register_birth(self) -> None:
-        """Register, and start to beat. A name is never used twice, so that a ghost can't stand in the way."""
+        """Register, and start to beat. A name is never used twice, so that a dead worker's name can't be in the way."""
         super().register_birth()  # type: ignore[no-untyped-call]
         self.beat.start()
 

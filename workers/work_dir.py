@@ -1,7 +1,7 @@
 """A worker's directory, and the end of those whose worker died.
 
 Each worker holds a lock on its directory for as long as it lives. A directory whose lock can be taken has no worker any
-more: what Claude processes it left are ended, and it goes, with whatever prompts lie in it.
+more: the Claude processes that it left are ended, and it is deleted, with any prompts in it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Shapes the events of a streamed response. No I/O: deltas and a response object in, server-sent events out.
 
 Events are numbered. A stream that can be taken up again (a background response's) counts characters: a delta has the number
-of its last one. So all readings of it agree on what a number stands for, however the text was cut into pieces.
+of its last one. So all readings agree on what a number means, however the text was cut into pieces.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Chart:
 
     @property
     def ended(self) -> str:
-        """What ended: bars that stand for all."""
+        """What ended: bars that represent all."""
         return self._bars(step.completed + step.failed for step in self._past.steps)
 
     @property

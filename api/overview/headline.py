@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Tone = Literal["good", "waiting", "bad"]
 
-#: so many failures, and this share of what ended, make a night that does not go well
+#: this many failures, and this share of what ended, make a night that goes badly
 _MANY_FAILURES, _LARGE_SHARE = 5, 0.1
 #: a time further ahead is as good as none, seconds
 _FOR_EVER = 10 * 365 * 86400

@@ -46,7 +46,7 @@ def page() -> Response:
         response.status_code = 503
     response.headers["Content-Security-Policy"] = _POLICY
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # Forms tell where they come from; with `no-referrer` they would not.
+    # Forms send their origin; with `no-referrer` they would not.
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -75,7 +75,7 @@ def static_file(name: str) -> Response:
 @blueprint.post("/pause")
 @described(form=_PAUSE_FORM, answers={303: ()})
 def pause() -> Response:
-    """`/`'s button: take no further job for so long. Only from that page; programs use `/v1/gate/pause`."""
+    """`/`'s button: take no further job for the chosen time. Only from that page; programs use `/v1/gate/pause`."""
     _require_same_origin()
     wanted = request.form.get("for", "")
     if wanted not in PAUSES:

@@ -60,7 +60,7 @@ class Hold(StrEnum):
     NO_WORKERS = "no_workers"
     #: nobody does the batches' work
     NO_FEEDER = "no_feeder"
-    #: it goes by Message Batches, and nobody sends its parts
+    #: it is to be sent by Message Batches, and no process sends its parts
     NO_LANE = "no_lane"
     #: Message Batches have it, or have put it off
     MESSAGE_BATCHES = "message_batches"

@@ -26,7 +26,7 @@ MAX_WAITS = 1000
 
 
 def waits(connection: Redis, since: float, until: float) -> list[Closing]:
-    """The closings that reach into that time, the first first. They may overlap: a pause stands beside other causes."""
+    """The closings that reach into that time, the first first. They may overlap: a pause can coincide with other causes."""
     pipe = connection.pipeline()
     for key in (wait_log.KEY, *gate.state_keys()):
         pipe.hgetall(key)

@@ -1,6 +1,6 @@
-"""Each replaced Claude process of the last days, as its worker tells of it.
+"""Each recycled Claude process of the last days, as its worker reported it.
 
-`nightshift:history:restarts`: JSON by the second at which it happened. It goes when nothing was written for as long as it keeps.
+`nightshift:history:restarts`: JSON by the second at which it happened. Expires KEEP_SECONDS after the last write.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def recycles(connection: Redis, since: float, until: float) -> list[RecycleEvent
 
 
 def note(connection: Redis, event: RecycleEvent, memory_limit_mb: float | None = None) -> None:
-    """Remember it and count it, and when it was for memory, past that limit, tell who asked for that. Twice is the same as once."""
+    """Store and count it. If it was for memory, past that limit, announce it to the endpoints that asked for this. Idempotent."""
     member = json.dumps(asdict(event))
     details = {
         "worker": event.worker,
@@ -58,7 +58,7 @@ def note(connection: Redis, event: RecycleEvent, memory_limit_mb: float | None =
 
     def change(pipe: Any) -> None:
         is_known = pipe.zscore(KEY, member) is not None
-        told = announce.prepare(pipe, WORKER_MEMORY, event.worker, "", details=details)
+        announcement = announce.prepare(pipe, WORKER_MEMORY, event.worker, "", details=details)
         pipe.multi()
         if is_known:
             return
@@ -70,6 +70,6 @@ def note(connection: Redis, event: RecycleEvent, memory_limit_mb: float | None =
             pipe, counters.RESTARTS, event.reason if event.reason in set(RecycleReason) else RecycleReason.OTHER
         )
         if memory_limit_mb is not None:
-            told.add(pipe)
+            announcement.add(pipe)
 
     transaction(connection, KEY, change)

@@ -103,7 +103,7 @@ def take_due(connection: Redis, now: float) -> bool:
 
 
 def samples(connection: Redis, since: float, until: float, *, most: int = 1000) -> list[Sample]:
-    """The samples of that time, the first first, `most` at most: then each stands for those before it that were left out."""
+    """The samples of that time, in order, `most` at most: each then represents those before it that were left out."""
     fine = _read(connection, _FINE, since, until)
     coarse = _read(connection, _COARSE, since, fine[0][0] if fine else until)
     found = [entry for entry in coarse if not fine or entry[0] < fine[0][0]] + fine

@@ -111,7 +111,7 @@ class Change:
     kept_until: float | None = None
     #: how long RQ keeps its ticket, and we its request, after its end
     ttl_seconds: int = 0
-    #: whether the worker that runs it is told to stop
+    #: whether the worker that runs it is interrupted
     interrupts: bool = False
     #: indexes that name it without reason
     leaves: tuple[str, ...] = ()

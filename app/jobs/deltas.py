@@ -1,7 +1,7 @@
-"""The pieces of an answer while it is written: numbered from 1, told to all API processes, and kept for who comes late.
+"""The pieces of an answer while it is written: numbered from 1, published to all API processes, and kept for readers who come late.
 
 A delta is JSON: `{"delta": {...}}` as OpenAI's chunks have it, and in the first one also `"model"`, the one that answers.
-Deltas only make an answer come sooner. The outcome is the truth: who lacks some of them gets the rest from there.
+Deltas only make an answer come sooner. The outcome is the truth: a reader who missed some of them gets the rest from it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from app.jobs.change import Lease
 
-#: how many deltas of a job are kept, about; and how many bytes of them: what comes after is told, but not kept
+#: about how many deltas of a job are kept, and how many bytes of them; those beyond are published, but not kept
 MAX_KEPT = 20_000
 MAX_KEPT_BYTES = 4 * 1024 * 1024
 
@@ -44,7 +44,7 @@ class Delta(NamedTuple):
 
 
 def write(connection: Redis, lease: Lease, number: int, data: str, *, keep: bool, expires_at: float) -> bool:
-    """Tell and keep a piece, fenced like every other step of a run: False when the job is no longer this run's."""
+    """Publish and keep a piece, fenced like every other step of a run: False when the job is no longer this run's."""
     step = connection.register_script(_WRITE)
     found: Any = step(
         keys=[record_key(lease.job_id), stream_key(lease.job_id)],

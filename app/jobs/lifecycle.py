@@ -59,7 +59,7 @@ def requeue_ticket(found: Found) -> Change:
     record = found.record
     if record is None or record.status is not Status.QUEUED:
         return replace(_unchanged(record), ticket=Ticket.OUT)
-    # A job that yields goes behind the others again.
+    # A job that yields is put behind the others again.
     ticket = Ticket.LAST if record.yields else Ticket.FIRST
     return Change(before=record, after=replace(record, waiting_for="", parked=""), ticket=ticket)
 

@@ -161,13 +161,13 @@ class JobRecord:
     background: bool = False
     #: it can be retrieved and built upon, so that its request is kept as long as its outcome
     is_stored: bool = False
-    #: its client has deleted it: it goes within a minute, and is not shown until then
+    #: its client has deleted it: it is hidden, and removed within a minute
     is_deleted: bool = False
     #: whether a client reads the answer while it is written
     streams: bool = False
     #: the execution whose text a client may have read: no other may start to answer
     streamed_by: str = ""
-    #: when the first piece of that text was told
+    #: when the first piece of that text was emitted
     first_token_at: float | None = None
     #: why it waits, when it was requeued or parked
     waiting_for: str = ""

@@ -1,4 +1,4 @@
-"""All that Redis holds of a job goes. It must have ended, or be a batch's line whose batch has its outcome."""
+"""Deletes all that Redis holds of a job. The job must have ended, or be a batch's line whose batch has its outcome."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def remove(connection: Redis, job_id: str) -> None:
-    """Delete all that there is of a job that has ended. What names it goes last: half a removal is done again."""
+    """Delete all that there is of a job that has ended. The indexes that name it are cleared last, so that a removal which breaks off is done again."""
     # Not in a MULTI: a Redis that is full lets nothing into one, and this is what makes room.
     pipe = connection.pipeline(transaction=False)
     _delete(pipe, job_id)

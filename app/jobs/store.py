@@ -164,7 +164,7 @@ class Jobs:
         repeated(lambda: self._connection.eval(*arguments))
 
     def position(self, job_id: str) -> int | None:
-        """How many jobs stand before it in the queue; None when it does not stand there."""
+        """How many jobs are ahead of it in the queue; None when it is not in the queue."""
         return tickets.queue(self._connection).get_job_position(job_id)
 
     def queued(self) -> int:
@@ -217,7 +217,7 @@ class Jobs:
         return found.after is not None
 
     def cancel(self, job_id: str, error: ErrorReply | None = None) -> JobRecord | None:
-        """Cancel whatever is not final, and tell the worker. The record afterwards; None when there is no such job."""
+        """Cancel a job that has not ended, and interrupt its worker. The record afterwards; None when there is no such job."""
         return self._end(job_id, error or errors.cancelled(), Status.CANCELLED)
 
     def fail(self, job_id: str, error: ErrorReply) -> JobRecord | None:

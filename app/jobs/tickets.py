@@ -80,7 +80,7 @@ def issue(
 ) -> None:
     """Enqueue a new ticket. The job's id is the task's only argument.
 
-    One that `yields` stands at the queue's end, or, `at_front`, before all that do; others go before those, or to the head.
+    One that `yields` is put at the queue's end, or, `at_front`, before all that yield; others are put before those, or at the head.
     """
     home = queue(connection)
     job = home.create_job(
@@ -179,7 +179,7 @@ def take_out(pipeline: Pipeline, job: Job) -> None:
 
 
 def forget(pipeline: Pipeline, job: Job) -> None:
-    """All there is of a ticket goes, whatever it was."""
+    """Delete a ticket, whatever its state."""
     home = _home(job)
     take_out(pipeline, job)
     for registry in (home.finished_job_registry, home.failed_job_registry, home.canceled_job_registry):
@@ -214,7 +214,7 @@ def intermediate(connection: Redis, name: str) -> list[str]:
 
 
 def return_from_gap(connection: Redis, name: str, job_id: str) -> None:
-    """Back to the queue's head, in one step, for a ticket whose job has no record of ours; one that RQ has forgotten goes."""
+    """Back to the queue's head, in one step, for a ticket whose job has no record of ours; one that RQ has forgotten is dropped."""
     found = queue(connection, name)
     gap = found.intermediate_queue_key
 

@@ -39,7 +39,7 @@ class Field:
     meaningful: tuple[Any, ...] = ()
 
     def asks_for_nothing(self, value: Any) -> bool:
-        """Whether a refused field may stand there with this value."""
+        """Whether a refused field is accepted with this value, which asks for nothing."""
         return _is_among(value, self.harmless) or (not value and not _is_among(value, self.meaningful))
 
 

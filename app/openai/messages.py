@@ -107,7 +107,7 @@ class _Named(Wire):
 
 
 class SystemMessage(_Named):
-    """Instructions that stand above the user's."""
+    """Instructions that take precedence over the user's."""
 
     role: Literal["system", "developer"]
     content: TextContent

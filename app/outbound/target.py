@@ -66,7 +66,7 @@ def check_url(
     Args:
         url: what a client sent.
         allowed_hosts: `host` or `host:port` that may be at any address (IPv6 as `[::1]:8080` or `::1`).
-        resolver: stands in for the system's in tests; its answers are judged like any other.
+        resolver: replaces the system's in tests; its answers are checked like any other.
         timeout_seconds: longest wait for the name lookup.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From something that has ended to the events that tell of it: one for its own callback, one for each endpoint that asked.
+"""Makes the events that report an end: one for its own callback, one for each endpoint that asked.
 
 In two halves, for a step in Redis reads first and then writes: `prepare` before its MULTI, `add` within.
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Announcement:
-    """What is to be told, and where."""
+    """The events to send, and where to."""
 
     type: str
     object_id: str
     #: (URL, endpoint's id or nothing)
     targets: tuple[tuple[str, str], ...]
-    #: told beside the object's id
+    #: sent beside the object's id
     details: Mapping[str, Any] = field(default_factory=dict)
     #: whose that object is
     owner: str = OWNER

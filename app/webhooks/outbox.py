@@ -173,7 +173,7 @@ class Outbox:
             raise UnknownEventError(event_id)
 
     def url(self, event_id: str) -> str | None:
-        """Where the event goes, None if there is none."""
+        """Where the event is sent, None if there is none."""
         found = cast("bytes | None", self._connection.hget(_PREFIX + event_id, "url"))
         return None if found is None else found.decode()
 

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 DELAYS_SECONDS = (1.0, 5.0, 30.0, 120.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0)
 #: share by which a delay is longer or shorter, so that what failed together does not come back together
 JITTER = 0.1
-#: for so long an event is tried, counted from its creation or from its resending, seconds
+#: how long delivery is tried, counted from the event's creation or its resending, seconds
 GIVE_UP_SECONDS = 24 * 3600.0
-#: the receiver, or what stands before it, has too much to do
+#: the receiver, or a proxy before it, is overloaded
 SLOW_DOWN_STATUSES = frozenset({429, 502, 503, 504})
 SLOW_DOWN_SECONDS = 10.0
 #: the longest that a receiver can make us wait, seconds

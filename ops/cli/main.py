@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(tokens)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read what we print has enough. Python would complain at its end of what is left: it goes nowhere.
+        # The reader of our output has left. Python would complain at exit about what is still buffered, so that is discarded.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SIGPIPE_STATUS
     except CycloptsError as error:

@@ -65,12 +65,12 @@ def _now(found: dict[str, Any]) -> float:
 
 
 def status_of(found: dict[str, Any]) -> int:
-    """The exit status that it stands for."""
+    """The exit status of the command."""
     return 0 if found["health"].get("ready") else 1
 
 
 def _size() -> os.terminal_size:
-    """Of the terminal; what goes elsewhere is not cut."""
+    """Of the terminal; output to anything else is not cut."""
     return shutil.get_terminal_size() if sys.stdout.isatty() else os.terminal_size((10_000, 10_000))
 
 

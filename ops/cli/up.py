@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: a worker that takes longer to be ready goes on by itself; the screen is shown without it, seconds
+#: how long the screen waits for a worker to be ready, seconds; a slower one still comes up
 _WORKER_READY_SECONDS = 15.0
 
 

@@ -25,7 +25,7 @@ _MIB = 1024**2
 #: clocks that are further apart are somebody's mistake, seconds
 _FAR_APART = 5.0
 _SET_CLOCKS = "Have all machines set their clocks by NTP (timedatectl set-ntp true)."
-#: how long a file that had to be cut is told of, seconds
+#: how long a file that had to be cut is reported, seconds
 _REPORTED_SECONDS = 8 * 86400
 #: share of `maxmemory` from which on it is nearly full
 _NEARLY_FULL = 0.8

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Periodic:
-    """Calls `work` every so many seconds in a thread of its own. An exception is logged, once in a row, never fatal."""
+    """Calls `work` periodically in a thread of its own. An exception is logged, once if it repeats, and never fatal."""
 
     def __init__(self, name: str, seconds: float, work: Callable[[], object]) -> None:
         self._name = name
@@ -33,7 +33,7 @@ class Periodic:
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """No further call; a running one is waited for at most so long."""
+        """Make no further call; wait at most that long for a running one."""
         self._end.set()
         self._thread.join(seconds)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: first wait before a process is started again, seconds; doubled each time, up to the cap, and jittered
 BACKOFF_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 15.0
-#: a process that was up for so long starts again with the first wait, seconds
+#: a process that was up for this long starts again with the first wait, seconds
 STABLE_SECONDS = 30.0
 
 
@@ -45,7 +45,7 @@ class ProcessSpec:
     death_signal: signal.Signals = signal.SIGKILL
     #: an exclusive lock that it holds while it lives
     lock: Path | None = None
-    #: told of every end, asked for or not, in a thread; its exceptions are logged
+    #: called in a thread at every end, asked for or not; its exceptions are logged
     on_exit: Callable[[ProcessSpec, int, int], None] | None = None
     #: whether it is started again when it ends by itself
     restart: bool = True
@@ -137,7 +137,7 @@ class Running:
 
 
 def backoff(failures: int) -> float:
-    """How long to wait after so many failures in a row, seconds: half of it is chance."""
+    """How long to wait after that many failures in a row, seconds; half of it is random."""
     whole = (
         min(BACKOFF_CAP_SECONDS, BACKOFF_SECONDS * 2.0 ** min(failures - 1, 16)) if failures > 0 else BACKOFF_SECONDS
     )

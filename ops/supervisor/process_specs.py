@@ -197,7 +197,7 @@ def _worker(
 
 
 def _python(module: str) -> list[str]:
-    """-P: the directory that the user stands in is none of our packages."""
+    """-P: the user's current directory is not searched for our packages."""
     return [sys.executable, "-P", "-m", module]
 
 

@@ -150,7 +150,7 @@ class RedisServer:
                 self.socket.parent.rmdir()
 
     def last_words(self) -> str:
-        """The end of its log: warnings and errors tell why it did not start."""
+        """The end of its log: warnings and errors say why it did not start."""
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:

@@ -52,7 +52,7 @@ class Signals:
         self._write.close()
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a signal comes or `wake` is called, at most so long."""
+        """Sleep until a signal comes or `wake` is called, at most that long."""
         if select.select([self._read], [], [], max(0.0, seconds))[0]:
             with contextlib.suppress(BlockingIOError):
                 while self._read.recv(4096):

@@ -167,7 +167,7 @@ class Supervisor:
             self.launch(stage, spec, failures).is_ready = True  # nobody waits for it: it is watched like the rest
 
     def _ended(self, stage: list[Running], running: Running, status: int) -> None:
-        """A process is gone: tell its hook, end what it left, and plan its successor."""
+        """A process has ended: call its hook, end what it left, and schedule its successor."""
         stage.remove(running)
         spec = running.spec
         self._run_hook(running, status)

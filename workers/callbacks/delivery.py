@@ -78,7 +78,7 @@ def deliver(event_id: str, context: CallbackContext, *, clock: Callable[[], floa
 def _attempt(
     claim: Claim, context: CallbackContext, job: JobRecord | None, clock: Callable[[], float]
 ) -> DeliveryResult:
-    """Ask, record, log. `job`: the one that the event tells of, if it is of one that is still there."""
+    """Ask, record, log. `job`: the one that the event is about, if it still exists."""
     began_at, began = clock(), time.monotonic()
     parent, attributes = (job.trace, spans.of_job(job)) if job else (NONE, {})
     with spans.span("deliver", parent, attributes, kind="client") as span:
@@ -104,7 +104,7 @@ def _ask(claim: Claim, context: CallbackContext, now: float, trace: TraceContext
     except OutboundError as error:
         return _Answer(error=error.kind)
     except Exception as error:
-        # A bug of ours. It goes by the schedule too, or the event would come back each time its claim ends, for ever.
+        # A bug of ours. The schedule holds for it too, or the event would come back each time its claim ends, for ever.
         log.exception("[CALLBACK] %s: cannot be sent", claim.event_id)
         return _Answer(error=f"internal error ({type(error).__name__})")
 

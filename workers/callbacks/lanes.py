@@ -1,4 +1,4 @@
-"""Many deliveries at once in one process, and never so many to one host that others wait behind it.
+"""Many deliveries at once in one process, with a bound for each host, so that a slow one does not hold up the others.
 
 An RQ worker does one job at a time, and a receiver may take the whole timeout for each. So the job starts a thread and
 returns. That is safe because the queue owns nothing here: the outbox does, and an event whose thread dies is due again.

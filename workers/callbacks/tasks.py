@@ -75,7 +75,7 @@ def deliver_event(event_id: str) -> None:
 
 
 def _host(url: str) -> str:
-    """Only to tell receivers apart; whether the URL is one to connect to is decided at the attempt."""
+    """Only to distinguish receivers; whether we may connect to the URL is decided at the attempt."""
     try:
         return (urlsplit(url).hostname or "").removesuffix(".")
     except ValueError:

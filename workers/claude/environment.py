@@ -35,7 +35,7 @@ SWITCHES = {
     "DISABLE_AUTOUPDATER": "1",
     # The client's conversation is sent as it is or refused by the API, never summed up.
     "DISABLE_COMPACT": "1",
-    # Who asks for Opus 4.1 gets it, or is told that it is gone.
+    # A request for Opus 4.1 gets that model, or an error that says it is gone.
     "CLAUDE_CODE_DISABLE_LEGACY_MODEL_REMAP": "1",
 }
 

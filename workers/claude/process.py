@@ -282,7 +282,7 @@ class ClaudeProcess(RunningCli):
 
 
 def _is_at_list_prices(model_usage: Mapping[str, Any]) -> bool:
-    """The CLI invents a price for a model of which it knows none; its basis tells."""
+    """The CLI invents a price for a model that it does not know; the price's basis shows that."""
     return all(usage.get("costBasis") == "list" for usage in model_usage.values())
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 API = "https://api.anthropic.com"
 #: the Messages API's only one
 VERSION = "2023-06-01"
-#: an idle connection is kept for so long: a new one costs a TLS handshake, seconds
+#: how long an idle connection is kept, since a new one costs a TLS handshake, seconds
 KEEP_SECONDS = 60.0
 #: for a connection, TLS included; longer, and the request is tried again later, seconds
 CONNECT_SECONDS = 20.0

@@ -76,7 +76,7 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _spread(path: Path) -> Iterator[tuple[str, Any]]:
-    """Each value, and what stands before it, of an array's elements or of values that follow one another."""
+    """Each value, and what precedes it, of an array's elements or of values that follow one another."""
     with open_text(path) as file:
         text = file.read()
     decoder = json.JSONDecoder(object_pairs_hook=unique)

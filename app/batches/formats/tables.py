@@ -1,4 +1,4 @@
-"""What people have, as rows, and back: CSV, TSV, JSON or lines of text. Every cell is read as it stands, whatever it looks like.
+"""What people have, as rows, and back: CSV, TSV, JSON or lines of text. Every cell is read verbatim, whatever it looks like.
 
 Another format is a function that reads, one that writes, and a row of `FORMATS`.
 """

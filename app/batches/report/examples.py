@@ -58,7 +58,7 @@ def failures(storage: Readable, record: BatchRecord) -> dict[str, list[Example]]
 
 
 def answers(storage: Readable, record: BatchRecord, *, skip: int, most: int) -> list[AnsweredLine]:
-    """Those that stand in the output file after the first `skip`."""
+    """Those in the output file after the first `skip`."""
     found = []
     lines = counted_lines(storage, names.stored_file(record.output_file), record.output_bytes)
     for raw in itertools.islice(lines, skip, skip + most):

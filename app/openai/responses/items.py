@@ -115,7 +115,7 @@ class UserMessage(_Message):
 
 
 class SystemMessage(_Message):
-    """Instructions that stand above the user's."""
+    """Instructions that take precedence over the user's."""
 
     role: Literal["system", "developer"]
     content: _SystemContent
@@ -207,7 +207,7 @@ def user_text(text: str) -> dict[str, Any]:
 
 
 def _which(value: Any) -> str | None:
-    """The item's kind: a message may lack its type."""
+    """The item's kind: a message may leave out its type."""
     found: Any = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     kind = found.get("type")
     if kind is None and "role" not in found and "id" in found:

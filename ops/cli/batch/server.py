@@ -236,7 +236,7 @@ def _refused(response: httpx.Response) -> ServerError:
 
 
 def status_of(batch: dict[str, Any]) -> int:
-    """The exit status that a batch which has ended, or is held, stands for."""
+    """The exit status for a batch that has ended, or is held."""
     if batch["status"] not in FINAL:
         return HELD_STATUS
     if batch["status"] != "completed":
@@ -245,7 +245,7 @@ def status_of(batch: dict[str, Any]) -> int:
 
 
 def say(line: str) -> None:
-    """For people, beside what goes to stdout."""
+    """For people, on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 

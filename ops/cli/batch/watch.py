@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _POLL_SECONDS = 1.0
-#: where no terminal is, a line is printed when something has changed, at most so often, seconds
+#: without a terminal a line is printed when something has changed, but not more often than this, seconds
 _LINE_SECONDS = 10.0
 _REASONS = {
     "usage_limit": "waits for Claude's usage limit",
@@ -80,7 +80,7 @@ def name(api: Server, batch: dict[str, Any], *, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def goes_on(batch_id: str) -> Iterator[None]:
-    """Whoever presses Ctrl-C is told that the batch goes on."""
+    """After Ctrl-C, say that the batch continues."""
     try:
         yield
     except KeyboardInterrupt:
@@ -141,7 +141,7 @@ def until_ended(api: Server, batch_id: str) -> dict[str, Any]:
 
 
 def details(batch: dict[str, Any]) -> str:
-    """What stands behind the bar: tokens, cost, failures, and why it waits and until when."""
+    """The text behind the bar: tokens, cost, failures, and why it waits and until when."""
     ours = batch["nightshift"]
     parts = [batch["status"]] if batch["status"] != "in_progress" else []
     parts.append(f"{batch['usage']['total_tokens']:,} tokens")
