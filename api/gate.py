@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from flask import Blueprint, Response, jsonify
@@ -102,6 +103,7 @@ def _way_object(one: WayStatus) -> dict[str, Any]:
         "login": one.step.login or None,
         "state": "open" if one.closed is None else "closed",
         "closed": None if one.closed is None else closed_object(one.closed),
+        "windows": [asdict(window) for window in one.windows],
         "families": {family: closed_object(closed) for family, closed in sorted(one.families.items())},
         "spent": None
         if spent is None or cap is None

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 
 from api.openapi_meta import described
 from api.services import current_services
-from app import counters, disk, health, spending
+from app import counters, disk, health, way_status
 from app.connection import RedisError
 from app.gate import Cause
 from app.health import unready
@@ -31,7 +31,7 @@ from app.ways import Way
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
     from redis import Redis
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from app.health import Health, Server
     from app.settings import Settings
     from app.spending import Spent
+    from app.way_status import WayStatus
     from app.worker_status import WorkerStatus
 
 
@@ -118,14 +119,15 @@ class Families(Collector):
             now = health.look(self._connection)
             counts = counters.read(self._connection)
             closed_seconds = closings.closed_seconds(self._connection)
-            spent = spending.read(self._connection, self._settings.ways)
+            ways = way_status.read(self._connection, self._settings.ways)
         except RedisError:
             yield _gauge("redis_up", "Whether Redis answers.", 0)
             return
         yield _gauge("redis_up", "Whether Redis answers.", 1)
         yield from _counted(counts)
         yield _closed_seconds(closed_seconds)
-        yield from _spending(spent)
+        yield from _spending({one.step.way: one.spent for one in ways if one.spent is not None})
+        yield _windows(ways)
         yield from _queue(now)
         yield from _gate(now, self._settings)
         yield from _server(now.redis)
@@ -188,6 +190,18 @@ def _closed_seconds(seconds: dict[str, float]) -> Metric:
     )
     for cause in Cause:
         family.add_metric([cause], seconds.get(cause, 0.0))
+    return family
+
+
+def _windows(found: Iterable[WayStatus]) -> Metric:
+    family = GaugeMetricFamily(
+        "nightshift_window_utilization",
+        "Share of a subscription's usage window that is used, as answers last reported it.",
+        labels=["way", "window"],
+    )
+    for one in found:
+        for window in one.windows:
+            family.add_metric([one.step.way, window.name], window.utilization)
     return family
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app import spending
+from app import spending, used_windows
 from app.gate import read_closings
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from app.gate import Closed
     from app.spending import Spent
+    from app.used_windows import UsedWindow
     from app.ways import Step
 
 
@@ -29,6 +30,8 @@ class WayStatus:
     families: Mapping[str, Closed]
     #: None: it has no cap
     spent: Spent | None
+    #: how much of its usage windows is used: a subscription's, once an answer has reported it
+    windows: Sequence[UsedWindow] = ()
 
 
 def read(connection: Redis, ladder: Sequence[Step]) -> list[WayStatus]:
@@ -37,5 +40,6 @@ def read(connection: Redis, ladder: Sequence[Step]) -> list[WayStatus]:
     found = []
     for step in ladder:
         mine = {scope.family: closed for scope, closed in scopes.items() if scope.way is step.way}
-        found.append(WayStatus(step, mine.pop("", None), mine, spent.get(step.way)))
+        windows = used_windows.read(connection, step.way)
+        found.append(WayStatus(step, mine.pop("", None), mine, spent.get(step.way), windows))
     return found

@@ -77,7 +77,7 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
     # With Redis away the next probe opens the gate; the answer is kept all the same.
     with suppress(*AWAY):
         if asked.answer.windows:
-            usage_windows.leave_the_rest(run, asked.answer.windows)
+            usage_windows.take_in(run, asked.answer.windows)
         run.probes.passed()
     return Publish(messages.to_openai(asked.answer, asked.checked, run.record, asked.ignored))
 

@@ -9,12 +9,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from app import clock
+from app import clock, used_windows
 from app.gate import Cause
 from app.scopes import scope_of_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from app.messages.answer import Window
     from app.messages.failure import TurnFailed
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 RESET_MARGIN_SECONDS = 1.0
 #: how long a limit lasts when Claude does not say, until the next probe, seconds
 UNKNOWN_LIMIT_SECONDS = 300.0
+_noted: Sequence[Window] = ()
 
 
 def wait_for_reset(run: Run, failure: TurnFailed) -> None:
@@ -37,8 +38,18 @@ def wait_for_reset(run: Run, failure: TurnFailed) -> None:
     _closed(run, scope, Cause.USAGE_LIMIT, limit, until)
 
 
-def leave_the_rest(run: Run, windows: Iterable[Window]) -> None:
-    """After an answer: where as much of a window is used as the setting allows, the requests that it holds wait for its reset."""
+def take_in(run: Run, windows: Sequence[Window]) -> None:
+    """After an answer: note how much of the windows is used, and leave the rest of those of which enough is."""
+    global _noted  # noqa: PLW0603 - what this process has noted: most answers report nothing new
+    if windows != _noted:
+        reported = {window.name: (window.utilization, window.resets_at) for window in windows}
+        used_windows.note(run.connection, run.engine.way, reported)
+        _noted = windows
+    _leave_the_rest(run, windows)
+
+
+def _leave_the_rest(run: Run, windows: Iterable[Window]) -> None:
+    """Where as much of a window is used as the setting allows, the requests that it holds wait for its reset."""
     shares, now = run.settings.stop_at_utilization, clock.now()
     used: dict[Scope, Window] = {}
     for window in sorted(windows, key=lambda window: window.resets_at):

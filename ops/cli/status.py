@@ -142,7 +142,7 @@ def _rest(health: dict[str, Any], now: float) -> Iterator[str]:
     waiting = f"; {parked:,} of those that wait are parked until their model or way opens" if parked else ""
     yield f"Gate       {_gate(health['gate'], now)}{waiting}"
     ways = health.get("ways", ())
-    yield from (f"Way        {_way(one, now)}" for one in ways if len(ways) > 1 or one["spent"] or one["families"])
+    yield from (f"Way        {_way(one, now)}" for one in ways if len(ways) > 1 or _says_more(one))
     feeders = health.get("feeders") or [one for one in (health.get("feeder"),) if one]
     yield f"Feeder     {', '.join(one['process'] for one in feeders) or 'none: no batch goes on'}"
     yield f"Callbacks  {callbacks['waiting']} wait, {callbacks['undelivered']} undelivered"
@@ -166,9 +166,17 @@ def _gate(gate: dict[str, Any], now: float) -> str:
     return f"closed, {end}: {gate['cause']}: {gate['reason']}"
 
 
+def _says_more(way: dict[str, Any]) -> bool:
+    return bool(way["spent"] or way["families"] or way.get("windows"))
+
+
 def _way(way: dict[str, Any], now: float) -> str:
     parts = [f"{way['way']}{':' + way['login'] if way['login'] else ''}  {_gate(way['closed'] or {'open': True}, now)}"]
     parts += [f"for {family} {_gate(closed, now)}" for family, closed in way["families"].items()]
+    parts += [
+        f"{one['utilization']:.0%} of {one['name'].replace('_', '-')} used, until {_clock(one['resets_at'])}"
+        for one in way.get("windows", ())
+    ]
     if spent := way["spent"]:
         parts.append(f"${spent['usd']:.2f} of ${spent['cap_usd']:.2f} spent this {spent['period']}")
         if spent["unpriced"]:

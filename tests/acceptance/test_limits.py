@@ -173,6 +173,8 @@ def test_a_share_of_the_window_is_left(subscription: Stack) -> None:
     tell(0.79)
     assert subscription.wait_for(subscription.submit("below"))["status"] == "completed"
     assert closed_by(subscription) is None
+    (way,) = subscription.http("GET", "/health").body["ways"]
+    assert {one["name"]: one["utilization"] for one in way["windows"]} == {"five_hour": 0.79, "seven_day": 0.79}
     tell(0.83)
     assert subscription.wait_for(subscription.submit("the last"))["status"] == "completed"
     gate = subscription.http("GET", "/v1/gate").body

@@ -23,11 +23,7 @@ limited_stack = stack_fixture(
 )
 #: of one worker, so that the order in which it asks is the order in which it takes
 own_stack = stack_fixture(
-    settings={
-        "NIGHTSHIFT_OFFLINE_LOGIN": "subscription",
-        "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "3600",
-        "NIGHTSHIFT_WORKERS": "1",
-    }
+    workers=1, settings={"NIGHTSHIFT_OFFLINE_LOGIN": "subscription", "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "3600"}
 )
 
 

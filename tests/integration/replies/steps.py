@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from app import errors, worker_status
+from app import errors, used_windows, worker_status
 from app.api_keys import ApiKeys
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
@@ -424,6 +424,10 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "gate: open": (_close, lambda g: Gate(g.redis).open()),
     "gate: pause": (_nothing, lambda g: Gate(g.redis).pause(2e9, "maintenance")),
     "gate: resume": (lambda g: Gate(g.redis).pause(), lambda g: Gate(g.redis).resume()),
+    "gate: note the windows": (
+        _nothing,
+        lambda g: used_windows.note(g.redis, Way.CLI, {"five_hour": (0.3, 2e9)}),
+    ),
     "stream: a piece": (
         lambda g: g.run(streams=True),
         _tell,
