@@ -23,9 +23,9 @@ from app import errors, window
 from app.batches import report
 from app.batches.capacity import beyond_reserve
 from app.batches.report import examples
+from app.batches.report.conditions import ways_of
 from app.batches.validation import read_faults
 from app.error_codes import ErrorCode
-from app.ways import Way
 
 if TYPE_CHECKING:
     from app.batches.record import BatchRecord
@@ -125,7 +125,7 @@ def _report(record: BatchRecord) -> Report:
     settings = services.settings
     given = report.Given(
         batch_window=settings.batch_window,
-        ways=[Way(record.way)] if record.way else [step.way for step in settings.ways],
+        ways=ways_of(record, settings),
         workers=beyond_reserve(services.connection, settings),
     )
     return report.of_batch(services.connection, services.batches.storage, record, given)

@@ -10,6 +10,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from app.ways import Way
+
 if TYPE_CHECKING:
     from redis.client import Pipeline
 
@@ -29,6 +31,14 @@ class Closing:
     since: float
     #: when it ended, or will by itself; `inf` while nobody has written that down
     until: float
+
+    @property
+    def way(self) -> str:
+        """That it closed; empty: all of them, as a pause does."""
+        if self.cause == "paused":
+            return ""
+        named = self.limit.partition(" ")[0].partition(":")[0]
+        return named if named in [*Way] else Way.CLI
 
     @property
     def family(self) -> str:

@@ -209,7 +209,8 @@ def _done_at(record: BatchRecord, services: Services, closed: Closed | None) -> 
     now = clock.now()
     opens_at = now if closed is None else closed.until if closed.until < math.inf else None
     hours = services.settings.batch_window
-    waited = conditions.covered(conditions.waits(services.connection, record, hours, now))
+    ways = conditions.ways_of(record, services.settings)
+    waited = conditions.covered(conditions.waits(services.connection, record, hours, ways, now), ways)
     found = eta.done_at(record, now - (record.in_progress_at or now) - waited, hours, now, opens_at)
     return None if found is None else int(found)
 

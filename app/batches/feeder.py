@@ -236,7 +236,8 @@ class Feeder:
     def _keep_conditions(self, record: BatchRecord) -> None:
         """Write them down before the history forgets them. A batch ends whatever becomes of this."""
         try:
-            found = conditions.gather(self._connection, record, self._settings.batch_window, clock.now())
+            hours, ways = self._settings.batch_window, conditions.ways_of(record, self._settings)
+            found = conditions.gather(self._connection, record, hours, ways, clock.now())
             self._storage.put(names.conditions(record.id), conditions.encode(found))
         except AWAY:
             raise

@@ -43,7 +43,7 @@ def of_batch(connection: Redis, storage: Readable, record: BatchRecord, given: G
     now = clock.now()
     around = conditions.frozen(storage, record.id) if record.status.is_final else None
     if around is None:
-        around = conditions.gather(connection, record, given.batch_window, min(now, record.ended_at or now))
+        around = conditions.gather(connection, record, given.batch_window, given.ways, min(now, record.ended_at or now))
     found = add_up(record, line_stats.read(storage, record), around, examples.failures(storage, record), now)
     return replace(found, forecast=_forecast(storage, record, given)) if record.tried else found
 

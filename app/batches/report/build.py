@@ -159,7 +159,7 @@ def add_up(
     tally = _Tally(since, until)
     for line in lines:
         tally.add(line)
-    waited = conditions.covered(around.waits)
+    waited = conditions.covered(around.waits, around.ways)
     worked = until - since - waited
     # What it has in common with the record.
     known: dict[str, Any] = {one.name: getattr(record, one.name) for one in fields(Report) if hasattr(record, one.name)}

@@ -6,7 +6,6 @@ History forgets after eight days, a batch is remembered longer: so this is writt
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotation
 from dataclasses import asdict, dataclass, field
@@ -19,15 +18,17 @@ from app.batches.record import Hold
 from app.batches.storage import names
 from app.openai.model_names import DEFAULT_NAMES
 from app.scopes import family_of
+from app.ways import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from redis import Redis
 
     from app.batches.record import BatchRecord
     from app.batches.storage import Readable
     from app.history import RecycleEvent, Sample
+    from app.settings import Settings
 
 #: bounds of what is kept: waits (the longest), and points of each worker's curve
 MAX_WAITS = 200
@@ -38,7 +39,7 @@ LOOK_BACK_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """A time in which no line was started. Seconds since the epoch, within the batch's own."""
+    """A time in which no line was started, by one way to Claude or by all. Seconds since the epoch, within the batch's own."""
 
     #: as in `app.gate.Cause`, or `Hold.BATCH_WINDOW`: only the batch's own hours made it wait
     cause: str
@@ -48,6 +49,8 @@ class Wait:
     until: float
     #: whether it went on when this was written
     lasts: bool = False
+    #: the way that was closed; empty: all of them, or older code wrote it down
+    way: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,36 +72,56 @@ class Conditions:
     """All of it. `sampled_since`: when the first sample of that time was taken; None: there was none."""
 
     waits: tuple[Wait, ...] = ()
+    #: the ways that its lines could go; empty: older code wrote it down, and there was one
+    ways: tuple[str, ...] = ()
     workers: tuple[WorkerNight, ...] = ()
     sampled_since: float | None = None
 
 
-def gather(connection: Redis, record: BatchRecord, batch_window: str, until: float) -> Conditions:
-    """From the history as it is. `batch_window`: that of the settings, for a batch that has none of its own."""
+def gather(connection: Redis, record: BatchRecord, batch_window: str, ways: Sequence[Way], until: float) -> Conditions:
+    """From the history as it is. `batch_window`: that of the settings, for a batch that has none of its own; `ways`: as `ways_of`."""
     since = record.in_progress_at or record.created_at
     samples = history.samples(connection, since - LOOK_BACK_SECONDS, until)
-    longest = sorted(waits(connection, record, batch_window, until), key=lambda wait: wait.since - wait.until)[
+    longest = sorted(waits(connection, record, batch_window, ways, until), key=lambda wait: wait.since - wait.until)[
         :MAX_WAITS
     ]
     return Conditions(
         waits=tuple(sorted(longest, key=lambda wait: wait.since)),
+        ways=tuple(map(str, ways)),
         workers=tuple(_workers(samples, history.recycles(connection, since, until), since, until)),
         sampled_since=samples[0].at if samples else None,
     )
 
 
-def waits(connection: Redis, record: BatchRecord, batch_window: str, until: float) -> list[Wait]:
+def ways_of(record: BatchRecord, settings: Settings) -> list[Way]:
+    """Those that its lines can go."""
+    return [Way(record.way)] if record.way else [step.way for step in settings.ways]
+
+
+def waits(connection: Redis, record: BatchRecord, batch_window: str, ways: Sequence[Way], until: float) -> list[Wait]:
     """All since its start."""
     since = record.in_progress_at or record.created_at
-    return [*_closings(connection, record, since, until), *_closed_hours(record.window or batch_window, since, until)]
+    return [
+        *_closings(connection, record, ways, since, until),
+        *_closed_hours(record.window or batch_window, since, until),
+    ]
 
 
-def covered(waits: Iterable[Wait]) -> float:
-    """Seconds that lie in at least one of them."""
-    total, reached = 0.0, -math.inf
-    for wait in sorted(waits, key=lambda one: one.since):
-        total += max(0.0, wait.until - max(wait.since, reached))
-        reached = max(reached, wait.until)
+def covered(waits: Iterable[Wait], ways: Sequence[str] = ()) -> float:
+    """Seconds in which no line was started: those of a wait for all ways, or of one for each of these."""
+    total, began = 0.0, 0.0
+    running: Counter[str] = Counter()
+    is_held = False
+    changes = [(at, by, one.way) for one in waits for at, by in ((one.since, 1), (one.until, -1))]
+    for at, by, way in sorted(changes):
+        # With one way or none each wait is one for all.
+        running[way if len(ways) > 1 else ""] += by
+        now_held = running[""] > 0 or (len(ways) > 1 and all(running[one] > 0 for one in ways))
+        if now_held and not is_held:
+            began = at
+        elif is_held and not now_held:
+            total += at - began
+        is_held = now_held
     return total
 
 
@@ -116,13 +139,16 @@ def frozen(storage: Readable, batch_id: str) -> Conditions | None:
         return None
 
 
-def _closings(connection: Redis, record: BatchRecord, since: float, until: float) -> Iterator[Wait]:
+def _closings(
+    connection: Redis, record: BatchRecord, ways: Sequence[str], since: float, until: float
+) -> Iterator[Wait]:
     # A name that only NIGHTSHIFT_MODEL_MAP knows has none here: then all are shown.
     family = family_of(DEFAULT_NAMES.get(record.model, record.model))
     for wait in history.waits(connection, since, until):
         first, last = max(wait.since, since), min(wait.until, until)
-        # What another family waited for kept no line of this batch.
-        if last > first and (not family or wait.family in ("", family)):
+        # What another family waited for kept no line of this batch, nor a way that none of them could go.
+        holds = (not family or wait.family in ("", family)) and wait.way in ("", *ways)
+        if last > first and holds:
             yield Wait(
                 cause=wait.cause,
                 reason=wait.reason,
@@ -130,6 +156,7 @@ def _closings(connection: Redis, record: BatchRecord, since: float, until: float
                 since=first,
                 until=last,
                 lasts=wait.until > until,
+                way=wait.way,
             )
 
 

@@ -62,12 +62,31 @@ def test_window() -> None:
 
 def test_a_wait_within_a_wait_counts_once() -> None:
     """The time that a batch has worked is without the times in which no line could start, each second of them once."""
-
-    def wait(since: float, until: float) -> Wait:
-        return Wait(cause="paused", reason="", limit="", since=since, until=until)
-
     assert conditions.covered([wait(5, 9), wait(0, 4), wait(2, 3), wait(3, 6)]) == 9
     assert conditions.covered([]) == 0
+
+
+def wait(since: float, until: float, way: str = "") -> Wait:
+    return Wait(cause="usage_limit" if way else "paused", reason="", limit="", since=since, until=until, way=way)
+
+
+@pytest.mark.parametrize(
+    ("waits", "ways", "seconds"),
+    [
+        ([wait(0, 9, "cli")], ("cli",), 9),
+        ([wait(0, 9, "cli")], (), 9),
+        ([wait(0, 9, "cli")], ("cli", "api"), 0),
+        ([wait(0, 9, "cli"), wait(4, 20, "api")], ("cli", "api"), 5),
+        ([wait(0, 9, "cli"), wait(4, 6, "api"), wait(5, 8, "api")], ("cli", "api"), 4),
+        ([wait(0, 9, "cli"), wait(4, 6, "api"), wait(5, 8)], ("cli", "api"), 4),
+        ([wait(0, 9, "cli"), wait(0, 9, "api")], ("cli", "batches", "api"), 0),
+    ],
+)
+def test_a_line_that_may_go_several_ways_waits_while_all_are_closed(
+    waits: list[Wait], ways: tuple[str, ...], seconds: float
+) -> None:
+    """A pause is for all of them."""
+    assert conditions.covered(waits, ways) == seconds
 
 
 @pytest.mark.parametrize(
