@@ -149,6 +149,9 @@ class _Pipeline(Pipeline):
         self._to_watch = ()
         super().reset()
 
+    def _himport_prepare_pipeline(self, conn: Any, commands: Any) -> None:
+        """Nothing: redis-py would look through all commands for one that we don't use."""
+
     def _send_command_parse_response(self, conn: Any, command_name: Any, *args: Any, **options: Any) -> Any:
         """Again from its beginning, by redis-py, as long as nothing is watched; a failure after that is a WatchError."""
         parent: Any = super()

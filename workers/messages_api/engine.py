@@ -1,4 +1,7 @@
-"""See the package. One event loop in one thread, so that a question can be ended at any moment by cancelling its task."""
+"""See the package. A question runs in an event loop, so that it can be ended at any moment by cancelling its task.
+
+The loop runs in the thread that asks, for as long as the question takes: a thread of its own would cost two hand-overs a turn.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import json
 import logging
 import threading
 import time
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -57,13 +59,17 @@ class ApiEngine:
         self._settings = settings
         self._login = login_in_use(settings)
         self._client = client(settings)
+        # Made once: the client would join and read it anew for each question.
+        self._url = self._client.build_request("POST", "v1/messages").url
         self._aliases = aliases_of(settings.claude_environment)
         self._prices = price_file.in_use(settings.prices)
+        self._name = name
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=f"{name}-loop", daemon=True)
+        #: held while the loop runs: one question at a time
+        self._running = threading.Lock()
+        #: of the two below
         self._lock = threading.Lock()
-        self._is_started = self._is_closed = False
-        #: the running question, of the loop's thread
+        self._is_closed = False
         self._task: asyncio.Task[Answer] | None = None
         self._turns = self._errors = 0
         self._since = clock.now()
@@ -77,11 +83,7 @@ class ApiEngine:
         self.close()
 
     def start(self) -> None:
-        """Start the loop."""
-        with self._lock:
-            if not self._is_started and not self._is_closed:
-                self._is_started = True
-                self._thread.start()
+        """Nothing is: a connection is made when it is needed."""
 
     def ask(
         self,
@@ -91,7 +93,7 @@ class ApiEngine:
         *,
         headers: Mapping[str, str] = NO_HEADERS,
     ) -> Answer:
-        """See `Engine.ask`; pieces come from the loop's thread."""
+        """See `Engine.ask`; pieces come from the thread that asks."""
         value = request.output.value
         reading = Reading(on_delta, value.tool_name if value is not None else None)
         body = body_of(request, self._aliases)
@@ -118,8 +120,7 @@ class ApiEngine:
     def interrupt(self) -> None:
         """End the running question."""
         with self._lock:
-            if self._is_started and not self._is_closed:
-                self._loop.call_soon_threadsafe(self._cancel)
+            self._cancel()
 
     def status(self) -> EngineStatus:
         """No process, so no memory of one."""
@@ -145,53 +146,43 @@ class ApiEngine:
             if self._is_closed:
                 return
             self._is_closed = True
-        if self._is_started:
-            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(CLOSE_SECONDS)
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(CLOSE_SECONDS)
-        self._loop.close()
+            self._cancel()
+        if not self._running.acquire(timeout=CLOSE_SECONDS):
+            log.warning("engine %s: its question does not end", self._name)
+            return
+        try:
+            self._loop.run_until_complete(self._close())
+            self._loop.close()
+        finally:
+            self._running.release()
 
     def _run(self, work: Callable[[], Coroutine[Any, Any, Answer]], deadline: float) -> Answer:
-        self.start()
-        done: Future[Answer] = Future()
-        with self._lock:
-            if self._is_closed:
-                raise TurnFailed(FailureKind.UNAVAILABLE, "This engine is closed.")
-            # In order with interrupts: whatever is interrupted after this line is this question.
-            self._loop.call_soon_threadsafe(self._begin, work, deadline, done)
-        return done.result()
-
-    def _begin(self, work: Callable[[], Coroutine[Any, Any, Answer]], deadline: float, done: Future[Answer]) -> None:
-        async def bounded() -> Answer:
+        with self._running:
+            with self._lock:
+                if self._is_closed:
+                    raise TurnFailed(FailureKind.UNAVAILABLE, "This engine is closed.")
+                # Whatever is interrupted after this line is this question.
+                self._task = self._loop.create_task(_bounded(work, deadline))
             try:
-                # The loop's clock is `time.monotonic`.
-                async with asyncio.timeout_at(deadline):
-                    return await work()
-            except TimeoutError:
-                words = "The request's deadline passed before Claude had answered."
-                raise TurnFailed(FailureKind.DEADLINE, words) from None
-
-        def settle(task: asyncio.Task[Answer]) -> None:
-            self._task = None
-            if task.cancelled():
-                done.set_exception(TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted."))
-            elif error := task.exception():
-                done.set_exception(error)
-            else:
-                done.set_result(task.result())
-
-        self._task = self._loop.create_task(bounded())
-        self._task.add_done_callback(settle)
+                return self._loop.run_until_complete(self._task)
+            except asyncio.CancelledError:
+                raise TurnFailed(FailureKind.INTERRUPTED, "The request was interrupted.") from None
+            finally:
+                with self._lock:
+                    self._task = None
 
     def _cancel(self) -> None:
         if self._task is not None:
-            self._task.cancel()
+            self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def _close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-        await self._client.aclose()
+        """Also of a question that was left by a signal, which nobody waits for any more."""
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=CLOSE_SECONDS)
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await self._client.aclose()
 
     async def _asked(self, body: dict[str, Any], reading: Reading, headers: Mapping[str, str]) -> Answer:
         """Raises `TurnFailed`, also for whatever the client raises, or what came is no answer."""
@@ -201,7 +192,7 @@ class ApiEngine:
                 asyncio.timeout(self._settings.stall_seconds) as silence,
                 self._client.stream(
                     "POST",
-                    "v1/messages",
+                    self._url,
                     content=json.dumps(body).encode(),
                     headers={**headers, "content-type": "application/json"},
                 ) as response,
@@ -237,6 +228,16 @@ class ApiEngine:
                 silence.reschedule(self._loop.time() + END_SECONDS)
             elif event.event != "ping":
                 silence.reschedule(self._loop.time() + self._settings.stall_seconds)
+
+
+async def _bounded(work: Callable[[], Coroutine[Any, Any, Answer]], deadline: float) -> Answer:
+    try:
+        # The loop's clock is `time.monotonic`.
+        async with asyncio.timeout_at(deadline):
+            return await work()
+    except TimeoutError:
+        words = "The request's deadline passed before Claude had answered."
+        raise TurnFailed(FailureKind.DEADLINE, words) from None
 
 
 async def _error(response: httpx2.Response) -> Any:
