@@ -47,7 +47,6 @@ TAKES: Mapping[Way, tuple[LoginName, ...]] = MappingProxyType(
 #: the ways that a worker goes, a request at a time
 OF_WORKERS = (Way.CLI, Way.API)
 
-_PERIODS = ("day", "month")
 _CAP = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)usd/(day|month)")
 
 

@@ -194,12 +194,6 @@ class ChatRequest(Wire):
     max_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
 
     @property
-    def output_cap(self) -> int | None:
-        """The most tokens the answer may have: the smaller of OpenAI's two names for it."""
-        caps = [cap for cap in (self.max_completion_tokens, self.max_tokens) if cap is not None]
-        return min(caps) if caps else None
-
-    @property
     def forces_answer(self) -> bool:
         """Whether JSON or a call has to come: Claude gives what it is forced to without thinking."""
         is_json = self.response_format is not None and self.response_format.type != "text"

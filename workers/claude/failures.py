@@ -32,14 +32,14 @@ class UsageLimit:
     limit_type: str | None = None
     windows: tuple[Window, ...] = ()
 
-    def is_reached(self, now: float | None = None) -> bool:
+    def is_reached(self) -> bool:
         """Whether a subscription's window is used up.
 
         A plain 429 with a subscription's token comes as `rejected` too, but names neither a window nor a reset.
         """
         if self.status != "rejected" or (self.resets_at is None and self.limit_type is None):
             return False
-        return self.resets_at is None or self.resets_at > (clock.now() if now is None else now)
+        return self.resets_at is None or self.resets_at > clock.now()
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.openai.accept import take_extras
+from app.messages import to_claude
+from app.openai.accept import accept, take_extras
 from app.openai.chat_request import ChatRequest
 from app.openai.faults import from_validation
+from app.settings import Settings
 
 USER = {"role": "user", "content": "hi"}
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -223,7 +225,11 @@ def test_schema_properties_are_no_extras() -> None:
 
 def test_output_cap() -> None:
     """Of the two names for the cap the smaller value counts."""
-    request = {"model": "m", "messages": [USER]}
-    assert ChatRequest.model_validate(request).output_cap is None
-    assert ChatRequest.model_validate({**request, "max_tokens": 5}).output_cap == 5
-    assert ChatRequest.model_validate({**request, "max_tokens": 5, "max_completion_tokens": 3}).output_cap == 3
+    caps: tuple[tuple[dict[str, int], int | None], ...] = (
+        ({}, None),
+        ({"max_tokens": 5}, 5),
+        ({"max_tokens": 5, "max_completion_tokens": 3}, 3),
+    )
+    for fields, cap in caps:
+        payload = accept({"model": "sonnet", "messages": [USER], **fields}, Settings()).payload
+        assert to_claude(payload).max_tokens == cap
