@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app import connection as connections
-from app.connection import RedisError, connect, connect_blocking
+from app.connection import RedisError, connect, connect_blocking, read, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.mark.parametrize("make", [connect, connect_blocking])
@@ -66,3 +68,45 @@ def test_a_server_that_does_not_tell_its_time(timeless: str, monkeypatch: pytest
     asking.start()
     asking.join(10)
     assert [type(error) for error in raised] == [RedisTimeoutError]
+
+
+@pytest.mark.parametrize("make", [connect, Redis.from_url])
+def test_a_step_is_decided_again_when_what_it_watches_changes(redis_url: str, make: Callable[[str], Redis]) -> None:
+    """Each watched key counts from the first read on, whoever reads it, also where nothing is read at all."""
+    with make(redis_url) as client, Redis.from_url(redis_url) as other:
+        for changed in ("one", "two"):
+            seen: list[list[bytes | None]] = []
+
+            def change(pipe: Any, changed: str = changed, seen: list[list[bytes | None]] = seen) -> int:
+                seen.append(read(pipe, ("GET", "one"), ("GET", "two")))
+                if len(seen) == 1:
+                    other.set(changed, "new")
+                pipe.multi()
+                pipe.incr("done")
+                return len(seen)
+
+            assert transaction(client, ("one", "two"), change) == 2
+            assert seen[0] != seen[1]
+        assert client.get("done") == b"2"
+        tries = []
+
+        def blind(pipe: Any) -> None:
+            pipe.multi()
+            tries.append(other.incr("one-more"))
+            if len(tries) == 1:
+                other.set("one", "newer")
+            pipe.incr("done")
+
+        transaction(client, "one", blind)
+        assert (len(tries), client.get("done")) == (2, b"3")
+
+
+def test_a_refused_read_of_a_step_leaves_its_connection_in_order(redis_url: str) -> None:
+    """The replies that follow it are read, and belong to nobody's next command."""
+    with connect(redis_url) as client:
+        client.set("text", "a")
+        for _ in range(3):
+            with pytest.raises(ResponseError, match="WRONGTYPE"):
+                transaction(client, "text", lambda pipe: read(pipe, ("HGETALL", "text"), ("GET", "text")))
+            assert client.get("text") == b"a"
+        assert transaction(client, "text", lambda pipe: read(pipe, ("GET", "text"), ("STRLEN", "text"))) == [b"a", 1]
