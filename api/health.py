@@ -13,8 +13,10 @@ from api import auth
 from api.gate import gate_object, ways_object
 from api.services import Services, current_services
 from app import clock, disk, way_status
+from app.batches.parts.steps import totals
 from app.connection import RedisError
 from app.health import look, unready, warnings
+from app.ways import Way
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ def _of_redis(services: Services, now: Health) -> dict[str, Any]:
         if feeder is None
         else {"process": feeder.process, "beat_seconds_ago": round(feeder.beat_seconds_ago, 1)},
         "feeders": [asdict(one) for one in now.feeders],
+        "parts": None if services.settings.step(Way.BATCHES) is None else totals(services.connection),
         "supervisors": [{**asdict(row), "beat_seconds_ago": _age(row.beat_at)} for row in now.supervisors],
         "clocks_off": clocks_off(now),
         "callbacks": {"waiting": now.callbacks_waiting, "undelivered": now.callbacks_undelivered},

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from api.openapi_meta import described
 from api.services import current_services
 from app import counters, disk, health, way_status
+from app.batches.parts.steps import totals
 from app.connection import RedisError
 from app.gate import Cause
 from app.health import unready
@@ -100,6 +101,15 @@ _HISTOGRAMS = (
 )
 
 
+def _in_parts(found: dict[str, int]) -> Metric:
+    lines = GaugeMetricFamily(
+        "nightshift_part_lines", "Lines of batches that go by Message Batches, by where they are.", labels=["state"]
+    )
+    for state in ("unsent", "sent", "ended"):
+        lines.add_metric([state], found[state])
+    return lines
+
+
 class Families(Collector):
     """Collects once for each scrape."""
 
@@ -120,6 +130,7 @@ class Families(Collector):
             counts = counters.read(self._connection)
             closed_seconds = closings.closed_seconds(self._connection)
             ways = way_status.read(self._connection, self._settings.ways)
+            in_parts = totals(self._connection)
         except RedisError:
             yield _gauge("redis_up", "Whether Redis answers.", 0)
             return
@@ -128,6 +139,7 @@ class Families(Collector):
         yield _closed_seconds(closed_seconds)
         yield from _spending({one.step.way: one.spent for one in ways if one.spent is not None})
         yield _windows(ways)
+        yield _in_parts(in_parts)
         yield from _queue(now)
         yield from _gate(now, self._settings)
         yield from _server(now.redis)

@@ -67,6 +67,8 @@ class PartAnswers(NamedTuple):
     again: Mapping[int, LineRuns]
     #: of the lines, what counts
     counted: Sequence[tuple[JobRecord, Outcome]]
+    #: for answers that nobody gets, US dollars
+    paid_usd: float = 0.0
 
 
 class NotFed(Exception):
@@ -99,6 +101,8 @@ class Change:
     parts_made: int = 0
     #: lines that had no job, and count as one that ended so
     counted: Sequence[tuple[JobRecord, Outcome]] = ()
+    #: what was paid besides, by Message Batches, US dollars
+    paid_usd: float = 0.0
     #: those of the batch's files that can be asked for from now on
     files: Collection[str] = ()
 
@@ -230,6 +234,7 @@ def collect_part(
         parts={part.id: None if taken.upto >= known.answers_bytes else after},
         parts_made=found.parts.made,
         counted=taken.counted,
+        paid_usd=taken.paid_usd,
     )
 
 

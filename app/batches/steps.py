@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from app import clock
+from app import clock, spending
 from app.batches import files, lifecycle
 from app.batches.files import FileRecord, Purpose
 from app.batches.leadership import NotLeader, is_at
@@ -26,6 +26,7 @@ from app.connection import transaction
 from app.jobs import apply, removal, transitions
 from app.jobs.record import JobRecord, record_key
 from app.scopes import parked_key
+from app.ways import Way
 from app.webhooks import announce
 from app.webhooks.events import BATCH_HELD
 
@@ -111,6 +112,7 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
         pipe.zrem(parked_key(lot), line_id(batch_id, number))
     _move_parts(pipe, change)
     apply.count_all(pipe, change.counted)
+    spending.add(pipe, Way.BATCHES, change.paid_usd, clock.now(), is_answer=False)
     if held is not None:
         held.add(pipe)
     if announcement is not None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app.environment import CLAUDE_ENVIRONMENT
+from app.login import login_of
 from app.settings import SettingsError
 from app.ways import Way
 from ops.supervisor import hooks, probe
@@ -152,8 +153,9 @@ def callback_worker(settings: Settings, env: Mapping[str, str], index: int) -> P
 
 
 def lane(settings: Settings, env: Mapping[str, str]) -> list[ProcessSpec]:
-    """The process that asks Message Batches about this data dir's batches; none where `NIGHTSHIFT_WAYS` has no `batches`."""
-    if settings.step(Way.BATCHES) is None:
+    """The process that asks Message Batches about this data dir's batches; none where that way is off, or has no login here."""
+    step = settings.step(Way.BATCHES)
+    if step is None or not (settings.offline or login_of(settings, step)):
         return []
     name = f"{_host()}-{os.getpid()}-lane"
     return [

@@ -64,7 +64,30 @@ def test_it_costs_half_and_says_which_way(stack: Stack) -> None:
     whole = cost_usd("claude-haiku-5-5", usage)
     assert whole is not None
     assert abs(report["cost_usd"] - whole / 2) < 2e-6
-    assert 'nightshift_answers_total{way="batches"} ' in httpx.get(f"{stack.url}/metrics").text
+    metrics = httpx.get(f"{stack.url}/metrics").text
+    assert 'nightshift_answers_total{way="batches"} ' in metrics
+    assert 'nightshift_part_lines{state="sent"} 0.0' in metrics
+    assert stack.http("GET", "/health").body["parts"] == {"parts": 0, "unsent": 0, "sent": 0, "ended": 0}
+
+
+def test_parts_show_how_far_it_is(stack: Stack) -> None:
+    """In the batch object, the report's page and the overview."""
+    rule = stack.simulator.add_rule({"batch": {"held": True}}, match={"batches": "create"})
+    made = start(stack, [line(str(n)) for n in range(7)])
+
+    def at_api() -> int:
+        found = stack.http("GET", f"/v1/batches/{made.id}").body["nightshift"]
+        return int((found["parts"] or {}).get("sent", 0))
+
+    wait_until(lambda: at_api() == 7, "a part that was sent", 20)
+    assert stack.http("GET", f"/v1/batches/{made.id}").body["nightshift"]["waiting_for"] == "message_batches"
+    assert "7 requests are at Message Batches" in httpx.get(f"{stack.url}/batches/{made.id}").text
+    wait_until(
+        lambda: "7 at Message Batches" in httpx.get(stack.url, headers={"accept": "text/html"}).text, "the page", 10
+    )
+    assert stack.http("GET", "/health").body["parts"]["sent"] == 7
+    stack.simulator.remove_rule(rule)
+    assert wait(stack, made.id).status == "completed"
 
 
 def test_a_lane_that_is_killed_again_and_again(own_stack: Stack) -> None:

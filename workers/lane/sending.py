@@ -98,6 +98,7 @@ class Sender:
     def _note_sent(self, record: BatchRecord, part: Part, batch: BatchAtApi, *, is_found: bool) -> None:
         self._tools.steps.do(record.id, part.id, lifecycle.note_sent, batch.id, clock.now(), is_found=is_found)
         self._refusals = 0
+        self._tools.storage.remove(names.part_body(record.id, part.id))
         self._tools.times.sent()
         self._tools.times.done((record.id, part.id))
         log.info(
@@ -139,7 +140,9 @@ class Sender:
             if batch.id not in known and batch.requests == part.requests
         ]
         if found:
-            self._note_sent(record, part, found[-1], is_found=True)
+            sent_at = doubted.sending_at
+            nearest = min(found, key=lambda batch: abs(batch.created_at - sent_at))
+            self._note_sent(record, part, nearest, is_found=True)
         elif now - doubted.lost_at >= self._doubt_seconds:
             log.warning("[PART] batch=%s part=%s was not sent: the API's list does not have it", record.id, part.id)
             self._tools.answer(record, part, None)

@@ -48,6 +48,8 @@ class Again:
     #: whether that uses up one of its attempts, and whether it may have been answered
     counts: bool = True
     was_sent: bool = True
+    #: what the answer cost that is of no use, US dollars
+    paid_usd: float = 0.0
 
 
 class EndedPart(NamedTuple):
@@ -94,7 +96,8 @@ class Settler:
         )
         if ending is None:
             ending = self._last(job, after, again[0])
-        return Entry(number, job.record.metadata["custom_id"], ending, after)
+        paid_usd = sum(one.paid_usd for one in again)
+        return Entry(number, job.record.metadata["custom_id"], ending, after, paid_usd)
 
     def _whole(self, job: LineJob, outcomes: Sequence[Outcome], count: int) -> Outcome | None:
         """Of all answers, or the first that is an error; None while some are missing."""
@@ -146,14 +149,14 @@ class Settler:
             return Again(failure.message)
         if request.output.cut_at:
             answer = stops.cut(answer, request.output.cut_at)
+        cost = cost_usd(model_of(request, self._composer.aliases), answer.usage, half=True, prices=self._prices)
         try:
             checked = messages.check(answer, request.output)
         except messages.Mismatch as mismatch:
             is_repaired = job.record.attempts > 1
             if is_repaired or job.record.max_sends == 1:
                 return Outcome(error=errors.structured_output_failed(mismatch.faults, is_repaired=is_repaired))
-            return Again("the answer was not what was wanted")
-        cost = cost_usd(model_of(request, self._composer.aliases), answer.usage, half=True, prices=self._prices)
+            return Again("the answer was not what was wanted", paid_usd=cost or 0.0)
         return messages.to_openai(replace(answer, cost_usd=cost), checked, job.record)
 
     def _errored(self, job: LineJob, choice: int, failure: TurnFailed) -> Outcome | Again:

@@ -25,16 +25,19 @@ class Entry:
     outcome: Outcome | None = None
     #: what it has come to, with this part
     runs: LineRuns = NO_RUNS
+    #: what was paid for an answer that nobody gets, US dollars
+    paid_usd: float = 0.0
 
 
 def encode(entry: Entry) -> bytes:
     """Its line of the file."""
     outcome = None if entry.outcome is None else entry.outcome.to_json()
-    return json_text.line([entry.number, entry.custom_id, outcome, entry.runs])
+    return json_text.line([entry.number, entry.custom_id, outcome, entry.runs, entry.paid_usd])
 
 
 def read(file: IO[bytes]) -> Iterator[Entry]:
     """All from where the file is."""
     while raw := file.readline():
-        number, custom_id, outcome, runs = json.loads(raw)
-        yield Entry(number, custom_id, None if outcome is None else Outcome.from_json(outcome), LineRuns(*runs))
+        number, custom_id, text, runs, paid_usd = json.loads(raw)
+        outcome = None if text is None else Outcome.from_json(text)
+        yield Entry(number, custom_id, outcome, LineRuns(*runs), paid_usd)

@@ -23,7 +23,7 @@ from app.scopes import family_of
 from app.ways import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from redis import Redis
 
@@ -220,7 +220,7 @@ def _chunk(file: IO[bytes]) -> tuple[list[Entry], int]:
 
 
 def _taken(
-    record: BatchRecord, part: Part, model: str, chunk: Iterable[Entry], upto: int
+    record: BatchRecord, part: Part, model: str, chunk: Sequence[Entry], upto: int
 ) -> tuple[PartAnswers, dict[int, JobRecord | None]]:
     """What one step collects, and the jobs that its lines would have been."""
     lines: list[tuple[int, Ended]] = []
@@ -235,7 +235,7 @@ def _taken(
         jobs[entry.number] = job
         counted.append((job, entry.outcome))
         lines.append((entry.number, ended(job.id, entry.custom_id, job.request_id, entry.outcome)))
-    return PartAnswers(upto, lines, again, counted), jobs
+    return PartAnswers(upto, lines, again, counted, sum(entry.paid_usd for entry in chunk)), jobs
 
 
 def _as_job(record: BatchRecord, part: Part, entry: Entry, outcome: Outcome, model: str) -> JobRecord:
@@ -252,5 +252,6 @@ def _as_job(record: BatchRecord, part: Part, entry: Entry, outcome: Outcome, mod
         finished_at=part.ended_at,
         execution=part.api_id if was_sent else "",
         request_id=new_request_id(),
+        owner=record.owner,
         **entry.runs._asdict(),
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, cast
 from app.batches.leadership import NotLeader
 from app.batches.parts import lifecycle
 from app.batches.parts.record import Part, Parts, fields_of, parts_key, parts_of
-from app.connection import transaction
+from app.batches.record import ACTIVE
+from app.connection import texts, transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     from app.batches.leadership import Leadership
 
 _P = ParamSpec("_P")
+
+
+def totals(connection: Redis) -> dict[str, int]:
+    """Lines of all batches that parts have, by where they are: `unsent`, `sent` or `ended`; and how many parts there are."""
+    pipe = connection.pipeline(transaction=False)
+    for batch_id in texts(connection.zrange(ACTIVE, 0, -1)):
+        pipe.hgetall(parts_key(batch_id))
+    found = [parts_of(data).to_dict() or {} for data in pipe.execute()]
+    return {name: sum(one.get(name, 0) for one in found) for name in ("parts", "unsent", "sent", "ended")}
 
 
 class PartSteps:

@@ -15,10 +15,12 @@ from app.batches.feeder import Feeder
 from app.batches.parts import feeding
 from app.batches.record import batch_key
 from app.gate import Cause, Gate, read_closings
+from app.messages import to_claude
 from app.scopes import Scope
 from app.ways import Way
 from tests.integration.batches.conftest import line
 from workers.lane import composing
+from workers.messages_api.body import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +82,35 @@ def test_answers_are_those_of_the_other_ways(parts: Parts) -> None:
     assert '"n"' in schema[0]["message"]["content"]
     assert call[0]["message"]["tool_calls"][0]["function"]["name"] == "look"
     assert cut[0]["message"]["content"].startswith("one") and "END" not in cut[0]["message"]["content"]
+
+
+def test_requests_are_the_bytes_of_the_way_api(parts: Parts) -> None:
+    """But for the stream, which a message batch has none of."""
+    function = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+    asked: list[dict[str, Any]] = [
+        {"max_tokens": 50, "stop": ["END"]},
+        {"reasoning_effort": "high", "model": "opus"},
+        {"tools": [function], "tool_choice": "required"},
+        {"response_format": SCHEMA},
+    ]
+    for body in asked:
+        parts.simulator.clear_requests()
+        parts.until(parts.start([line("a", **body)]))
+        (sent,) = (one["body"] for one in parts.simulator.requests() if one["kind"] == "batched")
+        request = {"model": "haiku", "messages": [{"role": "user", "content": "a"}], **body}
+        assert sent | {"stream": True} == body_of(to_claude({"claude_model": request["model"], "request": request}))
+
+
+def test_sampling_that_a_model_refuses_is_left_out_of_the_next_part(parts: Parts) -> None:
+    """As by any other way; with `max_attempts: 1` it is the line's error."""
+    batch = parts.until(
+        parts.start([line("a", temperature=0.3), line("b", temperature=0.3, max_attempts=1)], metadata=ONLY)
+    )
+    assert answered(parts, batch) == ["a"]
+    bodies = [one["body"] for one in parts.simulator.requests() if one["kind"] == "batched"]
+    assert ["temperature" in one for one in bodies] == [True, True, False]
+    (failed,) = parts.output(batch, errors=True)
+    assert failed["response"]["status_code"] == 400
 
 
 @pytest.mark.parametrize(
@@ -183,6 +214,10 @@ def test_an_answer_that_does_not_fit_is_asked_for_by_the_next_way(parts: Parts) 
     parts_until(parts, lambda: parts.queued() == ["odd"])
     _, record = parts.take()
     assert record.attempts == 2  # the part's, and this run
+    # Of both answers, though nobody gets the first.
+    (by_day,) = parts.connection.keys("nightshift:spent:batches:????-??-??")
+    spent = int(parts.connection.hget(by_day, "micro_usd") or 0)
+    assert spent > round(parts.batches.require(batch.id).cost_usd * 1_000_000)
     assert parts.batches.require(batch.id).completed == 1
 
 
