@@ -112,7 +112,8 @@ class Lane:
     def _may_start(self, record: BatchRecord) -> bool:
         now = clock.now()
         hours = record.window or self._tools.settings.batch_window
-        return record.status is BatchStatus.IN_PROGRESS and now < record.expires_at and is_open(hours, now)
+        is_over = record.status is not BatchStatus.IN_PROGRESS or now >= record.expires_at
+        return not is_over and not record.held and is_open(hours, now)
 
     def _wait(self, record: BatchRecord, part: Part, why: str) -> None:
         """Say it, for people."""
