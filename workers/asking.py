@@ -1,7 +1,7 @@
 """One question and its checked answer: asked once, and once more when the answer is not what was wanted.
 
 Sampling parameters that a model refuses are left out of the next try, and of later requests to that model. The API's own
-400 is the only word on what a model takes, and costs nothing but its time. So it is asked, once an hour.
+400 is the only information about what a model takes, and costs only time. So it is asked, once an hour.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _unsupported = Unsupported()
 
 @dataclass(frozen=True)
 class Asked:
-    """An answer that is what was wanted."""
+    """An answer that fits its output spec."""
 
     answer: Answer
     checked: Checked

@@ -1,7 +1,7 @@
 """The worker's heartbeat: a thread that renews the lease of the running job and reports what the worker does.
 
-It beats while the main thread waits for Claude or for the queue. When it finds the lease gone it interrupts the run:
-whatever that would answer, nobody may publish it any more.
+It beats while the main thread waits for Claude or for the queue. When the lease is lost it interrupts the run, whose answer
+may not be published any more.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Beat:
         #: why the worker takes no job; it has not looked around yet
         self.waiting_for = FOR_CLAUDE
         self.rq_state = "starting"
-        # A reply that does not come is asked for again before the lease ends: by default after 2.5 s, three times.
+        # A command without a reply is repeated before the lease ends: by default after 2.5 s, three times.
         connection = connect(settings.redis_url or "", timeout_seconds=settings.lease_seconds / 4)
         self._connection = connection
         self._settings = settings

@@ -1,6 +1,6 @@
-"""The run that is going on in this process, if any: what tasks reach their worker by, and how a run is interrupted.
+"""The current run of this process, if any: how tasks reach their worker, and how a run is interrupted.
 
-A task is called by RQ with the job's id alone. All else it needs hangs on `current()`.
+RQ calls a task with the job's id alone. It gets everything else from `current()`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Publish:
 
 @dataclass(frozen=True)
 class FanOut:
-    """So many jobs of their own ask for the job's answers, and it waits for them."""
+    """The job waits for that many choices, jobs that ask for one answer each."""
 
     choices: int
 
@@ -93,14 +93,14 @@ def current() -> Run:
 
 
 def begin(run: Run) -> None:
-    """From now on `interrupt` reaches this run."""
+    """Make this the current run, which `interrupt` ends."""
     global _current  # noqa: PLW0603 - one process, one engine, one run: RQ gives its tasks no other place
     with _lock:
         _current = run
 
 
 def end() -> None:
-    """From now on `interrupt` reaches nothing."""
+    """There is no current run any more."""
     global _current  # noqa: PLW0603 - see `begin`
     with _lock:
         _current = None

@@ -1,8 +1,8 @@
 """Emits an answer's text and calls while Claude writes them, for the job whose client reads along.
 
-Pieces come in the engine's own thread, which must not wait for Redis: they are only laid down here, and a thread writes what
-lies there at once, so that pieces are joined only while a write is under way. What can't be emitted is no loss: the client
-gets it with the outcome. So nothing is flushed at the end, and whatever is too much is dropped.
+Pieces come in the engine's own thread, which must not wait for Redis. They are only queued here, and another thread writes them
+at once; pieces are joined only while a write is under way. A piece that can't be emitted is no loss: the client gets it
+with the outcome. So nothing is flushed at the end, and whatever is too much is dropped.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: text that waits to be written, characters; more than that, and the rest comes with the outcome
+#: characters that may wait to be written; beyond that the rest comes with the outcome
 MAX_PENDING_CHARS = 1024 * 1024
-#: how long the pieces outlive the job's deadline when nobody cleans up, seconds
+#: how long the pieces outlive the job's deadline if nothing deletes them, seconds
 SPARE_SECONDS = 60.0
 _RETRY_SECONDS = 0.2
 
@@ -97,7 +97,7 @@ class DeltaWriter:
         self._thread.start()
 
     def put(self, piece: Delta) -> None:
-        """Have it written as soon as may be. From any thread."""
+        """Have it written as soon as possible. From any thread."""
         text = piece.text if isinstance(piece, TextDelta) else piece.arguments
         if not text and isinstance(piece, TextDelta):
             return
@@ -107,12 +107,12 @@ class DeltaWriter:
             self._pending.append(piece)
             self._pending_chars += len(text)
             if self._pending_chars > MAX_PENDING_CHARS:
-                # A hole would do, for readers notice it; but what came after it would be of no use to anybody.
+                # Readers would notice a hole, but could use nothing after it.
                 self._stop("more text than can be written")
             self._changed.notify()
 
     def stop(self) -> None:
-        """No piece is begun to be written after this. One under way is fenced, like the outcome that follows."""
+        """Start no further write. One under way is fenced, like the outcome that follows."""
         with self._changed:
             self._stop()
 

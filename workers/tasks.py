@@ -30,7 +30,7 @@ def run_job(job_id: str) -> Ending:
     run = runs.current()
     record = run.record
     if record.version > PAYLOAD_VERSION:
-        # In the midst of a restart: its like are on their way. Alone, it waits until its deadline.
+        # During a restart newer workers are on their way. Without any, it waits until its deadline.
         return Requeue(Reason.NEWER_WORKER, counts=False, delay_seconds=NEWER_WORKER_SECONDS)
     if record.choices:
         return FanOut(record.choices)
@@ -39,7 +39,7 @@ def run_job(job_id: str) -> Ending:
     if clock.now() >= record.deadline_at:
         return Publish(Outcome(error=errors.deadline_exceeded(patience)))
     if record.parent and ((parent := run.jobs.get(record.parent)) is None or parent.status.is_final):
-        # It has ended without knowing of this choice, in a process of older code.
+        # A process of older code ended the parent, and knew nothing of this choice.
         run.interruption = Interruption.CANCELLED
         return Requeue(Reason.UNWANTED, counts=False)
     payload = run.jobs.request(record.parent or job_id)
@@ -58,7 +58,7 @@ def run_job(job_id: str) -> Ending:
 
 
 def _asked(run: Run, chat: dict[str, Any]) -> Ending:
-    """One chat completion, asked for and answered."""
+    """Ask for one chat completion."""
     way = ""
     try:
         if messages.remote_images(chat["request"]["messages"]):

@@ -59,7 +59,7 @@ def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, c
     """Read the job and its choices under WATCH, and write the change that `decide`, a function of `lifecycle`, makes of them.
 
     Decided again if another process changed the job in between, or if the reply was lost. Raises what `decide` raises.
-    `count`: how many choices to read of a job that has none yet.
+    `count`: how many choices to read of a job that has none so far.
     """
 
     def change(pipe: Any) -> Change:
@@ -88,7 +88,7 @@ def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, c
 def write(connection: Redis, pipe: Pipeline, job_id: str, change: Change) -> None:
     """Put the commands of a change on the caller's pipeline, which watches what the decision was based on."""
     if change.ticket is Ticket.NEW_FIRST:
-        # A choice of that id may have been there, and was cancelled.
+        # A cancelled choice with that id may still be there.
         removal.forget(connection, pipe, job_id)
     # A step that moves the ticket writes the record as well, so that a late repetition of it fails at its WATCH.
     if change.after is not None and (change.after != change.before or change.ticket is not Ticket.STAYS):
@@ -116,7 +116,7 @@ def _move(pipe: Pipeline, before: JobRecord | None, after: JobRecord) -> None:
         pipe.hdel(record_key(after.id), *gone)
     listed, lists = _indexes(before), _indexes(after)
     if before is not None and before.choices:
-        # Older code lists what waits for its choices as queued.
+        # Older code lists a job that waits for its choices as queued.
         listed.setdefault(status_key(before.status), before.created_at)
     for index in listed.keys() - lists.keys():
         pipe.zrem(index, after.id)
@@ -186,7 +186,7 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     """`record`: as it was before."""
     ttl = change.ttl_seconds
     pipe.set(outcome_key(record.id), outcome.to_json())
-    # A request may be megabytes; it is kept as long as somebody might look why it ended so.
+    # A request may be megabytes; it is kept for those who want to see why it ended like this.
     pipe.expire(request_key(record.id), ttl if record.is_stored else min(ttl, REQUEST_TTL_SECONDS))
     pipe.expire(stream_key(record.id), min(ttl, STREAM_TTL_SECONDS))
     pipe.zrem(ABANDONED, record.id)
@@ -207,7 +207,7 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
 
 
 def _read_choices(connection: Redis, pipe: Pipeline, job_id: str, count: int) -> list[JobRecord | None]:
-    """In their order, None for one that is not there; watched from here on."""
+    """In order, None for a missing one; watched from here on."""
     keys = [record_key(choices.id_of(job_id, number)) for number in range(count)]
     if not keys:
         return []

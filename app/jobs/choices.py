@@ -18,12 +18,12 @@ SPARE_SECONDS = 60
 
 
 def id_of(parent_id: str, number: int) -> str:
-    """The same whenever it is made, so that none is there twice."""
+    """Always the same, so that no choice exists twice."""
     return f"{parent_id}-{number}"
 
 
 def of(parent: JobRecord, number: int) -> JobRecord:
-    """A choice that has not been asked for yet. It has its parent's time and patience, and each its own attempts."""
+    """A choice that has not been asked for yet. It has its parent's times and limits, and attempts of its own."""
     return JobRecord(
         id=id_of(parent.id, number),
         kind=JobKind.CHOICE,
@@ -45,7 +45,7 @@ def of(parent: JobRecord, number: int) -> JobRecord:
 
 
 def is_missing(choice: JobRecord | None) -> bool:
-    """Whether it has to be made (again). One that was cancelled before its parent had met no parent there."""
+    """Whether it has to be made (again). One that was cancelled before its parent had found no parent."""
     return choice is None or (choice.status is Status.CANCELLED and not choice.is_spent)
 
 
@@ -55,12 +55,12 @@ def is_under_way(choice: JobRecord | None) -> bool:
 
 
 def failed(made: Iterable[JobRecord | None]) -> JobRecord | None:
-    """The first that has ended and has no answer, nor may be made again."""
+    """The first that ended without an answer and may not be made again."""
     return next((one for one in made if one is not None and one.status in _FAILED and not is_missing(one)), None)
 
 
 def runs(parent: JobRecord, made: Sequence[JobRecord]) -> dict[str, Any]:
-    """What its choices' runs amount to in the record of their parent: it is sent as often as the one that is sent most.
+    """What the runs of its choices add to the parent's record: it counts as sent as often as the choice that was sent most.
 
     Those that died come on top of its own, which died before there were choices.
     """

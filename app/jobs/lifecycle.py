@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from app.scopes import Lot
     from app.settings import Settings
 
-#: how often a job that waits for its choices is looked at, should nobody have reported their end, seconds
+#: how often a job that waits for its choices is checked, in case nobody reported their end, seconds
 LOOK_SECONDS = 5.0
-#: how long the outcome of a deleted job is left to those who wait for it, seconds
+#: how long the outcome of a deleted job is kept for those who wait for it, seconds
 NOTICE_SECONDS = 60.0
 
 
@@ -88,7 +88,7 @@ def reissue(found: Found, ttl_seconds: int) -> Change:
     if record is not None and record.status is Status.QUEUED:
         after = replace(record, parked="")
         return Change(before=record, after=after, ticket=Ticket.NEW, ttl_seconds=ttl_seconds)
-    # Older code that ended it knew nothing of that index.
+    # Older code may have ended it without clearing that index.
     is_over = record is None or record.status.is_final
     return replace(_unchanged(record), leaves=(CHOICES,) if is_over else ())
 

@@ -58,7 +58,7 @@ def release_worker(connection: Redis, settings: Settings, worker: str) -> list[s
         if record is not None and record.worker == worker and record.execution == execution_id:
             worker_died(connection, settings, Lease(job_id, execution_id, worker), Reason.WORKER_DIED)
             released.append(job_id)
-    # What else it had begun is known by this to be nobody's, and its name leaves RQ's lists.
+    # This marks the rest of its work as abandoned, and takes its name out of RQ's lists.
     connection.delete(f"rq:worker:{worker}")
     worker_status.remove(connection, worker)
     return released
@@ -88,20 +88,20 @@ class Recovery:
         self._next_audit = 0.0
 
     def remove_old(self) -> None:
-        """Jobs whose time to live has passed, and what RQ keeps for longer than it should."""
+        """Delete jobs whose time to live has passed, and what RQ keeps too long."""
         for job_id in self._due(RETENTION):
             removal.remove(self._connection, job_id)
         for name in tickets.QUEUES:
             tickets.tidy(self._connection, name)
 
     def expire_leases(self) -> None:
-        """A run whose lease ended has lost its worker."""
+        """Requeue the jobs of runs whose lease has ended: they have lost their worker."""
         for member in self._due(LEASES):
             job_id, _, execution_id = member.partition(":")
             worker_died(self._connection, self._settings, Lease(job_id, execution_id, ""), Reason.LEASE_ENDED)
 
     def close_gap(self) -> None:
-        """A ticket that is between queue and worker for too long has lost its worker."""
+        """Requeue tickets that are between queue and worker for too long: they have lost their worker."""
         now = time.monotonic()
         seen: dict[tuple[str, str], float] = {}
         for name in tickets.QUEUES:
@@ -120,7 +120,7 @@ class Recovery:
         self._in_gap = seen
 
     def requeue_due(self) -> None:
-        """What waited out a delay goes back into the queue."""
+        """Requeue the jobs whose delay has passed."""
         for job_id in tickets.due(self._connection, clock.now()):
             self._requeue(job_id)
 
@@ -149,7 +149,7 @@ class Recovery:
             transitions.requeue_ticket(self._connection, job_id)
 
     def cancel_abandoned(self) -> None:
-        """Jobs whose clients hung up, and did not come back within the grace."""
+        """Cancel jobs whose clients hung up and did not come back within the grace."""
         for job_id in self._due(ABANDONED):
             self._jobs.cancel(job_id, errors.client_left())
             self._connection.zrem(ABANDONED, job_id)

@@ -1,4 +1,4 @@
-"""Jobs by what is in their records: the indexes are gone through in Redis, a slice at a time, up to a bound.
+"""Finds jobs by what is in their records: scans the indexes in Redis, a slice at a time, up to a bound.
 
 There is no index of metadata: it would cost 120 bytes a pair and job, and all of 10,000 jobs are looked at in 0.1 s.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: jobs that one search looks at, from `after` on
 MAX_SCANNED = 50_000
-#: looked at in one go, for Redis does nothing else meanwhile: some 5 ms
+#: scanned at once; Redis does nothing else meanwhile, for about 5 ms
 _SLICE = 1000
 
 #: KEYS index; ARGV first, last, ZRANGE's order ("REV" or ""), prefix of the records, number of fields, name, value, ...,
@@ -78,7 +78,7 @@ def records(
     for first in range(start, start + MAX_SCANNED, _SLICE):
         args: list[Any] = [first, first + _SLICE - 1, "REV" if newest_first else "", record_key("")]
         looked_at, *ids = cast("list[Any]", scan(keys=[index], args=[*args, len(pairs) // 2, *pairs, *needles]))
-        # What was made meanwhile moves the others along: some are met again.
+        # Jobs made meanwhile shift the index: some are seen again.
         new = [job_id for job_id in texts(ids) if job_id not in seen]
         seen.update(new)
         while new and limit > 0:

@@ -40,7 +40,7 @@ _TRIES_SECONDS = 60.0
 #: how many jobs wait: those in the queue or waiting for a retry, and the choices of those that have begun
 _QUEUED = (("ZCARD", status_key(Status.QUEUED)), ("ZCARD", CHOICES))
 
-#: A job's waiters have names in a set, so that one who arrives or leaves twice, since a reply was lost, does so once.
+#: A job's waiters have names in a set, so that arriving or leaving twice, after a lost reply, counts once.
 #: KEYS names, count, abandoned; ARGV job, name, seconds to keep them.
 #: The count is for version 0.1.0, which may wait beside this one during a restart: by that, it decides who was the last
 _ARRIVE = """
@@ -93,7 +93,7 @@ class Jobs:
         ttl = self._settings.result_ttl_seconds
 
         def change(pipe: Any) -> Submission:
-            # The reply to this step may be lost: when it is decided again, the job may be there.
+            # The reply to this step may be lost: when it is decided again, the job may exist.
             known, own, *queued = read(
                 pipe, ("HGETALL", record_key(record.id)), ("ZCARD", queued_key(record.owner)), *_QUEUED
             )
@@ -110,7 +110,7 @@ class Jobs:
             pipe.multi()
             if fence is not None:
                 left = max(0.0, record.deadline_at - clock.now())
-                # A key must not end before its job can: a job that still waits would be run twice.
+                # A key must not expire before its job: a job that still waits would be run twice.
                 fence.note(pipe, record.id, left + (ttl if fence.has_key else _TRIES_SECONDS))
             transitions.submit(self._connection, pipe, record, payload, ttl_seconds=ttl)
             if beside is not None:
@@ -151,7 +151,7 @@ class Jobs:
         return None if text is None else json.loads(text)
 
     def arrive(self, job_id: str, waiter: str, ttl_seconds: float, *, pipeline: Pipeline | None = None) -> None:
-        """One more waits; the job is not abandoned (any more). With a pipeline, the command is only put there."""
+        """Add a waiter; the job is not abandoned (any more). With a pipeline, only put the command on it."""
         arguments: Any = (_ARRIVE, 3, *_waiter_keys(job_id), job_id, waiter, max(1, int(ttl_seconds)) + 60)
         if pipeline is not None:
             pipeline.eval(*arguments)
@@ -159,7 +159,7 @@ class Jobs:
             repeated(lambda: self._connection.eval(*arguments))
 
     def leave(self, job_id: str, waiter: str, *, abandon_at: float | None = None) -> None:
-        """One less waits. With `abandon_at` (seconds since the epoch) it hung up: was it the last, the job ends then."""
+        """Remove a waiter. With `abandon_at` (seconds since the epoch) it has hung up; if it was the last, the job ends then."""
         arguments: Any = (_LEAVE, 3, *_waiter_keys(job_id), job_id, waiter, str(abandon_at or ""))
         repeated(lambda: self._connection.eval(*arguments))
 
@@ -225,7 +225,7 @@ class Jobs:
         return self._end(job_id, error, Status.FAILED)
 
     def delete(self, job_id: str) -> None:
-        """Put a job out of sight, and remove it when who waits for it has had time to notice; one that runs is cancelled."""
+        """Cancel and hide a job, and remove it when those who wait for it have had time to notice."""
         self.cancel(job_id)
         apply.step(self._connection, job_id, lifecycle.hide)
 
