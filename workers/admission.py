@@ -7,6 +7,7 @@ others are not is parked (`app.admission`), so that it blocks nobody.
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,6 +54,8 @@ class Admission:
         self._engines = engines
         self._jobs = jobs
         self._logins: dict[Way, LoginCheck] = {}
+        #: when a job went each way last, `time.monotonic()`
+        self._used_at: dict[Way, float] = {}
         #: the ways that this worker can't use now, whatever the gate says, and why
         self._out: dict[Way, str] = {}
         #: a cap that there was at an earlier start may be gone: what it has closed is opened once
@@ -60,6 +63,7 @@ class Admission:
 
     def reason_to_wait(self) -> str:
         """Why this worker may take no job at all, a `Cause` or `FOR_CLAUDE`; empty: it may. Raises redis-py's errors."""
+        self._end_idle()
         self._keep_caps()
         closings = read_closings(self._connection)
         made = dict(self._engines.made())
@@ -107,9 +111,11 @@ class Admission:
         steps = [step for step in self._settings.ways if step.way in self._engines.ways]
         out = {*self._out, *self._keep_caps()}
         while (way := ladder.choose(steps, record, closings, out=out, probes=probes.take)) is not None:
-            # Of an engine that is made now, since a request needs it, the login is tried before that.
-            if way in self._logins or self._login(way).may_be_used():
-                return Admitted(self._logins[way].engine, probes)
+            # The login of an engine that is made now is tried before the request, and one that a request has failed by.
+            login = self._login(way)
+            if login.may_be_used() and login.passes_gate(closings.holding(way)):
+                self._used_at[way] = time.monotonic()
+                return Admitted(login.engine, probes)
             probes.end()
             out.add(way)
         if not any(self._takes(closings, way) for way in self._usable()):
@@ -137,6 +143,14 @@ class Admission:
     def works_by(self, way: Way) -> bool:
         """Whether this worker has found that it can use the way. For any thread."""
         return way in self._logins and way not in self._out and self._logins[way].works
+
+    def _end_idle(self) -> None:
+        """An engine that was made for a request, and that none has needed for long, holds its memory for nothing."""
+        seconds, now = self._settings.max_idle_seconds, time.monotonic()
+        for way in [way for way, at in self._used_at.items() if self._engines.is_spare(way) and now - at > seconds > 0]:
+            log.info("[RESTART] way=%s: no request has needed it for %.0f s", way, now - self._used_at.pop(way))
+            del self._logins[way]
+            self._engines.end(way)
 
     def _keep_caps(self) -> list[Way]:
         """Close the ways that have come to their caps, and open those that have not any more. Those that were closed now."""

@@ -110,6 +110,8 @@ class Beat:
     def _status(self, run: Run | None) -> WorkerStatus:
         if run is not None:
             self._way = run.engine.way
+        elif self._way not in dict(self._engines.made()):
+            self._way = self._engines.ways[0]
         found = self._engines.status(self._way)
         waiting_for = self.waiting_for or ("" if run else self._closed_by())
         state = _WAITING_STATES.get(waiting_for)

@@ -34,7 +34,9 @@ class Engines:
         self.ways = ways_of_workers(settings.ways)
         self._make = make
         self._made: dict[Way, Engine] = {}
-        self._ends = ExitStack()
+        self._ends: dict[Way, ExitStack] = {}
+        #: what those that were ended had counted
+        self._counted: list[EngineStatus] = []
 
     @classmethod
     def of_worker(cls, settings: Settings, name: str, own_dir: Path, connection: Redis) -> Self:
@@ -48,7 +50,7 @@ class Engines:
         found = cls(settings, make)
         try:
             for way in found.ways:
-                if way is not Way.CLI or way is found.ways[0]:
+                if not found.is_spare(way):
                     found.of(way)
         except BaseException:
             found.close()
@@ -72,8 +74,20 @@ class Engines:
     def of(self, way: Way) -> Engine:
         """That way's, made and started. Raises `SettingsError`."""
         if way not in self._made:
-            self._made[way] = self._make(way, self._ends)
+            with ExitStack() as ends:
+                self._made[way] = self._make(way, ends)
+                self._ends[way] = ends.pop_all()
         return self._made[way]
+
+    def is_spare(self, way: Way) -> bool:
+        """Whether its engine is there for requests that no way before it takes, and costs too much to be there for nothing."""
+        return way is Way.CLI and way is not self.ways[0]
+
+    def end(self, way: Way) -> None:
+        """End that way's, and wait for that. It is made again when it is needed."""
+        self._counted.append(self._made[way].status())
+        self._ends.pop(way).close()
+        del self._made[way]
 
     def made(self) -> Iterator[tuple[Way, Engine]]:
         """Those that there are, in the ladder's order."""
@@ -83,14 +97,15 @@ class Engines:
     def status(self, way: Way) -> EngineStatus:
         """That way's state, process and login, with the counts and the memory of all."""
         found = {one: engine.status() for one, engine in self.made()}
-        mine, every = found.get(way) or next(iter(found.values())), found.values()
+        mine, every = found.get(way) or next(iter(found.values())), [*found.values()]
+        all_ever = [*every, *self._counted]
         restarts: Counter[str] = Counter()
-        for one in every:
+        for one in all_ever:
             restarts.update(one.restarts)
         return replace(
             mine,
-            turns_total=sum(one.turns_total for one in every),
-            errors=sum(one.errors for one in every),
+            turns_total=sum(one.turns_total for one in all_ever),
+            errors=sum(one.errors for one in all_ever),
             restarts=dict(restarts),
             rss_mb=round(sum(one.rss_mb for one in every), 1),
             python_rss_mb=max(one.python_rss_mb for one in every),
@@ -99,7 +114,10 @@ class Engines:
 
     def close(self) -> None:
         """End every engine, and wait for that."""
-        self._ends.close()
+        with ExitStack() as ends:
+            for one in self._ends.values():
+                ends.enter_context(one)
+            self._ends = {}
 
 
 def _api(settings: Settings, name: str, ends: ExitStack) -> Engine:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from tests.acceptance.stack import Stack, running, stack_fixture
+from tests.acceptance.stack import ROOT, Stack, running, stack_fixture
 from tests.acceptance.test_batches import line, read, start, wait
 from tests.acceptance.test_login import Keyed
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from simulator.process import RunningSimulator
 
@@ -118,6 +122,26 @@ def test_a_batch_takes_the_way_that_it_names(stack: Stack) -> None:
     body = {"input_file_id": batch.input_file_id, "endpoint": batch.endpoint, "completion_window": "24h"}
     reply = stack.http("POST", "/v1/batches", body | {"metadata": {"way": "batches"}})
     assert (reply.status, reply.body["error"]["param"]) == (400, "metadata.way")
+
+
+def test_the_command_line_names_a_way(stack: Stack, tmp_path: Path) -> None:
+    """`submit --way`; one that is off is refused by the server, one that does not exist by the command."""
+    file = tmp_path / "night.jsonl"
+    file.write_text(json.dumps(line("from the command line")) + "\n")
+
+    def submit(way: str) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "ops.cli.main", "batch", "submit", str(file), "--way", way, "--again"]
+        return subprocess.run([*argv, "--url", stack.url], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    done = submit("api")
+    assert done.returncode == 0, done.stderr
+    batch = wait(stack, done.stdout.strip())
+    assert batch.metadata is not None and batch.metadata["way"] == "api"
+    assert stack.http("GET", f"/v1/batches/{batch.id}/report").body["ways"] == {"api": 1}
+    for way, words in (("batches", "NIGHTSHIFT_WAYS names: cli, api"), ("pigeon", "--way")):
+        refused = submit(way)
+        assert refused.returncode != 0
+        assert words in refused.stderr + refused.stdout
 
 
 def test_a_worker_that_is_killed_on_the_second_way_loses_nothing(stack: Stack) -> None:

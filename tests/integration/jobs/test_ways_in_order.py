@@ -133,6 +133,26 @@ def test_a_login_that_is_refused_at_the_start_closes_its_way_only(
     assert closed(connection) == {Scope(Way.API): Cause.LOGIN}
 
 
+def test_no_request_tries_a_login_that_was_refused(
+    connection: Redis, redis_url: str, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate closes while the worker waits for the queue, and is due to be tried when it takes a job."""
+    cli, api = ScriptedEngine(answer("on")), ByApi()
+    settings = Settings(redis_url=redis_url, ways=ways.read("api,cli"))
+    worker = ClaudeWorker("w", connect(redis_url), settings, Engines.holding(settings, {Way.CLI: cli, Way.API: api}))
+    record, take = submit(jobs), worker.execute_job
+
+    def execute_job(*args: Any) -> None:
+        api.login = REFUSED
+        Gate(connection, Scope(Way.API)).close(Cause.LOGIN, time.time() + 900, "refused", probe_at=time.time() - 1)
+        take(*args)
+
+    monkeypatch.setattr(worker, "execute_job", execute_job)
+    worker.work(burst=True)
+    assert found(jobs, record) == (Status.COMPLETED, 1, "cli")
+    assert api.asked == []
+
+
 def test_a_login_behind_an_open_way_is_tried_again(connection: Redis, redis_url: str, jobs: Jobs) -> None:
     """Though no request needs it: its gate is open again when it works."""
     Gate(connection, Scope(Way.API)).close(Cause.LOGIN, time.time() + 900, "refused", probe_at=time.time() - 1)
@@ -179,6 +199,34 @@ def test_an_engine_behind_another_is_made_for_the_request_that_needs_it(
     assert made == ["api", "cli"]
     assert engines[Way.CLI].logins_checked == 1
     assert closed(connection) == {Scope(Way.API): Cause.USAGE_LIMIT}
+
+
+def test_an_engine_behind_another_is_ended_when_it_was_idle_for_long(redis_url: str, jobs: Jobs) -> None:
+    """It gives its memory back, what it has counted is not forgotten, and the next request that needs it makes it again."""
+    ended: list[str] = []
+    api = ByApi(by_api("one"), limit(), by_api("three"))
+
+    def make(way: Way, ends: ExitStack) -> Engine:
+        ends.callback(ended.append, way)
+        return api if way is Way.API else ScriptedEngine(answer("two"))
+
+    settings = Settings(redis_url=redis_url, ways=ways.read("api,cli"), max_idle_seconds=0.3)
+    with Engines(settings, make) as held:
+        held.of(Way.API)
+        for number in range(2):
+            submit(jobs, new_record(f"chatcmpl-{number}"))
+        worker = ClaudeWorker("w", connect(redis_url), settings, held)
+        worker.work(burst=True)
+        assert [way for way, _ in held.made()] == [Way.API, Way.CLI]
+        turns = held.status(Way.API).turns_total
+        time.sleep(0.4)
+        worker.check_for_suspension(burst=True)
+        assert [way for way, _ in held.made()] == [Way.API]
+        assert (ended, held.status(Way.API).turns_total) == (["cli"], turns)
+        record = submit(jobs, new_record("chatcmpl-again"))
+        ClaudeWorker("w-2", connect(redis_url), settings, held).work(burst=True)
+        assert found(jobs, record) == (Status.COMPLETED, 1, "cli")
+    assert sorted(ended) == ["api", "cli", "cli"]
 
 
 def test_a_cap_is_kept_by_what_was_spent(connection: Redis, redis_url: str, jobs: Jobs) -> None:
