@@ -130,6 +130,7 @@ WAITS: Mapping[str, str] = MappingProxyType(
         Cause.PAUSED: "paused",
         Hold.BATCH_WINDOW: "waits for its window",
         Hold.RESERVE: "waits for a worker beyond the reserve",
+        Hold.PACE: "is spread until the window resets",
         Hold.NO_FEEDER: "nobody does its work",
         Hold.NO_LANE: "nobody sends its parts",
         Hold.MESSAGE_BATCHES: "at Message Batches",

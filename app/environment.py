@@ -118,9 +118,12 @@ def _not_negative(value: Number) -> Number:
     return value
 
 
+_TRUTHS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+
+
 def _truth(text: str) -> bool:
     try:
-        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+        return _TRUTHS[text.lower()]
     except KeyError:
         raise ValueError("takes 1 or 0") from None
 

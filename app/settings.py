@@ -136,6 +136,8 @@ class Settings:
     batch_in_queue: int = 0
     #: workers of all that live which never take batch lines, kept for interactive requests; the same on all machines
     reserve: int = 0
+    #: `on`: spread batch lines over the time until a subscription's usage window resets, instead of using it up at once
+    pace: bool = False
     #: when batch lines may start, e.g. `22:00-07:00 Europe/Berlin`; empty: always
     batch_window: str = ""
 

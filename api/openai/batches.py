@@ -13,7 +13,7 @@ from api.openai.files import keep_seconds
 from api.openapi_meta import PAGING, described
 from api.services import current_services
 from app import clock, errors, window
-from app.batches import eta, leadership, retry
+from app.batches import eta, leadership, pace, retry
 from app.batches.capacity import beyond_reserve, living
 from app.batches.endpoints import ENDPOINTS
 from app.batches.parts.record import parts_key, parts_of
@@ -288,8 +288,16 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
             found["waiting_for"] = Hold.NO_LANE
         elif reason := (found["parts"] or {}).get("reason"):
             found |= {"waiting_for": Hold.MESSAGE_BATCHES, "waiting_reason": reason}
-    elif services.settings.reserve and not beyond_reserve(services.connection, services.settings):
-        found["waiting_for"] = Hold.RESERVE
-    elif not living(services.connection, services.settings):
-        found["waiting_for"] = Hold.NO_WORKERS
+    else:
+        found |= _slowed_by(record, services)
     return found
+
+
+def _slowed_by(record: BatchRecord, services: Services) -> dict[str, Any]:
+    """Why no line of it is started now, though its window and the gate are open."""
+    connection, settings = services.connection, services.settings
+    if (due := pace.ahead_until(connection, settings, record)) is not None:
+        return {"waiting_for": Hold.PACE, "waiting_until": int(due)}
+    if settings.reserve and not beyond_reserve(connection, settings):
+        return {"waiting_for": Hold.RESERVE}
+    return {} if living(connection, settings) else {"waiting_for": Hold.NO_WORKERS}

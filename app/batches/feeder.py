@@ -19,6 +19,7 @@ from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
 from app.batches.leadership import Leadership, NotLeader, is_at
+from app.batches.pace import Pace
 from app.batches.parts.feeding import PartFeeding
 from app.batches.progress import Progress
 from app.batches.queueing import Queueing, affordable, shares
@@ -61,6 +62,7 @@ class Feeder:
         jobs = Jobs(connection, settings)
         self._collector = Collector(connection, self._steps, self._storage, jobs, offline=settings.offline)
         self._queueing = Queueing(self._steps, self._collector, settings)
+        self._pace = Pace(connection, settings)
         self._parts = PartFeeding(connection, self._steps, self._collector, self._queueing, settings)
         self._elsewhere = Elsewhere(connection, self._leadership, self._steps, jobs)
         self._validations: dict[str, Validation] = {}
@@ -122,7 +124,7 @@ class Feeder:
                 raise NotLeader("the lease was lost in the middle of a round")
         self._elsewhere.publish({batch_id: look for batch_id, look in looks.items() if look.is_in_queue})
         all_looks = {**looks, **self._elsewhere.looks(others)}
-        for batch_id, number in shares(all_looks, self._capacities.look(), self._queueing.may_start).items():
+        for batch_id, number in shares(all_looks, self._capacities.look(), self._is_due).items():
             if batch_id not in looks:
                 continue
             try:
@@ -133,6 +135,9 @@ class Feeder:
                 self._complain(looks[batch_id].record, error)
         # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
         return moved or (self._settings.reserve > 0 and any(look.near for look in looks.values()))
+
+    def _is_due(self, record: BatchRecord) -> bool:
+        return self._queueing.may_start(record) and not self._pace.is_ahead(record)
 
     def _active(self) -> tuple[list[BatchRecord], list[BatchRecord]]:
         """The batches that have not ended: those whose files are here, and the others. The oldest first."""

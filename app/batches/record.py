@@ -57,6 +57,8 @@ class Hold(StrEnum):
     BATCH_WINDOW = "batch_window"
     #: all workers are kept for other requests
     RESERVE = "reserve"
+    #: more of a usage window is used than is due by now (`NIGHTSHIFT_PACE`)
+    PACE = "pace"
     NO_WORKERS = "no_workers"
     #: nobody does the batches' work
     NO_FEEDER = "no_feeder"

@@ -32,6 +32,7 @@ _REASONS = {
     "budget": "has used up its budget: `nightshift batch continue ID --max-cost USD`, or `cancel ID`",
     "batch_window": "waits for its window",
     "reserve": "waits for a worker beyond the reserve",
+    "pace": "is spread over the time until the usage window resets",
     "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift api` or `worker` in containers",
     "no_lane": "waits: no process sends its parts to Message Batches. Start `nightshift up` or `nightshift worker` where its files are",
     "no_workers": "waits: no worker is running. Start `nightshift up`, or `nightshift worker` in containers",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import errors, used_windows, worker_status
 from app.api_keys import ApiKeys
+from app.batches import pace
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.files import Purpose
@@ -460,6 +461,10 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "batches: validate and feed": (Ground.batch, Ground.feed),
     "batches: feed again": (_fed_again, Ground.feed),
     "batches: collect and end": (_all_answered, Ground.feed),
+    "batches: begin a window's line": (
+        lambda g: used_windows.note(g.redis, Way.CLI, {"five_hour": (0.3, time.time() + 600)}),
+        lambda g: pace.ahead_until(g.redis, replace(g.settings, pace=True), g.batch(), begins=True),
+    ),
     "batches: wind up": (_cancelling, Ground.feed),
     "parts: allot": (_validated_for_parts, Ground.feed_parts),
     "parts: compose": (_allotted, lambda g: g.part_step(part_lifecycle.compose, requests=3, betas="")),
