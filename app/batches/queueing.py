@@ -98,7 +98,7 @@ class Queueing:
         for number, raw in self._collector.reader(record).read(numbers):
             try:
                 job = job_of(record, number, raw, runs.get(number, NO_RUNS), self._settings)
-                if job.record.way == Way.BATCHES:
+                if {step.way for step in steps_for(self._settings.ways, job.record)} == {Way.BATCHES}:
                     in_part.append(number)
                 else:
                     lines.append(_traced(record, job))

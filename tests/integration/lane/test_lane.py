@@ -278,6 +278,32 @@ def test_a_way_that_closes_leaves_its_waiting_lines_to_parts(parts: Parts) -> No
     assert len(parts.queued()) == 2
 
 
+def test_lines_that_take_this_way_only_are_a_part_among_jobs(parts: Parts) -> None:
+    """By their `service_tier`: `batch` asks for it, and `flex` for the cheapest. The others are jobs of the first way."""
+    parts.settings = replace(parts.settings, ways=parts.settings.ways[::-1])
+    parts.feeder.close()
+    parts.connection.delete(parts.lease)
+    parts.feeder = Feeder(parts.connection, parts.settings)
+    batch = parts.start([line("plain"), line("flex", service_tier="flex"), line("batch", service_tier="batch")])
+    parts_until(parts, lambda: parts.batches.require(batch.id).completed == 2)
+    assert numbers(parts) == Counter({"1": 1, "2": 1})
+    assert parts.answer() == "plain"
+    assert parts.until(batch).completed == 3
+
+
+def test_a_lane_sends_what_is_in_its_own_storage(parts: Parts) -> None:
+    """Another machine's batches are that machine's lane's."""
+    batch = parts.start(lines(2))
+    parts_until(parts, lambda: bool(parts.parts(batch)))
+    parts.connection.hset(batch_key(batch.id), "place", "elsewhere")
+    states = [one.state for one in parts.parts(batch)]
+    for _ in range(5):
+        parts.step()
+    assert [one.state for one in parts.parts(batch)] == states
+    parts.connection.hset(batch_key(batch.id), "place", batch.place)
+    assert parts.until(batch).completed == 2
+
+
 def test_a_part_that_is_refused_is_halved(parts: Parts) -> None:
     """For a line that the API does not take the others are not refused."""
     parts.simulator.add_rule({"error": {"status": 400}}, match={"batches": "create", "contains": "line 0"})
