@@ -66,6 +66,8 @@ class Proxy:
 
     def __init__(self, venv: Path, directory: Path, api: str) -> None:
         _install(venv)
+        # It imports modules from two directories above the one it is started in.
+        directory = directory / "above" / "below"
         directory.mkdir(parents=True)
         config = directory / "config.yaml"
         model = {"model": "anthropic/claude-sonnet-5-5", "api_base": api, "api_key": "bench", "max_tokens": 32_000}
