@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import batch, batch_table, lane, litellm, memory, memory_table, switching, table, ways
+from bench import batch, batch_table, forecast, lane, litellm, memory, memory_table, switching, table, ways
 from bench.children import BenchError
 from bench.run import run
 from bench.sizes import FULL, QUICK
@@ -34,6 +34,9 @@ def main() -> int:
             if given.against_litellm:
                 sizes = QUICK if given.quick else FULL
                 sys.stdout.write(litellm.text(litellm.run(Path(directory), sizes, given.venv)))
+                return 0
+            if given.forecast:
+                sys.stdout.write(forecast.text(forecast.run(Path(directory))))
                 return 0
             if given.switching:
                 sys.stdout.write(switching.text(switching.run(Path(directory))))
@@ -79,6 +82,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--switching", action="store_true", help="measure requests that alternate between two models")
     parser.add_argument("--ways", action="store_true", help="measure the ways to Claude against each other")
     parser.add_argument("--against-litellm", action="store_true", help=f"measure {litellm.NAME}'s proxy beside it")
+    parser.add_argument(
+        "--forecast", action="store_true", help="hold forecasts of batches against what these then take"
+    )
     parser.add_argument("--venv", type=Path, metavar="DIR", help="keep it installed there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, each sample included")
     return parser.parse_args()

@@ -54,6 +54,12 @@ class Client:
         status, body = self._send("GET", path, None)
         return status, json.loads(body)
 
+    def post(self, path: str) -> None:
+        """Nothing, to that address. Raises `BenchError` when it is refused."""
+        status, body = self._send("POST", path, b"{}")
+        if status != 200:
+            raise BenchError(f"the gateway answered {status}: {body[:500]!r}")
+
     def upload(self, path: Path) -> str:
         """OpenAI's lines as a file for a batch, read from the disk while it is sent; its id."""
         head = (
@@ -70,9 +76,14 @@ class Client:
             self._connection.request("POST", "/v1/files", chain([head], pieces, [tail]), headers)
             return self._made()
 
-    def create_batch(self, file_id: str) -> str:
+    def create_batch(self, file_id: str, metadata: Mapping[str, str] | None = None) -> str:
         """A batch of that file; its id."""
-        wanted = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        wanted = {
+            "input_file_id": file_id,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": dict(metadata or {}),
+        }
         headers = {"Content-Type": "application/json"}
         self._connection.request("POST", "/v1/batches", json.dumps(wanted).encode(), headers)
         return self._made()
