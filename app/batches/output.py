@@ -59,12 +59,13 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
         if isinstance(error.code, ErrorCode) and error.code in _UNRUN:
             return never_run(line_id, custom_id, error.code)
         response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
-        return Ended(LineEnd.FAILED, _line(line_id, custom_id, response, None), {}, cause=error.cause, way=outcome.way)
+        text = _line(line_id, custom_id, response, None, ours=_ours(outcome))
+        return Ended(LineEnd.FAILED, text, {}, cause=error.cause, way=outcome.way)
     body = dict(outcome.body or {})
     # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
     response = {"status_code": 200, "request_id": request_id, "body": body}
-    text, usage = _line(line_id, custom_id, response, None), body.get("usage") or {}
+    text, usage = _line(line_id, custom_id, response, None, ours=_ours(outcome)), body.get("usage") or {}
     return Ended(LineEnd.COMPLETED, text, usage, outcome.cost_usd, way=outcome.way)
 
 
@@ -84,5 +85,18 @@ def cause_and_message(line: dict[str, Any]) -> tuple[str, str] | None:
     return error["code"] or error["type"], error["message"]
 
 
-def _line(line_id: str, custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
-    return json_text.line({"id": line_id, "custom_id": custom_id, "response": response, "error": error})
+def _ours(outcome: Outcome) -> dict[str, Any]:
+    """What OpenAI's line has no field for, under a name of our own; empty: nobody was asked."""
+    return {"nightshift": {"way": outcome.way, "cost_usd": outcome.cost_usd}} if outcome.way else {}
+
+
+def _line(
+    line_id: str,
+    custom_id: str,
+    response: dict[str, Any] | None,
+    error: dict[str, Any] | None,
+    *,
+    ours: dict[str, Any] | None = None,
+) -> bytes:
+    line = {"id": line_id, "custom_id": custom_id, "response": response, "error": error}
+    return json_text.line(line | (ours or {}))
