@@ -157,7 +157,7 @@ class _Pipeline(Pipeline):
         parent: Any = super()
         reads = options.pop("reads", None)
         if not self._to_watch and reads is None:
-            return parent._send_command_parse_response(conn, command_name, *args, **options)  # noqa: SLF001 - held by test_lost_replies.py
+            return parent._send_command_parse_response(conn, command_name, *args, **options)  # noqa: SLF001 - held by test_same_twice.py
         watched = [("WATCH", *self._to_watch)] if self._to_watch else []
         asked = [args] if reads is None else [*reads]
         conn.send_packed_command(conn.pack_commands([*watched, *asked]))
@@ -175,7 +175,7 @@ class _Pipeline(Pipeline):
 
     def _disconnect_raise_on_watching(self, conn: Any, error: Exception, *details: Any) -> None:
         parent: Any = super()
-        parent._disconnect_raise_on_watching(conn, error, *details)  # noqa: SLF001 - held by test_lost_replies.py
+        parent._disconnect_raise_on_watching(conn, error, *details)  # noqa: SLF001 - held by test_same_twice.py
         if not SAME_TWICE.issuperset(command[0] for command, _ in self.command_stack):
             raise error
 
@@ -188,7 +188,7 @@ class _Client(Redis):
 
     def _close_connection(self, conn: Any, error: Exception | None = None, *details: Any) -> None:
         parent: Any = super()
-        parent._close_connection(conn, error, *details)  # noqa: SLF001 - held by test_lost_replies.py
+        parent._close_connection(conn, error, *details)  # noqa: SLF001 - held by test_same_twice.py
         # (how often it failed, when it began, its name)
         if error is not None and details[-1] not in SAME_TWICE:
             raise error
