@@ -120,9 +120,10 @@ class ContinueBatch(BaseModel):
 @described(body=ContinueBatch, body_is_optional=True, errors=(409,))
 def continue_batch(batch_id: str) -> dict[str, Any]:
     """The batch object, running: its lines were tried, or its budget was used up. 409 for one that is not held."""
+    batches = current_services().batches
+    batches.require(batch_id, auth.seen_owner())
     body = params.read_body()
     sent = params.checked(ContinueBatch, body) if body else ContinueBatch()
-    batches = current_services().batches
     after = batches.go_on(
         batch_id, auth.seen_owner(), way=sent.way, max_cost_usd=sent.max_cost, max_tokens=sent.max_tokens
     )

@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.stack import Stack, stack_fixture
 from tests.acceptance.test_batches import line, read, start, wait
-from tests.acceptance.test_limits import closed_by
+from tests.acceptance.test_limits_by_model import closed_scopes
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def test_a_key_with_too_much_at_once_is_asked_seldom(stack: Stack) -> None:
     rule = stack.simulator.add_rule({"error": {"status": 429, "headers": {"retry-after": "3600"}}})
     began = time.monotonic()
     jobs = [stack.submit(f"too much {number}") for number in range(3)]
-    wait_until(lambda: closed_by(stack) == "rate_limit", "the gate", 20)
+    # A key's rate limits are by model.
+    wait_until(lambda: closed_scopes(stack) == {"cli:sonnet": "rate_limit"}, "the gate", 20)
     asked = len(stack.asked("too much"))
     # Three that make the wall, and what the other worker had begun.
     assert asked <= 5
@@ -70,7 +71,7 @@ def test_a_key_with_too_much_at_once_is_asked_seldom(stack: Stack) -> None:
     stack.simulator.remove_rule(rule)
     finished = [stack.wait_for(job_id, timeout=60) for job_id in jobs]
     assert {(job["status"], job["attempts"]) for job in finished} == {("completed", 1)}
-    assert closed_by(stack) is None
+    assert closed_scopes(stack) == {}
 
 
 def test_what_a_request_does_wrong_is_no_error_of_claudes(stack: Stack) -> None:

@@ -32,7 +32,7 @@ def limit(stack: Stack, name: str, model: str = OPUS, seconds: float = 900) -> N
     stack.simulator.add_rule({"usage_limit": window}, match={"model": model})
 
 
-def scopes(stack: Stack) -> dict[str, Any]:
+def closed_scopes(stack: Stack) -> dict[str, Any]:
     """What closes what."""
     found = stack.http("GET", "/v1/gate").body["scopes"]
     return {f"{one['way']}:{one['family'] or 'all'}": one["limit"] for one in found}
@@ -57,14 +57,14 @@ def test_a_limit_of_opus_closes_opus(subscription: Stack) -> None:
     """Sonnet and Haiku go on, by day and in batches; Opus' requests wait, and are answered when a probe of theirs passes."""
     limit(subscription, "seven_day_opus")
     waiting = [subscription.submit(f"opus {number}", model=OPUS) for number in range(3)]
-    wait_until(lambda: scopes(subscription) == {"cli:opus": "seven_day_opus"}, "the limit of Opus", 20)
+    wait_until(lambda: closed_scopes(subscription) == {"cli:opus": "seven_day_opus"}, "the limit of Opus", 20)
     night, other = (start(subscription, [line(f"{name}-{n}", model=name) for n in range(6)]) for name in (OPUS, SONNET))
     for number in range(4):
         asked = subscription.wait_for(subscription.submit(f"sonnet {number}", model=SONNET))
         assert (asked["status"], asked["attempts"]) == ("completed", 1)
     assert chat(subscription, "claude-haiku-4-5").status == 200
     assert wait(subscription, other.id).status == "completed"
-    assert scopes(subscription) == {"cli:opus": "seven_day_opus"}
+    assert closed_scopes(subscription) == {"cli:opus": "seven_day_opus"}
     gate = subscription.http("GET", "/v1/gate").body
     assert gate["open"]
     assert gate["parked"] >= 2
@@ -78,14 +78,14 @@ def test_a_limit_of_opus_closes_opus(subscription: Stack) -> None:
     assert {(job["status"], job["attempts"]) for job in ended} == {("completed", 1)}
     counts = wait(subscription, night.id).request_counts
     assert counts is not None and counts.completed == 6
-    assert scopes(subscription) == {}
+    assert closed_scopes(subscription) == {}
 
 
 def test_a_client_of_the_limited_model_hears_what_would_work(subscription: Stack) -> None:
     """A 429 with the model, the reset, the seconds until then, and the models that are answered now."""
     limit(subscription, "seven_day_opus")
     subscription.submit("opus", model=OPUS)
-    wait_until(lambda: bool(scopes(subscription)), "the limit", 20)
+    wait_until(lambda: bool(closed_scopes(subscription)), "the limit", 20)
     reply = chat(subscription, OPUS)
     error = reply.body["error"]
     assert (reply.status, error["code"]) == (429, "usage_limit_reached")
@@ -107,11 +107,11 @@ def test_another_models_answers_open_nothing(subscription: Stack) -> None:
     """Sonnet is answered all the time; Opus is tried by its own requests alone, and stays shut."""
     limit(subscription, "seven_day_opus")
     subscription.submit("opus", model=OPUS)
-    wait_until(lambda: bool(scopes(subscription)), "the limit", 20)
+    wait_until(lambda: bool(closed_scopes(subscription)), "the limit", 20)
     until = time.monotonic() + 6
     while time.monotonic() < until:
         assert subscription.wait_for(subscription.submit("sonnet", model=SONNET))["status"] == "completed"
-        assert scopes(subscription) == {"cli:opus": "seven_day_opus"}
+        assert closed_scopes(subscription) == {"cli:opus": "seven_day_opus"}
     assert 1 < len([body for body in subscription.asked("opus") if body["model"] == OPUS]) <= 6
 
 
@@ -119,7 +119,7 @@ def test_a_window_of_all_models_closes_all(subscription: Stack) -> None:
     """Whichever model ran into it."""
     limit(subscription, "five_hour")
     subscription.submit("opus", model=OPUS)
-    wait_until(lambda: scopes(subscription) == {"cli:all": "five_hour"}, "the limit", 20)
+    wait_until(lambda: closed_scopes(subscription) == {"cli:all": "five_hour"}, "the limit", 20)
     reply = chat(subscription, SONNET)
     assert (reply.status, reply.body["error"]["code"]) == (429, "usage_limit_reached")
     assert "answered now" not in reply.body["error"]["message"]
