@@ -112,6 +112,6 @@ def test_an_api_that_has_forgotten_the_part(own_stack: Stack) -> None:
     wait_until(lambda: len(sent(stack)) == 5, "a part that was sent", 20)
     stack.kill_everything()
     stack.start()
-    batch = wait(stack, made.id)
+    batch = wait(stack, made.id, timeout=180)
     assert len(read(stack, batch.output_file_id)) == 5
     assert set(sent(stack).values()) == {1}
