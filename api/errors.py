@@ -15,14 +15,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from api import auth
 from api.client_socket import SlowClientError
 from app import errors
-from app.connection import (
-    AWAY,
-    CannotSaveError,
-    NotReplicatedError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TooFewReplicasError,
-)
+from app.connection import AWAY, CannotSaveError, OutOfMemoryError, ReadOnlyError, TooFewReplicasError
+from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode, known
 from app.errors import ErrorReply
 from app.openai.faults import from_validation

@@ -1,7 +1,7 @@
 """Connections to Redis, for each of the ways we wait on it, and what may be the matter with it.
 
 A reply may be lost although its command was done. So nothing is sent again unseen that is not the same when it is done twice
-(docs/adr/0005): single commands of `SAME_TWICE` are, by the client itself; what has to be decided is decided in `transaction`,
+(docs/adr/0005): single commands are, by the client itself (`app.redis_client`); what has to be decided is decided in `transaction`,
 which looks again; all else is raised to its caller.
 """
 
@@ -14,19 +14,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from redis import Redis
 from redis._parsers import BaseParser
 from redis.backoff import ExponentialBackoff
-from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError, WatchError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from app import clock, sentinel
+from app.redis_client import Client, WatchingPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from redis import Redis
 
 
 _T = TypeVar("_T")
@@ -34,37 +35,6 @@ _T = TypeVar("_T")
 #: redis-py's default is 100, beyond which it raises; an API process has more threads than that, each with up to two. (A
 #: pool that waits instead would lock up: a step that holds a connection may need another for a look.)
 MAX_CONNECTIONS = 4096
-
-#: commands that leave Redis as it is
-READS = (
-    *("GET", "MGET", "EXISTS", "TTL", "PTTL", "TYPE", "KEYS", "SCAN", "DBSIZE", "STRLEN", "MEMORY USAGE", "OBJECT"),
-    *("HGET", "HGETALL", "HMGET", "HVALS", "HKEYS", "HLEN", "HEXISTS", "HSCAN"),
-    *("LRANGE", "LLEN", "LINDEX", "LPOS", "SMEMBERS", "SCARD", "SISMEMBER", "SRANDMEMBER", "SSCAN"),
-    *(
-        "ZCARD",
-        "ZCOUNT",
-        "ZSCORE",
-        "ZRANK",
-        "ZREVRANK",
-        "ZRANGE",
-        "ZREVRANGE",
-        "ZRANGEBYSCORE",
-        "ZREVRANGEBYSCORE",
-        "ZSCAN",
-    ),
-    *("XRANGE", "XREVRANGE", "XLEN", "INFO", "TIME", "PING", "ECHO", "WAIT", "WATCH", "UNWATCH", "MULTI", "EXEC"),
-    *("CONFIG GET", "CLIENT LIST", "CLIENT SETNAME", "SCRIPT LOAD", "SCRIPT EXISTS"),
-)
-#: these, and commands that leave it as their first time did: tests/integration/replies/test_same_twice.py holds each.
-#: A SET with NX leaves it so, too, and says no: who uses it looks whose it is. A PUBLISH is only ever a hint here.
-SAME_TWICE = frozenset(
-    {
-        *READS,
-        *("SET", "DEL", "UNLINK", "EXPIRE", "PEXPIRE", "EXPIREAT", "PERSIST", "PUBLISH"),
-        *("HSET", "HDEL", "SADD", "SREM", "ZADD", "ZREM", "ZREMRANGEBYSCORE", "LTRIM", "XTRIM"),
-    }
-)
-
 
 #: options of a URL that say how answers are read, waited for and asked for again; those in the URL would win
 _OURS = frozenset(
@@ -101,97 +71,17 @@ __all__ = [
     "AWAY",
     "MAYBE_DONE",
     "REFUSING",
-    "SAME_TWICE",
     "CannotSaveError",
-    "NotReplicatedError",
     "OutOfMemoryError",
     "ReadOnlyError",
     "RedisError",
     "TooFewReplicasError",
-    "confirm",
     "connect",
     "connect_blocking",
-    "read",
     "repeated",
     "texts",
     "transaction",
 ]
-
-
-class _Pipeline(Pipeline):
-    """Is sent again only if each of its commands is of `SAME_TWICE`. Under WATCH redis-py never does.
-
-    What is to be watched can go in one round trip with what is read first: `watch_with_next`, `read`.
-    """
-
-    _to_watch: tuple[str, ...] = ()
-
-    def watch_with_next(self, *names: str) -> None:
-        """Watch these from the next read of this pipeline on, or from `multi`."""
-        self._to_watch += names
-
-    def read(self, *commands: tuple[str, ...]) -> list[Any]:
-        """The replies to several reads under WATCH."""
-        untyped: Any = self
-        return list(untyped.immediate_execute_command("WATCH", reads=commands))
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        is_read = self._to_watch and not self.explicit_transaction
-        execute: Any = self.immediate_execute_command if is_read else super().execute_command
-        return execute(*args, **options)
-
-    def multi(self) -> None:
-        if self._to_watch:
-            self.read()
-        super().multi()
-
-    def reset(self) -> None:  # type: ignore[override]  # redis-py's own is, too
-        self._to_watch = ()
-        super().reset()
-
-    def _himport_prepare_pipeline(self, conn: Any, commands: Any) -> None:
-        """Nothing: redis-py would look through all commands for one that we don't use."""
-
-    def _send_command_parse_response(self, conn: Any, command_name: Any, *args: Any, **options: Any) -> Any:
-        """Again from its beginning, by redis-py, as long as nothing is watched; a failure after that is a WatchError."""
-        parent: Any = super()
-        reads = options.pop("reads", None)
-        if not self._to_watch and reads is None:
-            return parent._send_command_parse_response(conn, command_name, *args, **options)  # noqa: SLF001 - held by test_same_twice.py
-        watched = [("WATCH", *self._to_watch)] if self._to_watch else []
-        asked = [args] if reads is None else [*reads]
-        conn.send_packed_command(conn.pack_commands([*watched, *asked]))
-        replies: list[Any] = []
-        for command in (*watched, *asked):
-            try:
-                replies.append(parent.parse_response(conn, command[0], **options))
-            except ResponseError as error:
-                # What follows it has to be read all the same.
-                replies.append(error)
-        self._to_watch = ()
-        if failed := next((one for one in replies if isinstance(one, ResponseError)), None):
-            raise failed
-        return replies[len(watched) :] if reads is not None else replies[-1]
-
-    def _disconnect_raise_on_watching(self, conn: Any, error: Exception, *details: Any) -> None:
-        parent: Any = super()
-        parent._disconnect_raise_on_watching(conn, error, *details)  # noqa: SLF001 - held by test_same_twice.py
-        if not SAME_TWICE.issuperset(command[0] for command, _ in self.command_stack):
-            raise error
-
-
-class _Client(Redis):
-    """Sends a command again only if it is of `SAME_TWICE`."""
-
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-
-    def _close_connection(self, conn: Any, error: Exception | None = None, *details: Any) -> None:
-        parent: Any = super()
-        parent._close_connection(conn, error, *details)  # noqa: SLF001 - held by test_same_twice.py
-        # (how often it failed, when it began, its name)
-        if error is not None and details[-1] not in SAME_TWICE:
-            raise error
 
 
 def connect(url: str, *, timeout_seconds: float = 5.0) -> Redis:
@@ -215,9 +105,9 @@ def _client(url: str, **options: Any) -> Redis:
     options["max_connections"] = MAX_CONNECTIONS
     options["redis_connect_func"] = _greet
     if url.startswith(tuple(f"{scheme}://" for scheme in sentinel.SCHEMES)):
-        return sentinel.client(url, _Client, **options)
+        return sentinel.client(url, Client, **options)
     _check(url)
-    return _Client.from_url(url, **options)
+    return Client.from_url(url, **options)
 
 
 def _check(url: str) -> None:
@@ -254,11 +144,6 @@ def repeated(step: Callable[[], _T]) -> _T:
     return step()
 
 
-def read(pipe: Any, *commands: tuple[str, ...]) -> list[Any]:
-    """The replies to several reads in a `transaction`, in one round trip by clients of `connect`."""
-    return pipe.read(*commands) if isinstance(pipe, _Pipeline) else [pipe.execute_command(*one) for one in commands]
-
-
 def transaction(connection: Redis, key: str | tuple[str, ...], change: Callable[[Any], _T]) -> _T:
     """Run `change(pipe)` with `key` (one or several) watched: it reads, calls `pipe.multi()`, writes; again when one changed meanwhile.
 
@@ -271,7 +156,7 @@ def transaction(connection: Redis, key: str | tuple[str, ...], change: Callable[
     with connection.pipeline() as pipe:
         while True:
             with suppress(WatchError):
-                if isinstance(pipe, _Pipeline):
+                if isinstance(pipe, WatchingPipeline):
                     pipe.watch_with_next(*keys)
                 else:
                     pipe.watch(*keys)  # type: ignore[no-untyped-call]
@@ -298,29 +183,3 @@ def patiently(
                 on_away(error)
             time.sleep(wait)
             wait = min(2 * wait, 1.0)
-
-
-#: for the replicas to say that they have it, seconds
-REPLICAS_SECONDS = 2.0
-_MARK = "nightshift:replicated"
-
-
-class NotReplicatedError(TooFewReplicasError):
-    """What was written is not on as many replicas as it should be, and a failover may lose it. It is there until then."""
-
-
-def confirm(connection: Redis, key: str, replicas: int) -> None:
-    """Wait until what was written to `key`, which must exist, is on that many replicas. Raises `NotReplicatedError`."""
-    if replicas == 0:
-        return
-    # On one connection: the key is on the server that is asked, also when that is another one since a failover; and
-    # what WAIT waits for is that connection's own last write, which comes after the key's.
-    pipe = connection.pipeline(transaction=False)
-    pipe.exists(key)
-    pipe.set(_MARK, 1, ex=60)
-    pipe.execute_command("WAIT", replicas, int(REPLICAS_SECONDS * 1000))  # type: ignore[no-untyped-call]
-    is_there, _, reached = pipe.execute()
-    if not is_there:
-        raise NotReplicatedError("it is not on this server")
-    if int(reached) < replicas:
-        raise NotReplicatedError(f"it is on {reached} replicas of {replicas}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from app import clock, connection, errors, logs
+from app import clock, durability, errors, logs
 from app.connection import AWAY, connect_blocking, patiently
 from app.gate import Cause
 from app.jobs import tickets, transitions
@@ -162,8 +162,8 @@ class ClaudeWorker(PatientWorker):
         """Until it is on as many replicas as it should be: a failover that lost it is answered by publishing it again."""
         transitions.publish(self._steps, self._settings, lease, outcome)
         try:
-            connection.confirm(self._steps, outcome_key(lease.job_id), self._settings.wait_replicas)
-        except connection.NotReplicatedError as error:
+            durability.confirm(self._steps, outcome_key(lease.job_id), self._settings.wait_replicas)
+        except durability.NotReplicatedError as error:
             if time.monotonic() < give_up:
                 raise
             log.warning("[RECOVERY] job=%s reason=published, and %s", lease.job_id, error)

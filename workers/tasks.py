@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from app import clock, connection, errors, messages
+from app import clock, durability, errors, messages
 from app.connection import AWAY
 from app.jobs import transitions
 from app.jobs.change import LeaseLost, Reason, Requeue, Spent
@@ -94,7 +94,7 @@ def _note_sent(run: Run) -> Ending | None:
     """Before the turn of a job that may be sent so often only. An ending when it must not be sent, or that can't be noted."""
     try:
         transitions.note_sent(run.connection, run.lease)
-        connection.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
+        durability.confirm(run.connection, record_key(run.record.id), run.settings.wait_replicas)
     except AWAY as error:
         # Whether it was noted or not: this run sends nothing.
         return Requeue(f"{Reason.REDIS_AWAY} before its turn ({type(error).__name__})", counts=False, was_sent=False)

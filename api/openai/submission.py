@@ -12,7 +12,8 @@ from flask import after_this_request, g
 
 from api import auth, headers, params, tracing, waiting
 from app import clock, errors, logs, rates, spans
-from app.connection import AWAY, NotReplicatedError
+from app.connection import AWAY
+from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode
 from app.jobs.record import JobKind, JobRecord, Status, Tier
 from app.outbound import ForbiddenTarget, check_url

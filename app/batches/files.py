@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 from app import clock, errors, hashes, redis_index
 from app.batches.leadership import is_at
 from app.batches.storage import names
-from app.connection import MAYBE_DONE, RedisError, confirm, texts, transaction
+from app.connection import MAYBE_DONE, RedisError, texts, transaction
+from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.idempotency import made_by

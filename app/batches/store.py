@@ -25,7 +25,8 @@ from app.batches.record import (
     runs_key,
 )
 from app.batches.storage import names, open_storage
-from app.connection import confirm, texts, transaction
+from app.connection import texts, transaction
+from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.idempotency import made_by
 from app.ids import new_id

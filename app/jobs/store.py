@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors
-from app.connection import confirm, read, repeated, transaction
+from app.connection import repeated, transaction
+from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.jobs import apply, lifecycle, search, tickets, transitions
 from app.jobs.record import (
@@ -23,6 +24,7 @@ from app.jobs.record import (
     status_key,
 )
 from app.outcome import Outcome
+from app.redis_client import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

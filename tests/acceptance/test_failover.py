@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.connection import NotReplicatedError, confirm, connect
+from app.connection import connect
+from app.durability import NotReplicatedError, confirm
 from tests.acceptance.stack import Reply, Stack, running
 from tests.failover import Failover
 from tests.redis_server import wait_until

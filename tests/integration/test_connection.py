@@ -12,7 +12,8 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app import connection as connections
-from app.connection import RedisError, connect, connect_blocking, read, transaction
+from app.connection import RedisError, connect, connect_blocking, transaction
+from app.redis_client import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

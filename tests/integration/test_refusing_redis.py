@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app import errors, health, worker_status
-from app.connection import (
-    AWAY,
-    CannotSaveError,
-    OutOfMemoryError,
-    TooFewReplicasError,
-    connect,
-    transaction,
-)
+from app.connection import AWAY, CannotSaveError, OutOfMemoryError, TooFewReplicasError, connect, transaction
 from app.jobs.record import LEASES, RETENTION, record_key
 from app.jobs.store import Jobs
 from app.maintenance import Maintenance

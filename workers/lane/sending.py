@@ -6,7 +6,7 @@ import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from app import clock, connection
+from app import clock, durability
 from app.batches.collector import runs_of
 from app.batches.lines import LineReader
 from app.batches.parts import lifecycle
@@ -81,7 +81,7 @@ class Sender:
             begun = self._tools.steps.do(record.id, part.id, lifecycle.begin_sending, try_id, clock.now())
             if begun is None or begun.try_id != try_id:
                 return
-            connection.confirm(self._tools.connection, parts_key(record.id), self._tools.settings.wait_replicas)
+            durability.confirm(self._tools.connection, parts_key(record.id), self._tools.settings.wait_replicas)
             self._unsent.discard(try_id)
             try:
                 batch = self._tools.api.create(body, self._tools.storage.size(name) or 0, part.betas)

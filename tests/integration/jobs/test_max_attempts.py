@@ -71,7 +71,7 @@ def test_what_could_not_be_noted_was_not_sent(
     connection: Redis, jobs: Jobs, take: Take, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     """A run that can't note for good that it sends, sends nothing, and is no reason to give the job up."""
-    monkeypatch.setattr("app.connection.REPLICAS_SECONDS", 0.05)
+    monkeypatch.setattr("app.durability.WAIT_SECONDS", 0.05)
     settings = Settings(wait_replicas=1)
     accepted = accept({"model": "sonnet", "messages": [{"role": "user", "content": "Hello."}]}, settings)
     record = replace(new_record(), max_sends=1)

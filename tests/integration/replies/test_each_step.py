@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.connection import AWAY, READS, connect
+from app.connection import AWAY, connect
+from app.redis_client import READS
 from app.settings import Settings
 from chaos.lossy import Kind, Loss, LossyProxy, Once
 from chaos.until import wait_until

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from app.connection import READS, SAME_TWICE, connect, transaction
+from app.connection import connect, transaction
+from app.redis_client import READS, SAME_TWICE
 from chaos.lossy import Kind, Loss, LossyProxy, Once
 from tests.integration.replies import state
 
