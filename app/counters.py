@@ -2,7 +2,7 @@
 
 Each count is raised in the very step that makes it true, so it is exact whatever restarts or dies, and it never
 falls. All are whole numbers, which add up exactly: milliseconds, millionths of a dollar. The hash has no end of life; its fields are
-few, since each label is one of a known set (`app.jobs.apply`).
+few, since each label is one of a known set (`app.jobs.counting`).
 """
 
 from __future__ import annotations

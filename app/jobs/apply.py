@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from app import clock, counters, hashes, rates, spending, usage
+from app import clock, hashes
 from app.connection import transaction
-from app.error_codes import ErrorCode, known
 from app.ids import OWNER
-from app.jobs import choices, removal, tickets
+from app.jobs import choices, counting, removal, tickets
 from app.jobs.change import Change, Found, Ticket
 from app.jobs.record import (
     ABANDONED,
@@ -32,20 +30,16 @@ from app.jobs.record import (
     status_key,
     stream_key,
 )
-from app.openai.model_names import ALIASES, CLAUDE_MODELS
-from app.outcome import tokens
 from app.scopes import family_of, parked_key, scopes_of
 from app.ways import Way
 from app.webhooks import announce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from redis import Redis
     from redis.client import Pipeline
 
-    from app.counters import Counting
-    from app.errors import ErrorReply
     from app.outcome import Outcome
 
 
@@ -194,12 +188,7 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
         family = family_of(record.model)
         ways = [Way(way) for way in outcome.way.split(", ")] if outcome.way else [*Way]
         pipe.delete(*(scope.overloads_key for way in ways for scope in scopes_of(way, family)))
-    if not record.choices:
-        spending.count(pipe, outcome, clock.now())
-    if record.kind != JobKind.CHOICE:
-        _count(pipe, record, outcome, clock.now())
-    if record.kind not in (JobKind.CHOICE, JobKind.BATCH_LINE):
-        rates.spend(pipe, record.owner, usage.of(outcome))
+    counting.count(pipe, record, outcome, clock.now())
     pipe.publish(DONE, json.dumps({"id": record.id}))
     if change.interrupts:
         # Should this message be lost, the worker sees within a beat that its lease is gone.
@@ -220,100 +209,3 @@ def _cause(outcome: Outcome) -> str:
     if outcome.error is None:
         return ""
     return f"{outcome.error.code or outcome.error.type} (HTTP {outcome.error.status})"
-
-
-COMPLETED = "completed"
-#: outcomes that nobody failed at: somebody did not want the answer any more
-CANCELLED = (ErrorCode.BATCH_CANCELLED, ErrorCode.CANCELLED, ErrorCode.CLIENT_CLOSED_REQUEST)
-#: what is none of a known set: a model that we do not know, an error that only newer code knows
-OTHER = "other"
-
-_ENDPOINTS: dict[str, str] = {
-    JobKind.CHAT_COMPLETION: "/v1/chat/completions",
-    JobKind.RESPONSE: "/v1/responses",
-    JobKind.TEXT_COMPLETION: "/v1/completions",
-    JobKind.BATCH_LINE: "/v1/batches",
-}
-ENDPOINTS = (*_ENDPOINTS.values(), OTHER)
-
-
-def _count(pipe: Counting, record: JobRecord, outcome: Outcome, now: float) -> None:
-    """Put on the pipeline of a job's last step what is counted of it. `record`: as it was before that step."""
-    endpoint, model = _ENDPOINTS.get(record.kind, OTHER), model_label(record.model)
-    counters.add(pipe, counters.REQUESTS, endpoint, model, outcome_label(outcome.error))
-    if (record.execution or record.choices) and record.started_at is not None:
-        counters.observe(pipe, counters.QUEUE, endpoint, record.started_at - record.created_at)
-        counters.observe(pipe, counters.RUN, endpoint, now - record.started_at)
-    if record.first_token_at is not None:
-        counters.observe(pipe, counters.FIRST_TOKEN, endpoint, record.first_token_at - record.created_at)
-    for way in filter(None, outcome.way.split(", ")):
-        counters.add(pipe, counters.WAYS, way)
-    if outcome.body is not None:
-        for kind, number in _tokens(outcome.body.get("usage") or {}).items():
-            counters.add(pipe, counters.TOKENS, kind, model, by=number)
-        if (cost := outcome.cost_usd) is not None:
-            counters.add(pipe, counters.COST, model, by=round(cost * 1_000_000))
-    used = usage.of(outcome)
-    usage.add(pipe, record.owner, model, used, now)
-    counters.add(pipe, counters.KEY_REQUESTS, record.owner)
-    counters.add(pipe, counters.KEY_TOKENS, record.owner, by=used.tokens)
-    counters.add(pipe, counters.KEY_COST, record.owner, by=used.cost_micros)
-
-
-def count_all(pipe: Pipeline, ended: Iterable[tuple[JobRecord, Outcome]]) -> None:
-    """What is counted of many jobs that end in one step, with few commands. Each record has the time at which it did."""
-    total = _Total()
-    for record, outcome in ended:
-        at = record.finished_at or record.created_at
-        spending.count(total, outcome, clock.now())
-        _count(total, record, outcome, at)
-    for (key, name), by in total.counts.items():
-        pipe.hincrby(key, name, by)
-    for key, seconds in total.ttls.items():
-        pipe.expire(key, seconds)
-
-
-class _Total:
-    """Takes what a pipeline takes of that, and adds it up."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.ttls: dict[str, int] = {}
-
-    def hincrby(self, name: str, key: str, amount: int = 1, /) -> None:
-        self.counts[name, key] += amount
-
-    def expire(self, name: str, time: int, /) -> None:
-        self.ttls[name] = time
-
-
-def model_label(model: str) -> str:
-    """The model when it is one that we know by name, else its size; any client may make up names of models."""
-    if model in ALIASES or model in CLAUDE_MODELS:
-        return model
-    return next((size for size in ALIASES if size in model), OTHER)
-
-
-def outcome_label(error: ErrorReply | None) -> str:
-    """`completed`, or the error's code (its type where it has none)."""
-    if error is None:
-        return COMPLETED
-    return known(error.cause) or OTHER
-
-
-def _tokens(usage: dict[str, Any]) -> dict[str, int]:
-    """By kinds that do not overlap, of a chat completion's usage or a response's."""
-    read = tokens(usage, "prompt_tokens", "cached_tokens")
-    written = tokens(usage, "prompt_tokens", "cache_write_tokens")
-    thought = tokens(usage, "completion_tokens", "reasoning_tokens")
-    return {
-        "input": tokens(usage, "prompt_tokens") - read - written,
-        "cache_read": read,
-        "cache_write": written,
-        "output": tokens(usage, "completion_tokens") - thought,
-        "reasoning": thought,
-    }
-
-
-INPUT_KINDS = ("input", "cache_read", "cache_write")
-OUTPUT_KINDS = ("output", "reasoning")

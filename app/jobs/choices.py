@@ -1,6 +1,6 @@
 """The choices of a request (OpenAI's `n`): a job for each answer, so that idle workers ask at once and other requests go between.
 
-The job that the client knows is their parent: it waits for them outside of the queue, held by no worker (`lifecycle.fan_out`, `join`).
+The job that the client knows is their parent: it waits for them outside of the queue, held by no worker (`app.jobs.parents`).
 A choice has no request of its own, it asks for its parent's. Clients see nothing of it, and nobody counts it.
 """
 

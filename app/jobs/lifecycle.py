@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from app import errors
 from app.jobs import choices
-from app.jobs.change import Change, LeaseLost, Reason, Spent, Ticket
-from app.jobs.record import CHOICES, DEADLINES, PAYLOAD_VERSION, JobKind, JobRecord, Status
+from app.jobs.change import Change, LeaseLost, Spent, Ticket
+from app.jobs.record import CHOICES, DEADLINES, JobKind, JobRecord, Status
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from app.scopes import Lot
     from app.settings import Settings
 
-#: how often a job that waits for its choices is checked, in case nobody reported their end, seconds
-LOOK_SECONDS = 5.0
 #: how long the outcome of a deleted job is kept for those who wait for it, seconds
 NOTICE_SECONDS = 60.0
 
@@ -37,8 +35,8 @@ def submit(record: JobRecord, ttl_seconds: int) -> Change:
 def end(found: Found, error: ErrorReply, status: Status, settings: Settings) -> Change:
     """Any status that is not final to cancelled or failed: a queued job never starts, a running one can no longer publish."""
     if found.record is None or found.record.status.is_final:
-        return _unchanged(found.record)
-    return _ended(found, found.record, Outcome(error=error), settings, status=status)
+        return unchanged(found.record)
+    return ended(found, found.record, Outcome(error=error), settings, status=status)
 
 
 def fail_waiting(found: Found, error: ErrorReply, settings: Settings, *, spares_running: bool = False) -> Change:
@@ -48,17 +46,17 @@ def fail_waiting(found: Found, error: ErrorReply, settings: Settings, *, spares_
     """
     record = found.record
     if record is None or record.status is not Status.QUEUED:
-        return replace(_unchanged(record), leaves=(DEADLINES,))
+        return replace(unchanged(record), leaves=(DEADLINES,))
     if spares_running and record.choices and all(one and one.status is not Status.QUEUED for one in found.choices):
-        return _unchanged(record)
-    return _ended(found, record, Outcome(error=error), settings)
+        return unchanged(record)
+    return ended(found, record, Outcome(error=error), settings)
 
 
 def requeue_ticket(found: Found) -> Change:
     """Put the ticket of a queued job into the queue; take that of any other out of it."""
     record = found.record
     if record is None or record.status is not Status.QUEUED:
-        return replace(_unchanged(record), ticket=Ticket.OUT)
+        return replace(unchanged(record), ticket=Ticket.OUT)
     # A job that yields is put behind the others again.
     ticket = Ticket.LAST if record.yields else Ticket.FIRST
     return Change(before=record, after=replace(record, waiting_for="", parked=""), ticket=ticket)
@@ -68,7 +66,7 @@ def park(found: Found, lot: Lot, reason: str) -> Change:
     """Take a queued job out of the queue, into a lot; it uses up no attempt. `reason`: why, as clients read it."""
     record = found.record
     if record is None or record.status is not Status.QUEUED:
-        return replace(_unchanged(record), ticket=Ticket.OUT)
+        return replace(unchanged(record), ticket=Ticket.OUT)
     # In the schedule every process finds it, older ones too; at its deadline it is over.
     after = replace(record, parked=str(lot), waiting_for=reason)
     return Change(before=record, after=after, ticket=Ticket.LATER, due_at=record.deadline_at)
@@ -77,7 +75,7 @@ def park(found: Found, lot: Lot, reason: str) -> Change:
 def unpark(record: JobRecord | None, lot: Lot) -> Change:
     """Put a job of the lot back at the queue's head; a job that is not parked there leaves the lot's index."""
     if record is None or record.status is not Status.QUEUED or record.parked != str(lot):
-        return replace(_unchanged(record), leaves=(lot.key,))
+        return replace(unchanged(record), leaves=(lot.key,))
     after = replace(record, parked="", waiting_for="")
     return Change(before=record, after=after, ticket=Ticket.FIRST_OF_KIND)
 
@@ -90,7 +88,7 @@ def reissue(found: Found, ttl_seconds: int) -> Change:
         return Change(before=record, after=after, ticket=Ticket.NEW, ttl_seconds=ttl_seconds)
     # Older code may have ended it without clearing that index.
     is_over = record is None or record.status.is_final
-    return replace(_unchanged(record), leaves=(CHOICES,) if is_over else ())
+    return replace(unchanged(record), leaves=(CHOICES,) if is_over else ())
 
 
 def label(found: Found, metadata: Mapping[str, str]) -> Change:
@@ -101,7 +99,7 @@ def label(found: Found, metadata: Mapping[str, str]) -> Change:
 def hide(found: Found) -> Change:
     """Hide a deleted job, and remove it when those who wait for it have had time to notice."""
     if (record := found.record) is None:
-        return _unchanged(record)
+        return unchanged(record)
     after = replace(record, is_stored=False, is_deleted=True)
     return Change(before=record, after=after, kept_until=found.now + NOTICE_SECONDS)
 
@@ -110,9 +108,9 @@ def claim(found: Found, lease: Lease, lease_seconds: float) -> Change:
     """Queued to in_progress. If there is nothing to run (ended, taken by another run, or gone), the ticket is removed."""
     record = found.record
     if record is not None and record.execution == lease.execution_id:
-        return _unchanged(record)
+        return unchanged(record)
     if record is None or record.status is not Status.QUEUED:
-        return replace(_unchanged(record), ticket=Ticket.OUT)
+        return replace(unchanged(record), ticket=Ticket.OUT)
     after = replace(
         record,
         status=Status.IN_PROGRESS,
@@ -129,9 +127,9 @@ def claim(found: Found, lease: Lease, lease_seconds: float) -> Change:
 
 def note_sent(found: Found, lease: Lease) -> Change:
     """Count this run as sent to Claude. Raises `LeaseLost`, and `Spent` when it must not be sent."""
-    held = _held(found, lease)
+    held = held_by(found, lease)
     if held.sent_by == lease.execution_id:
-        return _unchanged(held)
+        return unchanged(held)
     if held.is_spent:
         raise Spent(held.id)
     return Change(before=held, after=replace(held, sends=held.sends + 1, sent_by=lease.execution_id))
@@ -140,22 +138,22 @@ def note_sent(found: Found, lease: Lease) -> Change:
 def publish(found: Found, lease: Lease, outcome: Outcome, settings: Settings) -> Change:
     """In_progress to completed or failed. Raises `LeaseLost`."""
     if found.record is not None and found.record.published_by == lease.execution_id:
-        return _unchanged(found.record)
-    return _ended(found, _held(found, lease), outcome, settings, published_by=lease.execution_id)
+        return unchanged(found.record)
+    return ended(found, held_by(found, lease), outcome, settings, published_by=lease.execution_id)
 
 
 def requeue(found: Found, lease: Lease, how: Requeue, name: str, settings: Settings) -> Change:
     """In_progress to queued, or to failed when the job must not be run again. `name`: this step's id. Raises `LeaseLost`."""
     if found.record is not None and found.record.requeued_by == name:
-        return _unchanged(found.record)
-    held = _held(found, lease)
+        return unchanged(found.record)
+    held = held_by(found, lease)
     was_sent = how.was_sent or held.sent_by != held.execution
     attempts = held.attempts if how.counts else held.attempts - 1
     deaths = held.deaths + how.died
     if (error := _why_not_again(held, how, settings.max_worker_deaths, was_sent=was_sent)) is not None:
         # A run that ends the job is one of its attempts, unless it died.
         last = replace(held, attempts=attempts if how.died else held.attempts, deaths=deaths, requeued_by=name)
-        return _ended(found, last, Outcome(error=error), settings, published_by=lease.execution_id)
+        return ended(found, last, Outcome(error=error), settings, published_by=lease.execution_id)
     is_delayed = how.delay_seconds > 0
     after = replace(
         held,
@@ -174,74 +172,13 @@ def requeue(found: Found, lease: Lease, how: Requeue, name: str, settings: Setti
     return Change(before=held, after=after, ticket=ticket, due_at=found.now + how.delay_seconds)
 
 
-def fan_out(found: Found, lease: Lease, count: int, name: str, settings: Settings) -> Change:
-    """In_progress to queued; one job for each of its `count` answers is made, except those that exist already.
-
-    This uses up no attempt. With a reserve, a batch's line has one choice at a time: it takes one worker, as any line does.
-    `name`: this step's id. Raises `LeaseLost`.
-    """
-    if found.record is not None and found.record.requeued_by == name:
-        return _unchanged(found.record)
-    held = _held(found, lease)
-    after = replace(
-        held,
-        status=Status.QUEUED,
-        choices=held.choices or count,
-        execution="",
-        worker="",
-        waiting_for=Reason.CHOICES,
-        attempts=held.attempts - 1,
-        requeued_by=name,
-        # An older worker would ask for all of them again.
-        version=PAYLOAD_VERSION,
-    )
-    missing = [number for number, choice in enumerate(found.choices) if choices.is_missing(choice)]
-    if settings.reserve and held.kind == JobKind.BATCH_LINE:
-        missing = [] if any(map(choices.is_under_way, found.choices)) else missing[:1]
-    if choices.failed(found.choices):
-        missing = []
-    made = (
-        replace(submit(choices.of(after, number), settings.result_ttl_seconds), ticket=Ticket.NEW_FIRST)
-        for number in reversed(missing)
-    )
-    return Change(before=held, after=after, ticket=Ticket.LATER, due_at=found.now + LOOK_SECONDS, choices=tuple(made))
-
-
-def waits_for_choices(record: JobRecord | None) -> bool:
-    """Whether it is queued for the outcomes of its choices."""
-    return record is not None and record.status is Status.QUEUED and record.choices > 0
-
-
-def joined(found: Found) -> list[JobRecord]:
-    """The choices whose outcomes make the outcome of the job that waits for them: one that failed, or all. Empty: not yet."""
-    if not waits_for_choices(found.record):
-        return []
-    if failed := choices.failed(found.choices):
-        return [failed]
-    answered = [one for one in found.choices if one is not None and one.status is Status.COMPLETED]
-    return answered if len(answered) == len(found.choices) else []
-
-
-def join(found: Found, outcome: Outcome | None, settings: Settings) -> Change:
-    """End a job that waits for its choices with `outcome`, which is made of theirs.
-
-    None: not all have ended. It goes on waiting, or to the queue's head if a worker has to make missing ones.
-    """
-    record = found.record
-    if record is None or not waits_for_choices(record):
-        return _unchanged(record)
-    if outcome is not None:
-        return _ended(found, record, outcome, settings)
-    ticket = Ticket.LATER if any(map(choices.is_under_way, found.choices)) else Ticket.FIRST
-    return Change(before=record, after=record, ticket=ticket, due_at=found.now + LOOK_SECONDS)
-
-
-def _unchanged(record: JobRecord | None) -> Change:
+def unchanged(record: JobRecord | None) -> Change:
     """Nothing to do, or done already."""
     return Change(before=record, after=record)
 
 
-def _held(found: Found, lease: Lease) -> JobRecord:
+def held_by(found: Found, lease: Lease) -> JobRecord:
+    """The job that this run holds. Raises `LeaseLost`."""
     if found.record is None or found.record.execution != lease.execution_id:
         raise LeaseLost(f"{lease.job_id} is no longer this worker's")
     return found.record
@@ -256,7 +193,7 @@ def _why_not_again(held: JobRecord, how: Requeue, max_deaths: int, *, was_sent: 
     return errors.not_sent_again(how.reason) if held.is_spent and was_sent else None
 
 
-def _ended(
+def ended(
     found: Found,
     record: JobRecord,
     outcome: Outcome,

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from app import clock, errors, hashes
 from app.connection import texts, transaction
-from app.jobs import apply, lifecycle
+from app.jobs import apply, lifecycle, parents
 from app.jobs.change import Lease, Requeue, Ticket
 from app.jobs.record import LEASES, JobRecord, lease_member, outcome_key, record_key, request_key
 from app.openai.payload import merged
@@ -90,7 +90,7 @@ def fan_out(connection: Redis, settings: Settings, lease: Lease, count: int) -> 
     apply.step(
         connection,
         lease.job_id,
-        lambda found: lifecycle.fan_out(found, lease, count, name, settings),
+        lambda found: parents.fan_out(found, lease, count, name, settings),
         count=count,
     )
     join(connection, settings, lease.job_id)
@@ -173,10 +173,10 @@ def join(connection: Redis, settings: Settings, job_id: str) -> bool:
     def decide(found: Found) -> Change:
         nonlocal has_waited
         # An earlier try may have ended it, and lost its reply.
-        has_waited = has_waited or lifecycle.waits_for_choices(found.record)
-        ended = lifecycle.joined(found)
+        has_waited = has_waited or parents.waits(found.record)
+        ended = parents.joined(found)
         outcome = _merged(connection, job_id, ended, settings.max_result_bytes) if ended else None
-        return lifecycle.join(found, outcome, settings)
+        return parents.join(found, outcome, settings)
 
     apply.step(connection, job_id, decide)
     return has_waited

@@ -13,7 +13,7 @@ from app import counters, errors, worker_status
 from app.error_codes import ErrorCode, ErrorType
 from app.gate import Cause, Gate
 from app.history import RecycleEvent, recycling
-from app.jobs import apply, deltas, transitions
+from app.jobs import counting, deltas, transitions
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import chat_body
@@ -111,11 +111,11 @@ def test_what_is_now(client: FlaskClient, connection: Redis) -> None:
 
 def test_labels_are_bounded() -> None:
     """Whatever clients and errors make up, a label is one of few."""
-    assert apply.model_label("claude-haiku-4-5") == "claude-haiku-4-5"
-    assert apply.model_label("us.anthropic.claude-sonnet-77") == "sonnet"
-    assert apply.model_label("claude-anything") == "other"
+    assert counting.model_label("claude-haiku-4-5") == "claude-haiku-4-5"
+    assert counting.model_label("us.anthropic.claude-sonnet-77") == "sonnet"
+    assert counting.model_label("claude-anything") == "other"
     newer = errors.ErrorReply.from_dict({"status": 400, "message": "x", "code": "made_up"})
-    assert (newer.code, apply.outcome_label(newer)) == ("made_up", "other")
+    assert (newer.code, counting.outcome_label(newer)) == ("made_up", "other")
 
 
 @pytest.mark.parametrize("code", [*ErrorCode, None])
@@ -125,7 +125,7 @@ def test_every_error_is_counted_by_its_own_name(code: ErrorCode | None, kind: Er
     stored = Outcome(error=errors.ErrorReply(500, "x", kind, code=code)).to_json()
     error = Outcome.from_json(stored).error
     assert error is not None
-    assert apply.outcome_label(error) == (code or kind)
+    assert counting.outcome_label(error) == (code or kind)
 
 
 def test_redis_away(make_client: MakeClient) -> None:

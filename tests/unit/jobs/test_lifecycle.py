@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app import errors
-from app.jobs import choices, lifecycle
+from app.jobs import choices, lifecycle, parents
 from app.jobs.change import Change, Found, Lease, LeaseLost, Requeue, Spent, Ticket
 from app.jobs.record import CHOICES, DEADLINES, PAYLOAD_VERSION, JobKind, JobRecord, Status
 from app.outcome import Outcome
@@ -94,7 +94,7 @@ BY_A_RUN: dict[str, Callable[[Found], Change]] = {
     "note sent": lambda found: lifecycle.note_sent(found, LEASE),
     "publish": lambda found: lifecycle.publish(found, LEASE, ANSWER, SETTINGS),
     "requeue": lambda found: requeue(found, Requeue("limit", counts=False)),
-    "fan out": lambda found: lifecycle.fan_out(found, LEASE, 2, "step", SETTINGS),
+    "fan out": lambda found: parents.fan_out(found, LEASE, 2, "step", SETTINGS),
 }
 
 
@@ -369,7 +369,7 @@ def test_choices_are_made(kind: str, reserve: int, made: list[JobRecord | None],
     """Those that are not there, the first one last, since each goes to the queue's head; with a reserve one at a time."""
     settings = replace(SETTINGS, reserve=reserve)
     before = replace(RUNNING, kind=kind)
-    change = lifecycle.fan_out(Found(before, made, NOW), LEASE, 2, "step", settings)
+    change = parents.fan_out(Found(before, made, NOW), LEASE, 2, "step", settings)
     assert difference(change) == {
         "status": Status.QUEUED,
         "choices": 2,
@@ -380,7 +380,7 @@ def test_choices_are_made(kind: str, reserve: int, made: list[JobRecord | None],
         "requeued_by": "step",
         "version": PAYLOAD_VERSION,
     }
-    assert (change.ticket, change.due_at) == (Ticket.LATER, NOW + lifecycle.LOOK_SECONDS)
+    assert (change.ticket, change.due_at) == (Ticket.LATER, NOW + parents.LOOK_SECONDS)
     assert [(one.after and one.after.id, one.ticket) for one in change.choices] == [
         (choices.id_of("job", number), Ticket.NEW_FIRST) for number in missing
     ]
@@ -398,8 +398,8 @@ def test_choices_are_made(kind: str, reserve: int, made: list[JobRecord | None],
 )
 def test_which_choices_make_the_outcome(made: list[JobRecord | None], joined: list[int]) -> None:
     """All that answered, or the first that failed; nothing while one may still answer."""
-    assert lifecycle.joined(Found(PARENT, made)) == [made[number] for number in joined]
-    assert lifecycle.joined(Found(RUNNING, made)) == lifecycle.joined(Found(QUEUED, made)) == []
+    assert parents.joined(Found(PARENT, made)) == [made[number] for number in joined]
+    assert parents.joined(Found(RUNNING, made)) == parents.joined(Found(QUEUED, made)) == []
 
 
 @pytest.mark.parametrize(
@@ -411,15 +411,15 @@ def test_which_choices_make_the_outcome(made: list[JobRecord | None], joined: li
 )
 def test_a_job_waits_for_its_choices(made: list[JobRecord | None], ticket: Ticket) -> None:
     """While one is under way; else a worker is to make those that are missing."""
-    change = lifecycle.join(Found(PARENT, made, NOW), None, SETTINGS)
+    change = parents.join(Found(PARENT, made, NOW), None, SETTINGS)
     assert change.before == change.after == PARENT
-    assert (change.ticket, change.due_at) == (ticket, NOW + lifecycle.LOOK_SECONDS)
+    assert (change.ticket, change.due_at) == (ticket, NOW + parents.LOOK_SECONDS)
 
 
 @pytest.mark.parametrize("before", [None, QUEUED, RUNNING, replace(PARENT, status=Status.COMPLETED)])
 def test_a_job_that_waits_for_no_choices_is_left_alone(before: JobRecord | None) -> None:
     """Nothing is joined."""
-    assert is_nothing(lifecycle.join(Found(before, (), NOW), ANSWER, SETTINGS))
+    assert is_nothing(parents.join(Found(before, (), NOW), ANSWER, SETTINGS))
 
 
 def test_choices_end_with_their_job() -> None:
