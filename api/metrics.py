@@ -25,7 +25,7 @@ from app.connection import RedisError
 from app.gate import Cause
 from app.health import unready
 from app.history import closings
-from app.jobs.counting import ENDPOINTS
+from app.jobs.record import ENDPOINTS
 from app.recycle_reason import RecycleReason
 from app.scopes import FAMILIES
 from app.ways import Way

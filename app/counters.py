@@ -2,7 +2,7 @@
 
 Each count is raised in the very step that makes it true, so it is exact whatever restarts or dies, and it never
 falls. All are whole numbers, which add up exactly: milliseconds, millionths of a dollar. The hash has no end of life; its fields are
-few, since each label is one of a known set (`app.jobs.counting`).
+few, since each label is one of a known set (`app.tally`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 KEY = "nightshift:counters"
+
+#: a label of what is none of a known set: a model that we do not know, an error or a kind of job that only newer code knows
+OTHER = "other"
 
 #: jobs that ended; labels: endpoint, model, outcome
 REQUESTS = "requests"

@@ -71,7 +71,7 @@ def of(outcome: Outcome) -> Used:
 
 
 def add(pipe: Counting, owner: str, model: str, used: Used, now: float) -> None:
-    """Put the commands that count on the caller's pipeline. `model`: a label of `app.jobs.counting`."""
+    """Put the commands that count on the caller's pipeline. `model`: `JobRecord.model_label`."""
     name = _key(day_of(now))
     for one in fields(used):
         if number := getattr(used, one.name):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from app import clock, spending
+from app import clock, spending, tally
 from app.batches import files, lifecycle
 from app.batches.files import FileRecord, Purpose
 from app.batches.leadership import NotLeader, is_at
@@ -23,7 +23,7 @@ from app.batches.record import (
     runs_key,
 )
 from app.connection import transaction
-from app.jobs import counting, removal, transitions
+from app.jobs import removal, transitions
 from app.jobs.record import JobRecord, record_key
 from app.scopes import parked_key
 from app.ways import Way
@@ -111,7 +111,7 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     for number, lot in change.parked.items():
         pipe.zrem(parked_key(lot), line_id(batch_id, number))
     _move_parts(pipe, change)
-    counting.count_all(pipe, change.counted)
+    tally.count_all(pipe, change.counted)
     spending.add(pipe, Way.BATCHES, change.paid_usd, clock.now(), is_answer=False)
     if held is not None:
         held.add(pipe)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from app import clock, counters, worker_status
 from app.connection import transaction
 from app.gate import read_closings
-from app.jobs.counting import CANCELLED, COMPLETED, INPUT_KINDS, OUTPUT_KINDS
 from app.jobs.record import Status, status_key
+from app.tally import CANCELLED, COMPLETED, INPUT_KINDS, OUTPUT_KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

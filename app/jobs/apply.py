@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from app import clock, hashes
+from app import clock, hashes, rates, spending, tally, usage
 from app.connection import transaction
 from app.ids import OWNER
-from app.jobs import choices, counting, removal, tickets
+from app.jobs import choices, removal, tickets
 from app.jobs.change import Change, Found, Ticket
 from app.jobs.record import (
     ABANDONED,
@@ -188,7 +188,14 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
         family = family_of(record.model)
         ways = [Way(way) for way in outcome.way.split(", ")] if outcome.way else [*Way]
         pipe.delete(*(scope.overloads_key for way in ways for scope in scopes_of(way, family)))
-    counting.count(pipe, record, outcome, clock.now())
+    if not record.choices:
+        # What its choices cost was counted with each of them.
+        spending.count(pipe, outcome, clock.now())
+    if record.kind != JobKind.CHOICE:
+        used = usage.of(outcome)
+        tally.count(pipe, record, outcome, used, clock.now())
+        if record.kind != JobKind.BATCH_LINE:
+            rates.spend(pipe, record.owner, used)
     pipe.publish(DONE, json.dumps({"id": record.id}))
     if change.interrupts:
         # Should this message be lost, the worker sees within a beat that its lease is gone.

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app import hashes
+from app import counters, hashes
 from app.batches.record import LINE_ID, batch_of
 from app.ids import OWNER
+from app.openai.model_names import ALIASES, CLAUDE_MODELS
 from app.trace_context import TraceContext
 
 if TYPE_CHECKING:
@@ -45,15 +46,28 @@ _BEHIND = 1e10
 
 
 class JobKind(StrEnum):
-    """What a job is for; of a request, OpenAI's name for the object that it becomes."""
+    """What a job is for; of a request, OpenAI's name for the object that it becomes. `endpoint`: as which it is counted."""
 
-    CHAT_COMPLETION = "chat.completion"
-    RESPONSE = "response"
-    TEXT_COMPLETION = "text_completion"
+    endpoint: str
+
+    def __new__(cls, kind: str, endpoint: str = counters.OTHER) -> JobKind:
+        """A member is its name."""
+        member = str.__new__(cls, kind)
+        member._value_ = kind
+        member.endpoint = endpoint
+        return member
+
+    CHAT_COMPLETION = "chat.completion", "/v1/chat/completions"
+    RESPONSE = "response", "/v1/responses"
+    TEXT_COMPLETION = "text_completion", "/v1/completions"
     #: a batch's line: its outcome is collected, and it is removed, by `app.batches` and nobody else
-    BATCH_LINE = "batch.line"
-    #: it asks for one of several answers to a request, see `app.jobs.choices`
+    BATCH_LINE = "batch.line", "/v1/batches"
+    #: it asks for one of several answers to a request, see `app.jobs.choices`; it is not counted
     CHOICE = "choice"
+
+
+#: of all jobs that are counted
+ENDPOINTS = tuple(dict.fromkeys(kind.endpoint for kind in JobKind))
 
 
 class Tier(StrEnum):
@@ -217,6 +231,18 @@ class JobRecord:
     def public_id(self) -> str:
         """The id that its client knows: a choice's is its parent's."""
         return self.parent or self.id
+
+    @property
+    def endpoint_label(self) -> str:
+        """The endpoint that it is counted for; a kind that only newer code knows is one of the others."""
+        return JobKind(self.kind).endpoint if self.kind in set(JobKind) else counters.OTHER
+
+    @property
+    def model_label(self) -> str:
+        """The model when it is one that we know by name, else its size; any client may make up names of models."""
+        if self.model in ALIASES or self.model in CLAUDE_MODELS:
+            return self.model
+        return next((size for size in ALIASES if size in self.model), counters.OTHER)
 
     @property
     def choice(self) -> int:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from app.error_codes import ErrorCode, ErrorType, known
-from app.jobs.counting import CANCELLED, COMPLETED
+from app.tally import CANCELLED, COMPLETED
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import counters, errors, worker_status
+from app import counters, errors, tally, worker_status
 from app.error_codes import ErrorCode, ErrorType
 from app.gate import Cause, Gate
 from app.history import RecycleEvent, recycling
-from app.jobs import counting, deltas, transitions
+from app.jobs import deltas, transitions
 from app.outcome import Outcome
 from app.worker_status import WorkerState, WorkerStatus
 from tests.integration.api.running import chat_body
+from tests.integration.replies.steps import new_record
 from tests.needs import needs
 
 if TYPE_CHECKING:
@@ -111,11 +113,19 @@ def test_what_is_now(client: FlaskClient, connection: Redis) -> None:
 
 def test_labels_are_bounded() -> None:
     """Whatever clients and errors make up, a label is one of few."""
-    assert counting.model_label("claude-haiku-4-5") == "claude-haiku-4-5"
-    assert counting.model_label("us.anthropic.claude-sonnet-77") == "sonnet"
-    assert counting.model_label("claude-anything") == "other"
+    made = new_record()
+    for model, label in (
+        ("claude-haiku-4-5", "claude-haiku-4-5"),
+        ("us.anthropic.claude-sonnet-77", "sonnet"),
+        ("claude-anything", "other"),
+    ):
+        assert replace(made, model=model).model_label == label
+    assert (made.endpoint_label, replace(made, kind="of newer code").endpoint_label) == (
+        "/v1/chat/completions",
+        "other",
+    )
     newer = errors.ErrorReply.from_dict({"status": 400, "message": "x", "code": "made_up"})
-    assert (newer.code, counting.outcome_label(newer)) == ("made_up", "other")
+    assert (newer.code, tally.outcome_label(newer)) == ("made_up", "other")
 
 
 @pytest.mark.parametrize("code", [*ErrorCode, None])
@@ -125,7 +135,7 @@ def test_every_error_is_counted_by_its_own_name(code: ErrorCode | None, kind: Er
     stored = Outcome(error=errors.ErrorReply(500, "x", kind, code=code)).to_json()
     error = Outcome.from_json(stored).error
     assert error is not None
-    assert counting.outcome_label(error) == (code or kind)
+    assert tally.outcome_label(error) == (code or kind)
 
 
 def test_redis_away(make_client: MakeClient) -> None:

@@ -1,14 +1,12 @@
-"""What an ended job adds to the counters, and the few words that their labels are taken from."""
+"""What an ended job adds to the counters, and the few words that its labels are taken from."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from app import clock, counters, rates, spending, usage
+from app import clock, counters, spending, usage
 from app.error_codes import ErrorCode, known
-from app.jobs.record import JobKind
-from app.openai.model_names import ALIASES, CLAUDE_MODELS
 from app.outcome import tokens
 
 if TYPE_CHECKING:
@@ -25,45 +23,11 @@ if TYPE_CHECKING:
 COMPLETED = "completed"
 #: outcomes that nobody failed at: somebody did not want the answer any more
 CANCELLED = (ErrorCode.BATCH_CANCELLED, ErrorCode.CANCELLED, ErrorCode.CLIENT_CLOSED_REQUEST)
-#: what is none of a known set: a model that we do not know, an error that only newer code knows
-OTHER = "other"
-
-_ENDPOINTS: dict[str, str] = {
-    JobKind.CHAT_COMPLETION: "/v1/chat/completions",
-    JobKind.RESPONSE: "/v1/responses",
-    JobKind.TEXT_COMPLETION: "/v1/completions",
-    JobKind.BATCH_LINE: "/v1/batches",
-}
-ENDPOINTS = (*_ENDPOINTS.values(), OTHER)
 
 
-def count(pipe: Pipeline, record: JobRecord, outcome: Outcome, now: float) -> None:
+def count(pipe: Counting, record: JobRecord, outcome: Outcome, used: Used, now: float) -> None:
     """Put on the pipeline of a job's last step what is counted of it. `record`: as it was before that step."""
-    if not record.choices:
-        # What its choices cost was counted with each of them.
-        spending.count(pipe, outcome, now)
-    if record.kind == JobKind.CHOICE:
-        return
-    used = usage.of(outcome)
-    _count(pipe, record, outcome, used, now)
-    if record.kind != JobKind.BATCH_LINE:
-        rates.spend(pipe, record.owner, used)
-
-
-def count_all(pipe: Pipeline, ended: Iterable[tuple[JobRecord, Outcome]]) -> None:
-    """The same of many lines that end in one step without a job, with few commands. Each record has the time at which it did."""
-    total = _Total()
-    for record, outcome in ended:
-        spending.count(total, outcome, clock.now())
-        _count(total, record, outcome, usage.of(outcome), record.finished_at or record.created_at)
-    for (key, name), by in total.counts.items():
-        pipe.hincrby(key, name, by)
-    for key, seconds in total.ttls.items():
-        pipe.expire(key, seconds)
-
-
-def _count(pipe: Counting, record: JobRecord, outcome: Outcome, used: Used, now: float) -> None:
-    endpoint, model = _ENDPOINTS.get(record.kind, OTHER), model_label(record.model)
+    endpoint, model = record.endpoint_label, record.model_label
     counters.add(pipe, counters.REQUESTS, endpoint, model, outcome_label(outcome.error))
     if (record.execution or record.choices) and record.started_at is not None:
         counters.observe(pipe, counters.QUEUE, endpoint, record.started_at - record.created_at)
@@ -83,6 +47,18 @@ def _count(pipe: Counting, record: JobRecord, outcome: Outcome, used: Used, now:
     counters.add(pipe, counters.KEY_COST, record.owner, by=used.cost_micros)
 
 
+def count_all(pipe: Pipeline, ended: Iterable[tuple[JobRecord, Outcome]]) -> None:
+    """What is counted of many lines that end in one step without a job, with few commands. Each record has the time at which it did."""
+    total = _Total()
+    for record, outcome in ended:
+        spending.count(total, outcome, clock.now())
+        count(total, record, outcome, usage.of(outcome), record.finished_at or record.created_at)
+    for (key, name), by in total.counts.items():
+        pipe.hincrby(key, name, by)
+    for key, seconds in total.ttls.items():
+        pipe.expire(key, seconds)
+
+
 class _Total:
     """Takes what a pipeline takes of that, and adds it up."""
 
@@ -97,18 +73,11 @@ class _Total:
         self.ttls[name] = time
 
 
-def model_label(model: str) -> str:
-    """The model when it is one that we know by name, else its size; any client may make up names of models."""
-    if model in ALIASES or model in CLAUDE_MODELS:
-        return model
-    return next((size for size in ALIASES if size in model), OTHER)
-
-
 def outcome_label(error: ErrorReply | None) -> str:
     """`completed`, or the error's code (its type where it has none)."""
     if error is None:
         return COMPLETED
-    return known(error.cause) or OTHER
+    return known(error.cause) or counters.OTHER
 
 
 def _tokens(usage: dict[str, Any]) -> dict[str, int]:
