@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 from app import errors, hashes
 from app.batches import lifecycle
+from app.batches.change import LineRuns
 from app.batches.formats.line import BodyError, LineError, parsed
-from app.batches.lifecycle import LineRuns
 from app.batches.lines import LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, LineEnd, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import clock, logs
-from app.api_keys import ApiKeys
 from app.batches import lifecycle
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
@@ -27,10 +26,9 @@ from app.batches.record import BatchRecord, BatchStatus, Hold
 from app.batches.report import conditions
 from app.batches.steps import Steps
 from app.batches.storage import FilesLost, names
-from app.batches.store import FAIL, ON_BAD_LINE, Batches
-from app.batches.validation import Validation
+from app.batches.store import Batches
+from app.batches.validations import Validations
 from app.connection import AWAY
-from app.ids import OWNER
 from app.jobs.store import Jobs
 
 if TYPE_CHECKING:
@@ -43,8 +41,6 @@ log = logging.getLogger(__name__)
 #: how long one call works while there is something to do, and how often it looks, seconds
 BUSY_SECONDS = 2.0
 LOOK_SECONDS = 0.05
-#: a validation's turn, while others wait, seconds
-SLICE_SECONDS = 0.25
 #: how often what is old is removed, seconds
 TIDY_SECONDS = 60.0
 
@@ -65,7 +61,7 @@ class Feeder:
         self._pace = Pace(connection, settings)
         self._parts = PartFeeding(connection, self._steps, self._collector, self._queueing, settings)
         self._elsewhere = Elsewhere(connection, self._leadership, self._steps, jobs)
-        self._validations: dict[str, Validation] = {}
+        self._validations = Validations(connection, settings, self._storage, self._steps)
         self._capacities = Capacities(connection, settings)
         self._progress = Progress()
         self._next_tidy = 0.0
@@ -82,7 +78,7 @@ class Feeder:
             log.warning("[BATCH] waits for Redis (%s: %s)", type(error).__name__, error)
         except NotLeader as error:
             log.warning("[BATCH] %s", error)
-            self._forget_validations()
+            self._validations.close()
         except OSError as error:
             # No storage, or none that can be written to: others do the work, and the batches say if nobody does.
             if str(error) != self._homeless:
@@ -93,7 +89,7 @@ class Feeder:
 
     def close(self) -> None:
         """Let another one go on at once."""
-        self._forget_validations()
+        self._validations.close()
         self._leadership.close()
 
     def _round(self) -> bool:
@@ -150,10 +146,10 @@ class Feeder:
 
     def _advance(self, record: BatchRecord) -> Look:
         if record.status is BatchStatus.VALIDATING:
-            return self._validate(record)
+            return self._validations.advance(record)
         if record.status is BatchStatus.CANCELLING and not record.in_progress_at and not record.total:
             # Its lines are to be named, too: they have to be found first.
-            return self._validate(record)
+            return self._validations.advance(record)
         if record.status is BatchStatus.FINALIZING:
             self._cut(record)
             return Look(self._steps.do(record.id, lifecycle.end, BatchStatus.COMPLETED), moved=True)
@@ -169,49 +165,6 @@ class Feeder:
             # What runs finishes; what waits goes back to its file.
             return replace(look, record=self._steps.withdraw(record.id, look.waiting), moved=True)
         return look
-
-    def _validate(self, record: BatchRecord) -> Look:
-        running = self._validations.get(record.id)
-        if running is None:
-            is_strict = record.metadata.get(ON_BAD_LINE) == FAIL
-            key = None if record.owner == OWNER else ApiKeys(self._connection).get(record.owner)
-            running = Validation(
-                self._storage,
-                record.id,
-                record.endpoint,
-                self._settings,
-                is_strict=is_strict,
-                key=key,
-                tried=record.tried,
-            )
-            self._validations[record.id] = running
-        try:
-            done = running.step(SLICE_SECONDS)
-        except OSError:
-            self._drop_validation(record.id)
-            raise
-        if not done:
-            return Look(record, moved=True)
-        del self._validations[record.id]
-        found = running.check
-        after = self._steps.do(
-            record.id,
-            lifecycle.validated,
-            total=found.total,
-            faults=running.faults,
-            refused=running.refused,
-            model=found.model,
-        )
-        log.info(
-            "[BATCH] batch=%s status=%s lines=%d faults=%d refused=%d",
-            record.id,
-            after.status,
-            found.total,
-            running.faults,
-            running.refused,
-        )
-        # Which way its lines go is seen at the next look.
-        return Look(after, moved=True, retries=())
 
     def _wind_up(self, look: Look) -> Look:
         """Cancelled or expired: end what goes on, name what never ran, then end."""
@@ -283,16 +236,8 @@ class Feeder:
         """Whether somebody has removed what the batch needs. A storage that has another name by now is not looked into."""
         if not isinstance(error, FileNotFoundError | FilesLost):
             return False
-        self._drop_validation(record.id)
+        self._validations.drop(record.id)
         return self._storage.identity() == self._leadership.place
-
-    def _forget_validations(self) -> None:
-        for batch_id in list(self._validations):
-            self._drop_validation(batch_id)
-
-    def _drop_validation(self, batch_id: str) -> None:
-        if (running := self._validations.pop(batch_id, None)) is not None:
-            running.close()
 
 
 def _holds(look: Look) -> Hold | None:

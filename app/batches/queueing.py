@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from app import clock, spans
 from app.batches import collector, lifecycle
+from app.batches.change import NO_RUNS, LineJob, LineRuns, NotFed
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import LineError, parse
-from app.batches.lifecycle import NO_RUNS, LineJob, LineRuns
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.ids import new_request_id
 from app.jobs.record import WAYS_VERSION, JobKind, JobRecord, Status, Tier
@@ -111,7 +111,7 @@ class Queueing:
             self._steps.do(
                 record.id, lifecycle.feed, lines, fed=record.fed, again=again, refused=noted, in_part=in_part
             )
-        except lifecycle.NotFed:
+        except NotFed:
             return 0
         if refused:
             # Those are noted as lines of which there is no outcome: whoever dies here leaves them to the next.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from app import clock, spending, tally
 from app.batches import files, lifecycle
+from app.batches.change import Found
 from app.batches.files import FileRecord, Purpose
 from app.batches.leadership import NotLeader, is_at
-from app.batches.lifecycle import Found
 from app.batches.parts.record import fields_of, parts_key, parts_of
 from app.batches.record import (
     ACTIVE,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from app.batches.change import Change
     from app.batches.leadership import Leadership
-    from app.batches.lifecycle import Change
 
 _P = ParamSpec("_P")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors, hashes, redis_index, window
 from app.batches import lifecycle, steps
+from app.batches.change import Found
 from app.batches.files import FileStore, Purpose, new_file_id
 from app.batches.leadership import storage_of
-from app.batches.lifecycle import Found
 from app.batches.parts.record import parts_key
 from app.batches.record import (
     ACTIVE,
@@ -33,10 +34,11 @@ from app.ids import new_id
 from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from redis import Redis
 
+    from app.batches.change import Change
     from app.idempotency import Fence
     from app.settings import Settings
 
@@ -193,16 +195,7 @@ class Batches:
 
     def cancel(self, batch_id: str, owner: str | None = None) -> BatchRecord:
         """No further line is started, those that run are interrupted; 409 for a batch that has ended otherwise. 404 as `require`."""
-        self.require(batch_id, owner)
-
-        def change(pipe: Any) -> BatchRecord:
-            record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
-            if record is None:
-                pipe.multi()
-                return self.require(batch_id)
-            return steps.write(self._connection, pipe, lifecycle.cancel(Found(record, clock.now())))
-
-        return transaction(self._connection, batch_key(batch_id), change)
+        return self._step(batch_id, owner, lifecycle.cancel)
 
     def go_on(
         self,
@@ -214,19 +207,21 @@ class Batches:
         max_tokens: int | None = None,
     ) -> BatchRecord:
         """A batch that is held goes on, by another way or with another budget if one is given. Raises as `lifecycle.go_on`; 404 as `require`."""
-        self.require(batch_id, owner)
         if way is not None:
             self._check_way(way, WAY)
+        wanted = partial(lifecycle.go_on, way=way, max_cost_usd=max_cost_usd, max_tokens=max_tokens)
+        return self._step(batch_id, owner, wanted)
+
+    def _step(self, batch_id: str, owner: str | None, decide: Callable[[Found], Change]) -> BatchRecord:
+        """What a client may do to a batch by itself, whoever does the batches' work. The batch afterwards; 404 as `require`."""
+        self.require(batch_id, owner)
 
         def change(pipe: Any) -> BatchRecord:
             record = BatchRecord.from_hash(pipe.hgetall(batch_key(batch_id)))
             if record is None:
                 pipe.multi()
                 return self.require(batch_id)
-            decided = lifecycle.go_on(
-                Found(record, clock.now()), way=way, max_cost_usd=max_cost_usd, max_tokens=max_tokens
-            )
-            return steps.write(self._connection, pipe, decided)
+            return steps.write(self._connection, pipe, decide(Found(record, clock.now())))
 
         return transaction(self._connection, batch_key(batch_id), change)
 

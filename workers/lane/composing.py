@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from app import errors, messages
+from app.batches.change import NO_RUNS, LineJob, LineRuns
 from app.batches.formats.line import BodyError, LineError, parsed
-from app.batches.lifecycle import NO_RUNS, LineJob, LineRuns
 from app.batches.parts import entries
 from app.batches.parts.entries import Entry
 from app.batches.parts.record import request_id

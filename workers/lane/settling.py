@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import errors, messages, price_file
+from app.batches.change import LineRuns
 from app.batches.formats.line import LineError, parsed
-from app.batches.lifecycle import LineRuns
 from app.batches.parts.entries import Entry
 from app.batches.queueing import job_of
 from app.messages import stops
@@ -25,7 +25,7 @@ from workers.messages_api.message import answer_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from app.batches.lifecycle import LineJob
+    from app.batches.change import LineJob
     from app.batches.parts.record import Part
     from app.batches.record import BatchRecord
     from app.messages.request import MessagesRequest

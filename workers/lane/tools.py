@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from app import clock
+from app.batches.change import NO_RUNS
 from app.batches.collector import runs_of
-from app.batches.lifecycle import NO_RUNS
 from app.batches.lines import LineReader
 from app.batches.parts import entries, lifecycle
 from app.batches.parts.entries import Entry

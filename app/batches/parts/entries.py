@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app import json_text
-from app.batches.lifecycle import NO_RUNS, LineRuns
+from app.batches.change import NO_RUNS, LineRuns
 from app.outcome import Outcome
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING, cast
 
 from app import clock
 from app.batches import lifecycle
+from app.batches.change import NotFed, PartAnswers
 from app.batches.leadership import has_lane
-from app.batches.lifecycle import PartAnswers
 from app.batches.output import Ended, ended
 from app.batches.parts import entries, priming
 from app.batches.parts.record import Part, Parts, PartState, parts_key, parts_of
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from app.batches.change import LineRuns
     from app.batches.collector import Collector, Look
-    from app.batches.lifecycle import LineRuns
     from app.batches.parts.entries import Entry
     from app.batches.queueing import Queueing
     from app.batches.steps import Steps
@@ -151,7 +151,7 @@ class PartFeeding:
             del numbers[1:]
         try:
             self._steps.do(record.id, lifecycle.allot, numbers, fed=record.fed, again=bool(again), primes=primes)
-        except lifecycle.NotFed:
+        except NotFed:
             return False
         return True
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.batches import lifecycle
-from app.batches.lifecycle import Change, Found, LineJob, LineRuns, NotFed
+from app.batches.change import Change, Found, LineJob, LineRuns, NotFed
 from app.batches.output import Ended, LineEnd
 from app.batches.record import BatchRecord, BatchStatus
 from app.errors import ErrorReply

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.batches import lifecycle as batch_lifecycle
-from app.batches.lifecycle import Found, LineRuns, NotFed, PartAnswers
+from app.batches.change import Found, LineRuns, NotFed, PartAnswers
 from app.batches.parts import lifecycle
 from app.batches.parts.record import (
     Part,
