@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import psutil
@@ -49,6 +50,14 @@ class Stack(Started):
         wanted = statuses or ("completed", "failed", "cancelled")
         wait_until(lambda: self.job(job_id)["status"] in wanted, f"{job_id} {' or '.join(wanted)}", timeout)
         return self.job(job_id)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[Stack]:
+        """For a test that shares it: no rule of the simulator's is in force before or after, and what the test closed is opened."""
+        self.simulator.clear()
+        yield self
+        self.simulator.clear_rules()
+        self.http("POST", "/v1/gate/resume")
 
     def asked(self, containing: str = "") -> list[dict[str, Any]]:
         """The bodies of the Messages API's requests that contain a text; not a worker's check of its login, which asks nothing."""

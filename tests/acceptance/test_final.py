@@ -20,10 +20,8 @@ keyed_stack = stack_fixture("module")
 @pytest.fixture
 def stack(keyed_stack: Stack) -> Iterator[Stack]:
     """A stack whose simulator knows no rules."""
-    keyed_stack.simulator.clear()
-    yield keyed_stack
-    keyed_stack.simulator.clear_rules()
-    keyed_stack.http("POST", "/v1/gate/resume")
+    with keyed_stack.undisturbed():
+        yield keyed_stack
 
 
 def errors_of_workers(stack: Stack) -> int:

@@ -36,10 +36,8 @@ limited_stack = stack_fixture(
 @pytest.fixture
 def subscription(limited_stack: Stack) -> Iterator[Stack]:
     """A stack with a login that has usage limits, open at the start of each test."""
-    limited_stack.simulator.clear()
-    yield limited_stack
-    limited_stack.simulator.clear_rules()
-    limited_stack.http("POST", "/v1/gate/resume")
+    with limited_stack.undisturbed():
+        yield limited_stack
     wait_until(lambda: limited_stack.http("GET", "/health/ready").status == 200, "a ready stack", 20)
     # What still waits would meet the next test's limit.
     wait_until(lambda: unfinished(limited_stack) == 0, "an empty queue", 20)

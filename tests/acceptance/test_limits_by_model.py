@@ -46,10 +46,8 @@ def chat(stack: Stack, model: str, patience: int = 30) -> Reply:
 @pytest.fixture
 def subscription(limited_stack: Stack) -> Iterator[Stack]:
     """Open at the start of each test."""
-    limited_stack.simulator.clear()
-    yield limited_stack
-    limited_stack.simulator.clear_rules()
-    limited_stack.http("POST", "/v1/gate/resume")
+    with limited_stack.undisturbed():
+        yield limited_stack
     wait_until(lambda: limited_stack.http("GET", "/health").body["queue"]["queued"] == 0, "an empty queue", 30)
 
 

@@ -40,10 +40,8 @@ ladder_stack = stack_fixture("module", settings=QUICK | {"NIGHTSHIFT_WAYS": "cli
 @pytest.fixture
 def stack(ladder_stack: Stack) -> Iterator[Stack]:
     """A subscription first, a key after it; both open at the start of each test."""
-    ladder_stack.simulator.clear()
-    yield ladder_stack
-    ladder_stack.simulator.clear_rules()
-    ladder_stack.http("POST", "/v1/gate/resume")
+    with ladder_stack.undisturbed():
+        yield ladder_stack
     wait_until(lambda: states(ladder_stack) == {"cli": "open", "api": "open"}, "open ways", 30)
 
 
