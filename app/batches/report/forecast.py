@@ -52,7 +52,7 @@ class Forecast:
     output_tokens: Range
     #: by way to Claude; empty where nobody knows what the tried lines cost
     cost_usd: Mapping[str, Range]
-    #: with `workers` at work all the time; None: by Message Batches, which take up to a day, or without workers
+    #: with `workers` at work all the time; None: some came by Message Batches, which take up to a day, or there are no workers
     seconds: Range | None
     workers: int
     #: the longest line, bytes, and the tokens that it will be about
@@ -85,7 +85,8 @@ def of(
     input_tokens = fit.total([line.input_tokens for line in ran])
     tokens_a_byte = sum(line.input_tokens for line in answered) / max(1, sum(lengths[line.number] for line in answered))
     longest = max(lengths)
-    by_api = all(line.way == Way.BATCHES for line in ran)
+    # What a line waits in a message batch is no worker's time.
+    by_batches = any(line.way == Way.BATCHES for line in ran)
     return Forecast(
         tried=len(tried),
         failed=sum(line.kind is not LineEnd.COMPLETED for line in tried),
@@ -94,7 +95,7 @@ def of(
         output_tokens=fit.total([line.output_tokens for line in ran]),
         cost_usd=_costs(ran, fit.total, ways),
         seconds=None
-        if by_api or not workers
+        if by_batches or not workers
         else fit.total([line.run_seconds or 0.0 for line in ran]).times(1 / workers),
         workers=workers,
         longest_bytes=longest,
@@ -117,29 +118,39 @@ class _Fit:
     """A straight line over the tried lines' lengths, and its sum over the rest's."""
 
     def __init__(self, tried: Sequence[int], rest: Sequence[int]) -> None:
-        self._count, self._rest_count = len(tried), len(rest)
-        self._mean = sum(tried) / len(tried)
-        self._offsets = [length - self._mean for length in tried]
-        self._squares = sum(offset * offset for offset in self._offsets)
-        spread = math.sqrt(self._squares / len(tried))
-        self._has_slope = len(tried) >= _MIN_LINES and spread > _MIN_SPREAD * self._mean
+        count, mean = len(tried), sum(tried) / len(tried)
+        self._rest_count = len(rest)
+        self._offsets = [length - mean for length in tried]
+        squares = sum(offset * offset for offset in self._offsets)
+        has_slope = count >= _MIN_LINES and math.sqrt(squares / count) > _MIN_SPREAD * mean
+        #: without a slope every length is as good as the mean
+        self._squares = squares if has_slope else math.inf
         #: how much longer all of the rest is than if each were as long as a tried line
-        self._longer = sum(rest) - len(rest) * self._mean
+        longer = sum(rest) - len(rest) * mean
+        #: how many of the rest's lines each tried one stands for
+        self._weights = [len(rest) / count + longer * offset / self._squares for offset in self._offsets]
 
     def total(self, values: Sequence[float]) -> Range:
         """Of the rest, by the values of the tried lines."""
-        mean = sum(values) / self._count
-        slope = 0.0
-        if self._has_slope:
-            slope = sum(offset * value for offset, value in zip(self._offsets, values, strict=True)) / self._squares
-        likely = max(0.0, self._rest_count * mean + slope * self._longer)
-        residuals = [value - mean - slope * offset for offset, value in zip(self._offsets, values, strict=True)]
-        freedom = max(1, self._count - 1 - self._has_slope)
-        deviation = math.sqrt(sum(one * one for one in residuals) / freedom)
-        # The error of the mean, of the slope, and of the rest's own chance.
-        error = deviation * math.sqrt(
-            self._rest_count**2 / self._count
-            + (self._longer**2 / self._squares if self._has_slope else 0.0)
-            + self._rest_count
+        likely = max(0.0, sum(weight * value for weight, value in zip(self._weights, values, strict=True)))
+        misses = self._misses(values)
+        # The error of the fit, and of the rest's own chance.
+        error = math.sqrt(
+            sum((weight * miss) ** 2 for weight, miss in zip(self._weights, misses, strict=True))
+            + self._rest_count * sum(miss * miss for miss in misses) / len(misses)
         )
         return Range(max(0.0, likely - _ERRORS * error), likely, likely + _ERRORS * error)
+
+    def _misses(self, values: Sequence[float]) -> list[float]:
+        """By how much each value is off the straight line that the other values make (HC3): long lines may be off by more than short ones."""
+        count = len(values)
+        if count == 1:
+            # Nothing is known of how lines differ: by as much as they are.
+            return list(values)
+        mean = sum(values) / count
+        slope = sum(offset * value for offset, value in zip(self._offsets, values, strict=True)) / self._squares
+        return [
+            # A line alone at its length makes the slope: the others can't tell how far it is off.
+            (value - mean - slope * offset) / max(1 / count, 1 - 1 / count - offset * offset / self._squares)
+            for offset, value in zip(self._offsets, values, strict=True)
+        ]
