@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -41,6 +42,18 @@ def whole_number(least: int, most: int) -> Callable[[type, Sequence[Token]], int
     return read
 
 
+def _dollars(_: type, tokens: Sequence[Token]) -> float:
+    text = tokens[0].value
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise ValueError(f"takes an amount of US dollars above 0, such as 20, not '{text}'")
+    return found
+
+
+Dollars = Annotated[float | None, Parameter(converter=_dollars)]
 Host = Annotated[
     str | None, Parameter(help="address to listen on (default 127.0.0.1); others need NIGHTSHIFT_API_KEYS")
 ]

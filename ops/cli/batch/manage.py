@@ -12,7 +12,7 @@ from ops.cli.batch import server, submit, watch
 from ops.cli.batch.server import Server
 from ops.cli.batch.submit import Again
 from ops.cli.batch.watch import BatchId, Stay
-from ops.cli.options import AsJson, Url
+from ops.cli.options import AsJson, Dollars, Url
 
 #: in the new batch's metadata
 RETRY_OF = "retry_of"
@@ -52,7 +52,7 @@ def go_on(
     /,
     *,
     way: Annotated[Way | None, Parameter(help="the way to Claude that its other requests take")] = None,
-    max_cost: Annotated[float | None, Parameter(help="what the whole of it may cost, US dollars")] = None,
+    max_cost: Annotated[Dollars, Parameter(help="what the whole of it may cost, US dollars")] = None,
     max_tokens: Annotated[int | None, Parameter(help="tokens that the whole of it may read and write")] = None,
     stay: Stay = False,
     url: Url = None,

@@ -17,7 +17,7 @@ from ops.cli.batch import server, source, watch
 from ops.cli.batch.server import Server
 from ops.cli.batch.source import DEFAULT, FilePath, How
 from ops.cli.batch.watch import Stay
-from ops.cli.options import AsJson, Url
+from ops.cli.options import AsJson, Dollars, Url
 
 #: what was submitted within this time is asked about, seconds
 AGAIN_SECONDS = 24 * 3600
@@ -83,7 +83,7 @@ def submit(
         ),
     ] = None,
     max_cost: Annotated[
-        float | None, Parameter(help="US dollars; it stops before it costs more, and waits for `continue`")
+        Dollars, Parameter(help="US dollars; it stops before it costs more, and waits for `continue`")
     ] = None,
     max_tokens: Annotated[int | None, Parameter(help="the same, for tokens read and written")] = None,
     completion_window: Annotated[str, Parameter(help="the batch expires then (default 24h; 1h to 7d)")] = "24h",

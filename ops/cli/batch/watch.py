@@ -155,7 +155,8 @@ def details(batch: dict[str, Any]) -> str:
     if ours["unrun"]:
         parts.append(f"{ours['unrun']} not run")
     if in_parts := ours.get("parts"):
-        parts.append(f"{in_parts['sent']:,} at Message Batches in {in_parts['parts']} parts")
+        number = in_parts["parts"]
+        parts.append(f"{in_parts['sent']:,} at Message Batches in {number} part{'' if number == 1 else 's'}")
     if reason := why(batch):
         parts.append(reason)
     return ", ".join(parts)

@@ -49,6 +49,8 @@ def test_a_wrong_setting_is_named(capsys: pytest.CaptureFixture[str], monkeypatc
         ["up", "--nonsense"],
         ["nonsense"],
         ["batch", "cancel"],
+        ["batch", "continue", "batch_1", "--max-cost", "nan"],
+        ["batch", "submit", "FILE", "--max-cost", "-1"],
         ["batch", "validate", "FILE", "another"],
         ["batch"],
         [],
