@@ -24,6 +24,8 @@ from app.ids import OWNER
 from app.loopback import is_loopback
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
 
     from app.api_keys import ApiKey
@@ -62,6 +64,7 @@ def register(app: Flask, settings: Settings, connection: Redis) -> None:
         g.caller = ""
         g.key = None
         g.is_trusted = False
+        g.keys = keys
         g.refusal = _refusal(settings, keys)
         g.is_trusted = g.refusal is None and is_operator()
         if request.path not in OPEN_PATHS:
@@ -138,6 +141,12 @@ def key() -> ApiKey | None:
     """The key with a name that was sent; None: the operator's, or none."""
     found: ApiKey | None = g.key
     return found
+
+
+def holds() -> Callable[[], bool]:
+    """A function that returns whether the request's key is still accepted, for a stream that has no end of its own."""
+    known, mine = g.keys, key()
+    return lambda: mine is None or known.still_holds(mine)
 
 
 def is_operator() -> bool:

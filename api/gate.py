@@ -24,16 +24,13 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("gate", __name__)
 
-#: seconds since the epoch that other programs read as a time, too: the end of the year 9999
-_LAST_SECOND = 253_402_300_799
-
 
 class Pause(BaseModel):
     """`POST /v1/gate/pause`; all of it may be left out."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
-    until: Annotated[float, Field(le=_LAST_SECOND)] | None = None
+    until: Annotated[float, Field(le=params.LAST_SECOND)] | None = None
     reason: Annotated[str, StringConstraints(max_length=500)] | None = None
 
 

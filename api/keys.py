@@ -27,7 +27,7 @@ class CreateKey(BaseModel):
 
     name: str
     #: seconds since the epoch
-    expires_at: float | None = None
+    expires_at: Annotated[float, Field(le=params.LAST_SECOND)] | None = None
     models: Annotated[list[_Model], Field(min_length=1, max_length=50)] | None = None
     requests_per_minute: _Limit | None = None
     tokens_per_minute: _Limit | None = None

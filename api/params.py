@@ -18,6 +18,8 @@ from app.openai.faults import from_validation
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+#: seconds since the epoch that other programs read as a time, too: the end of the year 9999
+LAST_SECOND = 253_402_300_799
 
 _B = TypeVar("_B", bound=BaseModel)
 

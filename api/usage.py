@@ -39,7 +39,8 @@ def get_usage() -> Response:
     """
     today = usage.day_of(clock.now())
     last = _day("to") or today
-    first = _day("from") or last - timedelta(days=_DAYS - 1)
+    # There is no day before the year 1.
+    first = _day("from") or date.fromordinal(max(1, last.toordinal() - _DAYS + 1))
     if not timedelta(0) <= last - first < timedelta(days=usage.KEEP_DAYS):
         raise errors.invalid_request(
             f"'from' and 'to' take days in this order, at most {usage.KEEP_DAYS} in all.",

@@ -167,6 +167,13 @@ class KnownKeys:
             self._refresh(0.0)
         return self._by_digest.get(digest)
 
+    def still_holds(self, key: ApiKey) -> bool:
+        """Whether a key that was found earlier has neither ended nor another secret; as far as is known while Redis is away."""
+        with suppress(*AWAY):
+            self._refresh(FRESH_SECONDS)
+        found = self._by_digest.get(key.digest)
+        return found is not None and found.is_valid(clock.now())
+
     def are_there(self) -> bool:
         """Whether there is a key with a name, or was; as far as is known while Redis is away."""
         with suppress(*AWAY):

@@ -16,24 +16,40 @@ if TYPE_CHECKING:
 _PART = 200
 
 
-def start_after(connection: Redis, index: str, after: str | None, *, what: str, newest_first: bool = True) -> int:
-    """The rank of the one that follows the id `after`, 0 without one. Raises `ErrorReply` (400) for an unknown id.
+def start_after(
+    connection: Redis,
+    index: str,
+    after: str | None,
+    *,
+    what: str,
+    newest_first: bool = True,
+    records: str,
+    owner: str | None,
+) -> int:
+    """The rank of the one that follows the id `after`, 0 without one. Raises `ErrorReply` (400) for an unknown id, and another owner's.
 
-    `what`: as clients call the things that are listed.
+    `what`: as clients call the things that are listed; `records`: the prefix of their hashes; `owner` None: anybody.
     """
     if after is None:
         return 0
     rank = (connection.zrevrank if newest_first else connection.zrank)(index, after)
-    if rank is None:
+    if rank is None or (owner is not None and connection.hget(records + after, "owner") != owner.encode()):
         raise errors.invalid_request(f"There is no {what} '{after[:100]}' to list after.", param="after")
     return cast("int", rank) + 1
 
 
 def ids_after(
-    connection: Redis, index: str, after: str | None, *, what: str, newest_first: bool = True
+    connection: Redis,
+    index: str,
+    after: str | None,
+    *,
+    what: str,
+    newest_first: bool = True,
+    records: str,
+    owner: str | None,
 ) -> Iterator[list[str]]:
     """All ids from the one that follows `after`, in parts, for who wants some of them only. Raises as `start_after` does."""
-    start = start_after(connection, index, after, what=what, newest_first=newest_first)
+    start = start_after(connection, index, after, what=what, newest_first=newest_first, records=records, owner=owner)
     while some := texts(connection.zrange(index, start, start + _PART - 1, desc=newest_first)):
         yield some
         start += len(some)

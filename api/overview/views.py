@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from flask import Blueprint, Flask, Response, current_app, render_template, request, send_from_directory
 from markupsafe import Markup
 
-from api import client_socket
+from api import auth, client_socket
 from api.openapi_meta import EVENTS, described
 from api.overview.live import Live
 from api.services import current_services
@@ -55,8 +55,13 @@ def page() -> Response:
 @blueprint.get("/live")
 @described(answers={200: (EVENTS,)}, errors=(429,))
 def live() -> Response:
-    """Server-sent events for `/`: JSON objects of HTML by section, those that have changed. 429 `too_many_pages`."""
-    response = Response(_live().stream(client_socket.is_gone(), client_socket.is_writable()), mimetype=EVENTS)
+    """Server-sent events for `/`: JSON objects of HTML by section, those that have changed. 429 `too_many_pages`.
+
+    They end with the key that asked for them.
+    """
+    is_gone, holds = client_socket.is_gone(), auth.holds()
+    events = _live().stream(lambda: is_gone() or not holds(), client_socket.is_writable())
+    response = Response(events, mimetype=EVENTS)
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"
     return response

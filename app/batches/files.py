@@ -186,7 +186,10 @@ class FileStore:
         """Up to `limit` files, of one owner or of all, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
         index = FILES if purpose is None else _index(purpose)
         found: list[FileRecord] = []
-        for ids in redis_index.ids_after(self._connection, index, after, what="file", newest_first=newest_first):
+        pages = redis_index.ids_after(
+            self._connection, index, after, what="file", newest_first=newest_first, records=_key(""), owner=owner
+        )
+        for ids in pages:
             records = hashes.read_all(self._connection, FileRecord, map(_key, ids))
             known = (record for record in records if record is not None and not _is_over(record))
             found += [record for record in known if owner in (None, record.owner)]

@@ -187,7 +187,10 @@ class Batches:
     def newest(self, *, limit: int, after: str | None, owner: str | None = None) -> list[BatchRecord]:
         """Those of one owner or of all, newest first, from the one that follows `after`. 400 for an unknown `after`."""
         found: list[BatchRecord] = []
-        for ids in redis_index.ids_after(self._connection, BATCHES, after, what="batch"):
+        pages = redis_index.ids_after(
+            self._connection, BATCHES, after, what="batch", records=batch_key(""), owner=owner
+        )
+        for ids in pages:
             found += [record for record in self._load(ids) if owner in (None, record.owner)]
             if len(found) >= limit:
                 break

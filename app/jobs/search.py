@@ -65,7 +65,15 @@ def records(
 
     They begin with the one that follows `after`. Raises `ErrorReply` (400) for an unknown one.
     """
-    start = redis_index.start_after(connection, index, after, what="job", newest_first=newest_first)
+    start = redis_index.start_after(
+        connection,
+        index,
+        after,
+        what="job",
+        newest_first=newest_first,
+        records=record_key(""),
+        owner=(fields or {}).get("owner"),
+    )
     if not metadata and not fields:
         yield from _load(connection, texts(connection.zrange(index, start, start + limit - 1, desc=newest_first)))
         return

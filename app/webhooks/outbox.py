@@ -192,7 +192,13 @@ class Outbox:
         Raises `ErrorReply` (400) when no event `after` has that status.
         """
         ids = redis_index.ids_after(
-            self._connection, _index(status), after, what=f"{status} event", newest_first=status != "pending"
+            self._connection,
+            _index(status),
+            after,
+            what=f"{status} event",
+            newest_first=status != "pending",
+            records=_PREFIX,
+            owner=owner,
         )
         found: list[StoredEvent] = []
         for some in ids:

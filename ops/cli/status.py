@@ -52,6 +52,9 @@ def status(
 def read(api: Server) -> dict[str, Any]:
     """`health`, and while there is a Redis `batches` (those that have not ended, and the newest) and `failures`."""
     health = api.health()
+    if "now" not in health:
+        # The details are the operator's: a key with a name gets none.
+        health |= api.readiness()
     found: dict[str, Any] = {"url": api.url, "health": health, "batches": [], "failures": []}
     if health.get("redis", {}).get("reachable", True):
         found["batches"] = api.batches(_BATCHES)
@@ -113,7 +116,8 @@ def text(found: dict[str, Any], now: float, width: int) -> list[str]:
     shown.append("")
     if "queue" in health:
         shown += [*_rest(health, now), ""]
-    shown += _section("Workers", [_worker(row) for row in health.get("workers", ())], "none")
+    if "workers" in health:
+        shown += _section("Workers", [_worker(row) for row in health["workers"]], "none")
     batches = [one for one in found["batches"] if not _ended_long_ago(one, now)]
     shown += _section("Batches", [_batch(one, now) for one in batches], "none in the last hours")
     shown += _section("Latest failures", [_failure(job) for job in found["failures"]], "none")

@@ -180,6 +180,14 @@ class Server:
         """What `/health` says."""
         return self._ask("GET", "/health")
 
+    def readiness(self) -> dict[str, Any]:
+        """What `/health/ready` says, as `/health` puts it: `ready` and `reason`."""
+        try:
+            self._ask("GET", "/health/ready")
+        except ServerAway as error:
+            return {"ready": False, "reason": str(error)}
+        return {"ready": True, "reason": None}
+
     def failures(self, limit: int) -> list[dict[str, Any]]:
         """The newest jobs that failed, with their errors."""
         found = self._ask("GET", f"/v1/jobs?status=failed&limit={limit}")["data"]

@@ -5,19 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from api.services import EXTENSION
-from app import usage
+from app import usage, worker_status
 from app.api_keys import ApiKeys
 from app.batches.feeder import Feeder
 from app.error_codes import ErrorCode
 from app.ids import OWNER
 from app.outcome import COST_HEADER
 from app.webhooks import announce
+from app.worker_status import WorkerState, WorkerStatus
+from ops.cli import status
+from ops.cli.batch.server import Server
+from tests.integration.api.running import api as running_api
 from tests.integration.api.running import chat_body
 from tests.integration.api.test_files_and_batches import form
 from tests.redis_server import wait_until
@@ -177,6 +182,26 @@ def test_a_page_of_a_list_is_filled_although_others_things_lie_between(ann: Call
     assert (first["has_more"], rest["has_more"]) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("jobs?", "job_id"),
+        ("files?", "file_id"),
+        ("batches?", "batch_id"),
+        ("webhook_endpoints?", "endpoint_id"),
+        ("events?status=pending&", "event_id"),
+        ("chat/completions?", "job_id"),
+    ],
+)
+def test_to_other_keys_it_is_nothing_to_list_after(
+    path: str, name: str, ann: Caller, bob: Caller, of_ann: dict[str, str]
+) -> None:
+    listed = f"/v1/{path}after={of_ann[name]}"
+    assert ann.get(listed).status_code == 200
+    refused = bob.get(listed)
+    assert (refused.status_code, refused.json["error"]["param"]) == (400, "after")
+
+
 def test_others_files_and_responses_are_no_input(bob: Caller, of_ann: dict[str, str]) -> None:
     ids = of_ann
     wanted = {"endpoint": "/v1/chat/completions", "completion_window": "24h", "input_file_id": ids["file_id"]}
@@ -267,6 +292,19 @@ def test_a_revoked_key_is_refused_and_what_it_submitted_goes_on(
     assert code_of(operator.ask("POST", "/v1/keys/ann/rotate")) == (404, ErrorCode.KEY_NOT_FOUND)
 
 
+def test_a_live_page_ends_with_its_key(client: FlaskClient, operator: Caller) -> None:
+    admin = Caller(client, operator.create("boss", is_admin=True))
+    page = admin.get("/page/live")
+    pieces = iter(page.response)
+    assert next(pieces).startswith(b"retry")
+    reader = threading.Thread(target=list, args=(pieces,), daemon=True)
+    reader.start()
+    operator.ask("POST", "/v1/keys/boss/revoke")
+    reader.join(20)
+    assert not reader.is_alive()
+    page.close()
+
+
 def test_a_rotated_key_ends_and_its_successor_sees_the_same(client: FlaskClient, operator: Caller, ann: Caller) -> None:
     job_id = ann.later().json["id"]
     successor = Caller(client, operator.ask("POST", "/v1/keys/ann/rotate").json["key"])
@@ -302,6 +340,7 @@ def test_without_keys_in_the_settings_this_machine_is_the_operator_and_a_wrong_k
         ({"name": "a" * 41}, "name"),
         ({"name": OWNER}, "name"),
         ({"name": "a", "expires_at": 1.0}, "expires_at"),
+        ({"name": "a", "expires_at": 1e300}, "expires_at"),
         ({"name": "a", "requests_per_minute": 0}, "requests_per_minute"),
         ({"name": "a", "models": []}, "models"),
         ({"name": "a", "rpm": 5}, "rpm"),
@@ -421,6 +460,7 @@ def test_what_each_key_used(operator: Caller, ann: Caller, bob: Caller, worker: 
     rows = list(csv.DictReader(io.StringIO(operator.get("/v1/usage?format=csv").text)))
     assert [row["cost_usd"] for row in rows] == ["0.5", "0.25"]
     assert operator.get("/v1/usage?from=2020-01-01&to=2020-01-31").json["data"] == []
+    assert operator.get("/v1/usage?to=0001-01-02").json["data"] == []
 
 
 @pytest.mark.parametrize("query", ["from=yesterday", "from=2026-02-02&to=2026-01-01", "from=2020-01-01", "format=xml"])
@@ -428,8 +468,16 @@ def test_a_bad_question_for_usage_is_a_400(query: str, operator: Caller) -> None
     assert operator.get(f"/v1/usage?{query}").status_code == 400
 
 
-def test_a_key_that_was_made_though_the_reply_was_lost_is_made_once(connection: Redis) -> None:
-    keys = ApiKeys(connection)
-    made, secret = keys.create("ann")
-    assert [one.name for one in keys.all()] == ["ann"]
-    assert made.hint == secret[:8]
+def test_the_status_of_a_key_without_details_says_whether_the_server_can_serve(
+    redis_url: str, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, secret = ApiKeys(connection).create("ann")
+    monkeypatch.setenv("NIGHTSHIFT_API_KEY", secret)
+    with running_api(redis_url, NIGHTSHIFT_API_KEYS=OPERATOR) as running, Server(running.url) as server:
+        nobody = status.read(server)
+        assert (status.status_of(nobody), nobody["health"]["ready"]) == (1, False)
+        assert "No worker" in "\n".join(status.text(nobody, time.time(), 200))
+        worker_status.write(connection, WorkerStatus(name="w1", state=WorkerState.IDLE))
+        found = status.read(server)
+    shown = "\n".join(status.text(found, time.time(), 200))
+    assert (status.status_of(found), "SERVES" in shown, "Workers" in shown) == (0, True, False)
