@@ -48,6 +48,11 @@ class Steps:
         self._connection = connection
         self._leadership = leadership
 
+    @property
+    def place(self) -> str:
+        """The storage whose batches these are."""
+        return self._leadership.place
+
     def do(
         self, batch_id: str, decide: Callable[Concatenate[Found, _P], Change], *given: _P.args, **named: _P.kwargs
     ) -> BatchRecord:

@@ -81,7 +81,7 @@ class BatchesApi:
             raise _unreachable(error) from None
         except (httpx2.HTTPError, OSError, ValueError) as error:
             raise MaybeSentError(f"the connection broke ({type(error).__name__})") from None
-        if status == 200:
+        if 200 <= status < 300:
             try:
                 return _described(found)
             except (LookupError, TypeError, ValueError, AttributeError):
@@ -125,7 +125,7 @@ class BatchesApi:
                 if response.status_code != 200:
                     raise failure_of(response.status_code, _read(response), response.headers)
                 yield response.iter_raw()
-        except (httpx2.HTTPError, OSError) as error:
+        except httpx2.HTTPError as error:
             raise _unreachable(error) from None
 
     def _results_url(self, batch: BatchAtApi) -> httpx2.URL | str:

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from app import clock, logs
+from app.batches.leadership import is_at
 from app.batches.parts import lifecycle
 from app.batches.parts.record import PartState
 from app.batches.record import BatchStatus
@@ -57,7 +58,8 @@ class Lane:
         moved = False
         may_send = self._is_open()
         for record in self._tools.batches.active():
-            if record.place != leadership.place or record.status is BatchStatus.VALIDATING:
+            is_here = is_at(self._tools.connection, record.place, leadership.place)
+            if not is_here or record.status is BatchStatus.VALIDATING:
                 continue
             for part in self._tools.steps.read(record.id).by_id.values():
                 with logs.about(batch_id=record.id):
@@ -75,7 +77,9 @@ class Lane:
             PartState.ENDED: self._watcher.read,
         }
         if may_send:
-            work |= {PartState.ALLOTTED: self._sender.compose, PartState.COMPOSED: self._sender.send}
+            work[PartState.ALLOTTED] = self._sender.compose
+        if may_send and self._tools.times.may_send():
+            work[PartState.COMPOSED] = self._sender.send
         if (step := work.get(part.state)) is None:
             return False
         try:

@@ -18,7 +18,7 @@ MAX_LINE_BYTES = 128 * 1024 * 1024
 
 
 class ResultsError(Exception):
-    """They can't be used as they came: a line is broken, or some are missing. They are to be read again."""
+    """Some are missing, or in a line that is broken. They are to be read again."""
 
 
 class OthersResultsError(Exception):
@@ -29,15 +29,15 @@ class Results:
     """What a file of results has for a part, by line and answer."""
 
     def __init__(self, file: IO[bytes], record: BatchRecord, part: Part) -> None:
-        """Reads all of it. Raises `ResultsError` for a line that is no result, `OthersResultsError` when none is of this part."""
+        """Reads all of it; a line that is no result counts as none. Raises `OthersResultsError` when none is of this part."""
         self._file = file
         #: where each result is: (offset, length)
         self._spans: dict[tuple[int, int], tuple[int, int]] = {}
         own, foreign, offset = request_prefix(record.id, part.id), 0, 0
         file.seek(0)
         while raw := file.readline(MAX_LINE_BYTES):
-            if raw.strip():
-                found = read_request_id(_checked(raw)["custom_id"])
+            if (custom_id := _custom_id(raw)) is not None:
+                found = read_request_id(custom_id)
                 if found is None or found[0] != own:
                     foreign += 1
                 else:
@@ -66,12 +66,12 @@ class Results:
         return found
 
 
-def _checked(raw: bytes) -> dict[str, Any]:
-    """A result with its `custom_id` and its type. Raises `ResultsError`."""
+def _custom_id(raw: bytes) -> str | None:
+    """Of a result that has a type; None: the line is blank or broken."""
     try:
-        found: dict[str, Any] = json.loads(raw)
+        found = json.loads(raw)
         if isinstance(found["custom_id"], str) and isinstance(found["result"]["type"], str):
-            return found
+            return found["custom_id"]
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise ResultsError("a line of the results is broken")
+    return None

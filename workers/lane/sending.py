@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,9 @@ class Sender:
                 self._tools.steps.divide(record.id, part.id, made.lines, clock.now())
             if made.refused:
                 self._tools.storage.keep(refused, names.part_refused(record.id, part.id))
+            else:
+                # It may have been composed before, of more lines, when one of them was refused.
+                self._tools.storage.remove(names.part_refused(record.id, part.id))
             if made.requests:
                 self._tools.storage.keep(body, names.part_body(record.id, part.id))
         betas = ",".join(sorted(made.betas))
@@ -72,10 +76,9 @@ class Sender:
         if not part.requests:
             self._tools.answer(record, part, None)
             return
-        if not self._tools.times.may_send():
-            return
-        name = names.part_body(record.id, part.id)
-        with self._tools.storage.open(name) as body:
+        with self._tools.storage.open(names.part_body(record.id, part.id)) as body:
+            size = body.seek(0, os.SEEK_END)
+            body.seek(0)
             try_id = token_hex(8)
             self._unsent.add(try_id)
             begun = self._tools.steps.do(record.id, part.id, lifecycle.begin_sending, try_id, clock.now())
@@ -84,7 +87,7 @@ class Sender:
             durability.confirm(self._tools.connection, parts_key(record.id), self._tools.settings.wait_replicas)
             self._unsent.discard(try_id)
             try:
-                batch = self._tools.api.create(body, self._tools.storage.size(name) or 0, part.betas)
+                batch = self._tools.api.create(body, size, part.betas)
             except MaybeSentError as error:
                 log.warning("[PART] batch=%s part=%s may have been sent: %s", record.id, part.id, error)
                 self._tools.steps.do(record.id, part.id, lifecycle.lose_answer, clock.now())

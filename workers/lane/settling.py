@@ -14,7 +14,7 @@ from app.batches.queueing import job_of
 from app.messages import stops
 from app.messages.failure import FailureKind, TurnFailed
 from app.openai.payload import answers, as_asked, merged
-from app.outcome import Outcome
+from app.outcome import COST_HEADER, Outcome
 from app.prices import cost_usd
 from app.ways import Way
 from workers.after_failure import callers_fault
@@ -96,7 +96,12 @@ class Settler:
         )
         if ending is None:
             ending = self._last(job, after, again[0])
-        paid_usd = sum(one.paid_usd for one in again)
+        paid_usd = sum(one.paid_usd if isinstance(one, Again) else one.cost_usd or 0.0 for one in settled)
+        if ending is not None:
+            if ending.error is not None and paid_usd:
+                # Of the answers that nobody gets, as an error of a worker's has it.
+                ending = replace(ending, headers=ending.headers | {COST_HEADER: f"{paid_usd:.6f}"})
+            paid_usd = 0.0
         return Entry(number, job.record.metadata["custom_id"], ending, after, paid_usd)
 
     def _whole(self, job: LineJob, outcomes: Sequence[Outcome], count: int) -> Outcome | None:
@@ -155,7 +160,8 @@ class Settler:
         except messages.Mismatch as mismatch:
             is_repaired = job.record.attempts > 1
             if is_repaired or job.record.max_sends == 1:
-                return Outcome(error=errors.structured_output_failed(mismatch.faults, is_repaired=is_repaired))
+                error = errors.structured_output_failed(mismatch.faults, is_repaired=is_repaired)
+                return Outcome(error=error, headers={COST_HEADER: f"{cost:.6f}"} if cost else {})
             return Again("the answer was not what was wanted", paid_usd=cost or 0.0)
         return messages.to_openai(replace(answer, cost_usd=cost), checked, job.record)
 

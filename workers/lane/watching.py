@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 #: a part is looked at after a tenth of its age, within these bounds, seconds
 POLL_SECONDS = (1.0, 30.0)
-#: how often results that can't be used are read again because some are missing, before those lines are asked for again
+#: how often results are read again because some are missing or broken, before those lines are asked for again
 SHORT_READS = 5
 _NOT_THERE = 404
 
@@ -48,6 +48,8 @@ class Watcher:
             self._tools.steps.do(record.id, part.id, lifecycle.end, min(ended_at, clock.now()))
             self._tools.times.done(key)
             return
+        if part.waits:
+            self._tools.steps.do(record.id, part.id, lifecycle.note_wait, "")
         age = clock.now() - (part.cancelled_at or part.sent_at or 0.0)
         self._tools.times.look_again(key, min(max(age / 10, POLL_SECONDS[0]), POLL_SECONDS[1]))
 

@@ -109,11 +109,11 @@ class PartFeeding:
             return False
         if record.way:
             return record.way == Way.BATCHES
-        return self._open_ways(record)[:1] == [Way.BATCHES] and self._expects_lane(record)
+        return self._open_ways(record)[:1] == [Way.BATCHES] and self._expects_lane()
 
-    def _expects_lane(self, record: BatchRecord) -> bool:
+    def _expects_lane(self) -> bool:
         """Whether there is a lane, or will be again soon: it is restarted, and the next way costs twice as much."""
-        if has_lane(self._connection, record.place):
+        if has_lane(self._connection, self._steps.place):
             self._lane_seen = time.monotonic()
         return time.monotonic() < self._lane_seen + LANE_SECONDS
 
@@ -138,7 +138,7 @@ class PartFeeding:
 
     def _allot(self, record: BatchRecord, parts: Parts, retries: set[int], in_flight: int) -> bool:
         """The next part, once all before it are sent. Whether there is one."""
-        if parts.unsent or not self._queueing.may_start(record) or not has_lane(self._connection, record.place):
+        if parts.unsent or not self._queueing.may_start(record) or not has_lane(self._connection, self._steps.place):
             return False
         if record.is_primed and _is_waited_for(parts):
             return False
@@ -172,7 +172,8 @@ class PartFeeding:
     def _withdraw(self, record: BatchRecord, parts: Iterable[Part]) -> BatchRecord:
         ids = [part.id for part in parts]
         after = self._steps.do(record.id, lifecycle.withdraw_parts, ids)
-        self._forget_files(record, ids)
+        # One that the lane has begun to send meanwhile is not withdrawn.
+        self._forget_files(record, set(ids) - self._read(record).by_id.keys())
         return after
 
     def _collect(self, record: BatchRecord, part: Part) -> BatchRecord:

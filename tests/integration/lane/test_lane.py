@@ -14,12 +14,13 @@ from app import clock
 from app.batches.feeder import Feeder
 from app.batches.parts import feeding
 from app.batches.record import batch_key
+from app.batches.storage import names
 from app.gate import Cause, Gate, read_closings
 from app.messages import to_claude
 from app.scopes import Scope
 from app.ways import Way
 from tests.integration.batches.conftest import line
-from workers.lane import composing
+from workers.lane import composing, watching
 from workers.messages_api.body import body_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ def answered(parts: Parts, batch: BatchRecord) -> list[str]:
 def numbers(parts: Parts) -> Counter[str]:
     """How often each line was sent, in whichever part."""
     return Counter(one.split("-")[2] for one in parts.sent())
+
+
+def spent_usd(parts: Parts) -> float:
+    """By this way, as its cap counts it."""
+    (by_day,) = parts.connection.keys("nightshift:spent:batches:????-??-??")
+    return int(parts.connection.hget(by_day, "micro_usd") or 0) / 1_000_000
 
 
 def test_a_batch_from_file_to_output(parts: Parts) -> None:
@@ -177,6 +184,18 @@ def test_results_that_come_badly_are_read_again(parts: Parts, fault: dict[str, A
     assert numbers(parts) == Counter({str(n): 1 for n in range(5)})
 
 
+@pytest.mark.parametrize("fault", [{"broken_line": 1}, {"left_out": 1}])
+def test_results_that_stay_bad_hold_nobody_up(
+    parts: Parts, fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that can be read count after a few times, and the other line goes with the next part."""
+    monkeypatch.setattr(watching, "SHORT_READS", 1)
+    parts.simulator.add_rule({"batch": fault}, match={"batches": "results"}, times=2)
+    batch = parts.until(parts.start(lines(5), metadata=ONLY))
+    assert sorted(answered(parts, batch)) == [f"line {n}" for n in range(5)]
+    assert sorted(numbers(parts).values()) == [1, 1, 1, 1, 2]
+
+
 def test_the_key_goes_to_the_api_alone(parts: Parts) -> None:
     """Results that are said to be elsewhere are asked for where the API is."""
     parts.simulator.add_rule(
@@ -215,19 +234,36 @@ def test_an_answer_that_does_not_fit_is_asked_for_by_the_next_way(parts: Parts) 
     _, record = parts.take()
     assert record.attempts == 2  # the part's, and this run
     # Of both answers, though nobody gets the first.
-    (by_day,) = parts.connection.keys("nightshift:spent:batches:????-??-??")
-    spent = int(parts.connection.hget(by_day, "micro_usd") or 0)
-    assert spent > round(parts.batches.require(batch.id).cost_usd * 1_000_000)
+    assert spent_usd(parts) > parts.batches.require(batch.id).cost_usd
     assert parts.batches.require(batch.id).completed == 1
 
 
 def test_an_answer_that_never_fits_is_a_422(parts: Parts) -> None:
-    """Where there is no other way the next part asks once more."""
+    """Where there is no other way the next part asks once more. Both answers are paid for."""
     parts.simulator.add_rule({"structured": {"n": "x"}}, match={"contains": "odd"})
     batch = parts.until(parts.start([line("odd", response_format=SCHEMA)], metadata=ONLY))
     (failed,) = parts.output(batch, errors=True)
     assert failed["response"]["status_code"] == 422
     assert numbers(parts) == Counter({"0": 2})
+    assert 0 < failed["nightshift"]["cost_usd"] == spent_usd(parts) / 2
+
+
+def test_answers_beside_one_that_failed_are_paid_for(parts: Parts) -> None:
+    """Of a line of several answers, one of which is an error: nobody gets the others."""
+    parts.simulator.add_rule({"error": {"status": 400}}, match={"contains": "two"}, times=1)
+    batch = parts.until(parts.start([line("two", n=2)], metadata=ONLY))
+    (failed,) = parts.output(batch, errors=True)
+    assert failed["response"]["status_code"] == 400
+    assert 0 < failed["nightshift"]["cost_usd"] == spent_usd(parts)
+
+
+def test_what_it_waits_for_is_said_no_longer_than_it_lasts(parts: Parts) -> None:
+    """The API can't be asked about a part for a moment."""
+    parts.simulator.add_rule({"batch": {"held": True}}, match={"batches": "create"}, times=1)
+    parts.simulator.add_rule({"error": {"status": 500}}, match={"batches": "retrieve"}, times=1)
+    batch = parts.start(lines(1))
+    parts_until(parts, lambda: any(one.waits for one in parts.parts(batch)))
+    parts_until(parts, lambda: [(one.state, one.waits) for one in parts.parts(batch)] == [("sent", "")])
 
 
 @pytest.mark.parametrize("status", [429, 529])
@@ -237,7 +273,11 @@ def test_a_limit_is_waited_for_in_the_lane(parts: Parts, status: int) -> None:
         {"error": {"status": status}, "headers": {"retry-after": "2"}}, match={"batches": "create"}, times=1
     )
     begun = time.monotonic()
-    batch = parts.until(parts.start(lines(2)))
+    batch = parts.start(lines(2))
+    parts_until(parts, lambda: any(one.waits for one in parts.parts(batch)))
+    # A round in which there is nothing to do says so: the next one is not at once.
+    assert not parts.lane.run_once(parts.leadership)
+    batch = parts.until(batch)
     assert batch.completed == 2
     assert time.monotonic() - begun >= 2
     assert len([one for one in parts.simulator.requests() if one["path"] == "/v1/messages/batches"]) == 2
@@ -291,6 +331,26 @@ def test_lines_that_take_this_way_only_are_a_part_among_jobs(parts: Parts) -> No
     assert parts.until(batch).completed == 3
 
 
+def test_a_part_that_is_sent_while_its_way_closes_is_kept(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The feeder has seen it unsent, and the lane begins to send it before it is withdrawn."""
+    parts.simulator.add_rule({"batch": {"no_answer": True}}, match={"batches": "create"}, times=1)
+    batch = parts.start(lines(2))
+    parts_until(parts, lambda: [one.state for one in parts.parts(batch)] == ["composed"])
+
+    def closes(_: feeding.PartFeeding, batch: BatchRecord) -> bool:
+        if parts.parts(batch)[0].state == "composed":
+            parts.step()
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(feeding.PartFeeding, "_goes_in_parts", closes)
+        parts.look(batch)
+    assert [one.state for one in parts.parts(batch)] == ["sending"]
+    assert parts.batches.storage.size(names.part_body(batch.id, "0"))
+    assert parts.until(batch).completed == 2
+    assert numbers(parts) == Counter({"0": 1, "1": 1})
+
+
 def test_a_lane_sends_what_is_in_its_own_storage(parts: Parts) -> None:
     """Another machine's batches are that machine's lane's."""
     batch = parts.start(lines(2))
@@ -302,6 +362,16 @@ def test_a_lane_sends_what_is_in_its_own_storage(parts: Parts) -> None:
     assert [one.state for one in parts.parts(batch)] == states
     parts.connection.hset(batch_key(batch.id), "place", batch.place)
     assert parts.until(batch).completed == 2
+
+
+def test_a_batch_of_older_code_goes_in_parts(parts: Parts) -> None:
+    """It does not say where its files are: here, as long as nobody knows better."""
+    Gate(parts.connection).pause()
+    batch = parts.start(lines(2))
+    parts.connection.hset(batch_key(batch.id), "place", "")
+    Gate(parts.connection).resume()
+    assert parts.until(batch).completed == 2
+    assert numbers(parts) == Counter({"0": 1, "1": 1})
 
 
 def test_a_part_that_is_refused_is_halved(parts: Parts) -> None:
