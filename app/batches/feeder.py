@@ -125,8 +125,7 @@ class Feeder:
                 continue
             try:
                 with logs.about(batch_id=batch_id):
-                    look = looks[batch_id]
-                    moved = self._queueing.feed(look.record, number, retries=look.retries) > 0 or moved
+                    moved = self._queueing.feed(looks[batch_id], number) > 0 or moved
             except OSError as error:
                 self._complain(looks[batch_id].record, error)
         # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.

@@ -63,17 +63,19 @@ def go_on(
     is_continued = record.continued_at is not None and not record.held
     if record.status is not BatchStatus.IN_PROGRESS or not (record.held or has_budget or is_continued):
         raise errors.conflict("The batch is not held: there is nothing to continue.", ErrorCode.BATCH_NOT_HELD)
+    # Where nobody knows what an answer costs, a budget in tokens takes its place.
+    kept_usd = 0.0 if record.unpriced and max_tokens is not None else record.max_cost_usd
     after = replace(
         record,
         held="",
         held_at=None,
         continued_at=found.now if record.held == Hold.TRIED else record.continued_at,
         way=record.way if way is None else way,
-        max_cost_usd=record.max_cost_usd if max_cost_usd is None else max_cost_usd,
+        max_cost_usd=kept_usd if max_cost_usd is None else max_cost_usd,
         max_tokens=record.max_tokens if max_tokens is None else max_tokens,
     )
     if (record.held or has_budget) and after.affordable(0) < 1:
-        raise errors.budget_used_up(record.cost_usd, record.used_tokens)
+        raise errors.budget_used_up(record.spent_usd, record.used_tokens)
     return Change(before=record, after=after)
 
 
@@ -144,10 +146,13 @@ def collect_part(
     if known is None or known.collected_bytes != part.collected_bytes or not is_seen:
         return _unchanged(record)
     lines = [line for _, line in taken.lines]
+    counted = _counted(record, lines)
     after = replace(known, collected_bytes=taken.upto, collected=known.collected + len(lines) + len(taken.again))
     return Change(
         before=record,
-        after=replace(_counted(record, lines), offline=record.offline or offline, **written),
+        after=replace(
+            counted, wasted_usd=counted.wasted_usd + taken.paid_usd, offline=record.offline or offline, **written
+        ),
         again=taken.again.keys(),
         runs={number: runs for number, runs in taken.again.items() if any(runs)},
         parts={part.id: None if taken.upto >= known.answers_bytes else after},
@@ -272,7 +277,8 @@ def _counted(record: BatchRecord, lines: Sequence[Ended]) -> BatchRecord:
         cache_write_tokens=record.cache_write_tokens + total("prompt_tokens", "cache_write_tokens"),
         dearest_usd=max((record.dearest_usd, *(line.cost_usd or 0.0 for line in lines))),
         dearest_tokens=max((record.dearest_tokens, *(_tokens(line) for line in lines))),
-        cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in lines),
+        cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in lines if line.kind is LineEnd.COMPLETED),
+        wasted_usd=record.wasted_usd + sum(line.cost_usd or 0.0 for line in lines if line.kind is LineEnd.FAILED),
         unpriced=record.unpriced + sum(line.kind is LineEnd.COMPLETED and line.cost_usd is None for line in lines),
     )
 

@@ -42,7 +42,7 @@ class Ended:
     kind: LineEnd
     text: bytes
     usage: dict[str, Any]
-    #: of what completed; None: nobody knows it
+    #: of a failure, what was paid for it; None: nobody knows it
     cost_usd: float | None = None
     #: of what did not complete, the error's code (or type)
     cause: str = ""
@@ -60,7 +60,7 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
             return never_run(line_id, custom_id, error.code)
         response = {"status_code": error.status, "request_id": request_id, "body": error.body()}
         text = _line(line_id, custom_id, response, None, ours=_ours(outcome))
-        return Ended(LineEnd.FAILED, text, {}, cause=error.cause, way=outcome.way)
+        return Ended(LineEnd.FAILED, text, {}, outcome.cost_usd, cause=error.cause, way=outcome.way)
     body = dict(outcome.body or {})
     # The job's id names the line; in a body OpenAI's clients know the ids of what was asked for.
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")

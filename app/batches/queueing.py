@@ -77,14 +77,12 @@ class Queueing:
         """Whether the batch's window is open, and nobody is asked first."""
         return not record.held and is_open(record.window or self._settings.batch_window, clock.now())
 
-    def feed(self, record: BatchRecord, count: int, *, retries: Sequence[int] | None = None) -> int:
-        """Up to `count` more lines, and those that are refused among them; how many it were. None outside the window.
-
-        `retries`: none but these, which are to be fed again.
-        """
+    def feed(self, look: Look, count: int) -> int:
+        """Up to `count` more lines, and those among them that are refused or a part; how many it were. None outside the window."""
+        record, most = look.record, affordable(look)
         if not self.may_start(record):
             return 0
-        numbers: Sequence[int] = self._collector.again(record) if retries is None else retries
+        numbers: Sequence[int] = self._collector.again(record) if look.retries is None else look.retries
         again = bool(numbers)
         if not again:
             numbers = range(record.fed, record.limit)
@@ -104,7 +102,7 @@ class Queueing:
                     lines.append(_traced(record, job))
             except LineError as error:
                 refused.append(collector.refused(record, number, raw, error))
-            if len(lines) >= count or len(refused) >= _REFUSED_AT_ONCE:
+            if len(lines) >= count or len(lines) + len(in_part) >= most or len(refused) >= _REFUSED_AT_ONCE:
                 break
         noted = [number for number, _ in refused]
         try:

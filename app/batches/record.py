@@ -25,7 +25,7 @@ ACTIVE = "nightshift:batches:active"
 BATCH_RETENTION = "nightshift:batches:retention"
 #: how long a batch is remembered after its end, seconds
 KEEP_SECONDS = 30 * 24 * 3600
-#: lines of a batch with a budget that start before anybody knows what one costs
+#: lines of a batch with a budget that run at once before anybody knows what one costs
 FIRST_LINES = 4
 #: a `failure`: its files are gone
 FILES_LOST = "files_lost"
@@ -139,6 +139,8 @@ class BatchRecord(LineCounts):
     cache_write_tokens: int = 0
     #: of the answers whose cost is known
     cost_usd: float = 0.0
+    #: of the failures and further tries that were paid for
+    wasted_usd: float = 0.0
     #: answers whose cost nobody knows
     unpriced: int = 0
     callback_url: str = ""
@@ -179,18 +181,23 @@ class BatchRecord(LineCounts):
         """What its lines read and wrote."""
         return self.input_tokens + self.output_tokens
 
+    @property
+    def spent_usd(self) -> float:
+        """What is known of all that was paid for it, US dollars."""
+        return self.cost_usd + self.wasted_usd
+
     def affordable(self, in_flight: int) -> float:
         """How many further lines the budget is good for, if each costs as much as the dearest so far; `inf` without a budget.
 
-        `in_flight`: lines that were started and have not ended. Before the first has ended, a few may start.
+        `in_flight`: lines that were started and have not ended. While none is known to have cost anything, a few at a time may start.
         """
         found = math.inf
         for most, used, dearest in (
-            (self.max_cost_usd, self.cost_usd, self.dearest_usd),
+            (self.max_cost_usd, self.spent_usd, self.dearest_usd),
             (self.max_tokens, self.used_tokens, self.dearest_tokens),
         ):
             if most and not dearest:
-                found = min(found, max(0, FIRST_LINES - in_flight - self.ended))
+                found = min(found, max(0, FIRST_LINES - in_flight))
             elif most:
                 found = min(found, max(0, math.floor((most - used) / dearest + 1e-9) - in_flight))
         return 0 if self.max_cost_usd and self.unpriced else found

@@ -107,7 +107,7 @@ def of(
 def _costs(
     ran: Sequence[LineStats], total: Callable[[Sequence[float]], Range], ways: Sequence[Way]
 ) -> dict[str, Range]:
-    """By way, Message Batches at half the price of the others. A line that has no answer cost what is known of it: nothing."""
+    """By way, Message Batches at half the price of the others. A line that has no answer cost what is known of it."""
     if any(line.cost_usd is None and line.kind is LineEnd.COMPLETED for line in ran):
         return {}
     full = total([(line.cost_usd or 0.0) * (1 / _HALF if line.way == Way.BATCHES else 1.0) for line in ran])

@@ -140,6 +140,30 @@ def test_before_a_cost_is_known_a_few_lines_start(night: Night) -> None:
     assert len(night.queued()) == 4
 
 
+def test_lines_that_fail_at_no_cost_use_up_no_budget(night: Night) -> None:
+    """Nobody knows yet what an answer costs: a few at a time, until one of them is answered."""
+    batch = night.start([line(f"c{n}") for n in range(12)], metadata={"max_cost": "50"})
+    for _ in range(6):
+        assert 0 < len(night.queued()) <= 4
+        night.answer(Outcome(error=errors.internal()))
+        batch = night.look(batch)
+    assert drain(night, batch).status is BatchStatus.COMPLETED
+
+
+def test_failures_that_were_paid_for_use_up_the_budget(night: Night) -> None:
+    batch = night.start([line(f"c{n}") for n in range(12)], metadata={"max_cost": "2.2"})
+    while night.queued():
+        night.answer(Outcome(error=errors.internal(), headers={"x-nightshift-cost-usd": "0.5"}))
+        batch = night.look(batch)
+    assert (batch.held, batch.failed, batch.cost_usd, batch.wasted_usd) == (Hold.BUDGET, 4, 0, 2)
+
+
+def test_a_budget_in_tokens_takes_the_place_of_one_in_dollars_that_nobody_can_count(night: Night) -> None:
+    batch = drain(night, night.start([line(f"c{n}") for n in range(10)], metadata={"max_cost": "50"}), usd=None)
+    night.batches.go_on(batch.id, max_tokens=1000)
+    assert drain(night, batch, usd=None).status is BatchStatus.COMPLETED
+
+
 @pytest.mark.parametrize(
     ("budget", "larger"), [("max_cost", {"max_cost_usd": 20.0}), ("max_tokens", {"max_tokens": 1000})]
 )

@@ -351,6 +351,17 @@ def test_a_part_that_is_sent_while_its_way_closes_is_kept(parts: Parts, monkeypa
     assert numbers(parts) == Counter({"0": 1, "1": 1})
 
 
+def test_a_budget_holds_for_lines_that_are_a_part_among_jobs(parts: Parts) -> None:
+    """No more of them are sent than it is good for."""
+    parts.settings = replace(parts.settings, ways=parts.settings.ways[::-1])
+    parts.feeder.close()
+    parts.connection.delete(parts.lease)
+    parts.feeder = Feeder(parts.connection, parts.settings)
+    batch = parts.until(parts.start(lines(30, service_tier="flex"), metadata={"max_cost": "50"}))
+    assert batch.completed == 30
+    assert Counter(one.split("-")[1] for one in parts.sent()) == Counter({"0": 4, "1": 26})
+
+
 def test_a_lane_sends_what_is_in_its_own_storage(parts: Parts) -> None:
     """Another machine's batches are that machine's lane's."""
     batch = parts.start(lines(2))

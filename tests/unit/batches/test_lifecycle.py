@@ -72,6 +72,8 @@ LOOKED_AT: dict[str, Any] = {"total": 9, "faults": 0, "refused": 2, "model": "ha
         ({}, 0, math.inf),
         ({"max_cost_usd": 1.0}, 0, 4),
         ({"max_cost_usd": 1.0}, 3, 1),
+        ({"max_cost_usd": 1.0, "failed": 9}, 3, 1),
+        ({"max_cost_usd": 1.0, "cost_usd": 0.3, "wasted_usd": 0.2, "dearest_usd": 0.1, "completed": 5}, 0, 5),
         ({"max_cost_usd": 1.0, "cost_usd": 0.5, "dearest_usd": 0.1, "completed": 5}, 0, 5),
         ({"max_cost_usd": 1.0, "cost_usd": 0.5, "dearest_usd": 0.1, "completed": 5}, 4, 1),
         ({"max_cost_usd": 1.0, "cost_usd": 0.95, "dearest_usd": 0.1, "completed": 9}, 0, 0),
@@ -204,7 +206,7 @@ USAGE = {
 ENDED = [
     (0, Ended(LineEnd.COMPLETED, b"", USAGE, 0.5)),
     (1, Ended(LineEnd.COMPLETED, b"", USAGE, None)),
-    (2, Ended(LineEnd.FAILED, b"", {}, cause="x")),
+    (2, Ended(LineEnd.FAILED, b"", {}, 0.25, cause="x")),
     (7, Ended(LineEnd.UNRUN, b"", {}, cause="y")),
 ]
 
@@ -223,6 +225,7 @@ def test_lines_in_the_files_count_once() -> None:
         "cached_tokens": 2,
         "reasoning_tokens": 4,
         "cost_usd": 0.5,
+        "wasted_usd": 0.25,
         "dearest_usd": 0.5,
         "dearest_tokens": 8,
         "unpriced": 1,
