@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app import admission, errors, ladder, spending
-from app.connection import AWAY
 from app.error_codes import ErrorCode
 from app.gate import Cause, Gate, read_closings
 from app.jobs import tickets, transitions
@@ -63,7 +61,7 @@ class Admission:
 
     def reason_to_wait(self) -> str:
         """Why this worker may take no job at all, a `Cause` or `FOR_CLAUDE`; empty: it may. Raises redis-py's errors."""
-        self._end_idle()
+        self.end_idle()
         self._keep_caps()
         closings = read_closings(self._connection)
         made = dict(self._engines.made())
@@ -103,13 +101,14 @@ class Admission:
 
     def admit(self, job_id: str, queue: str) -> Admitted | None:
         """The way that a job which was just taken from the queue goes. None: it was parked, or returned. Safe to repeat."""
+        self._keep_caps()
         closings, record = read_closings(self._connection), self._jobs.get(job_id)
         probes = admission.Probes(self._connection, closings, self._worker)
         if record is None or record.status is not Status.QUEUED or record.choices:
             # It asks nothing: its end is found out, or its choices are made.
             return Admitted(self._login(self._engines.ways[0]).engine, probes)
         steps = [step for step in self._settings.ways if step.way in self._engines.ways]
-        out = {*self._out, *self._keep_caps()}
+        out = {*self._out}
         while (way := ladder.choose(steps, record, closings, out=out, probes=probes.take)) is not None:
             # The login of an engine that is made now is tried before the request, and one that a request has failed by.
             login = self._login(way)
@@ -135,32 +134,27 @@ class Admission:
         log.info("[LIMIT] parked cause=%s lot=%s job=%s", cause, lot, job_id, extra=record.ids)
         return None
 
-    def used(self) -> None:
-        """A job was published: its way may have come to its cap."""
-        with suppress(*AWAY):  # then the next look does it
-            self._keep_caps()
-
     def works_by(self, way: Way) -> bool:
         """Whether this worker has found that it can use the way. For any thread."""
-        return way in self._logins and way not in self._out and self._logins[way].works
+        login = self._logins.get(way)
+        return login is not None and way not in self._out and login.works
 
-    def _end_idle(self) -> None:
-        """An engine that was made for a request, and that none has needed for long, holds its memory for nothing."""
+    def end_idle(self) -> None:
+        """End an engine that was made for a request, and that none has needed for long: it holds its memory for nothing."""
         seconds, now = self._settings.max_idle_seconds, time.monotonic()
         for way in [way for way, at in self._used_at.items() if self._engines.is_spare(way) and now - at > seconds > 0]:
             log.info("[RESTART] way=%s: no request has needed it for %.0f s", way, now - self._used_at.pop(way))
             del self._logins[way]
             self._engines.end(way)
 
-    def _keep_caps(self) -> list[Way]:
-        """Close the ways that have come to their caps, and open those that have not any more. Those that were closed now."""
+    def _keep_caps(self) -> None:
+        """Close the ways that have come to their caps, and open those that have not any more."""
         if not self._has_caps:
-            return []
+            return
         closed = spending.keep_caps(self._connection, self._settings.ways)
         self._has_caps = any(step.cap is not None for step in self._settings.ways)
         for way in closed:
             log.warning("[LIMIT] cause=spending_cap scope=%s: it has spent what NIGHTSHIFT_WAYS lets it", way)
-        return closed
 
     def _login(self, way: Way) -> LoginCheck:
         if way not in self._logins:

@@ -150,7 +150,6 @@ class ClaudeWorker(PatientWorker):
             elif isinstance(ending, Publish):
                 give_up = time.monotonic() + REPLICATION_SECONDS
                 self._patiently(lambda: self._publish(run.lease, ending.outcome, give_up))
-                self._admission.used()
             elif isinstance(ending, FanOut):
                 self._patiently(lambda: transitions.fan_out(self._steps, self._settings, run.lease, ending.choices))
             else:
@@ -214,7 +213,8 @@ class ClaudeWorker(PatientWorker):
     # -- what the beat does instead -------------------------------------------------------------------------------
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ beats several times a job and only between jobs; `Beat` does it evenly."""
+        """RQ beats between jobs, and now and then while it waits for one; `Beat` does it evenly. What is due while nothing comes is done here."""
+        self._admission.end_idle()
 
     def set_state(self, state: str, pipeline: Any = None) -> None:  # noqa: ARG002 - RQ's signature
         """For rq-dashboard; written by the beat, at once only when it costs nothing."""

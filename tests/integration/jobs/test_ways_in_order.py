@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from app.ways import Way
 from tests.engine import ScriptedEngine, answer
 from tests.integration.jobs.conftest import new_record
 from tests.integration.jobs.test_runs import SCHEMA, signals, submit
+from workers import claude_worker
 from workers.claude_worker import ClaudeWorker
 from workers.engines import Engines
 
@@ -227,6 +229,33 @@ def test_an_engine_behind_another_is_ended_when_it_was_idle_for_long(redis_url: 
         ClaudeWorker("w-2", connect(redis_url), settings, held).work(burst=True)
         assert found(jobs, record) == (Status.COMPLETED, 1, "cli")
     assert sorted(ended) == ["api", "cli", "cli"]
+
+
+def test_an_engine_behind_another_is_ended_though_no_request_comes(
+    redis_url: str, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker does nothing but wait for the queue."""
+    monkeypatch.setattr(claude_worker, "_IDLE_SECONDS", 1)
+    ended, was_ended, api = threading.Event(), [], ByApi(limit(), by_api("three"))
+
+    def make(way: Way, ends: ExitStack) -> Engine:
+        ends.callback(lambda: way is Way.CLI and ended.set())
+        return api if way is Way.API else ScriptedEngine(answer("two"))
+
+    def ask_again() -> None:
+        was_ended.append(ended.wait(5))
+        Gate(connect(redis_url), Scope(Way.API)).open()
+        submit(jobs, new_record("chatcmpl-again", way="api"))
+
+    settings = Settings(redis_url=redis_url, ways=ways.read("api,cli"), max_idle_seconds=0.3)
+    with Engines(settings, make) as held:
+        held.of(Way.API)
+        submit(jobs)
+        again = threading.Thread(target=ask_again)
+        again.start()
+        ClaudeWorker("w", connect(redis_url), settings, held).work(max_jobs=3)
+        again.join()
+    assert was_ended == [True]
 
 
 def test_a_cap_is_kept_by_what_was_spent(connection: Redis, redis_url: str, jobs: Jobs) -> None:
