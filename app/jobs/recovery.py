@@ -42,9 +42,10 @@ GAP_SECONDS = 3.0
 #: how often the queued jobs are compared with the queue, seconds
 AUDIT_SECONDS = 30.0
 _CHUNK = 500
-#: how often a parked job is given to the workers to be tried, until one of them tries it, seconds
+#: how often a parked job is given to the workers to be tried, until one of them tries it; and how often all that a way is open to are,
+#: should none of them be able to use that way, seconds
 TRY_SECONDS = 5.0
-_UNPARKED_AT_ONCE = 1000
+_UNPARKED_AT_ONCE = 100
 
 
 def release_worker(connection: Redis, settings: Settings, worker: str) -> list[str]:
@@ -135,14 +136,15 @@ class Recovery:
         closings = read_closings(self._connection)
         for lot in parked:
             if admission.is_open(closings, lot):
-                while transitions.unpark(self._connection, lot, _UNPARKED_AT_ONCE):
-                    pass
-            elif admission.is_due(closings, lot) and self._may_try(lot):
+                if self._is_time(lot, "returned"):
+                    while transitions.unpark(self._connection, lot, _UNPARKED_AT_ONCE):
+                        pass
+            elif admission.is_due(closings, lot) and self._is_time(lot, "tried"):
                 transitions.unpark(self._connection, lot, 1, is_first=True)
 
-    def _may_try(self, lot: Lot) -> bool:
-        # Should the SET be sent again, since its reply was lost, it says no: the next comes a little later.
-        return bool(self._connection.set(f"{lot.key}:tried", 1, nx=True, px=int(TRY_SECONDS * 1000)))
+    def _is_time(self, lot: Lot, what: str) -> bool:
+        # Should the SET be sent again, since its reply was lost, it says no: it is done a little later.
+        return bool(self._connection.set(f"{lot.key}:{what}", 1, nx=True, px=int(TRY_SECONDS * 1000)))
 
     def _requeue(self, job_id: str) -> None:
         if not transitions.join(self._connection, self._settings, job_id):

@@ -31,15 +31,21 @@ CALLBACK_QUEUE = "callbacks"
 
 #: the tickets that let others pass
 YIELDING = "nightshift:yielding"
-#: KEYS the queue, `YIELDING`; ARGV the ticket that was just put at the queue's end. The yielding ones before it are few.
+#: KEYS the queue, `YIELDING`; ARGV the ticket that was just put at the queue's end. Mostly no yielding one is before it; there may be
+#: thousands: they are looked at in pieces.
 _GO_BEFORE = """
-local at = -2
-local first = nil
+local last, size, first = -2, 1, nil
 while true do
-  local other = redis.call('LINDEX', KEYS[1], at)
-  if not other or redis.call('SISMEMBER', KEYS[2], other) == 0 then break end
-  first = other
-  at = at - 1
+  local others = redis.call('LRANGE', KEYS[1], last - size + 1, last)
+  if #others == 0 then break end
+  local yields = redis.call('SMISMEMBER', KEYS[2], unpack(others))
+  local i = #others
+  while i > 0 and yields[i] == 1 do
+    first = others[i]
+    i = i - 1
+  end
+  if i > 0 then break end
+  last, size = last - size, math.min(2 * size, 256)
 end
 if first then
   redis.call('RPOP', KEYS[1])

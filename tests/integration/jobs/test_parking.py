@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app import usage_shares, ways
+from app import spending, usage_shares, ways
 from app.connection import connect, texts
 from app.gate import Cause, Gate, read_closings
-from app.jobs import tickets, transitions
+from app.jobs import recovery, tickets, transitions
 from app.jobs.record import Status
 from app.maintenance import Maintenance
 from app.messages.answer import Window
@@ -145,6 +145,18 @@ def test_a_return_that_died_halfway_is_gone_on_with(connection: Redis, jobs: Job
     assert queued(connection) == [f"chatcmpl-{number}" for number in range(5)]
 
 
+@pytest.mark.parametrize("number", [1, 2, 4, 700])
+def test_however_many_let_others_pass_they_are_passed(connection: Redis, jobs: Jobs, number: int) -> None:
+    """What does not yield goes before all that does, and behind what does not."""
+    for name in ("first", "second", "third"):
+        ask(jobs, 0, "opus", id=name)
+        assert queued(connection).index(name) == ("first", "second", "third").index(name)
+        if name == "first":
+            for one in range(number):
+                ask(jobs, one + 1, "opus", service_tier="flex")
+    assert queued(connection)[3:] == [f"chatcmpl-{one + 1}" for one in range(number)]
+
+
 def test_another_models_answer_does_not_open_the_gate(redis_url: str, connection: Redis, jobs: Jobs) -> None:
     """Opus' time to be tried has come: Sonnet's job is none of its probes."""
     close(connection, probe_in=-1.0)
@@ -275,9 +287,11 @@ def test_a_ticket_that_somebody_removed_is_issued_again(
     assert (queued(connection), parked(connection)) == ([record.id], [])
 
 
-def ladder(redis_url: str, cli: ScriptedEngine, api: ScriptedEngine) -> ClaudeWorker:
+def ladder(
+    redis_url: str, cli: ScriptedEngine, api: ScriptedEngine, steps: str = "cli:subscription,api"
+) -> ClaudeWorker:
     """A worker with a subscription first, and a key behind it."""
-    settings = Settings(redis_url=redis_url, ways=ways.read("cli:subscription,api"))
+    settings = Settings(redis_url=redis_url, ways=ways.read(steps))
     api.way = Way.API
     engines = Engines.holding(settings, {Way.CLI: cli, Way.API: api})
     return ClaudeWorker(f"w-{time.monotonic_ns()}", connect(redis_url), settings, engines)
@@ -328,6 +342,39 @@ def test_a_job_whose_way_is_off_fails_and_blocks_nobody(redis_url: str, jobs: Jo
     work(redis_url, answer("fine"))
     assert error(jobs, gone) == (400, "invalid_value")
     assert completion(jobs, other)["choices"][0]["message"]["content"] == "fine"
+
+
+def test_what_no_worker_can_take_though_its_way_is_open_comes_back_now_and_then(
+    redis_url: str, connection: Redis, jobs: Jobs, maintenance: Maintenance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claude's command line does not start here: it is not parked and returned each second, all night."""
+    lot, cli = Lot("opus", (Way.CLI,)), ScriptedEngine()
+    status = replace(cli.status(), state="unavailable", reason="no such file")
+    monkeypatch.setattr(cli, "is_ready", lambda: False)
+    monkeypatch.setattr(cli, "status", lambda: status)
+    ask(jobs, 1, "opus", way="cli")
+    worker, returned = ladder(redis_url, cli, ScriptedEngine()), 0
+    for _ in range(4):
+        if queued(connection):
+            worker.check_for_suspension(burst=True)
+            worker.execute_job(FakeWorker(connection).dequeue(), tickets.queue(connection))
+        assert texts(connection.zrange(lot.key, 0, -1)) == ["chatcmpl-1"]
+        maintenance.run_once()
+        returned += len(queued(connection))
+    assert returned == 1
+    assert 0 < connection.pttl(f"{lot.key}:returned") <= recovery.TRY_SECONDS * 1000
+
+
+def test_a_cap_that_others_came_to_leaves_each_job_in_its_place(redis_url: str, connection: Redis, jobs: Jobs) -> None:
+    """While this worker waited for the queue: no way is open to anything, so that nothing is parked."""
+    ask(jobs, 1, "opus")
+    worker = ladder(redis_url, ScriptedEngine(), ScriptedEngine(), "api:1usd/day")
+    pipe = connection.pipeline()
+    spending.add(pipe, Way.API, 2.0, time.time())
+    pipe.execute()
+    worker.execute_job(FakeWorker(connection).dequeue(), tickets.queue(connection))
+    assert queued(connection) == ["chatcmpl-1"]
+    assert read_closings(connection).scopes[Scope(Way.API)].cause is Cause.SPENDING
 
 
 def test_our_share_of_a_window_holds_what_the_window_holds(redis_url: str, connection: Redis, jobs: Jobs) -> None:
