@@ -22,7 +22,7 @@ from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lin
 from app.batches.report import line_stats
 from app.batches.storage import names
 from app.ids import new_request_id
-from app.jobs.record import JobRecord, Status, outcome_key, record_key
+from app.jobs.record import JobRecord, Status, Tier, outcome_key, record_key
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ class Look:
     record: BatchRecord
     near: tuple[int, ...] = ()
     delayed: tuple[int, ...] = ()
-    #: those whose jobs are parked; while there are any, no further line is fed: all would be, since a batch has one model
+    #: those whose jobs are parked
     parked: tuple[int, ...] = ()
+    #: whether what holds these holds all other lines, too: a batch has one model, but those of `flex` wait for fewer ways than others
+    is_held: bool = False
     #: of all three, those that do not run
     waiting: tuple[int, ...] = ()
     #: whether anything was collected
@@ -115,7 +117,8 @@ class Collector:
         parked = tuple(n for n in waiting if going[n].parked)
         delayed = tuple(n for n in waiting if going[n].waiting_for and n not in parked)
         near = tuple(sorted(going.keys() - {*delayed, *parked}))
-        return Look(record, near, delayed, parked, waiting, moved=bool(outcomes or lost))
+        is_held = any(going[n].service_tier != Tier.FLEX for n in parked)
+        return Look(record, near, delayed, parked, is_held, waiting, moved=bool(outcomes or lost))
 
     def _outcomes(self, jobs: dict[int, JobRecord]) -> dict[int, Outcome]:
         if not jobs:

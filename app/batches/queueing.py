@@ -38,7 +38,10 @@ def shares(looks: Mapping[str, Look], capacity: Capacity, may_start: Callable[[B
     near = {
         batch_id: len(look.near)
         for batch_id, look in looks.items()
-        if look.record.status is BatchStatus.IN_PROGRESS and may_start(look.record) and not look.parked
+        if look.record.status is BatchStatus.IN_PROGRESS
+        and may_start(look.record)
+        and not look.is_held
+        and len(look.parked) < capacity.in_flight
     }
     left = {batch_id: min(_left(looks[batch_id]), affordable(looks[batch_id])) for batch_id in near}
     all_near = sum(len(look.near) for look in looks.values())

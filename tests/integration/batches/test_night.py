@@ -238,6 +238,34 @@ def test_lines_that_are_parked_take_no_room(night: Night) -> None:
     assert night.queued() == ["opus-0", "opus-1"]
 
 
+def test_lines_of_flex_that_are_parked_hold_no_others(night: Night) -> None:
+    """They wait for the cheap way, and the others of their batch are fed; of `flex` alone only as many as may be in flight."""
+    lot = Lot("opus", (Way.CLI,))
+    batch = night.start([line(f"{n}", model="opus", **({} if n % 2 else {"service_tier": "flex"})) for n in range(20)])
+    answered = []
+    for _ in range(40):
+        night.look(batch)
+        if not night.queued():
+            break
+        if int(night.queued()[0]) % 2:
+            answered.append(int(night.answer()))
+        else:
+            transitions.park(night.connection, tickets.queue(night.connection).get_job_ids()[0], lot, Cause.USAGE_LIMIT)
+    assert answered == [*range(1, 20, 2)]
+    assert night.connection.zcard(lot.key) == 10
+
+
+def test_of_a_batch_that_is_all_parked_few_lines_are_fed(night: Night) -> None:
+    """As many as may be in flight, however often it is looked at."""
+    lot, most = Lot("opus", (Way.CLI,)), 5 * LINES_PER_WORKER
+    batch = night.start([line(f"{n}", model="opus", service_tier="flex") for n in range(3 * most)])
+    for _ in range(20):
+        for job_id in tickets.queue(night.connection).get_job_ids():
+            transitions.park(night.connection, job_id, lot, Cause.USAGE_LIMIT)
+        night.look(batch)
+    assert most <= night.connection.zcard(lot.key) < most + LINES_PER_WORKER
+
+
 @pytest.mark.parametrize("end", ["cancel", "window"])
 def test_parked_lines_end_or_go_back_to_their_file(night: Night, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     """With the batch, or when its window closes; nothing of them is left among what is parked."""
