@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -18,7 +18,6 @@ from app.error_codes import ErrorCode
 from app.gate import Cause, Closings, read_closings
 from app.health import nobody_serves
 from app.openai.model_names import ALIASES
-from app.scopes import family_of
 from app.worker_status import WorkerState
 
 if TYPE_CHECKING:
@@ -75,14 +74,11 @@ class Outlook:
     def held(self, record: JobRecord, began_at: float) -> Held | None:
         """What keeps this job from every way that it may go."""
         closings, steps = self._gate.read(began_at), self._settings.ways
-        closed, ways = ladder.held_by(steps, record, closings), self._settings.worker_ways
+        closed = ladder.held_by(steps, record, closings)
         if closed is None:
             return None
-        if closings.holding_all(ways) is not None:
-            return Held(closed)
-        return Held(
-            closed, record.model, [one for one in ALIASES if closings.holding_all(ways, family_of(one)) is None]
-        )
+        others = [one for one in ALIASES if ladder.held_by(steps, replace(record, model=one), closings) is None]
+        return Held(closed, record.model, others) if others else Held(closed)
 
     def nobody_serves(self, closed: Closed | None, began_at: float) -> ErrorReply | None:
         """The error while no login works, or when for `no_worker_grace_seconds` no worker has served: they are restarted, too."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from api.outlook import Outlook
 from app import clock, spending, ways
 from app.gate import Cause, Gate
 from app.scopes import Scope
+from app.settings import Settings
 from app.ways import Way
 from ops.cli import status
+from tests.integration.jobs.conftest import new_record
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -75,6 +79,21 @@ def test_the_page_lists_the_ways(client: FlaskClient) -> None:
 def test_one_way_without_a_cap_is_no_list(make_client: MakeClient) -> None:
     """Who has one way reads what they read before."""
     assert "Ways to Claude" not in make_client().get("/", headers={"Accept": "text/html"}).get_data(as_text=True)
+
+
+def test_a_request_hears_of_models_that_its_kind_gets_an_answer_from(client: FlaskClient, connection: Redis) -> None:
+    """What waits for the cheap way is told of none that the other way would answer."""
+    settings = Settings(ways=ways.read("cli:subscription,api"))
+    Gate(connection, Scope(Way.API)).open()
+    record = replace(new_record(service_tier="flex"), model="opus")
+    held = Outlook(connection, settings).held(record, time.monotonic())
+    assert held is not None
+    assert (held.model, held.open_models) == ("opus", ["haiku", "sonnet"])
+    Gate(connection).close(Cause.USAGE_LIMIT, time.time() + 900, "You've hit your limit", "five_hour")
+    held = Outlook(connection, settings).held(record, time.monotonic())
+    assert held is not None
+    assert (held.model, *held.open_models) == ("",)
+    assert Outlook(connection, settings).held(replace(record, service_tier=""), time.monotonic()) is None
 
 
 def test_metrics_have_what_was_spent(client: FlaskClient) -> None:
