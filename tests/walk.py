@@ -18,7 +18,7 @@ from app.settings import Settings
 from tests.engine import ScriptedEngine, answer
 from workers import tasks  # noqa: F401 - RQ imports it at the first job: what it makes then is no part of a walk
 from workers.claude_worker import ClaudeWorker
-from workers.engines import Engines
+from workers.engine_by_way import Engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

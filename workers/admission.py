@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from app.settings import Settings
     from app.ways import Way
     from workers.engine import Engine
-    from workers.engines import Engines
+    from workers.engine_by_way import Engines
 
 log = logging.getLogger(__name__)
 

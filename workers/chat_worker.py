@@ -7,7 +7,7 @@ import sys
 
 from app.settings import SettingsError
 from workers.claude_worker import ClaudeWorker
-from workers.engines import Engines
+from workers.engine_by_way import Engines
 from workers.start import start
 from workers.work_dir import work_dir
 

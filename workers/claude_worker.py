@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from app.jobs.record import JobRecord
     from app.settings import Settings
     from workers.admission import Admitted
-    from workers.engines import Engines
+    from workers.engine_by_way import Engines
 
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -212,8 +212,11 @@ class ClaudeWorker(PatientWorker):
 
     # -- what the beat does instead -------------------------------------------------------------------------------
 
-    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """RQ beats between jobs, and now and then while it waits for one; `Beat` does it evenly. What is due while nothing comes is done here."""
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:  # noqa: ARG002 - RQ's signature
+        """RQ beats several times a job and only between jobs, or while it waits for one; `Beat` does it evenly.
+
+        So this is where a worker for whom nothing comes looks around.
+        """
         self._admission.end_idle()
 
     def set_state(self, state: str, pipeline: Any = None) -> None:  # noqa: ARG002 - RQ's signature

@@ -24,7 +24,7 @@ from tests.fake_worker import FakeWorker
 from tests.integration.jobs.conftest import new_record
 from tests.integration.jobs.test_runs import completion, error, signals, submit, worker_with
 from workers.claude_worker import ClaudeWorker
-from workers.engines import Engines
+from workers.engine_by_way import Engines
 
 if TYPE_CHECKING:
     from redis import Redis

@@ -21,7 +21,7 @@ from tests.engine import ScriptedEngine, answer
 from tests.integration.jobs.conftest import new_record
 from workers import run as runs
 from workers.claude_worker import ClaudeWorker
-from workers.engines import Engines
+from workers.engine_by_way import Engines
 from workers.run import Interruption
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from tests.integration.jobs.conftest import new_record
 from tests.integration.jobs.test_runs import SCHEMA, signals, submit
 from workers import claude_worker
 from workers.claude_worker import ClaudeWorker
-from workers.engines import Engines
+from workers.engine_by_way import Engines
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -239,7 +239,8 @@ def test_an_engine_behind_another_is_ended_though_no_request_comes(
     ended, was_ended, api = threading.Event(), [], ByApi(limit(), by_api("three"))
 
     def make(way: Way, ends: ExitStack) -> Engine:
-        ends.callback(lambda: way is Way.CLI and ended.set())
+        if way is Way.CLI:
+            ends.callback(ended.set)
         return api if way is Way.API else ScriptedEngine(answer("two"))
 
     def ask_again() -> None:

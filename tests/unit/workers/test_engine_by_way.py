@@ -10,7 +10,7 @@ from app.settings import Settings
 from app.ways import Way
 from tests.engine import ScriptedEngine, answer
 from workers.engine import EngineStatus
-from workers.engines import Engines
+from workers.engine_by_way import Engines
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
