@@ -91,6 +91,8 @@ def fault(settings: Settings, step: Step) -> str | None:
         # A key beside a subscription would be used first, and paid for, though it is meant for the next way.
         written = " or ".join(f"`{step.way}:{name}`" for name in found)
         return f"names `{step.way}` beside other ways, and there are several logins for it: write {written}"
+    if step.cap is not None and found[0] is LoginName.SUBSCRIPTION:
+        return f"caps `{step.way}`, whose login is a subscription here: its requests cost nothing; leave the cap out"
     return None
 
 

@@ -204,7 +204,8 @@ def _closed_to_some(now: Snapshot, work: Sequence[str | Moment], details: Sequen
         until = _until(closed.until) if closed.until < now.at + _FOR_EVER else ()
         sentence += [f"{family.capitalize()} waits ({str(closed.cause).replace('_', ' ')})", *until, "; "]
     parked = [f"{_number(now.parked, 'request')} parked; "] if now.parked else []
-    title = f"{' and '.join(family.capitalize() for family in now.closed_families)} waits"
+    families = [family.capitalize() for family in now.closed_families]
+    title = f"{' and '.join(families)} {'waits' if len(families) == 1 else 'wait'}"
     return Headline("waiting", title, (*sentence, *parked, "the rest goes on: ", *work), details)
 
 

@@ -35,7 +35,7 @@ def waits(connection: Redis, since: float, until: float) -> list[Closing]:
 
 
 def closed_seconds(connection: Redis) -> dict[str, float]:
-    """For how long the gate was closed to all models so far, for each cause that it had."""
+    """For how long a way, or all of them, was closed to all models so far, for each cause that it had."""
     now = clock.now()
     pipe = connection.pipeline()
     for key in (counters.KEY, wait_log.KEY, *gate.state_keys()):

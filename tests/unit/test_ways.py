@@ -135,6 +135,7 @@ def test_the_api_uses_a_key_or_a_bearer_token(environ: dict[str, str], kind: str
         ),
         ("cli:api_key", SUBSCRIPTION, "names `cli:api_key`, and that login is not there: set ANTHROPIC_API_KEY."),
         ("api:auth_token", KEY, "names `api:auth_token`, and that login is not there: set ANTHROPIC_AUTH_TOKEN"),
+        ("cli:20usd/day", SUBSCRIPTION, "caps `cli`, whose login is a subscription here: its requests cost nothing"),
         ("cli:bedrock", KEY, "names `cli:bedrock`, and that login is not there: set CLAUDE_CODE_USE_BEDROCK"),
         (
             "cli:subscription,batches,api",
