@@ -131,7 +131,7 @@ def test_two_modules_import_the_sdk() -> None:
 
 @pytest.mark.parametrize(
     ("engine", "users"),
-    [("claude", {"engines.py", "check.py", "work_dir.py"}), ("messages_api", {"engines.py", "check.py"})],
+    [("claude", {"engine_by_way.py", "check.py", "work_dir.py"}), ("messages_api", {"engine_by_way.py", "check.py"})],
 )
 def test_a_worker_does_not_know_its_engine(engine: str, users: set[str]) -> None:
     """Which engine asks Claude is decided where a process starts; jobs, gate and beat work with any."""

@@ -208,6 +208,21 @@ def test_a_job_that_two_closings_hold_tries_neither_before_the_time_of_both(
     assert parked(connection) == ["chatcmpl-1"]
 
 
+def test_what_two_closings_hold_is_not_returned_before_the_time_of_both(
+    connection: Redis, jobs: Jobs, maintenance: Maintenance
+) -> None:
+    """No worker could try it."""
+    close(connection, Scope(Way.CLI), probe_in=-1.0, name="five_hour")
+    close(connection)
+    ask(jobs, 1, "opus")
+    transitions.park(connection, "chatcmpl-1", LOT, Cause.USAGE_LIMIT)
+    maintenance.run_once()
+    assert parked(connection) == ["chatcmpl-1"]
+    close(connection, probe_in=-1.0)
+    maintenance.run_once()
+    assert queued(connection) == ["chatcmpl-1"]
+
+
 def test_nothing_is_parked_while_all_waits(redis_url: str, connection: Redis, jobs: Jobs) -> None:
     """A closing of the whole way, or a pause, leaves every job in its place in the queue."""
     for number in range(2):
