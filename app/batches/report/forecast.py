@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 from app.batches.output import LineEnd
@@ -94,9 +96,7 @@ def of(
         input_tokens=input_tokens,
         output_tokens=fit.total([line.output_tokens for line in ran]),
         cost_usd=_costs(ran, fit.total, ways),
-        seconds=None
-        if by_batches or not workers
-        else fit.total([line.run_seconds or 0.0 for line in ran]).times(1 / workers),
+        seconds=None if by_batches or not workers else fit.total(_occupied(ran)).times(1 / workers),
         workers=workers,
         longest_bytes=longest,
         longest_tokens=round(longest * tokens_a_byte),
@@ -112,6 +112,14 @@ def _costs(
         return {}
     full = total([(line.cost_usd or 0.0) * (1 / _HALF if line.way == Way.BATCHES else 1.0) for line in ran])
     return {str(way): full.times(_HALF) if way is Way.BATCHES else full for way in ways}
+
+
+def _occupied(ran: Sequence[LineStats]) -> list[float]:
+    """For how long each line kept its worker: its run, and the usual time until that worker's next one began, seconds."""
+    spans = sorted((line.worker, line.ended_at - (line.run_seconds or 0.0), line.ended_at) for line in ran)
+    pauses = [later[1] - one[2] for one, later in pairwise(spans) if one[0] == later[0] != ""]
+    pause = max(0.0, median(pauses)) if pauses else 0.0
+    return [(line.run_seconds or 0.0) + pause for line in ran]
 
 
 class _Fit:

@@ -58,6 +58,15 @@ def test_equal_lines_cost_what_the_tried_ones_did() -> None:
     assert near(found.input_tokens, 400)
 
 
+def test_the_time_has_what_passes_between_two_lines_of_a_worker() -> None:
+    """Usually: that a worker once waited for a limit is nothing that the rest does after each line."""
+    ends = [1.5 * number + (3600 if number > 7 else 0) for number in range(10)]
+    tried = [stats(2 * at + one, ended_at=ends[at], worker=f"w{one}") for at in range(10) for one in (0, 1)]
+    found = foretold(tried, [100] * 100).seconds
+    assert found is not None
+    assert near(found, 80 * 1.5 / 2)
+
+
 def test_what_grows_with_the_length_is_told_by_a_straight_line_though_the_tried_are_shorter_than_the_rest() -> None:
     lengths = [100 * (number + 1) for number in range(100)]
     tried = [stats(number, cost_usd=0.001 + lengths[number] * 1e-6) for number in range(20)]
