@@ -198,7 +198,9 @@ def _counted(counts: Counts) -> Iterator[Metric]:
 
 def _closed_seconds(seconds: dict[str, float]) -> Metric:
     family = CounterMetricFamily(
-        "nightshift_gate_closed_seconds", "For how long a way to Claude, or all of them, took no request of any model, by cause.", labels=["cause"]
+        "nightshift_gate_closed_seconds",
+        "For how long a way to Claude, or all of them, took no request of any model, by cause.",
+        labels=["cause"],
     )
     for cause in Cause:
         family.add_metric([cause], seconds.get(cause, 0.0))

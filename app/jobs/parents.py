@@ -57,12 +57,12 @@ def waits(record: JobRecord | None) -> bool:
 
 
 def joined(found: Found) -> list[JobRecord]:
-    """The choices whose outcomes make the outcome of the job that waits for them: one that failed, or all. Empty: not yet."""
+    """The choices whose outcomes make the outcome of the job that waits for them: all, or one that failed and those answered so far. Empty: not yet."""
     if not waits(found.record):
         return []
-    if failed := choices.failed(found.choices):
-        return [failed]
     answered = [one for one in found.choices if one is not None and one.status is Status.COMPLETED]
+    if failed := choices.failed(found.choices):
+        return [failed, *answered]
     return answered if len(answered) == len(found.choices) else []
 
 

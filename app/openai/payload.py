@@ -70,10 +70,18 @@ _ATTEMPTS = "x-nightshift-attempts"
 def merged(outcomes: Sequence[Outcome], completion_id: str) -> Outcome:
     """Of one completion each, in the choices' order: usage and cost are those of all, the attempts of the one that took most.
 
-    Without a cost when that of any is not known. The first that is an error is the whole's.
+    Without a cost when that of any is not known. The first that is an error is the whole's, and what is known of the others' cost was paid
+    for it.
     """
-    if (error := next((one.error for one in outcomes if one.error is not None), None)) is not None:
-        return Outcome(error=error)
+    shared = {}
+    if ways := sorted({one.way for one in outcomes if one.way}):
+        shared[WAY_HEADER] = ", ".join(ways)
+    costs = [one.cost_usd for one in outcomes if one.cost_usd is not None]
+    error = next((one.error for one in outcomes if one.error is not None), None)
+    if len(costs) == len(outcomes) or (error is not None and costs):
+        shared[COST_HEADER] = f"{sum(costs):.6f}"
+    if error is not None:
+        return Outcome(error=error, headers=shared)
     bodies = [one.body or {} for one in outcomes]
     body = {
         **bodies[0],
@@ -81,14 +89,9 @@ def merged(outcomes: Sequence[Outcome], completion_id: str) -> Outcome:
         "choices": [{**one["choices"][0], "index": index} for index, one in enumerate(bodies)],
         "usage": reduce(_add, (one["usage"] for one in bodies)),
     }
-    headers = {_ATTEMPTS: str(max(int(one.headers[_ATTEMPTS]) for one in outcomes))}
+    headers = {_ATTEMPTS: str(max(int(one.headers[_ATTEMPTS]) for one in outcomes)), **shared}
     if ignored := sorted({name for one in outcomes for name in one.headers.get(IGNORED, "").split(", ") if name}):
         headers[IGNORED] = ", ".join(ignored)
-    if ways := sorted({one.way for one in outcomes if one.way}):
-        headers[WAY_HEADER] = ", ".join(ways)
-    costs = [one.cost_usd for one in outcomes if one.cost_usd is not None]
-    if len(costs) == len(outcomes):
-        headers[COST_HEADER] = f"{sum(costs):.6f}"
     return Outcome(body=body, headers=headers)
 
 

@@ -252,6 +252,18 @@ def test_a_worker_that_died_before_it_could_tell(
     assert status(jobs) is Status.COMPLETED
 
 
+def test_what_was_answered_before_one_failed_was_paid_for(connection: Redis, jobs: Jobs, take: Take) -> None:
+    split(connection, jobs, take)
+    end(connection, take("w1")[0])
+    transitions.publish(connection, SETTINGS, take("w1")[0], Outcome(error=errors.internal()))
+    outcome = jobs.outcome(PARENT)
+    assert outcome is not None and outcome.error is not None
+    assert outcome.cost_usd == 0.5
+    today = usage.day_of(time.time())
+    (row,) = usage.read(connection, today, today)
+    assert (row.used.requests, row.used.failed, row.used.cost_micros) == (1, 1, 500_000)
+
+
 def test_one_that_fails_fails_the_job(connection: Redis, jobs: Jobs, take: Take) -> None:
     """With its own error; what waits never starts, what runs is interrupted and can publish nothing; nothing is left."""
     split(connection, jobs, take)

@@ -61,5 +61,7 @@ def test_what_one_model_did_not_take_is_named_once() -> None:
 
 
 def test_an_error_is_never_a_choice() -> None:
-    """Should an answer be lost, the whole has failed."""
-    assert merged([completion("a", 4), Outcome(error=errors.internal())], "x") == Outcome(error=errors.internal())
+    """Should an answer be lost, the whole has failed; what the others cost was paid for it."""
+    found = merged([completion("a", 4), Outcome(error=errors.internal()), completion("b", 4, cost=None)], "x")
+    assert found == Outcome(error=errors.internal(), headers={"x-nightshift-cost-usd": "0.250000"})
+    assert merged([completion("a", 4, cost=None), Outcome(error=errors.internal())], "x").headers == {}
