@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -24,7 +25,13 @@ shared_stack = stack_fixture("module")
 
 def restart(stack: Stack) -> None:
     argv = [sys.executable, "-m", "ops.cli.main", "restart", "--data-dir", str(stack.data_dir)]
-    subprocess.run(argv, cwd=ROOT, check=True, timeout=30)
+    begun = restarts_begun(stack)
+    subprocess.run(argv, cwd=ROOT, check=True, timeout=120)
+    wait_until(lambda: restarts_begun(stack) > begun, "the restart's beginning")
+
+
+def restarts_begun(stack: Stack) -> int:
+    return stack.log.read_text().count("\nRestarting: ")
 
 
 def processes(stack: Stack) -> set[psutil.Process]:
@@ -59,6 +66,8 @@ def test_a_restart_under_load(stack: Stack) -> None:
     """With 100 clients who wait or read along, and others who keep coming, all is replaced once, and each has its answer."""
     stack.simulator.add_rule({"echo": True}, latency_ms=20)
     before = processes(stack)
+    # None is answered before all wait, however slowly they come. They would not wait for the end of a pause without one.
+    stack.http("POST", "/v1/gate/pause", {"until": time.time() + 300})
     is_over = threading.Event()
 
     def keep_coming(number: int) -> int:
@@ -71,16 +80,17 @@ def test_a_restart_under_load(stack: Stack) -> None:
     with ThreadPoolExecutor(102) as pool:
         waiting = {f"wait {n} ": pool.submit(answer, stack, f"wait {n} ") for n in range(50)}
         waiting |= {f"read {n} ": pool.submit(streamed, stack, f"read {n} ") for n in range(50)}
-        wait_until(lambda: stack.http("GET", "/health").body["waiting"] >= 90, "clients who wait")
+        wait_until(lambda: stack.http("GET", "/health").body["waiting"] == 100, "clients who wait", 120)
         coming = [pool.submit(keep_coming, number) for number in range(2)]
-        restart(stack)
         try:
-            wait_until(lambda: "\nRestarted." in stack.log.read_text(), "the restart", 90)
+            restart(stack)
+            stack.http("POST", "/v1/gate/resume")
+            wait_until(lambda: "\nRestarted." in stack.log.read_text(), "the restart", 180)
         finally:
             is_over.set()
         assert all(prompt in one.result() for prompt, one in waiting.items())
         assert all(one.result() > 0 for one in coming)
-    _, left = psutil.wait_procs(before, timeout=20)
+    _, left = psutil.wait_procs(before, timeout=120)
     assert left == []
     assert len(processes(stack)) == len(before)
     prompts = [one["messages"][-1]["content"] for one in stack.asked("wait ")]
