@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from app import errors
 from app.connection import texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable
 
     from redis import Redis
 
+_T = TypeVar("_T")
 #: ids that are read in one go
 _PART = 200
 
@@ -38,18 +39,25 @@ def start_after(
     return cast("int", rank) + 1
 
 
-def ids_after(
+def page(
     connection: Redis,
     index: str,
     after: str | None,
+    load: Callable[[list[str]], Iterable[_T]],
     *,
+    limit: int,
     what: str,
     newest_first: bool = True,
     records: str,
     owner: str | None,
-) -> Iterator[list[str]]:
-    """All ids from the one that follows `after`, in parts, for who wants some of them only. Raises as `start_after` does."""
+) -> list[_T]:
+    """Up to `limit` of what `load` makes of the ids from the one that follows `after`; it may leave some out.
+
+    Raises as `start_after` does.
+    """
     start = start_after(connection, index, after, what=what, newest_first=newest_first, records=records, owner=owner)
-    while some := texts(connection.zrange(index, start, start + _PART - 1, desc=newest_first)):
-        yield some
-        start += len(some)
+    found: list[_T] = []
+    while len(found) < limit and (ids := texts(connection.zrange(index, start, start + _PART - 1, desc=newest_first))):
+        found += load(ids)
+        start += len(ids)
+    return found[:limit]

@@ -37,6 +37,8 @@ PROMPT_CHARACTERS = 400
 IN_QUEUE = 400
 _MIB = 1024 * 1024
 _LOOK_SECONDS = 0.05
+#: processes whose memory is looked at; the supervisor feeds
+KINDS = ("api", "supervisor", "redis")
 #: without an answer for so long something is wrong, seconds
 _STUCK_SECONDS = 60.0
 
@@ -55,7 +57,7 @@ def run(directory: Path, lines: int) -> dict[str, Any]:
         source = directory / "night.jsonl"
         found["file_mb"] = write(source, lines)
         say(f"a batch of {lines:,} lines")
-        with Peaks(gateway.pid, redis) as peaks:
+        with Peaks(gateway.pid, KINDS, redis) as peaks:
             found["batch"] = _batch(client, gateway.redis_url, source, lines)
         found["memory_mb"] = {"before": peaks.before, "peak": peaks.peak}
         # Last: what it leaves in the server's memory would hide what the batch takes.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.batch import IN_QUEUE
+from bench.batch import IN_QUEUE, KINDS
 from bench.hands import HANDS
-from bench.peaks import KINDS, REDIS_DATA
+from bench.peaks import REDIS_DATA
 from bench.table import section
 
 if TYPE_CHECKING:

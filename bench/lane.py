@@ -5,11 +5,10 @@ Both are in front of the simulated API, whose own CPU does not count.
 
 from __future__ import annotations
 
-import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from app.ways import Way
 from bench import batch, processes
@@ -17,6 +16,7 @@ from bench.children import BenchError
 from bench.figures import ratio
 from bench.gateway import Gateway
 from bench.machine import describe
+from bench.peaks import Peaks
 from bench.run import say
 from bench.table import section
 
@@ -29,7 +29,6 @@ WORKERS = 2
 #: of the batch by `batches`, and of the one by `cli`, which takes some 15 ms of CPU for each
 LINES, CLI_LINES = 20_000, 400
 _KINDS = ("api", "supervisor", "redis", "lane", "worker", "callbacks", "claude")
-_LOOK_SECONDS = 0.1
 
 
 @dataclass
@@ -131,37 +130,12 @@ def _night(gateway: Gateway, client: Client, source: Path, lines: int) -> Measur
     found = Measured(lines)
     meter = processes.CpuMeter([gateway.pid])
     began = time.perf_counter()
-    with _Memory(gateway.pid, found):
+    with Peaks(gateway.pid, _KINDS) as peaks:
         batch_id = client.create_batch(client.upload(source))
         done: dict[str, Any] = batch.wait_until(client, batch_id, lambda one: one["status"] in ("completed", "failed"))
     found.seconds = time.perf_counter() - began
+    found.before, found.peak, found.peak_sum = peaks.before, peaks.peak, peaks.peak_sum
     found.cpu = {kind: spent for kind, spent in meter.spent().items() if kind != "simulator"}
     if done["request_counts"]["completed"] != lines:
         raise BenchError(f"the batch did not go through: {done}")
     return found
-
-
-class _Memory:
-    """Looks from `with` to its end."""
-
-    def __init__(self, pid: int, found: Measured) -> None:
-        self._pid = pid
-        self._found = found
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._found.before = processes.rss_by_kind(self._pid, _KINDS)
-        self._found.peak = dict(self._found.before)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(_LOOK_SECONDS):
-            now = processes.rss_by_kind(self._pid, _KINDS)
-            self._found.peak = {kind: max(size, self._found.peak[kind]) for kind, size in now.items()}
-            self._found.peak_sum = max(self._found.peak_sum, sum(now.values()))

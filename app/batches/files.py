@@ -185,17 +185,23 @@ class FileStore:
     ) -> list[FileRecord]:
         """Up to `limit` files, of one owner or of all, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
         index = FILES if purpose is None else _index(purpose)
-        found: list[FileRecord] = []
-        pages = redis_index.ids_after(
-            self._connection, index, after, what="file", newest_first=newest_first, records=_key(""), owner=owner
-        )
-        for ids in pages:
+
+        def load(ids: list[str]) -> list[FileRecord]:
             records = hashes.read_all(self._connection, FileRecord, map(_key, ids))
             known = (record for record in records if record is not None and not _is_over(record))
-            found += [record for record in known if owner in (None, record.owner)]
-            if len(found) >= limit:
-                break
-        return found[:limit]
+            return [record for record in known if owner in (None, record.owner)]
+
+        return redis_index.page(
+            self._connection,
+            index,
+            after,
+            load,
+            limit=limit,
+            what="file",
+            newest_first=newest_first,
+            records=_key(""),
+            owner=owner,
+        )
 
     def delete(self, file_id: str) -> bool:
         """Forget it, then remove its bytes. Whether there was one. A batch goes on with its own link to them."""

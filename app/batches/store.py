@@ -186,15 +186,13 @@ class Batches:
 
     def newest(self, *, limit: int, after: str | None, owner: str | None = None) -> list[BatchRecord]:
         """Those of one owner or of all, newest first, from the one that follows `after`. 400 for an unknown `after`."""
-        found: list[BatchRecord] = []
-        pages = redis_index.ids_after(
-            self._connection, BATCHES, after, what="batch", records=batch_key(""), owner=owner
+
+        def load(ids: list[str]) -> list[BatchRecord]:
+            return [record for record in self._load(ids) if owner in (None, record.owner)]
+
+        return redis_index.page(
+            self._connection, BATCHES, after, load, limit=limit, what="batch", records=batch_key(""), owner=owner
         )
-        for ids in pages:
-            found += [record for record in self._load(ids) if owner in (None, record.owner)]
-            if len(found) >= limit:
-                break
-        return found[:limit]
 
     def cancel(self, batch_id: str, owner: str | None = None) -> BatchRecord:
         """No further line is started, those that run are interrupted; 409 for a batch that has ended otherwise. 404 as `require`."""

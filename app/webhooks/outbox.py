@@ -191,21 +191,21 @@ class Outbox:
 
         Raises `ErrorReply` (400) when no event `after` has that status.
         """
-        ids = redis_index.ids_after(
+
+        def load(ids: list[str]) -> list[StoredEvent]:
+            return [stored for stored in self._load(ids) if owner in (None, stored.event.owner)]
+
+        return redis_index.page(
             self._connection,
             _index(status),
             after,
+            load,
+            limit=limit,
             what=f"{status} event",
             newest_first=status != "pending",
             records=_PREFIX,
             owner=owner,
         )
-        found: list[StoredEvent] = []
-        for some in ids:
-            found += [stored for stored in self._load(some) if owner is None or stored.event.owner == owner]
-            if len(found) >= limit:
-                break
-        return found[:limit]
 
     def _write(
         self,
