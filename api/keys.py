@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 from flask import Blueprint
@@ -18,14 +19,15 @@ blueprint = Blueprint("keys", __name__)
 
 _Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
 _Model = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+#: how `ApiKey` has a limit that is none
+_NO_LIMIT = {one.name: one.default for one in dataclasses.fields(ApiKey)}
 
 
-class CreateKey(BaseModel):
-    """`POST /v1/keys`; what is left out is without a limit."""
+class KeyLimits(BaseModel):
+    """`POST /v1/keys/{name}`; what is left out stays, and null is without a limit."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    name: str
     #: seconds since the epoch
     expires_at: Annotated[float, Field(le=params.LAST_SECOND)] | None = None
     models: Annotated[list[_Model], Field(min_length=1, max_length=50)] | None = None
@@ -35,6 +37,12 @@ class CreateKey(BaseModel):
     is_admin: bool = False
 
 
+class CreateKey(KeyLimits):
+    """`POST /v1/keys`; what is left out is without a limit."""
+
+    name: str
+
+
 @blueprint.post("/v1/keys")
 @described(body=CreateKey, errors=(409,))
 def create() -> dict[str, Any]:
@@ -42,15 +50,8 @@ def create() -> dict[str, Any]:
     sent = params.checked(CreateKey, params.read_body())
     if (fault := api_keys.name_fault(sent.name)) is not None:
         raise errors.invalid_request(f"'name' {fault}.", param="name", code=ErrorCode.INVALID_VALUE)
-    if sent.expires_at is not None and sent.expires_at <= clock.now():
-        raise errors.invalid_request(
-            "'expires_at' takes a time to come, in seconds since the epoch.", "expires_at", ErrorCode.INVALID_VALUE
-        )
-    limits = {name: value for name, value in sent.model_dump(exclude={"name"}).items() if value is not None}
-    if "models" in limits:
-        limits["models"] = tuple(dict.fromkeys(limits["models"]))
     try:
-        made, secret = _keys().create(sent.name, **limits)
+        made, secret = _keys().create(sent.name, **_limits(sent))
     except KeyExistsError as error:
         raise errors.conflict(
             f"There is, or was, a key '{sent.name}': choose another name, or rotate it.", ErrorCode.KEY_EXISTS
@@ -72,6 +73,19 @@ def list_keys() -> dict[str, Any]:
 def get(name: str) -> dict[str, Any]:
     """One key; 404 `key_not_found`."""
     return key_object(_found(name, _keys().get(name)))
+
+
+@blueprint.post("/v1/keys/<name>")
+@described(body=KeyLimits)
+def change(name: str) -> dict[str, Any]:
+    """The key with other limits, which hold within a second. 404 `key_not_found`, also for one that was revoked."""
+    limits = _limits(params.checked(KeyLimits, params.read_body()))
+    if not limits:
+        raise errors.invalid_request(
+            f"Say what to change, one at least of: {', '.join(KeyLimits.model_fields)}.",
+            code=ErrorCode.MISSING_REQUIRED_PARAMETER,
+        )
+    return key_object(_found(name, _keys().change(name, **limits)))
 
 
 @blueprint.post("/v1/keys/<name>/rotate")
@@ -104,6 +118,18 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "max_queued": key.max_queued or None,
         "is_admin": key.is_admin,
     }
+
+
+def _limits(sent: KeyLimits) -> dict[str, Any]:
+    """The fields of `ApiKey` that were sent."""
+    if sent.expires_at is not None and sent.expires_at <= clock.now():
+        raise errors.invalid_request(
+            "'expires_at' takes a time to come, in seconds since the epoch.", "expires_at", ErrorCode.INVALID_VALUE
+        )
+    limits = sent.model_dump(exclude={"name"}, exclude_unset=True)
+    if sent.models is not None:
+        limits["models"] = tuple(dict.fromkeys(sent.models))
+    return {name: _NO_LIMIT[name] if value is None else value for name, value in limits.items()}
 
 
 def _keys() -> ApiKeys:

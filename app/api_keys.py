@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from app import clock
+from app import clock, rates
 from app.connection import AWAY, transaction
 from app.ids import OWNER
 
@@ -118,6 +118,10 @@ class ApiKeys:
         found = [_read(text) for text in self._connection.hvals(KEY)]
         return sorted(found, key=lambda one: (one.created_at, one.name))
 
+    def change(self, name: str, **limits: Any) -> ApiKey | None:
+        """The key with other limits, fields of `ApiKey`; those that are not named stay. None when there is no such, or it was revoked."""
+        return self._change(name, lambda found: replace(found, **limits))
+
     def rotate(self, name: str) -> tuple[ApiKey, str] | None:
         """The key with another secret; the old one ends now. None when there is no such, or it was revoked."""
         secret = _new_secret()
@@ -142,6 +146,9 @@ class ApiKeys:
                 return None
             made = changed(found)
             pipe.hset(KEY, name, _write(made))
+            if _rates(made) != _rates(found):
+                # It has counted what had no limit, too.
+                rates.fill(pipe, name)
             return made
 
         return transaction(self._connection, KEY, change)
@@ -196,6 +203,10 @@ def name_fault(name: str) -> str | None:
     if name == OWNER:
         return f"can't be `{OWNER}`: that is what NIGHTSHIFT_API_KEYS' requests belong to"
     return None
+
+
+def _rates(key: ApiKey) -> tuple[int, int]:
+    return key.requests_per_minute, key.tokens_per_minute
 
 
 def _new_secret() -> str:

@@ -100,5 +100,10 @@ def spend(pipe: Pipeline, owner: str, used: Used) -> None:
         pipe.eval(_SPEND, 1, _bucket(owner), used.tokens)
 
 
+def fill(pipe: Pipeline, name: str) -> None:
+    """Put the command that fills both buckets on the pipeline of the step that gives the key other limits."""
+    pipe.delete(_bucket(name))
+
+
 def _bucket(name: str) -> str:
     return f"nightshift:rates:{name}"

@@ -3,54 +3,88 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
 from ops.cli.batch.server import Server, say, show_json
 from ops.cli.gate import moment
-from ops.cli.options import AsJson, Url, whole_number
+from ops.cli.options import AsJson, Url, fail, whole_number
 
 _MOST = 1_000_000_000
+
+
+#: on the command line: no such limit
+_NONE = "none"
+
+
+def _or_none(read: Callable[[type, Sequence[Token]], float]) -> Callable[[type, Sequence[Token]], Any]:
+    """What reads a limit, or that there is to be none, from the command line."""
+    return lambda kind, tokens: _NONE if tokens[0].value == _NONE else read(kind, tokens)
 
 
 def _moment(_: type, tokens: Sequence[Token]) -> float:
     return moment(tokens[0].value)
 
 
-Limit = Annotated[int | None, Parameter(converter=whole_number(1, _MOST))]
+_Number = Annotated[Any, Parameter(converter=_or_none(whole_number(1, _MOST)))]
 
 
-def create(
-    name: str,
-    /,
-    *,
-    rpm: Annotated[Limit, Parameter(help="requests a minute")] = None,
-    tpm: Annotated[Limit, Parameter(help="tokens a minute, read and written, of interactive requests")] = None,
-    max_queued: Annotated[Limit, Parameter(help="interactive requests that wait at once")] = None,
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The options of `create` and `change`, by the names of the API's fields. None: not given."""
+
+    requests_per_minute: Annotated[_Number, Parameter("--rpm", help="requests a minute")] = None
+    tokens_per_minute: Annotated[
+        _Number, Parameter("--tpm", help="tokens a minute, read and written, of interactive requests")
+    ] = None
+    max_queued: Annotated[_Number, Parameter(help="interactive requests that wait at once")] = None
     models: Annotated[
         str | None, Parameter(help="comma-separated: of which a Claude model's name must have one, e.g. haiku,sonnet")
-    ] = None,
-    expires: Annotated[
-        float | None, Parameter(converter=_moment, help="2026-12-31T18:00 (this machine's time), or 18:00")
-    ] = None,
-    admin: Annotated[bool, Parameter(help="it sees what all keys made, and may pause, resume, and make keys")] = False,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> int:
+    ] = None
+    expires_at: Annotated[
+        Any,
+        Parameter("--expires", converter=_or_none(_moment), help="2026-12-31T18:00 (this machine's time), or 18:00"),
+    ] = None
+    is_admin: Annotated[
+        bool | None,
+        Parameter(
+            "--admin", negative="--no-admin", help="it sees what all keys made, and may pause, resume, and make keys"
+        ),
+    ] = None
+
+    def body(self) -> dict[str, Any]:
+        """Those that were given, as the API takes them."""
+        given = {field: value for field, value in asdict(self).items() if value is not None}
+        if self.models is not None and self.models != _NONE:
+            given["models"] = [one.strip() for one in self.models.split(",") if one.strip()]
+        return {field: None if value == _NONE else value for field, value in given.items()}
+
+
+_UNLIMITED = Limits()
+
+
+def create(name: str, /, *, limits: Limits = _UNLIMITED, url: Url = None, as_json: AsJson = False) -> int:
     """Print the key, alone on stdout. It can't be shown again."""
-    wanted = {
-        "name": name,
-        "requests_per_minute": rpm,
-        "tokens_per_minute": tpm,
-        "max_queued": max_queued,
-        "models": [one.strip() for one in models.split(",") if one.strip()] if models is not None else None,
-        "expires_at": expires,
-        "is_admin": admin,
-    }
     with Server(url) as server:
-        _show_new(server.create_key({field: value for field, value in wanted.items() if value is not None}), as_json)
+        _show_new(server.create_key({"name": name, **limits.body()}), as_json)
+    return 0
+
+
+def change(name: str, /, *, limits: Limits = _UNLIMITED, url: Url = None, as_json: AsJson = False) -> int:
+    """Print the key as `list` does. An option that is not there changes nothing; `none` takes a limit away."""
+    wanted = limits.body()
+    if not wanted:
+        fail("Say what to change, for instance --rpm 60; --rpm none takes that limit away.")
+    with Server(url) as server:
+        found = server.limit_key(name, wanted)
+    if as_json:
+        show_json(found)
+    else:
+        print(_line(found))
     return 0
 
 
@@ -80,7 +114,7 @@ def list_keys(*, url: Url = None, as_json: AsJson = False) -> int:
         show_json(found)
         return 0
     for key in found:
-        print(f"{key['name']:<20}  {key['hint']:<9}  {_day(key['created_at'])}  {_what(key)}".rstrip())
+        print(_line(key))
     return 0
 
 
@@ -90,6 +124,10 @@ def _show_new(key: dict[str, Any], as_json: bool) -> None:
     else:
         print(key["key"])
         say("This key is shown only now. Clients send it as their OpenAI API key.")
+
+
+def _line(key: dict[str, Any]) -> str:
+    return f"{key['name']:<20}  {key['hint']:<9}  {_day(key['created_at'])}  {_what(key)}".rstrip()
 
 
 def _what(key: dict[str, Any]) -> str:

@@ -92,6 +92,7 @@ BATCH_COMMANDS = {
 KEY_COMMANDS = {
     "create": ("keys:create", "Make a key with a name; prints it, this once."),
     "list": ("keys:list_keys", "List the keys with names, the oldest first."),
+    "change": ("keys:change", "Give a key other limits: what is not named stays, and `none` takes a limit away."),
     "rotate": ("keys:rotate", "Give a key another secret; prints it, this once. The old one ends."),
     "revoke": ("keys:revoke", "Refuse a key from now on, for good."),
 }

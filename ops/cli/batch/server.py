@@ -197,6 +197,10 @@ class Server:
         """The key object, with its secret."""
         return self._ask("POST", "/v1/keys", json=wanted)
 
+    def limit_key(self, name: str, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The key object with other limits."""
+        return self._ask("POST", f"/v1/keys/{quote(name, safe='')}", json=wanted)
+
     def change_key(self, name: str, how: str) -> dict[str, Any]:
         """The key object after `rotate`, with its new secret, or `revoke`."""
         return self._ask("POST", f"/v1/keys/{quote(name, safe='')}/{how}")

@@ -7,20 +7,21 @@ import io
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from api.services import EXTENSION
-from app import usage, worker_status
+from app import rates, usage, worker_status
 from app.api_keys import ApiKeys
 from app.batches.feeder import Feeder
 from app.error_codes import ErrorCode
 from app.ids import OWNER
 from app.outcome import COST_HEADER
+from app.usage import Used
 from app.webhooks import announce
 from app.worker_status import WorkerState, WorkerStatus
-from ops.cli import status
+from ops.cli import main, status
 from ops.cli.batch.server import Server
 from tests.integration.api.running import api as running_api
 from tests.integration.api.running import chat_body
@@ -241,6 +242,7 @@ def test_events_go_to_the_endpoints_of_whom_they_are_about(operator: Caller, ann
     [
         ("GET", "/v1/keys"),
         ("POST", "/v1/keys"),
+        ("POST", "/v1/keys/bob"),
         ("POST", "/v1/keys/bob/rotate"),
         ("POST", "/v1/gate/pause"),
         ("POST", "/v1/gate/resume"),
@@ -290,6 +292,8 @@ def test_a_revoked_key_is_refused_and_what_it_submitted_goes_on(
     assert operator.get(f"/v1/jobs/{job_id}").json["status"] == "completed"
     assert code_of(operator.ask("POST", "/v1/keys", {"name": "ann"})) == (409, ErrorCode.KEY_EXISTS)
     assert code_of(operator.ask("POST", "/v1/keys/ann/rotate")) == (404, ErrorCode.KEY_NOT_FOUND)
+    assert code_of(operator.ask("POST", "/v1/keys/ann", {"max_queued": 1})) == (404, ErrorCode.KEY_NOT_FOUND)
+    assert operator.get("/v1/keys/ann").json["max_queued"] is None
 
 
 def test_a_live_page_ends_with_its_key(client: FlaskClient, operator: Caller) -> None:
@@ -351,6 +355,94 @@ def test_a_key_that_can_not_be_is_a_400_that_names_the_field(
 ) -> None:
     answer = operator.ask("POST", "/v1/keys", wanted)
     assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "param", "said"),
+    [
+        ({}, None, "requests_per_minute"),
+        ({"name": "bob"}, "name", ""),
+        ({"expires_at": 1.0}, "expires_at", "to come"),
+        ({"requests_per_minute": 0}, "requests_per_minute", ""),
+        ({"models": []}, "models", ""),
+        ({"is_admin": None}, "is_admin", ""),
+        ({"rpm": 5}, "rpm", ""),
+    ],
+)
+def test_a_change_that_can_not_be_is_a_400_and_changes_nothing(
+    wanted: dict[str, Any], param: str | None, said: str, operator: Caller, ann: Caller
+) -> None:
+    assert ann is not None
+    before = operator.get("/v1/keys/ann").json
+    answer = operator.ask("POST", "/v1/keys/ann", {"max_queued": 1, **wanted} if wanted else {})
+    assert (answer.status_code, answer.json["error"]["param"]) == (400, param)
+    assert said in answer.json["error"]["message"]
+    assert operator.get("/v1/keys/ann").json == before
+
+
+def test_a_key_that_is_changed_keeps_its_secret_and_what_is_not_named(client: FlaskClient, operator: Caller) -> None:
+    """Null takes a limit away; what the key may do is another thing within a second."""
+    secret = operator.create("ann", models=["haiku"], max_queued=1, requests_per_minute=5)
+    ann = Caller(client, secret)
+    before = operator.get("/v1/keys/ann").json
+    assert code_of(ann.later(model="opus")) == (403, ErrorCode.MODEL_NOT_FOUND)
+    after = operator.ask("POST", "/v1/keys/ann", {"models": ["opus"], "max_queued": None, "is_admin": True}).json
+    assert after == {**before, "models": ["opus"], "max_queued": None, "is_admin": True}
+    assert operator.get("/v1/keys/ann").json == after
+    wait_until(lambda: ann.get("/v1/keys").status_code == 200, "the change to be known")
+    assert [ann.later(model="opus").status_code for _ in range(2)] == [202, 202]
+    assert code_of(operator.ask("POST", "/v1/keys/none", {"max_queued": 1})) == (404, ErrorCode.KEY_NOT_FOUND)
+
+
+def test_a_limit_that_a_key_gets_later_does_not_count_what_was_before(connection: Redis) -> None:
+    """A bucket counts while it has no limit, too. Other limits leave it as it is."""
+    keys = ApiKeys(connection)
+    key, _ = keys.create("ann", requests_per_minute=100)
+    for _ in range(3):
+        assert rates.take(connection, key)
+    rates.spend(cast("Any", connection), "ann", Used(input_tokens=1000))
+    changed = keys.change("ann", tokens_per_minute=3, requests_per_minute=0)
+    assert changed is not None
+    found = rates.take(connection, changed)
+    assert found is not None
+    assert found.tokens is not None
+    assert (found.is_allowed, found.requests, found.tokens.remaining) == (True, None, 3)
+    changed = keys.change("ann", tokens_per_minute=0, requests_per_minute=2)
+    assert changed is not None
+    found = rates.take(connection, changed)
+    keys.change("ann", max_queued=1)
+    again = rates.take(connection, changed)
+    assert [one.requests.remaining for one in (found, again) if one and one.requests] == [1, 0]
+
+
+def test_the_command_makes_a_key_and_changes_it(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NIGHTSHIFT_API_KEY", OPERATOR)
+
+    def run(*words: str) -> Any:
+        assert main.main(["keys", *words]) == 0
+        return capsys.readouterr().out.strip()
+
+    with running_api(redis_url, NIGHTSHIFT_API_KEYS=OPERATOR) as running:
+        monkeypatch.setenv("NIGHTSHIFT_URL", running.url)
+        secret = run("create", "ann", "--rpm", "60", "--models", "haiku, sonnet", "--max-queued", "3", "--admin")
+        assert secret.startswith("nsk_")
+        before = json.loads(run("list", "--json"))[0]
+        limits = {"requests_per_minute": 60, "models": ["haiku", "sonnet"], "max_queued": 3, "is_admin": True}
+        assert limits.items() <= before.items()
+        line = run("change", "ann", "--rpm", "120", "--models", "none", "--no-admin")
+        assert line.endswith("  120 requests/min; 3 queued")
+        after = json.loads(run("change", "ann", "--tpm", "9", "--max-queued", "none", "--expires", "none", "--json"))
+        changed = {"requests_per_minute": 120, "tokens_per_minute": 9, "models": None, "max_queued": None}
+        assert after == {**before, **changed, "is_admin": False}
+        assert main.main(["keys", "change", "ann"]) == 2
+        assert "--rpm 60" in capsys.readouterr().err
+        assert main.main(["keys", "change", "ann", "--models", ""]) == 1
+        assert "models" in capsys.readouterr().err
+        assert main.main(["keys", "change", "nobody", "--rpm", "5"]) == 1
+        assert "There is no key 'nobody'" in capsys.readouterr().err
+        assert json.loads(run("list", "--json")) == [after]
 
 
 def test_a_model_that_the_key_may_not_use(client: FlaskClient, operator: Caller) -> None:

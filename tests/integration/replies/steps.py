@@ -444,6 +444,10 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "endpoints: update": (Ground.endpoint, lambda g: Endpoints(g.redis).update(g.the_endpoint(), name="other") is None),
     "endpoints: delete": (Ground.endpoint, lambda g: Endpoints(g.redis).delete(g.the_endpoint())),
     "keys: create": (_nothing, lambda g: ApiKeys(g.redis).create("ann")[0].name),
+    "keys: change": (
+        lambda g: ApiKeys(g.redis).create("ann"),
+        lambda g: ApiKeys(g.redis).change("ann", requests_per_minute=5) is None,
+    ),
     "keys: rotate": (lambda g: ApiKeys(g.redis).create("ann"), lambda g: ApiKeys(g.redis).rotate("ann") is None),
     "keys: revoke": (lambda g: ApiKeys(g.redis).create("ann"), lambda g: ApiKeys(g.redis).revoke("ann") is None),
     "history: a restart": (
