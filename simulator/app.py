@@ -62,9 +62,12 @@ class _Logged:
         entry = self._log.begin(scope["method"], path_of(scope), headers, raw_body)
         try:
             script = self._script(scope["path"], headers, raw_body, entry)
-            entry.client_gone = not await deliver(script, receive, send, started)
+            entry.client_gone = not await deliver(script, receive, send, started, lambda: self._is_in_force(entry.rule))
         finally:
             self._log.end(entry)
+
+    def _is_in_force(self, rule_id: int | None) -> bool:
+        return rule_id is not None and self._api.rules.has(rule_id)
 
     def _script(self, path: str, headers: dict[str, str], raw_body: bytes, entry: Entry) -> Script:
         if len(raw_body) > MAX_BODY_BYTES:

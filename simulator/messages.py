@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -65,10 +65,12 @@ class MessagesApi:
         if limit is not None and limit.status == "rejected":
             error = usage_limits.rejection(limit, time.time())
             error.headers.update(respond.headers)
-            return error_script(error, request_id, entry, pace.latency_seconds + respond.hang_seconds, "usage_limit")
+            script = error_script(error, request_id, entry, pace.latency_seconds + respond.hang_seconds, "usage_limit")
+            return replace(script, held=0) if respond.held else script
         if respond.error is not None:
             error = given_error(respond.error, respond.headers)
-            return error_script(error, request_id, entry, pace.latency_seconds + respond.hang_seconds)
+            script = error_script(error, request_id, entry, pace.latency_seconds + respond.hang_seconds)
+            return replace(script, held=0) if respond.held else script
         out_headers = {"request-id": request_id}
         if limit is not None:
             out_headers |= usage_limits.headers(limit, time.time())

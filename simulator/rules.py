@@ -121,7 +121,7 @@ class Respond(_Strict):
 
     Faults: ``break_after_deltas`` closes the connection after so many deltas, ``stream_error`` puts an error
     event there, ``malformed_sse_after_deltas`` an event that is no JSON. ``hang_seconds`` without a byte:
-    before the answer, or within it with ``hang_after_deltas``.
+    before the answer, or within it with ``hang_after_deltas``; ``held``: there, until the rule is removed.
 
     Others: ``usage_limit``, ``headers`` (added to the answer's), ``stop_reason``, ``usage``, ``thinking``
     (its text); ``batch`` for calls of Message Batches, which take ``error``, ``hang_seconds`` and ``headers`` besides.
@@ -145,6 +145,7 @@ class Respond(_Strict):
     malformed_sse_after_deltas: int | None = Field(default=None, ge=0)
     hang_seconds: float = Field(default=0, ge=0)
     hang_after_deltas: int | None = Field(default=None, ge=0)
+    held: bool = False
 
     usage_limit: UsageLimit | None = None
     headers: dict[str, str] = Field(default_factory=dict)

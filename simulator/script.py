@@ -28,13 +28,17 @@ class Write:
 
 @dataclass(frozen=True)
 class Script:
-    """One HTTP answer; a ``broken`` one closes the connection after its last write, without an end."""
+    """One HTTP answer; a ``broken`` one closes the connection after its last write, without an end.
+
+    ``held``: the number of the write, from 0, before which it waits until its rule is removed.
+    """
 
     status: int
     headers: dict[str, str]
     writes: list[Write]
     broken: bool = False
     content_type: str = "application/json"
+    held: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,15 @@ def stream_script(answer: Answer, respond: Respond, pace: Pace, headers: dict[st
     piece_tokens = None
     if pace.tokens_per_second:
         piece_tokens = max(1, round(pace.tokens_per_second * TICK_SECONDS))
-    events = sse.events(answer, piece_tokens)
+    before, after = _timed(sse.events(answer, piece_tokens), respond, pace)
+    before, after = merge(before), merge(after)
     return Script(
         status=200,
         headers=headers,
-        writes=merge(_timed(events, respond, pace)),
+        writes=before + after,
         broken=respond.break_after_deltas is not None,
         content_type="text/event-stream; charset=utf-8",
+        held=len(before) if respond.held else None,
     )
 
 
@@ -73,7 +79,8 @@ def whole_script(answer: Answer, respond: Respond, pace: Pace, headers: dict[str
     if respond.malformed_sse_after_deltas is not None:
         body = body[:-1]
     broken = respond.break_after_deltas is not None
-    return Script(200, headers, [Write(at, body[: len(body) // 2] if broken else body)], broken)
+    writes = [Write(at, body[: len(body) // 2] if broken else body)]
+    return Script(200, headers, writes, broken, held=0 if respond.held else None)
 
 
 def merge(writes: list[Write]) -> list[Write]:
@@ -84,8 +91,8 @@ def merge(writes: list[Write]) -> list[Write]:
     ]
 
 
-def _timed(events: list[sse.Event], respond: Respond, pace: Pace) -> list[Write]:
-    """Give each event its moment, and put the faults in their places."""
+def _timed(events: list[sse.Event], respond: Respond, pace: Pace) -> tuple[list[Write], list[Write]]:
+    """Give each event its moment, and put the faults in their places. Those before the pause or the hold, and the others."""
     deltas = [position for position, event in enumerate(events) if event.delta_tokens is not None]
 
     def position_after(count: int | None) -> int | None:
@@ -100,10 +107,12 @@ def _timed(events: list[sse.Event], respond: Respond, pace: Pace) -> list[Write]
     error = position_after(respond.stream_error.after_deltas if respond.stream_error else None)
 
     at = pace.latency_seconds + (respond.hang_seconds if hang is None else 0)
+    before: list[Write] = []
     writes: list[Write] = []
     for position, event in enumerate(events):
         if position == hang:
             at += respond.hang_seconds
+            before, writes = writes, []
         if position == malformed:
             writes.append(Write(at, MALFORMED_EVENT))
         if position == error and respond.stream_error is not None:
@@ -115,4 +124,4 @@ def _timed(events: list[sse.Event], respond: Respond, pace: Pace) -> list[Write]
         if pace.tokens_per_second:
             at += (event.delta_tokens or 0) / pace.tokens_per_second
         writes.append(Write(at, event.data))
-    return writes
+    return before, writes

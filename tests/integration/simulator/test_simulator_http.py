@@ -4,13 +4,15 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from chaos.until import wait_until
 from simulator.client import SimulatorControlError
 from simulator.errors import TYPE_OF_STATUS
 from simulator.process import RunningSimulator, running_simulator
@@ -26,14 +28,6 @@ def events(text: str) -> Iterator[dict[str, Any]]:
     for part in text.split("\n\n"):
         if part:
             yield json.loads(part.split("data: ", 1)[1])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5) -> None:
-    """Return as soon as ``condition`` holds; fail after ``seconds``."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
 
 
 def test_plain_answer(http: httpx.Client, simulator: RunningSimulator) -> None:
@@ -116,6 +110,33 @@ def test_client_gone_is_noticed(http: httpx.Client, simulator: RunningSimulator)
     assert simulator.control.stats()["running"] == 0
 
 
+@pytest.mark.parametrize("respond", [{"text": "held"}, {"error": {"status": 529}}, {"usage_limit": {}}])
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_held_comes_when_its_rule_is_removed(
+    http: httpx.Client, simulator: RunningSimulator, respond: dict[str, Any], stream: bool
+) -> None:
+    """Not before, and then whatever it was to be."""
+    rule = simulator.control.add_rule({**respond, "held": True})
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(http.post, "/v1/messages", json=body(stream=stream))
+        wait_until(lambda: simulator.control.stats()["running"] == 1)
+        with pytest.raises(TimeoutError):
+            asked.result(0.2)
+        simulator.control.remove_rule(rule)
+        assert asked.result(60).status_code == {"text": 200, "error": 529, "usage_limit": 429}[next(iter(respond))]
+
+
+def test_what_is_held_within_a_stream(http: httpx.Client, simulator: RunningSimulator) -> None:
+    """What comes before the hold is there, and the rest when its rule is removed."""
+    simulator.control.add_rule({"text": "abcd" * 100, "held": True, "hang_after_deltas": 2})
+    with http.stream("POST", "/v1/messages", json=body(stream=True)) as response:
+        pieces = response.iter_text()
+        before = next(pieces)
+        assert 0 < before.count("abcd") < 100
+        simulator.control.clear_rules()
+        assert (before + "".join(pieces)).count("abcd") == 100
+
+
 def test_latency_and_token_rate(http: httpx.Client, simulator: RunningSimulator) -> None:
     """A paced stream arrives in many pieces and takes its time."""
     simulator.control.add_rule({"text": "abcd" * 20}, latency_ms=50, tokens_per_second=200)
@@ -182,7 +203,7 @@ def test_start_options_and_end(tmp_path: Path) -> None:
             connection.sendall(head.encode() + data)
             wait_until(lambda: found.control.stats()["running"] == 1)
             found.process.send_signal(signal.SIGTERM)
-            assert found.process.wait(timeout=2) == 0
+            assert found.process.wait(timeout=60) == 0
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert logged[0]["status"] == 400
 

@@ -99,3 +99,14 @@ def test_whole_answer_is_one_body(make_request: MakeRequest) -> None:
     body = json.loads(write.data)
     assert (write.at, body["content"][0]["text"], body["stop_reason"]) == (2, "abcd" * 10, "end_turn")
     assert body["type"] == "message"
+
+
+def test_a_held_answer_has_its_place(make_request: MakeRequest) -> None:
+    """Before the answer, or after as many deltas as asked for."""
+    assert stream(make_request(), {**LONG, "held": True}).held == 0
+    assert stream(make_request(), LONG).held is None
+    script = stream(make_request(), {**LONG, "held": True, "hang_after_deltas": 2}, Pace(tokens_per_second=50))
+    assert script.held is not None
+    before = Script(200, {}, script.writes[: script.held])
+    assert len(texts(before)) == 2
+    assert "".join(texts(script)) == LONG["text"]
