@@ -5,6 +5,7 @@ For the chaos runs and, with more to talk to it by, for the acceptance tests.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from app.connection import connect
-from chaos.until import wait_until
+from chaos.until import PATIENCE_SECONDS, wait_until
 from ops.supervisor import redis_server
 from simulator.client import SimulatorControl
 
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 #: from a start until a worker can serve, on a busy machine, seconds
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
+_FIRST_PORT, _PORTS = 10_000, 100
+_next_port = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Stack:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Until it has ended; its exit status."""
         self._started.send_signal(number)
-        return int(self._started.wait(30))
+        return int(self._started.wait(PATIENCE_SECONDS))
 
     def kill_everything(self) -> None:
         """SIGKILL to all processes at once, as a power cut would."""
@@ -80,7 +84,7 @@ class Stack:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        self._started.wait(10)
+        self._started.wait(PATIENCE_SECONDS)
 
     def processes(self) -> list[psutil.Process]:
         """All descendants."""
@@ -131,7 +135,12 @@ class Stack:
         return connect(redis_server.place(self.data_dir).url)
 
     def http(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 60
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = PATIENCE_SECONDS,
     ) -> Reply:
         """A plain request; error statuses are answers too."""
         data = json.dumps(body).encode() if body is not None else None
@@ -163,10 +172,18 @@ class Stack:
 
 
 def free_port() -> int:
-    """One that nothing listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """One that nothing listens on now, and that nobody else who asks for one is given until then.
+
+    It is below those that the system gives away itself: between this look and the listening it might give them to others. Each
+    process has a hundred of its own, each at a time.
+    """
+    for _ in range(_PORTS):
+        port = _FIRST_PORT + os.getpid() % 200 * _PORTS + next(_next_port) % _PORTS
+        with socket.socket() as found, suppress(OSError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def command_of(process: psutil.Process) -> str:

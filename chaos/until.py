@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: For what comes about in moments, on a machine that is slow and busy. It costs nothing where it does come about.
+PATIENCE_SECONDS = 120.0
 
-def wait_until(condition: Callable[[], bool], what: str = "the condition", timeout: float = 10.0) -> None:
-    """Return as soon as it holds. Raises `AssertionError` when it does not in time (seconds)."""
+_T = TypeVar("_T")
+
+
+def wait_until(
+    condition: Callable[[], _T | None], what: str = "the condition", timeout: float = PATIENCE_SECONDS
+) -> _T:
+    """Return what it gives as soon as that is true. Raises `AssertionError` when it is not in time (seconds)."""
     deadline = time.monotonic() + timeout
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() >= deadline:
             raise AssertionError(f"{what} did not come about within {timeout} s")
         time.sleep(0.01)
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 #: Seconds that one call may take.
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 60
 
 
 class SimulatorControlError(RuntimeError):

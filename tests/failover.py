@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
+from chaos.stack import free_port
 from chaos.until import wait_until
 from ops.supervisor import child
 from ops.supervisor.redis_server import find_binary
@@ -39,7 +39,7 @@ class Failover:
 
     def start(self) -> None:
         """Until the replicas follow, and the Sentinels know them and each other."""
-        first, *others = _free_ports(1 + self.replicas)
+        first, *others = (free_port() for _ in range(1 + self.replicas))
         for port in (first, *others):
             argv = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._own(port))]
             argv += ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
@@ -48,14 +48,14 @@ class Failover:
         wait_until(
             lambda: self._info(first, "replication").get("connected_slaves") == self.replicas, "the replicas", 30
         )
-        for port in _free_ports(3):
+        for port in [free_port() for _ in range(3)]:
             config = self._own(port) / "sentinel.conf"
             config.write_text(
                 f"port {port}\nbind 127.0.0.1\nsentinel monitor {SERVICE} 127.0.0.1 {first} 2\n"
                 f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}\nsentinel failover-timeout {SERVICE} 5000\n"
             )
             self.sentinels[port] = self._run([str(config), "--sentinel"])
-        wait_until(lambda: all(map(self._is_complete, self.sentinels)), "the Sentinels", 30)
+        wait_until(lambda: all(map(self._is_complete, self.sentinels)), "the Sentinels")
 
     @property
     def primary(self) -> int:
@@ -67,7 +67,7 @@ class Failover:
         """End all of them."""
         for process in (*self.sentinels.values(), *self.servers.values()):
             process.kill()
-            process.wait(10)
+            process.wait(120)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _is_complete(self, port: int) -> bool:
@@ -90,11 +90,3 @@ class Failover:
     def _run(self, arguments: list[str]) -> subprocess.Popen[bytes]:
         argv = [str(find_binary()), *arguments]
         return subprocess.Popen(child.command(argv) if sys.platform == "linux" else argv, stdout=subprocess.DEVNULL)
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports

@@ -13,6 +13,7 @@ from app.jobs import tickets, transitions
 from app.jobs.record import request_key
 from app.outcome import Outcome
 from app.settings import Settings
+from chaos.until import PATIENCE_SECONDS
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class FakeWorker:
         assert claimed is not None
         return claimed
 
-    def take(self, timeout: float = 10.0) -> Claimed:
+    def take(self, timeout: float = PATIENCE_SECONDS) -> Claimed:
         """The next job, waited for."""
         found: list[Claimed] = []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from chaos.until import wait_until
+from chaos.until import PATIENCE_SECONDS, wait_until
 from ops.supervisor import child
 from ops.supervisor.redis_server import find_binary
 
@@ -46,7 +46,7 @@ class RedisForTests:
         """Until it is gone."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from openai import OpenAI
 
 from chaos.stack import ROOT, Reply
 from chaos.stack import Stack as Started
-from tests.redis_server import wait_until
+from chaos.until import PATIENCE_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Stack(Started):
         assert reply.status == 200, reply.body
         return dict(reply.body)
 
-    def wait_for(self, job_id: str, *statuses: str, timeout: float = 30) -> dict[str, Any]:
+    def wait_for(self, job_id: str, *statuses: str, timeout: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The job object once it has one of these statuses (by default: once it has ended)."""
         wanted = statuses or ("completed", "failed", "cancelled")
         wait_until(lambda: self.job(job_id)["status"] in wanted, f"{job_id} {' or '.join(wanted)}", timeout)
@@ -77,7 +77,7 @@ def running(stack: _S) -> Iterator[_S]:
         family = stack.processes()
         if stack.process is not None and stack.process.poll() is None:
             stack.stop()
-        _, left = psutil.wait_procs(family, timeout=10)
+        _, left = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
         for process in left:
             process.kill()
         assert not left, f"left running: {left}"

@@ -18,6 +18,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from chaos.until import PATIENCE_SECONDS
 from tests.acceptance.stack import ROOT, Stack
 from tests.acceptance.test_batches import done
 from tests.redis_server import wait_until
@@ -31,7 +32,7 @@ def nightshift(stack: Stack, *args: object) -> subprocess.CompletedProcess[str]:
     """Run where no terminal is."""
     argv = [sys.executable, "-m", "ops.cli.main", "batch", *map(str, args)]
     environ = {**stack._environment(), "NIGHTSHIFT_URL": stack.url}
-    return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=180, check=False)
 
 
 class Terminal:
@@ -42,7 +43,7 @@ class Terminal:
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
         self.text = ""
 
-    def wait_for(self, pattern: str, timeout: float = 30) -> str:
+    def wait_for(self, pattern: str, timeout: float = PATIENCE_SECONDS) -> str:
         """All that was written, once the pattern is in it."""
         end = time.monotonic() + timeout
         while not re.search(pattern, self.text):
@@ -81,7 +82,7 @@ def test_the_live_line(stack: Stack, tmp_path: Path) -> None:
     path.write_text("rude\n" + "kind\n" * 11)
     batch_id = nightshift(stack, "submit", path, "--template", "{text}").stdout.strip()
     with watching(stack, batch_id) as (terminal, process):
-        wait_until(lambda: done(stack, batch_id) >= 3, "three lines", 30)
+        wait_until(lambda: done(stack, batch_id) >= 3, "three lines")
         until = time.time() + 3600
         assert stack.http("POST", "/v1/gate/pause", {"until": until}).status == 200
         text = terminal.wait_for("is paused by hand until ")
@@ -93,7 +94,7 @@ def test_the_live_line(stack: Stack, tmp_path: Path) -> None:
         assert "\n" not in text
         stack.http("POST", "/v1/gate/resume")
         terminal.wait_for(rf"\n{batch_id} completed: 12/12|\n{batch_id} 12/12")
-        assert process.wait(20) == 3
+        assert process.wait(120) == 3
 
 
 def test_a_table_comes_back_with_answers(stack: Stack, tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def test_results_before_the_end_are_asked_for(stack: Stack, tmp_path: Path) -> N
     stack.simulator.add_rule({}, match={"contains": "slow"}, latency_ms=60_000)
     path = lines_of(tmp_path / "lines.txt", "quick", "slow")
     batch_id = nightshift(stack, "submit", path, "--template", "{text}").stdout.strip()
-    wait_until(lambda: done(stack, batch_id) == 1, "the quick one", 30)
+    wait_until(lambda: done(stack, batch_id) == 1, "the quick one")
     output = tmp_path / "out.csv"
     early = nightshift(stack, "results", batch_id, "-o", output)
     assert (early.returncode, output.exists()) == (1, False)
@@ -211,7 +212,7 @@ def test_a_folder_that_is_missing_and_a_reader_that_leaves(stack: Stack, tmp_pat
     process.stdout.close()
     with process.stderr:
         assert process.stderr.read() == ""
-    assert process.wait(30) == 141
+    assert process.wait(120) == 141
 
 
 def test_a_file_that_was_submitted_today_is_asked_about(stack: Stack, tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_a_file_that_was_submitted_today_is_asked_about(stack: Stack, tmp_path: 
     try:
         terminal.wait_for(r"Submit it again\? \[y/N\]")
         terminal.write("n\n")
-        assert process.communicate(timeout=30)[0] == b""
+        assert process.communicate(timeout=120)[0] == b""
         assert process.returncode == 1
     finally:
         process.kill()
@@ -260,7 +261,7 @@ def test_ctrl_c_says_that_the_batch_goes_on(stack: Stack, tmp_path: Path) -> Non
         terminal.wait_for(r"0/1")
         process.send_signal(signal.SIGINT)
         terminal.wait_for(rf"{batch_id} goes on without you")
-        assert process.wait(20) == 130
+        assert process.wait(120) == 130
     assert stack.client().batches.retrieve(batch_id).status == "in_progress"
     nightshift(stack, "cancel", batch_id)
 

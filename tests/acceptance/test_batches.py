@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app.gate import Cause, Gate
+from chaos.until import PATIENCE_SECONDS
 from tests.acceptance.stack import Stack, stack_fixture
 from tests.redis_server import wait_until
 
@@ -39,7 +40,7 @@ def start(stack: Stack, lines: list[dict[str, Any]], **fields: Any) -> Batch:
     )
 
 
-def wait(stack: Stack, batch_id: str, *statuses: str, timeout: float = 60) -> Batch:
+def wait(stack: Stack, batch_id: str, *statuses: str, timeout: float = PATIENCE_SECONDS) -> Batch:
     wanted = statuses or FINAL
     client = stack.client()
     wait_until(lambda: client.batches.retrieve(batch_id).status in wanted, f"{batch_id} {wanted}", timeout)
@@ -181,7 +182,7 @@ def test_cancel_stops_keeps_and_names(stack: Stack) -> None:
     stack.simulator.add_rule({}, match={"contains": "Say slow"}, latency_ms=60_000)
     ids = ["quick-1", "quick-2", *[f"slow-{n}" for n in range(30)]]
     batch = start(stack, [line(one) for one in ids])
-    wait_until(lambda: done(stack, batch.id) == 2 and len(stack.asked("Say slow")) == 2, "two slow requests", 30)
+    wait_until(lambda: done(stack, batch.id) == 2 and len(stack.asked("Say slow")) == 2, "two slow requests")
     partial = stack.http("GET", f"/v1/batches/{batch.id}/output")
     assert {json.loads(one)["custom_id"] for one in partial.body.splitlines()} == {"quick-1", "quick-2"}
     assert stack.client().batches.cancel(batch.id).status in ("cancelling", "cancelled")
@@ -199,7 +200,7 @@ def test_an_interactive_request_goes_before_batch_lines(stack: Stack) -> None:
     """While a batch keeps all workers busy, a request waits for the turns that run and for no other line."""
     stack.simulator.add_rule({}, match={"contains": "Say line"}, latency_ms=400)
     batch = start(stack, [line(f"line-{n}") for n in range(40)])
-    wait_until(lambda: done(stack, batch.id) >= 2, "a batch that runs", 30)
+    wait_until(lambda: done(stack, batch.id) >= 2, "a batch that runs")
     before = len(stack.asked("Say line"))
     assert stack.ask("me first")
     assert len(stack.asked("Say line")) - before <= 4
@@ -214,12 +215,12 @@ def test_kills_in_mid_batch(own_stack: Stack) -> None:
     ids = [f"line-{n}" for n in range(150)]
     batch = start(stack, [line(one) for one in ids])
     for count in (10, 30):
-        wait_until(lambda count=count: done(stack, batch.id) >= count, f"{count} lines", 60)  # type: ignore[misc]
+        wait_until(lambda count=count: done(stack, batch.id) >= count, f"{count} lines")  # type: ignore[misc]
         stack.worker_processes()[0].kill()
-    wait_until(lambda: done(stack, batch.id) >= 60, "60 lines", 60)
+    wait_until(lambda: done(stack, batch.id) >= 60, "60 lines")
     stack.kill_everything()
     stack.start()
-    wait_until(lambda: done(stack, batch.id) >= 90, "90 lines", 60)
+    wait_until(lambda: done(stack, batch.id) >= 90, "90 lines")
     # It starts again in a limit that is over sooner than it was told.
     Gate(stack.redis).close(Cause.USAGE_LIMIT, time.time() + 900, "limit", "five_hour", probe_at=time.time() + 5)
     stack.stop(signal.SIGTERM)
@@ -240,7 +241,7 @@ def test_no_trouble_of_claudes_is_a_lines_error(subscription: Stack) -> None:
     stack.simulator.add_rule({"error": {"status": 500}}, after=60, times=6)
     ids = [f"line-{n}" for n in range(100)]
     batch = start(stack, [line(one) for one in ids])
-    wait_until(lambda: waits_for(stack, batch.id) == "usage_limit", "the limit", 30)
+    wait_until(lambda: waits_for(stack, batch.id) == "usage_limit", "the limit")
     ended = wait(stack, batch.id, timeout=120)
     assert (ended.status, ended.error_file_id) == ("completed", None)
     assert sorted(one["custom_id"] for one in read(stack, ended.output_file_id)) == sorted(ids)

@@ -178,7 +178,7 @@ def test_a_batch(stack: Stack) -> None:
     data = io.BytesIO("\n".join(json.dumps(line) for line in lines).encode())
     file = client.files.create(file=("night.jsonl", data), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint="/v1/completions", completion_window="24h")
-    wait_until(lambda: client.batches.retrieve(batch.id).status == "completed", "the batch", 60)
+    wait_until(lambda: client.batches.retrieve(batch.id).status == "completed", "the batch")
     output = client.batches.retrieve(batch.id).output_file_id
     assert output is not None
     found = {

@@ -56,7 +56,7 @@ def test_a_day_leaves_nothing(own_stack: Stack) -> None:
     let_a_long_time_pass(own_stack)
     # The first rounds after the start remove what is due.
     with suppress(AssertionError):
-        wait_until(lambda: (sizes(own_stack.redis), files(own_stack)) == before, "the end of it all", 20)
+        wait_until(lambda: (sizes(own_stack.redis), files(own_stack)) == before, "the end of it all")
     assert sizes(own_stack.redis) - before[0] == Counter()
     assert set(files(own_stack)) - set(before[1]) == set()
 
@@ -66,7 +66,7 @@ def day(stack: Stack, callback_url: str) -> None:
     stack.simulator.clear()
     stack.simulator.add_rule({"error": {"status": 400}}, match={"contains": "will-fail"})
     stack.simulator.add_rule({"hang_seconds": 30}, match={"contains": "will-hang"})
-    client = stack.client(timeout=20)
+    client = stack.client(timeout=120)
     endpoint = client.webhooks.create(
         name="day", url=callback_url, event_types=["response.completed", "batch.completed"]
     )
@@ -107,7 +107,7 @@ def day(stack: Stack, callback_url: str) -> None:
             client.files.delete(file_id)
     client.files.delete(client.files.create(file=("x.jsonl", b"{}\n"), purpose="batch").id)
     client.webhooks.test(endpoint.id, event_type="response.completed")
-    wait_until(lambda: not stack.redis.exists("nightshift:events:due"), "the callbacks", 20)
+    wait_until(lambda: not stack.redis.exists("nightshift:events:due"), "the callbacks")
     client.webhooks.delete(endpoint.id)
 
 

@@ -63,10 +63,10 @@ def test_a_primary_that_dies_under_load(own_stack: Stack, servers: Failover) -> 
         wait_until(lambda: own_stack.http("GET", "/health").body["waiting"] == 6, "clients who wait")
         before = servers.primary
         servers.servers.pop(before).kill()
-        wait_until(lambda: len(refused) > 0, "a refusal", 20)
-        wait_until(lambda: servers.primary != before, "another primary", 30)
+        wait_until(lambda: len(refused) > 0, "a refusal")
+        wait_until(lambda: servers.primary != before, "another primary")
         had = len(accepted)
-        wait_until(lambda: len(accepted) >= had + 5, "requests that are accepted again", 30)
+        wait_until(lambda: len(accepted) >= had + 5, "requests that are accepted again")
         is_over.set()
         for one in loading:
             one.result()
@@ -77,7 +77,7 @@ def test_a_primary_that_dies_under_load(own_stack: Stack, servers: Failover) -> 
     # One that waits has its answer when Redis is back, or was told to come again before it was accepted.
     assert all(reply.status == 200 for reply in answers), [reply.body for reply in answers]
     for job_id in accepted:
-        assert own_stack.wait_for(job_id, timeout=60)["status"] == "completed"
+        assert own_stack.wait_for(job_id)["status"] == "completed"
 
 
 def test_too_slow_a_replica(servers: Failover) -> None:

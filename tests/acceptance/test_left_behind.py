@@ -79,7 +79,7 @@ def test_the_batch_that_ran_comes_to_its_end(stack: Stack) -> None:
     """Each line once in its output, those that had been answered and those that had not."""
     known, client = left(stack), stack.client()
     name = known["batch_in_progress"]
-    wait_until(lambda: client.batches.retrieve(name).status == "completed", "the end of the batch", 60)
+    wait_until(lambda: client.batches.retrieve(name).status == "completed", "the end of the batch")
     output = client.files.content(str(client.batches.retrieve(name).output_file_id)).text
     assert sorted(json.loads(line)["custom_id"] for line in output.splitlines()) == sorted(
         json.loads(line)["custom_id"] for line in known["input"].splitlines()

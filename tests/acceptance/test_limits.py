@@ -38,9 +38,9 @@ def subscription(limited_stack: Stack) -> Iterator[Stack]:
     """A stack with a login that has usage limits, open at the start of each test."""
     with limited_stack.undisturbed():
         yield limited_stack
-    wait_until(lambda: limited_stack.http("GET", "/health/ready").status == 200, "a ready stack", 20)
+    wait_until(lambda: limited_stack.http("GET", "/health/ready").status == 200, "a ready stack")
     # What still waits would meet the next test's limit.
-    wait_until(lambda: unfinished(limited_stack) == 0, "an empty queue", 20)
+    wait_until(lambda: unfinished(limited_stack) == 0, "an empty queue")
 
 
 def unfinished(stack: Stack) -> int:
@@ -72,7 +72,7 @@ def test_a_client_that_cannot_wait_for_the_reset_hears_when_it_is(subscription: 
 def test_an_early_reset_is_noticed(subscription: Stack) -> None:
     """A limit that is lifted long before its reset is found by a probe, and the job has used one attempt."""
     subscription.simulator.add_rule(LIMIT, times=1)
-    job = subscription.wait_for(subscription.submit("patient"), timeout=30)
+    job = subscription.wait_for(subscription.submit("patient"))
     assert (job["status"], job["attempts"]) == ("completed", 1)
     assert closed_by(subscription) is None
 
@@ -84,7 +84,7 @@ def test_a_broken_login_stops_the_taking_of_jobs_and_ends_by_itself(subscription
     wait_until(lambda: closed_by(subscription) == "login", "the state of the login")
     assert subscription.http("GET", "/health/ready").status in (200, 503)
     subscription.simulator.remove_rule(rule)
-    finished = [subscription.wait_for(job_id, timeout=40) for job_id in jobs]
+    finished = [subscription.wait_for(job_id) for job_id in jobs]
     assert {(job["status"], job["attempts"]) for job in finished} == {("completed", 1)}
 
 
@@ -92,12 +92,12 @@ def test_a_wall_of_overloads_fails_nobody(subscription: Stack) -> None:
     """Overloads in a row close the gate for all instead of thousands of retries, and no job fails for them."""
     subscription.simulator.add_rule({"error": {"status": 529}})
     jobs = [subscription.submit(f"overload {number}") for number in range(6)]
-    wait_until(lambda: closed_by(subscription) == "overload", "the wall", 20)
+    wait_until(lambda: closed_by(subscription) == "overload", "the wall")
     asked = len(subscription.asked("overload"))
     assert asked < 20
     subscription.simulator.clear_rules()
     subscription.http("POST", "/v1/gate/resume")
-    finished = [subscription.wait_for(job_id, timeout=40) for job_id in jobs]
+    finished = [subscription.wait_for(job_id) for job_id in jobs]
     assert {job["status"] for job in finished} == {"completed"}
 
 
@@ -151,7 +151,7 @@ def test_a_reserved_worker_answers_while_lines_run(subscription: Stack) -> None:
     """With one of two workers reserved, an interactive request is answered while the batch's first line is not."""
     subscription.simulator.add_rule({}, match={"contains": "dusk"}, latency_ms=60_000)
     batch = start(subscription, [line(f"dusk-{n}") for n in range(6)])
-    wait_until(lambda: bool(subscription.asked("dusk")), "the first line", 20)
+    wait_until(lambda: bool(subscription.asked("dusk")), "the first line")
     assert "Simulated answer" in subscription.ask("day")
     assert "Simulated answer" in subscription.ask("day again")
     assert (done(subscription, batch.id), len(subscription.asked("dusk"))) == (0, 1)

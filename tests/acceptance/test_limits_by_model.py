@@ -48,14 +48,14 @@ def subscription(limited_stack: Stack) -> Iterator[Stack]:
     """Open at the start of each test."""
     with limited_stack.undisturbed():
         yield limited_stack
-    wait_until(lambda: limited_stack.http("GET", "/health").body["queue"]["queued"] == 0, "an empty queue", 30)
+    wait_until(lambda: limited_stack.http("GET", "/health").body["queue"]["queued"] == 0, "an empty queue")
 
 
 def test_a_limit_of_opus_closes_opus(subscription: Stack) -> None:
     """Sonnet and Haiku go on, by day and in batches; Opus' requests wait, and are answered when a probe of theirs passes."""
     limit(subscription, "seven_day_opus")
     waiting = [subscription.submit(f"opus {number}", model=OPUS) for number in range(3)]
-    wait_until(lambda: closed_scopes(subscription) == {"cli:opus": "seven_day_opus"}, "the limit of Opus", 20)
+    wait_until(lambda: closed_scopes(subscription) == {"cli:opus": "seven_day_opus"}, "the limit of Opus")
     night, other = (start(subscription, [line(f"{name}-{n}", model=name) for n in range(6)]) for name in (OPUS, SONNET))
     for number in range(4):
         asked = subscription.wait_for(subscription.submit(f"sonnet {number}", model=SONNET))
@@ -72,7 +72,7 @@ def test_a_limit_of_opus_closes_opus(subscription: Stack) -> None:
         job = subscription.job(job_id)
         assert job["status"] in ("queued", "in_progress")
     subscription.simulator.clear_rules()
-    ended = [subscription.wait_for(job_id, timeout=40) for job_id in waiting]
+    ended = [subscription.wait_for(job_id) for job_id in waiting]
     assert {(job["status"], job["attempts"]) for job in ended} == {("completed", 1)}
     counts = wait(subscription, night.id).request_counts
     assert counts is not None and counts.completed == 6
@@ -83,7 +83,7 @@ def test_a_client_of_the_limited_model_hears_what_would_work(subscription: Stack
     """A 429 with the model, the reset, the seconds until then, and the models that are answered now."""
     limit(subscription, "seven_day_opus")
     subscription.submit("opus", model=OPUS)
-    wait_until(lambda: bool(closed_scopes(subscription)), "the limit", 20)
+    wait_until(lambda: bool(closed_scopes(subscription)), "the limit")
     reply = chat(subscription, OPUS)
     error = reply.body["error"]
     assert (reply.status, error["code"]) == (429, "usage_limit_reached")
@@ -105,7 +105,7 @@ def test_another_models_answers_open_nothing(subscription: Stack) -> None:
     """Sonnet is answered all the time; Opus is tried by its own requests alone, and stays shut."""
     limit(subscription, "seven_day_opus")
     subscription.submit("opus", model=OPUS)
-    wait_until(lambda: bool(closed_scopes(subscription)), "the limit", 20)
+    wait_until(lambda: bool(closed_scopes(subscription)), "the limit")
     until = time.monotonic() + 6
     while time.monotonic() < until:
         assert subscription.wait_for(subscription.submit("sonnet", model=SONNET))["status"] == "completed"
@@ -117,7 +117,7 @@ def test_a_window_of_all_models_closes_all(subscription: Stack) -> None:
     """Whichever model ran into it."""
     limit(subscription, "five_hour")
     subscription.submit("opus", model=OPUS)
-    wait_until(lambda: closed_scopes(subscription) == {"cli:all": "five_hour"}, "the limit", 20)
+    wait_until(lambda: closed_scopes(subscription) == {"cli:all": "five_hour"}, "the limit")
     reply = chat(subscription, SONNET)
     assert (reply.status, reply.body["error"]["code"]) == (429, "usage_limit_reached")
     assert "answered now" not in reply.body["error"]["message"]
@@ -127,7 +127,7 @@ def test_parked_requests_survive_everything_in_their_order(own_stack: Stack) -> 
     """A kill -9 of every process while they are parked, and they are asked in the order in which they came, once each."""
     limit(own_stack, "seven_day_opus")
     jobs = [own_stack.submit(f"parked {number}", model=OPUS) for number in range(6)]
-    wait_until(lambda: own_stack.http("GET", "/v1/gate").body["parked"] == 6, "parked jobs", 30)
+    wait_until(lambda: own_stack.http("GET", "/v1/gate").body["parked"] == 6, "parked jobs")
     time.sleep(1.1)  # the append-only file is on disk within a second: that is the promise
     own_stack.kill_everything()
     own_stack.start()
@@ -135,7 +135,7 @@ def test_parked_requests_survive_everything_in_their_order(own_stack: Stack) -> 
     own_stack.simulator.clear()
     own_stack.submit("sonnet", model=SONNET)
     own_stack.http("POST", "/v1/gate/resume")
-    ended = [own_stack.wait_for(job_id, timeout=60) for job_id in jobs]
+    ended = [own_stack.wait_for(job_id) for job_id in jobs]
     assert {(job["status"], job["attempts"]) for job in ended} == {("completed", 1)}
     asked = [body["messages"][-1]["content"] for body in own_stack.asked("parked")]
     order = [next(number for number in range(6) if f"parked {number}" in str(text)) for text in asked]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import openai
 import pytest
 
+from chaos.stack import free_port
 from tests.acceptance.stack import ROOT, Stack, running
 from tests.acceptance.test_batches import line, read, start, wait
 from tests.redis_server import wait_until
@@ -30,27 +31,19 @@ class Keyed(Stack):
 
     def start(self) -> Self:
         """Until it shows its screen."""
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         argv = [os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable), "-m", "ops.cli.main", "up"]
         argv += ["--data-dir", str(self.data_dir), "--workers", str(self.workers), "--port", str(self.port)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 argv, cwd=ROOT, env=self._environment(), stdout=log, stderr=log, start_new_session=True
             )
-        wait_until(lambda: "Try it:" in self.said(), "the screen", 90)
+        wait_until(lambda: "Try it:" in self.said(), "the screen")
         return self
 
     def said(self) -> str:
         """All that it has printed and logged."""
         return self.log.read_text()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture
@@ -96,7 +89,7 @@ def test_a_mistyped_key_is_said_at_once_and_loses_nothing(mistyped: Keyed, simul
     assert len(tried) >= 3
     assert all(messages == [] for messages in tried)
     simulator.control.clear_rules()
-    assert stack.wait_for(job, timeout=60)["status"] == "completed"
+    assert stack.wait_for(job)["status"] == "completed"
     batch = wait(stack, batch.id)
     assert (batch.status, len(read(stack, batch.output_file_id))) == ("completed", 2)
     assert stack.ask("now").startswith("Simulated answer")
@@ -105,11 +98,11 @@ def test_a_mistyped_key_is_said_at_once_and_loses_nothing(mistyped: Keyed, simul
 def test_a_login_that_goes_bad_and_comes_back(simulator: RunningSimulator, mistyped: Keyed) -> None:
     """With nothing in the queue, too, it is noticed that the login works again: no request has to try it."""
     simulator.control.clear_rules()
-    wait_until(lambda: mistyped.http("GET", "/health/ready").status == 200, "a login that works", 30)
+    wait_until(lambda: mistyped.http("GET", "/health/ready").status == 200, "a login that works")
     rule = simulator.control.add_rule(REFUSED)
     with pytest.raises(openai.InternalServerError, match=REASON):
         mistyped.ask("the first that meets it")
     assert mistyped.http("GET", "/health/ready").status == 503
     simulator.control.remove_rule(rule)
-    wait_until(lambda: mistyped.http("GET", "/health/ready").status == 200, "a login that works", 30)
+    wait_until(lambda: mistyped.http("GET", "/health/ready").status == 200, "a login that works")
     assert mistyped.ask("again").startswith("Simulated answer")

@@ -120,7 +120,7 @@ def test_a_full_disk_under_the_batches(own_stack: Stack) -> None:
         batch_id = start(own_stack, lines).id
         victim = own_stack.worker_processes()[0]
         victim.kill()
-        victim.wait(10)
+        victim.wait(120)
         wait_until(lambda: len(own_stack.worker_processes()) == 2, "the worker")
         assert own_stack.client().batches.retrieve(batch_id).status == "validating"
     batch = wait(own_stack, batch_id)

@@ -60,7 +60,7 @@ def run_batch(client: OpenAI, data: bytes) -> None:
     """Until it has ended."""
     file = client.files.create(file=("night.jsonl", data), purpose="batch")
     batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
-    wait_until(lambda: client.batches.retrieve(batch.id).status == "completed", "the batch", 60)
+    wait_until(lambda: client.batches.retrieve(batch.id).status == "completed", "the batch")
 
 
 def line(number: int, prompt: str) -> str:

@@ -220,7 +220,7 @@ def test_without_a_queue(stack: Stack) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     assert done.stdout.startswith("Simulated answer"), done.stderr
 

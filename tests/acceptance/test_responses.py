@@ -49,7 +49,7 @@ def by_type(events: Iterable[Any]) -> dict[str, list[Any]]:
 def finished(stack: Stack, response_id: str) -> Any:
     """The response once it has ended, polled for."""
     client: Any = stack.client(_strict_response_validation=True)
-    wait_until(lambda: client.responses.retrieve(response_id).status not in ("queued", "in_progress"), "an end", 30)
+    wait_until(lambda: client.responses.retrieve(response_id).status not in ("queued", "in_progress"), "an end")
     return client.responses.retrieve(response_id)
 
 

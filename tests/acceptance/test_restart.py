@@ -80,7 +80,7 @@ def test_a_restart_under_load(stack: Stack) -> None:
     with ThreadPoolExecutor(102) as pool:
         waiting = {f"wait {n} ": pool.submit(answer, stack, f"wait {n} ") for n in range(50)}
         waiting |= {f"read {n} ": pool.submit(streamed, stack, f"read {n} ") for n in range(50)}
-        wait_until(lambda: stack.http("GET", "/health").body["waiting"] == 100, "clients who wait", 120)
+        wait_until(lambda: stack.http("GET", "/health").body["waiting"] == 100, "clients who wait")
         coming = [pool.submit(keep_coming, number) for number in range(2)]
         try:
             restart(stack)

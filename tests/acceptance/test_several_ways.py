@@ -42,7 +42,7 @@ def stack(ladder_stack: Stack) -> Iterator[Stack]:
     """A subscription first, a key after it; both open at the start of each test."""
     with ladder_stack.undisturbed():
         yield ladder_stack
-    wait_until(lambda: states(ladder_stack) == {"cli": "open", "api": "open"}, "open ways", 30)
+    wait_until(lambda: states(ladder_stack) == {"cli": "open", "api": "open"}, "open ways")
 
 
 def states(stack: Stack) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_a_limit_sends_the_night_on_by_the_next_way_and_its_end_brings_it_back(s
     assert [('way="cli"' in text, 'cause="usage_limit"' in text) for text in closed] == [(True, True)]
     assert "cause=usage_limit scope=cli" in stack.log.read_text()
     stack.simulator.remove_rule(rule)
-    wait_until(lambda: way_of(stack) == "cli", "the first way, after its limit", 30)
+    wait_until(lambda: way_of(stack) == "cli", "the first way, after its limit")
     assert states(stack) == {"cli": "open", "api": "open"}
 
 
@@ -150,7 +150,7 @@ def test_a_worker_that_is_killed_on_the_second_way_loses_nothing(stack: Stack) -
     jobs = [stack.submit(f"killed {number}") for number in range(4)]
     wait_until(lambda: len(stack.asked("killed")) >= 2, "two turns")
     os.kill(stack.worker_processes()[0].pid, signal.SIGKILL)
-    ended = [stack.wait_for(job, timeout=60) for job in jobs]
+    ended = [stack.wait_for(job) for job in jobs]
     assert {(job["status"], job["way"]) for job in ended} == {("completed", "api")}
 
 
@@ -171,7 +171,7 @@ def keys(simulator: RunningSimulator) -> Iterator[Keyed]:
 def test_a_key_that_is_refused_closes_its_way_only(keys: Keyed, simulator: RunningSimulator) -> None:
     """The other goes on with its own login, which is all that it sees; when the key works, the first way is used again."""
     control = simulator.control
-    wait_until(lambda: way_of(keys) == "api", "an answer by the key", 60)
+    wait_until(lambda: way_of(keys) == "api", "an answer by the key")
     assert not keys.claude_processes(), "a way that no request needs holds no process"
     rule = control.add_rule(REFUSED, match=BY_API)
     assert way_of(keys, "meets the refusal") == "cli"
@@ -187,7 +187,7 @@ def test_a_key_that_is_refused_closes_its_way_only(keys: Keyed, simulator: Runni
         assert "sk-ant-of-the-owner" not in process.environ().values()
         assert process.environ()["CLAUDE_CODE_OAUTH_TOKEN"] == "sk-ant-oat-of-the-owner"
     control.remove_rule(rule)
-    wait_until(lambda: way_of(keys) == "api", "the key again", 30)
+    wait_until(lambda: way_of(keys) == "api", "the key again")
     assert states(keys) == {"api": "open", "cli": "open"}
 
 
@@ -212,4 +212,4 @@ def test_a_way_at_its_cap_is_closed_until_the_cap_is_raised(capped_stack: Stack)
     stack.stop()
     stack.settings["NIGHTSHIFT_WAYS"] = "api:5usd/day,cli:subscription"
     stack.start()
-    wait_until(lambda: way_of(stack, "higher") == "api", "the way with a higher cap", 30)
+    wait_until(lambda: way_of(stack, "higher") == "api", "the way with a higher cap")

@@ -51,7 +51,7 @@ def test_a_trace_from_the_client_to_its_callback(stack: Stack, collector: OtlpRe
         body = {"model": "sonnet", "messages": [{"role": "user", "content": secret}], "callback_url": hook.url("/hook")}
         accepted = stack.http("POST", "/v1/chat/completions", body, headers)
         assert (accepted.status, accepted.headers["x-request-id"]) == (202, "step-7/doc-3")
-        wait_until(lambda: len(collector.spans(trace)) == 4, "four spans", 30)
+        wait_until(lambda: len(collector.spans(trace)) == 4, "four spans")
         (delivered,) = hook.received
     spans = {span.name: span for span in collector.spans(trace)}
     accept, queue, turn, deliver = (spans[name] for name in ("accept", "queue", "turn", "deliver"))
@@ -81,7 +81,7 @@ def test_what_is_not_sampled_or_failed(stack: Stack, collector: OtlpReceiver) ->
     assert asked["traceparent"].startswith(f"00-{silent}-")
     stack.simulator.add_rule({"error": {"status": 400, "message": "no"}}, times=1)
     assert stack.http("POST", "/v1/chat/completions", body, {"traceparent": parent_of(failed)}).status == 400
-    wait_until(lambda: len(collector.spans(failed)) == 3, "the spans of a failure", 30)
+    wait_until(lambda: len(collector.spans(failed)) == 3, "the spans of a failure")
     assert [span.failed for span in collector.spans(failed)] == [False, False, True]
     assert collector.spans(silent) == []
 
@@ -131,7 +131,7 @@ def test_no_line_has_a_prompt_an_answer_or_a_secret(stack: Stack) -> None:
     job = stack.submit(secret, callback_url=f"http://127.0.0.1:9/{secret}", metadata={"k": secret})
     wait_until(lambda: len(stack.asked(secret)) > asked, "the job's turn")
     stack.worker_processes()[0].kill()
-    stack.wait_for(job, timeout=60)
+    stack.wait_for(job)
     wait_until(lambda: bool(lines_of(stack, "[CALLBACK]", job_id=job)), "the callback's line")
     assert lines_of(stack, "[RECOVERY]", job_id=job)
     log = stack.log.read_text()

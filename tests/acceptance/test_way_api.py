@@ -88,8 +88,8 @@ def subscription(stack: Stack) -> Iterator[Stack]:
     yield stack
     stack.simulator.clear_rules()
     stack.http("POST", "/v1/gate/resume")
-    wait_until(lambda: stack.http("GET", "/health/ready").status == 200, "a ready stack", 20)
-    wait_until(lambda: unfinished(stack) == 0, "an empty queue", 20)
+    wait_until(lambda: stack.http("GET", "/health/ready").status == 200, "a ready stack")
+    wait_until(lambda: unfinished(stack) == 0, "an empty queue")
 
 
 def test_there_is_no_claude_process(stack: Stack) -> None:

@@ -79,7 +79,7 @@ def test_parts_show_how_far_it_is(stack: Stack) -> None:
         found = stack.http("GET", f"/v1/batches/{made.id}").body["nightshift"]
         return int((found["parts"] or {}).get("sent", 0))
 
-    wait_until(lambda: at_api() == 7, "a part that was sent", 20)
+    wait_until(lambda: at_api() == 7, "a part that was sent")
     assert stack.http("GET", f"/v1/batches/{made.id}").body["nightshift"]["waiting_for"] == "message_batches"
     assert "7 requests are at Message Batches" in httpx.get(f"{stack.url}/batches/{made.id}").text
     wait_until(
@@ -109,7 +109,7 @@ def test_an_api_that_has_forgotten_the_part(own_stack: Stack) -> None:
     stack = own_stack
     stack.simulator.add_rule({"batch": {"held": True}}, match={"batches": "create"})
     made = start(stack, [line(str(n)) for n in range(5)])
-    wait_until(lambda: len(sent(stack)) == 5, "a part that was sent", 20)
+    wait_until(lambda: len(sent(stack)) == 5, "a part that was sent")
     stack.kill_everything()
     stack.start()
     batch = wait(stack, made.id, timeout=180)

@@ -51,7 +51,7 @@ def all_serve(stack: Stack) -> bool:
 
 def test_several_choices(stack: Stack) -> None:
     """`n` answers come as so many choices, each asked alone and as many at once as there are workers, for one job."""
-    wait_until(lambda: all_serve(stack), "both workers", 20)
+    wait_until(lambda: all_serve(stack), "both workers")
     before = requests_counted(stack.http("GET", "/metrics").body)
     stack.simulator.add_rule({"text": "one of four", "usage": {"input_tokens": 10, "output_tokens": 5}}, latency_ms=500)
     answer = stack.client().chat.completions.create(
@@ -79,7 +79,7 @@ def hidden(completion_id: str) -> list[tuple[str, str]]:
 
 def test_several_choices_are_cancelled_together(stack: Stack) -> None:
     """The job that waits for its choices is in progress; its cancel ends their turns at Claude's, and asks for no other."""
-    wait_until(lambda: all_serve(stack), "both workers", 20)
+    wait_until(lambda: all_serve(stack), "both workers")
     stack.simulator.add_rule({"hang_seconds": 60}, match={"contains": "given up"})
     job_id = stack.submit("given up", n=3)
     wait_until(lambda: len(stack.asked("given up")) == 2, "two turns")
@@ -151,7 +151,7 @@ def receiver() -> Iterator[Receiver]:
 def test_ask_and_be_called_back(stack: Stack, receiver: Receiver) -> None:
     """The callback comes again after a 500 with the same id, and both verifiers take it."""
     job_id = stack.submit("call me", callback_url=receiver.url)
-    wait_until(lambda: len(receiver.got) == 2, "two attempts", 20)
+    wait_until(lambda: len(receiver.got) == 2, "two attempts")
     secret = (stack.data_dir / "webhook-secret").read_text().strip()
     (first, _), (headers, body) = receiver.got
     assert first["webhook-id"] == headers["webhook-id"]
@@ -165,7 +165,7 @@ def test_a_failed_job_is_told_as_failed(stack: Stack, receiver: Receiver) -> Non
     """The callback of a job that failed says so."""
     stack.simulator.add_rule({"error": {"status": 400, "message": "no such thing"}})
     stack.submit("fail me", callback_url=receiver.url)
-    wait_until(lambda: len(receiver.got) >= 1, "an attempt", 20)
+    wait_until(lambda: len(receiver.got) >= 1, "an attempt")
     assert json.loads(receiver.got[0][1])["type"] == "chat.completion.failed"
 
 
@@ -214,7 +214,7 @@ def test_a_client_that_leaves_cancels_its_job(stack: Stack) -> None:
         cancelled = stack.http("GET", "/v1/jobs?status=cancelled").body["data"]
         return [stack.job(job["id"])["error"]["code"] for job in cancelled]
 
-    wait_until(lambda: "client_closed_request" in causes(), "the cancelled job", 15)
+    wait_until(lambda: "client_closed_request" in causes(), "the cancelled job")
 
 
 @pytest.mark.parametrize("timeout", [1.0, 3.0])

@@ -46,7 +46,7 @@ def test_a_registered_endpoint_is_told(stack: Stack, client: Any, receiver: Rece
         }
         client.responses.create(model="sonnet", input="waited for")
         client.responses.cancel(made["cancel"])
-        receiver.wait_for(4, 30)
+        receiver.wait_for(4)
         found = [unwrap(endpoint.signing_secret, receiver, number) for number in range(4)]
         assert {event.type: event.data.id for event in found} == {
             "response.completed": made["done"],
@@ -68,7 +68,7 @@ def test_a_registered_endpoint_is_told_of_batches(stack: Stack, client: Any, rec
         done = batches.start(stack, [batches.line("a")])
         cancelled = batches.start(stack, [batches.line("cancel")])
         client.batches.cancel(cancelled.id)
-        receiver.wait_for(2, 30)
+        receiver.wait_for(2)
         found = [unwrap(endpoint.signing_secret, receiver, number) for number in range(2)]
         assert {event.type: event.data.id for event in found} == {
             "batch.completed": done.id,

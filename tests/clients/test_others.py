@@ -108,7 +108,7 @@ def test_litellm_batch(stack: Stack, tmp_path: Path) -> None:
         metadata={"who": "me"},
         **how,
     )
-    wait_until(lambda: litellm.retrieve_batch(batch_id=made.id, **how).status == "completed", "the batch", 60)
+    wait_until(lambda: litellm.retrieve_batch(batch_id=made.id, **how).status == "completed", "the batch")
     ended = litellm.retrieve_batch(batch_id=made.id, **how)
     output = json.loads(litellm.file_content(file_id=ended.output_file_id, **how).text)
     assert (output["custom_id"], output["response"]["status_code"]) == ("x", 200)
@@ -125,7 +125,7 @@ def test_llm_command(stack: Stack, tmp_path: Path) -> None:
 
     def llm(*arguments: str) -> str:
         argv = [sys.executable, "-m", "llm", "-m", "ours", *arguments]
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=180)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -113,7 +113,7 @@ def test_a_machine_whose_clock_is_off_takes_nothing_from_healthy_workers(
         found = row(connection, "off")
         assert found is not None and found.clock_skew_seconds == pytest.approx(ahead, abs=0.5)
         assert not found.rests
-        wait_until(lambda: (jobs.get("chatcmpl-1") or new_record()).deaths == 1, "the end of the lease", 10)
+        wait_until(lambda: (jobs.get("chatcmpl-1") or new_record()).deaths == 1, "the end of the lease")
 
 
 @pytest.mark.parametrize("ahead", [60.0, -60.0])
@@ -124,7 +124,7 @@ def test_a_lease_of_a_worker_whose_clock_is_off_is_as_long_as_any(
     wrong.set(ahead)
     Jobs(connection, SETTINGS).submit(new_record("chatcmpl-1"), {})
     argv = [sys.executable, "-c", CLAIM, redis_url]
-    said = subprocess.run(argv, env=_environment(wrong), capture_output=True, text=True, timeout=60, check=True)
+    said = subprocess.run(argv, env=_environment(wrong), capture_output=True, text=True, timeout=180, check=True)
     assert said.stdout.strip() == "True"
     found: Any = connection.zrange(LEASES, 0, -1, withscores=True)
     ((_, ends),) = found

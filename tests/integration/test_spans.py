@@ -34,7 +34,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "NIGHTSHIFT_"))}
     argv = [sys.executable, "-c", code]
     return subprocess.run(
-        argv, cwd=ROOT, env=kept | environment, capture_output=True, text=True, check=False, timeout=60
+        argv, cwd=ROOT, env=kept | environment, capture_output=True, text=True, check=False, timeout=180
     )
 
 

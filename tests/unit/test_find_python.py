@@ -15,13 +15,13 @@ def run(script: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """With a PATH that has this Python first."""
     path = f"{Path(sys.base_prefix) / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin"
     return subprocess.run(
-        [SCRIPTS / script], env={"PATH": path, **environ}, capture_output=True, text=True, check=False, timeout=60
+        [SCRIPTS / script], env={"PATH": path, **environ}, capture_output=True, text=True, check=False, timeout=180
     )
 
 
 def version_of(python: str) -> str:
     asked = [python, "-I", "-c", "import platform; print(platform.python_version())"]
-    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=180).stdout.strip()
 
 
 def test_the_named_one_is_taken() -> None:

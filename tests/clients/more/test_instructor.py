@@ -55,7 +55,7 @@ def test_a_batch_of_models(stack: Stack, tmp_path: Path, monkeypatch: pytest.Mon
         [[{"role": "user", "content": f"Who is number {number}?"}] for number in range(3)], str(tmp_path / "in.jsonl")
     )
     batch = processor.submit_batch(file)
-    wait_until(lambda: processor.get_batch_status(batch)["status"] == "completed", "the batch", 60)
+    wait_until(lambda: processor.get_batch_status(batch)["status"] == "completed", "the batch")
     found = processor.retrieve_results(batch)
     assert len(found) == 3
     assert all(isinstance(one.result, Person) for one in found)

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from chaos.stack import free_port
+from chaos.until import PATIENCE_SECONDS
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class RunningApi:
         """For clients of OpenAI's."""
         return f"http://127.0.0.1:{self.port}/v1"
 
-    def connect(self, timeout: float = 30) -> HTTPConnection:
+    def connect(self, timeout: float = PATIENCE_SECONDS) -> HTTPConnection:
         """A connection of one's own, to hold and to drop."""
         return HTTPConnection("127.0.0.1", self.port, timeout=timeout)
 
@@ -69,7 +70,7 @@ class RunningApi:
         path: str,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = 30,
+        timeout: float = PATIENCE_SECONDS,
     ) -> Answer:
         """One request, one connection."""
         connection = self.connect(timeout)
@@ -113,8 +114,7 @@ def receive(connection: HTTPConnection) -> Answer:
 @contextlib.contextmanager
 def api(redis_url: str, **environment: str) -> Iterator[RunningApi]:
     """A server, ended with all its processes."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     scrubbed = {k: v for k, v in os.environ.items() if not k.startswith("NIGHTSHIFT_")}
     process = subprocess.Popen(
         [os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable), "-m", "api.server"],
@@ -135,17 +135,17 @@ def api(redis_url: str, **environment: str) -> Iterator[RunningApi]:
     reader.start()
     children: list[psutil.Process] = []
     try:
-        wait_until(lambda: _listens(running), "the API", 30)
+        wait_until(lambda: _listens(running), "the API")
         children = psutil.Process(process.pid).children(recursive=True)
         yield running
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(10)
-        reader.join(5)
+        process.wait(PATIENCE_SECONDS)
+        reader.join(PATIENCE_SECONDS)
         if process.stderr is not None:
             process.stderr.close()
-        _, alive = psutil.wait_procs(children, timeout=5)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
         for left in alive:
             left.kill()
         assert not alive

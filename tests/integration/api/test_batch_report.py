@@ -97,7 +97,7 @@ def with_key(server: RunningApi) -> str:
 def nightshift(server: RunningApi, *args: object) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "ops.cli.main", "batch", *map(str, args)]
     environ = {"NIGHTSHIFT_URL": server.url, "NIGHTSHIFT_API_KEY": KEY}
-    return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=180, check=False)
 
 
 def numbers(server: RunningApi, batch: BatchRecord) -> Any:

@@ -232,7 +232,7 @@ def test_an_upload_without_end(server: RunningApi, data: Path) -> None:
     """Beyond the limit it is a 413, though the client goes on, and the end of the connection."""
     head, _, form = (FORM % b"Transfer-Encoding: chunked").partition(b"\r\n\r\n")
     answer, sent = b"", 0
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
         connection.sendall(head + b"\r\n\r\n" + b"%x\r\n" % len(form) + form + b"\r\n")
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while sent < 100 * MAX_FILE and not select.select([connection], [], [], 0)[0]:

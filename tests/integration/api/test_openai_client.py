@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stock(server: RunningApi) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=server.url, api_key="unused", max_retries=0, timeout=20) as client:
+    with openai.OpenAI(base_url=server.url, api_key="unused", max_retries=0, timeout=120) as client:
         yield client
 
 
@@ -118,7 +118,7 @@ def test_keys(redis_url: str) -> None:
 def test_own_retry_of_the_client(server: RunningApi, worker: FakeWorker) -> None:
     """A read timeout is a hang-up: the client sends again, and the second try gets the first one's job, which ran once."""
     with (
-        openai.OpenAI(base_url=server.url, api_key="unused", max_retries=1, timeout=2) as client,
+        openai.OpenAI(base_url=server.url, api_key="unused", max_retries=4, timeout=2) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         asked = pool.submit(ask, client)
@@ -126,4 +126,4 @@ def test_own_retry_of_the_client(server: RunningApi, worker: FakeWorker) -> None
         with pytest.raises(AssertionError, match="a job in the queue"):
             worker.take(timeout=3)
         worker.answer(lease)
-        assert asked.result(10).id == record.id
+        assert asked.result(60).id == record.id

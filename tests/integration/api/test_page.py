@@ -103,7 +103,7 @@ def test_leaving(redis_url: str) -> None:
             stream = page.getresponse()
             assert stream.readline() == b"retry: 2000\n"
             server.process.send_signal(signal.SIGUSR2)
-            assert server.process.wait(20) == 0
+            assert server.process.wait(120) == 0
 
 
 def test_places_of_live_pages(locked: RunningApi, connection: Redis, browser: Browser) -> None:

@@ -339,7 +339,7 @@ def test_a_client_that_does_not_read(server: RunningApi, worker: FakeWorker, con
         for _ in range(200):
             teller.tell("x" * 50_000)
             time.sleep(0.001)
-        wait_until(lambda: server.waiting() == 0, "the end of the stream", 15)
+        wait_until(lambda: server.waiting() == 0, "the end of the stream")
         teller.stop()
     assert status_of(connection, record.id) is Status.FAILED
 
@@ -357,7 +357,7 @@ def test_many_streams_with_one_listener(server: RunningApi, worker: FakeWorker, 
 
     with ThreadPoolExecutor(50) as pool:
         asked = [pool.submit(read, number) for number in range(50)]
-        wait_until(lambda: server.waiting() == 50, "50 streams", 20)
+        wait_until(lambda: server.waiting() == 50, "50 streams")
         assert len(connection.client_list(_type="pubsub")) <= max(1, before)
         held: list[tuple[Lease, Teller, str]] = []
         for _ in asked:

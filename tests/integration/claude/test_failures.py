@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.integration.claude.conftest import SUBSCRIPTION, Make, bodies, settings_for, wait_for
+from chaos.until import wait_until
+from tests.integration.claude.conftest import SUBSCRIPTION, Make, bodies, settings_for
 from workers.claude import ClaudeInvoker, FailureKind, Profile, TurnFailed, cli, pool, watch
 
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ def test_a_killed_process_fails_its_turn_and_is_replaced(make: Make, simulator: 
     second = invoker.status().pid
     assert second not in (None, pid)
     os.kill(second, signal.SIGKILL)
-    wait_for(lambda: invoker.status().state == "idle" and invoker.status().pid not in (None, second))
+    wait_until(lambda: invoker.status().state == "idle" and invoker.status().pid not in (None, second))
     assert invoker.ask("again").text == "Simulated answer to: again"
     # Found dead while it is wiped, it could not be wiped.
     assert invoker.status().restarts in ({"died": 2}, {"died": 1, "reset_failed": 1})
@@ -212,12 +213,12 @@ def test_a_cli_that_cannot_start_is_tried_until_it_can(
     monkeypatch.setattr(cli, "bundled_cli", lambda: tmp_path / "missing")
     invoker = make()
     invoker.start()
-    wait_for(lambda: invoker.status().state == "unavailable")
+    wait_until(lambda: invoker.status().state == "unavailable")
     assert "missing" in invoker.status().reason
     assert not invoker.is_ready()
     assert failure_of(invoker).kind is FailureKind.UNAVAILABLE
     monkeypatch.setattr(cli, "bundled_cli", lambda: real)
-    wait_for(lambda: invoker.status().state == "idle")
+    wait_until(lambda: invoker.status().state == "idle")
     assert invoker.ask("hello").text == "Simulated answer to: hello"
 
 
@@ -234,7 +235,7 @@ def test_a_start_is_never_given_up(make: Make, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(cli, "bundled_cli", missing)
     invoker = make()
     invoker.start()
-    wait_for(lambda: len(tries) >= 40, 60)
+    wait_until(lambda: len(tries) >= 40)
     monkeypatch.setattr(cli, "bundled_cli", lambda: real)
     assert invoker.wait_until_idle(60)
 

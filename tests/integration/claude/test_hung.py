@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from tests.integration.claude.conftest import Make, wait_for
+from chaos.until import wait_until
 from workers.claude import ClaudeInvoker, FailureKind, TurnFailed, cli, running_cli
 from workers.claude.private_dir import kill_group
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.integration.claude.conftest import Make
 
 FAR_SECONDS = 60.0
 
@@ -62,7 +64,7 @@ def test_each_fault_in_a_turn_has_its_end(fake: Make, fault: str, kind: FailureK
     assert invoker.ask("hello").text == "fine"
     assert invoker.status().restarts == ({reason: 1} if reason else {})
     if reason:
-        wait_for(lambda: not psutil.pid_exists(before))
+        wait_until(lambda: not psutil.pid_exists(before))
 
 
 def test_a_request_that_can_not_be_sent_is_quoted_in_no_log(
@@ -138,7 +140,7 @@ def test_swelling_while_idle_is_ended_at_once(fake: Make) -> None:
     """Over the hard limit a process does not live on until its replacement is there."""
     invoker = fake(max_rss_mb=40, hard_rss_mb=50)
     invoker.ask("leak")
-    wait_for(lambda: invoker.status().restarts == {"rss_hard": 1})
+    wait_until(lambda: invoker.status().restarts == {"rss_hard": 1})
     assert invoker.ask("hello").text == "fine"
 
 
@@ -147,7 +149,7 @@ def test_closing_while_a_process_starts_is_quiet(fake: Make, fault: str, caplog:
     """No task's failure is left to nobody."""
     invoker = fake(fault)
     invoker.start()
-    wait_for(lambda: any(one._dir and one._dir.pid() for one in invoker._keeper._pool.alive()))
+    wait_until(lambda: any(one._dir and one._dir.pid() for one in invoker._keeper._pool.alive()))
     invoker.close()
     gc.collect()
     assert [r.message for r in caplog.records if r.name == "asyncio"] == []

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.integration.claude.conftest import settings_for, wait_for
+from chaos.until import wait_until
+from tests.integration.claude.conftest import settings_for
 from workers.claude import Profile
 from workers.claude.process import ClaudeProcess
 
@@ -39,7 +40,7 @@ def test_each_profile_has_its_warm_process(fake: Make) -> None:
     assert invoker.status().restarts == {"profile": 1}
     invoker.ask("hello", Profile(model="sonnet"))
     assert invoker.status().pid == pids["sonnet"]
-    wait_for(lambda: not psutil.pid_exists(pids["b"]))
+    wait_until(lambda: not psutil.pid_exists(pids["b"]))
 
 
 def test_all_warm_processes_are_watched(fake: Make) -> None:
@@ -50,11 +51,11 @@ def test_all_warm_processes_are_watched(fake: Make) -> None:
     assert first
     invoker.ask("hello", Profile(model="b"))
     psutil.Process(first).kill()
-    wait_for(lambda: invoker.status().restarts == {"died": 1})
+    wait_until(lambda: invoker.status().restarts == {"died": 1})
     invoker.ask("leak", Profile(model="sonnet"))
     invoker.ask("leak", Profile(model="sonnet"))
     invoker.ask("hello", Profile(model="b"))
-    wait_for(lambda: invoker.status().restarts == {"died": 1, "rss": 1})
+    wait_until(lambda: invoker.status().restarts == {"died": 1, "rss": 1})
 
 
 def test_an_idle_process_of_another_profile_is_ended(fake: Make) -> None:
@@ -64,8 +65,8 @@ def test_an_idle_process_of_another_profile_is_ended(fake: Make) -> None:
     first = invoker.status().pid
     assert first
     invoker.ask("hello", Profile(model="b"))
-    wait_for(lambda: invoker.status().restarts.get("idle") == 2 and not psutil.pid_exists(first))
-    wait_for(lambda: len(invoker._keeper._pool.alive()) == 1 and invoker.status().state == "idle")
+    wait_until(lambda: invoker.status().restarts.get("idle") == 2 and not psutil.pid_exists(first))
+    wait_until(lambda: len(invoker._keeper._pool.alive()) == 1 and invoker.status().state == "idle")
 
 
 def test_another_login_ends_all_processes_of_the_last_one(fake: Make, tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_process_isolation_keeps_a_fresh_process_for_each_profile(fake: Make) ->
     for model in ("sonnet", "b", "sonnet", "b"):
         invoker.ask("hello", Profile(model=model))
     # The used ones have ended, and each has another in its place.
-    wait_for(lambda: [one.turns for one in invoker._keeper._pool.alive()] == [0, 0])
+    wait_until(lambda: [one.turns for one in invoker._keeper._pool.alive()] == [0, 0])
 
 
 def test_a_look_at_one_that_starts_is_no_look_at_one_that_is_gone(tmp_path: Path) -> None:
@@ -115,13 +116,13 @@ def test_a_leak_is_seen_logged_and_recycled(fake: Make, caplog: pytest.LogCaptur
     invoker = fake(max_rss_mb=200)
     for _ in range(4):
         assert invoker.ask("leak").text == "fine"
-    wait_for(lambda: invoker.status().restarts == {"rss": 1})
+    wait_until(lambda: invoker.status().restarts == {"rss": 1})
     assert invoker.ask("hello").text == "fine"
     (line,) = [r.message for r in caplog.records if r.message.startswith("[RESTART] reason=rss ")]
     words = dict(word.split("=") for word in line.split()[1:])
     assert float(words["rss_before_mb"]) > 180
     assert float(words["delta_mb"]) < -100
-    wait_for(lambda: invoker.status().rss_mb < 60)
+    wait_until(lambda: invoker.status().rss_mb < 60)
 
 
 def test_many_recycles_leave_no_child_no_descriptor_and_no_thread(fake: Make) -> None:
@@ -138,7 +139,7 @@ def recycle(invoker: ClaudeInvoker, count: int) -> None:
     """Ask until there were so many recycles, and the last process that went has gone."""
     while invoker.status().restarts.get("turns", 0) < count:
         assert invoker.ask("hello").text == "fine"
-    wait_for(lambda: invoker.status().state == "idle" and len(invoker._keeper._pool.alive()) == 1)
+    wait_until(lambda: invoker.status().state == "idle" and len(invoker._keeper._pool.alive()) == 1)
 
 
 def holdings() -> dict[str, int]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import psutil
 
 from app.settings import Settings
-from tests.integration.claude.conftest import SUBSCRIPTION, Make, bodies, processes_in, wait_for
+from chaos.until import wait_until
+from tests.integration.claude.conftest import SUBSCRIPTION, Make, bodies, processes_in
 from workers.claude import ClaudeInvoker, Profile, end_leftovers
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def test_nothing_survives_a_killed_worker(simulator: RunningSimulator, tmp_path:
     worker.kill()
     worker.wait()
     worker.stdout.close()
-    wait_for(lambda: not processes_in(tmp_path))
+    wait_until(lambda: not processes_in(tmp_path))
     work_dir = tmp_path / "claude" / "claude"
     assert list(work_dir.glob("process-*"))
     end_leftovers(work_dir)

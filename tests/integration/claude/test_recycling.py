@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.claude.conftest import Make, wait_for
+from chaos.until import wait_until
 
 if TYPE_CHECKING:
+    from tests.integration.claude.conftest import Make
     from workers.claude.invoker import ClaudeInvoker
 
 
 def wait_for_restart(invoker: ClaudeInvoker, reason: str) -> None:
     """Wait until there was a restart for `reason`, and the replacement is ready."""
-    wait_for(lambda: invoker.status().restarts.get(reason) and invoker.status().state == "idle")
+    wait_until(lambda: invoker.status().restarts.get(reason) and invoker.status().state == "idle")
 
 
 def test_by_turns(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -30,7 +31,7 @@ def test_by_turns(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     assert invoker.status().pid not in (None, first)
     assert invoker.status().turns_total == 3
     # It is counted first.
-    (line,) = wait_for(lambda: [r.message for r in caplog.records if r.message.startswith("[RESTART]")])
+    (line,) = wait_until(lambda: [r.message for r in caplog.records if r.message.startswith("[RESTART]")])
     words = dict(word.split("=") for word in line.split()[1:])
     assert words["reason"] == "turns"
     assert (words["turns"], words["restarts"], words["errors"]) == ("3", "1", "0")

@@ -9,7 +9,8 @@ import pytest
 
 from app.messages.answer import CallDelta, Delta, TextDelta
 from app.recycle_reason import RecycleReason
-from tests.integration.claude.conftest import Make, bodies, wait_for
+from chaos.until import wait_until
+from tests.integration.claude.conftest import Make, bodies
 from workers.claude import ClaudeInvoker, FailureKind, Profile, Prompt, TurnFailed
 from workers.claude.process import ClaudeProcess
 
@@ -159,7 +160,7 @@ def test_a_cut_answer_is_refused_its_continuation(
     invoker = make()
     answer = invoker.ask(Prompt("cut me", fields={"max_tokens": 20}))
     assert (answer.text, answer.stop_reason) == ("word " * 10, "max_tokens")
-    wait_for(lambda: len(bodies(simulator)) > 1)
+    wait_until(lambda: len(bodies(simulator)) > 1)
     assert len(answered(simulator)) == 1
 
 

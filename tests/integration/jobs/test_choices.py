@@ -270,10 +270,10 @@ def test_one_that_fails_fails_the_job(connection: Redis, jobs: Jobs, take: Take)
     failing, running = take("w1")[0], take("w2")[0]
     with connection.pubsub() as heard:  # type: ignore[no-untyped-call]
         heard.subscribe(interrupt_channel("w2"))
-        assert heard.get_message(timeout=5) is not None
+        assert heard.get_message(timeout=60) is not None
         error = errors.invalid_request("no", code=ErrorCode.MODEL_NOT_FOUND)
         transitions.publish(connection, SETTINGS, failing, Outcome(error=error))
-        message = heard.get_message(timeout=5)
+        message = heard.get_message(timeout=60)
     assert message is not None and message["data"] == OURS[1].encode()
     assert (status(jobs), error_of(jobs)) == (Status.FAILED, "model_not_found")
     assert [status(jobs, one) for one in OURS] == [Status.FAILED, Status.CANCELLED, Status.CANCELLED]

@@ -53,7 +53,7 @@ class Parts(Night):
     def parts(self, batch: BatchRecord) -> list[Part]:
         return list(PartSteps(self.connection, self.leadership).read(batch.id).by_id.values())
 
-    def until(self, batch: BatchRecord, status: str = "completed", timeout: float = 30.0) -> BatchRecord:
+    def until(self, batch: BatchRecord, status: str = "completed") -> BatchRecord:
         """Let both work until the batch has that status."""
         found = [batch]
 
@@ -62,7 +62,7 @@ class Parts(Night):
             found.append(self.look(batch))
             return str(found[-1].status) == status
 
-        wait_until(is_so, f"a batch that is {status}", timeout)
+        wait_until(is_so, f"a batch that is {status}")
         return found[-1]
 
     def sent(self) -> list[str]:

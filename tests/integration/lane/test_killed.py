@@ -86,7 +86,7 @@ def run(parts: Parts, arm: Callable[[], None] = lambda: None) -> tuple[list[str]
             parts.feeder = Feeder(parts.connection, parts.settings)
         return parts.batches.require(batch.id).status.is_final
 
-    wait_until(is_done, "the batch's end", 60)
+    wait_until(is_done, "the batch's end")
     ended = parts.batches.require(batch.id)
     assert (ended.completed, ended.failed, ended.unrun) == (2, 1, 0)
     files = [one["custom_id"] for errors in (False, True) for one in parts.output(ended, errors=errors)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
 import pytest
 
+from chaos.until import wait_until
 from simulator.process import running_simulator
 
 if TYPE_CHECKING:
@@ -48,13 +48,12 @@ def create(http: httpx.Client, requests: list[dict[str, Any]]) -> dict[str, Any]
 
 def until_ended(http: httpx.Client, batch_id: str) -> dict[str, Any]:
     """The batch once it has ended."""
-    end = time.monotonic() + 20
-    while True:
+
+    def ended() -> dict[str, Any] | None:
         found = dict(http.get(f"{PATH}/{batch_id}").json())
-        if found["processing_status"] == "ended":
-            return found
-        assert time.monotonic() < end, found
-        time.sleep(0.01)
+        return found if found["processing_status"] == "ended" else None
+
+    return wait_until(ended, f"the end of {batch_id}")
 
 
 def results(http: httpx.Client, batch: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -50,7 +50,7 @@ def ask(simulator: RunningSimulator, home: Path, prompt: str, *, bare: bool = Tr
             messages += [message async for message in client.receive_response()]
         return messages
 
-    return asyncio.run(asyncio.wait_for(turn(), timeout=30))
+    return asyncio.run(asyncio.wait_for(turn(), timeout=120))
 
 
 def result_of(messages: list[Message]) -> ResultMessage:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from chaos.until import PATIENCE_SECONDS, wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -24,14 +26,6 @@ STAND_INS = Path(__file__).parent / "stand_ins"
 ROOT = Path(__file__).parents[3]
 #: of a test's environment, what a start may see
 _KEPT = ("PATH", "LANG", "TMPDIR")
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until it is true; fail when it is not in time."""
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "it did not come true in time"
-        time.sleep(0.02)
 
 
 class Up:
@@ -80,7 +74,7 @@ class Up:
 
     def started(self) -> Up:
         """Wait for its screen."""
-        wait_for(lambda: "ends it." in self.output or self.process.poll() is not None, 20)
+        wait_until(lambda: "ends it." in self.output or self.process.poll() is not None, "its screen")
         assert "ends it." in self.output, (self.process.returncode, self.output)
         self.look()
         return self
@@ -105,7 +99,7 @@ class Up:
         (found,) = [process for part in parts for process in self.running(part)]
         return found
 
-    def ended(self, seconds: float = 11.0) -> int:
+    def ended(self, seconds: float = PATIENCE_SECONDS) -> int:
         """Wait for its end; the exit status."""
         return self.process.wait(seconds)
 

@@ -45,25 +45,25 @@ class Running:
 
     def __enter__(self) -> Any:
         self._process = subprocess.Popen(self._server.argv, env=dict(os.environ))
-        wait_until(lambda: self._process.poll() is not None or self._server.ready(), "an answer of Redis", 20)
+        wait_until(lambda: self._process.poll() is not None or self._server.ready(), "an answer of Redis")
         assert self._process.poll() is None, self._server.last_words()
         return self._client
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(120)
 
 
 def refuses(server: RedisServer) -> bool:
     """Whether it ends instead of loading its data."""
     process = subprocess.Popen(server.argv, env=dict(os.environ))
     try:
-        wait_until(lambda: process.poll() is not None or server.ready(), "an answer or an end of Redis", 20)
+        wait_until(lambda: process.poll() is not None or server.ready(), "an answer or an end of Redis")
         return process.poll() is not None
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(120)
 
 
 def filled(server: RedisServer) -> Path:
@@ -91,7 +91,7 @@ def test_a_healthy_file_is_whole(server: RedisServer) -> None:
     with Running(server) as redis:
         redis.config_set("aof-timestamp-enabled", "yes")
         redis.bgrewriteaof()
-        wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"], "the rewrite", 20)
+        wait_until(lambda: not redis.info("persistence")["aof_rewrite_in_progress"], "the rewrite")
         redis.set("after", "1")
     (path,) = aof.increments(server.directory)
     assert b"#TS:" in path.read_bytes()

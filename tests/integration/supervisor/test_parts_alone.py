@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -26,9 +25,11 @@ from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.settings import Settings
 from app.webhooks.signing import make_secret
+from chaos.stack import free_port
+from chaos.until import PATIENCE_SECONDS, wait_until
 from ops.supervisor.secrets import SHARED
 from tests.integration.jobs.conftest import new_record
-from tests.integration.supervisor.conftest import ROOT, Up, wait_for
+from tests.integration.supervisor.conftest import ROOT, Up
 from tests.integration.webhooks import receiver
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Start = Callable[..., Up]
-
-PATIENCE_SECONDS = 30.0
 
 
 @contextlib.contextmanager
@@ -51,7 +50,7 @@ def part(redis_url: str, directory: Path, *command: str, **environ: str) -> Iter
         finally:
             family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             process.terminate()
-            assert process.wait(15) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
             assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -61,15 +60,9 @@ def batch_line(custom_id: str) -> bytes:
     return json.dumps(line).encode() + b"\n"
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def post(url: str, body: bytes, content_type: str = "application/json") -> dict[str, Any]:
     request = urllib.request.Request(url, body, {"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
         found: dict[str, Any] = json.loads(response.read())
     return found
 
@@ -80,7 +73,7 @@ def test_the_api_alone_feeds_batches_and_does_the_maintenance(redis_url: str, tm
     url = f"http://127.0.0.1:{port}"
     jobs = Jobs(connection, Settings())
     with part(redis_url, tmp_path, "api", "--port", str(port), "--data-dir", str(tmp_path / "data")):
-        wait_for(lambda: bool(supervisors.read_all(connection)), PATIENCE_SECONDS)
+        wait_until(lambda: bool(supervisors.read_all(connection)))
         jobs.submit(new_record("chatcmpl-late", patience=0.0), {})
         boundary = b"--x\r\nContent-Disposition: form-data; name="
         form = boundary + b'"purpose"\r\n\r\nbatch\r\n' + boundary
@@ -89,8 +82,8 @@ def test_the_api_alone_feeds_batches_and_does_the_maintenance(redis_url: str, tm
         new = {"input_file_id": file_id, "endpoint": CHAT_COMPLETIONS, "completion_window": "24h"}
         batch_id = post(f"{url}/v1/batches", json.dumps(new).encode())["id"]
         batches = Batches(connection, Settings(data_dir=tmp_path / "data"))
-        wait_for(lambda: batches.require(batch_id).fed == 1, PATIENCE_SECONDS)
-        wait_for(lambda: _status(jobs, "chatcmpl-late") is Status.FAILED, PATIENCE_SECONDS)
+        wait_until(lambda: batches.require(batch_id).fed == 1)
+        wait_until(lambda: _status(jobs, "chatcmpl-late") is Status.FAILED)
         assert [row.part for row in supervisors.read_all(connection)] == ["api"]
 
 
@@ -106,9 +99,9 @@ def test_an_api_starts_before_its_redis(tmp_path: Path, own_redis: Any) -> None:
         return {}
 
     with part(own_redis.url, tmp_path, "api", "--port", str(port), "--data-dir", str(tmp_path / "data")):
-        wait_for(lambda: health().get("redis", {}).get("reachable") is False, PATIENCE_SECONDS)
+        wait_until(lambda: health().get("redis", {}).get("reachable") is False)
         own_redis.start()
-        wait_for(lambda: bool(health().get("feeders")), PATIENCE_SECONDS)
+        wait_until(lambda: bool(health().get("feeders")))
 
 
 def test_a_worker_command_without_workers(redis_url: str, tmp_path: Path) -> None:
@@ -120,7 +113,7 @@ def test_a_worker_command_without_workers(redis_url: str, tmp_path: Path) -> Non
     file_id = batches.files.keep(upload, filename="night.jsonl", purpose=Purpose.BATCH).id
     made = batches.create(NewBatch(input_file_id=file_id, endpoint=CHAT_COMPLETIONS))
     with part(redis_url, tmp_path, "worker", "--count", "0", "--data-dir", str(tmp_path / "data")) as process:
-        wait_for(lambda: batches.require(made.id).status is BatchStatus.IN_PROGRESS, PATIENCE_SECONDS)
+        wait_until(lambda: batches.require(made.id).status is BatchStatus.IN_PROGRESS)
         assert psutil.Process(process.pid).children(recursive=True) == []
 
 
@@ -129,8 +122,8 @@ def test_any_number_of_apis_share_a_directory(redis_url: str, tmp_path: Path) ->
     connection = Redis.from_url(redis_url)
     options = ("--port", "0", "--data-dir", str(tmp_path / "data"))
     with part(redis_url, tmp_path, "api", *options), part(redis_url, tmp_path, "api", *options):
-        wait_for(lambda: len(supervisors.read_all(connection)) == 2, PATIENCE_SECONDS)
-        wait_for(lambda: len(leadership.leaders(connection)) == 1, PATIENCE_SECONDS)
+        wait_until(lambda: len(supervisors.read_all(connection)) == 2)
+        wait_until(lambda: len(leadership.leaders(connection)) == 1)
 
 
 def test_callbacks_alone_deliver(redis_url: str, tmp_path: Path) -> None:
@@ -143,7 +136,7 @@ def test_callbacks_alone_deliver(redis_url: str, tmp_path: Path) -> None:
         jobs.submit(record, {})
         jobs.cancel(record.id)
         with part(redis_url, tmp_path, "callbacks", NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS="127.0.0.1"):
-            heard.wait_for(1, PATIENCE_SECONDS)
+            heard.wait_for(1)
     assert "webhook-signature" in heard.received[0].headers
 
 
@@ -151,7 +144,7 @@ def test_callbacks_alone_without_a_secret(redis_url: str, tmp_path: Path) -> Non
     """They say what to set, and that a `nightshift up` shares its own."""
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "REDIS_URL": redis_url}
     argv = [sys.executable, "-P", "-m", "ops.cli.main", "callbacks"]
-    said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
+    said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert said.returncode == 2
     assert "NIGHTSHIFT_WEBHOOK_SECRET" in said.stderr
 
@@ -168,7 +161,7 @@ def test_two_on_one_redis_sign_with_one_secret(up: Start, redis_url: str) -> Non
 def test_another_secret_is_refused_at_the_start(up: Start, redis_url: str) -> None:
     """With a secret of its own that has nothing in common, the second says which machine signs otherwise, and ends."""
     one = up(name="one", REDIS_URL=redis_url).started()
-    wait_for(lambda: bool(supervisors.read_all(Redis.from_url(redis_url))))
+    wait_until(lambda: bool(supervisors.read_all(Redis.from_url(redis_url))))
     two = up(name="two", REDIS_URL=redis_url, NIGHTSHIFT_WEBHOOK_SECRET=make_secret())
     assert two.ended() == 1
     assert str(one.data_dir) in two.output and "another secret" in two.output
@@ -182,7 +175,7 @@ def test_a_wrong_number_of_workers(sent: str, tmp_path: Path) -> None:
     """0 to 256 may be asked for."""
     argv = [sys.executable, "-P", "-m", "ops.cli.main", "worker", "--count", sent]
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
+    said = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert said.returncode == 2 and "--count" in said.stderr
 
 

@@ -42,7 +42,7 @@ def directory() -> Iterator[Path]:
 
 def started(server: redis_server.RedisServer, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(server.argv, env=dict(env))
-    wait_until(server.ready, "an answer of Redis", 20)
+    wait_until(server.ready, "an answer of Redis")
     return process
 
 

@@ -15,7 +15,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.integration.supervisor.conftest import ROOT, STAND_INS, wait_for
+from chaos.until import wait_until
+from tests.integration.supervisor.conftest import ROOT, STAND_INS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,8 +54,8 @@ def test_a_terminal_that_is_closed(up: Start, by: tuple[str, ...]) -> None:
         assert one.process.poll() is None
         assert one.look() == before
         argv = [sys.executable, "-m", "ops.cli.main", "stop", "--data-dir", str(one.data_dir)]
-        assert subprocess.run(argv, cwd=ROOT, check=False, timeout=30).returncode == 0
-        assert one.process.wait(1) == 0
+        assert subprocess.run(argv, cwd=ROOT, check=False, timeout=120).returncode == 0
+        assert one.process.wait(10) == 0
     assert one.ended() == 0
     assert one.nothing_left()
 
@@ -62,7 +63,7 @@ def test_a_terminal_that_is_closed(up: Start, by: tuple[str, ...]) -> None:
 def test_stop_without_one_that_runs(tmp_path: Path) -> None:
     """`nightshift stop` says that there is nothing to stop, which is what was wanted."""
     argv = [sys.executable, "-m", "ops.cli.main", "stop", "--data-dir", str(tmp_path)]
-    done = subprocess.run(argv, cwd=ROOT, check=False, timeout=30, capture_output=True, text=True)
+    done = subprocess.run(argv, cwd=ROOT, check=False, timeout=120, capture_output=True, text=True)
     assert (done.returncode, f"No Nightshift runs on {tmp_path}" in done.stderr) == (0, True)
 
 
@@ -72,8 +73,8 @@ def test_a_restart_whose_new_process_fails(up: Start) -> None:
     before = one.look()
     (one.data_dir / "broken").touch()
     argv = [sys.executable, "-m", "ops.cli.main", "restart", "--data-dir", str(one.data_dir)]
-    subprocess.run(argv, cwd=ROOT, check=True, timeout=20)
-    wait_for(lambda: "did not begin" in one.output, 20)
+    subprocess.run(argv, cwd=ROOT, check=True, timeout=120)
+    wait_until(lambda: "did not begin" in one.output)
     assert one.look() == before
 
 
@@ -93,7 +94,7 @@ def test_a_second_ctrl_c_ends_everything_at_once(up: Start) -> None:
     one = up(STUBBORN="1").started()
     began = time.monotonic()
     one.process.send_signal(signal.SIGINT)
-    wait_for(lambda: "at once" in one.output)
+    wait_until(lambda: "at once" in one.output)
     one.process.send_signal(signal.SIGINT)
     assert one.ended() == 0
     assert time.monotonic() - began < 3
@@ -108,7 +109,7 @@ def test_kill_of_the_command_leaves_no_process(up: Start) -> None:
     Redis.from_url(one.redis_url).set("kept", "yes")
     time.sleep(1.1)  # what is synced each second is on the disk after a second
     one.kill()
-    wait_for(lambda: not [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE])
+    wait_until(lambda: not [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE])
     two = up().started()
     assert Redis.from_url(two.redis_url).get("kept") == b"yes"
 
@@ -155,9 +156,9 @@ def test_a_dead_worker_is_replaced_under_a_new_name(up: Start) -> None:
     (grandchild,) = worker.children()
     name = worker.cmdline()[-1]
     worker.kill()
-    wait_for(lambda: [p for p in one.running("chat_worker") if p.pid != worker.pid and p.cmdline()[-1] != name])
+    wait_until(lambda: [p for p in one.running("chat_worker") if p.pid != worker.pid and p.cmdline()[-1] != name])
     if sys.platform == "linux":
-        wait_for(lambda: not grandchild.is_running())
+        wait_until(lambda: not grandchild.is_running())
 
 
 def test_a_dead_redis_comes_back_with_its_data(up: Start) -> None:
@@ -175,7 +176,7 @@ def test_a_dead_redis_comes_back_with_its_data(up: Start) -> None:
             return bool(client.get("kept") == b"yes")
         return False
 
-    wait_for(answers)
+    wait_until(answers)
 
 
 def test_a_torn_end_of_the_data_is_dropped(up: Start) -> None:
@@ -288,8 +289,8 @@ def test_workers_alone_are_supervised(redis_url: str, tmp_path: Path) -> None:
     ]
     with subprocess.Popen(command, env=env, cwd=tmp_path, start_new_session=True) as process:
         supervisor = psutil.Process(process.pid)
-        wait_for(lambda: len(supervisor.children(recursive=True)) == 4)  # each stand-in has a child
+        wait_until(lambda: len(supervisor.children(recursive=True)) == 4)  # each stand-in has a child
         tree = supervisor.children(recursive=True)
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(120) == 0
     assert not [p for p in tree if p.is_running()]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from chaos.until import PATIENCE_SECONDS
+
 
 @dataclass(frozen=True)
 class Received:
@@ -86,7 +88,7 @@ class Receiver:
         """Its address; other names for this machine make other hosts of it."""
         return f"http://{host}:{self.port}{path}"
 
-    def wait_for(self, count: int, timeout: float = 10.0) -> None:
+    def wait_for(self, count: int, timeout: float = PATIENCE_SECONDS) -> None:
         """Until `count` requests have come in."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.received) >= count, timeout), len(self.received)

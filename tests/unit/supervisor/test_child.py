@@ -70,4 +70,4 @@ def test_a_lock_lasts_as_long_as_the_program(tmp_path: Path) -> None:
             with pytest.raises(subprocess.TimeoutExpired):
                 second.wait(0.2)
             first.stdin.close()
-            assert second.communicate(timeout=5)[0] == b"done\n"
+            assert second.communicate(timeout=120)[0] == b"done\n"
