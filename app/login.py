@@ -36,6 +36,8 @@ _BY_VARIABLE: tuple[tuple[str, LoginKind, str], ...] = (
 
 #: Kinds that are a subscription's.
 SUBSCRIPTIONS = ("oauth_token", "claude_home")
+#: Kinds that are a cloud provider's.
+CLOUDS = ("bedrock", "vertex")
 
 #: what to do for a login of that name
 _NEEDS: dict[str, str] = {
@@ -110,7 +112,7 @@ def _logins(settings: Settings, way: Way) -> Iterator[Login]:
     """Those that are there for it, the one that it would take by itself first."""
     for variable, kind, description in _BY_VARIABLE:
         value = settings.claude_environment.get(variable, "")
-        is_on = bool(value) and not (kind in ("bedrock", "vertex") and value.lower() in _OFF)
+        is_on = bool(value) and not (kind in CLOUDS and value.lower() in _OFF)
         if is_on and (login := Login(kind, description)).name in TAKES[way]:
             yield login
     if LoginName.SUBSCRIPTION in TAKES[way] and _is_logged_in(settings.claude_home):

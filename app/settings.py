@@ -80,7 +80,7 @@ class Settings:
 
     #: `reset`: one conversation is wiped before the next request; `process`: each request has a process of its own
     isolation: Literal["reset", "process"] = "reset"
-    #: Claude processes that a worker keeps warm, each for another model, depth of thinking or set of functions
+    #: Claude processes that a worker keeps warm, each for another full model id, depth of thinking or set of functions
     warm_processes: int = 2
     #: a Claude process is recycled after so many turns (± jitter)
     max_turns: int = 500

@@ -1,10 +1,11 @@
-"""Requests that alternate between two models on one worker, with one warm process and with two."""
+"""Requests that alternate between two models on one worker with one warm process, against requests for one model."""
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
-from bench.figures import quantile
+from bench.figures import quantile, ratio
 from bench.gateway import Gateway
 from bench.processes import worker_memory
 from bench.table import section
@@ -12,35 +13,42 @@ from bench.table import section
 if TYPE_CHECKING:
     from pathlib import Path
 
-MODELS = ("sonnet", "haiku")
+#: with their aliases a running process changes, with their full ids another is started
+MODELS = {
+    "the same again": ("sonnet",),
+    "two aliases": ("sonnet", "haiku"),
+    "two ids": ("claude-sonnet-5-5", "claude-haiku-5-5"),
+}
 _ROUNDS = 20
 _WARM_UP = 3
 
 
-def run(directory: Path) -> dict[int, dict[str, float]]:
-    """By the number of warm processes: milliseconds of a request, and what the worker takes in the end, MiB."""
-    return {warm: _measure(directory / str(warm), warm) for warm in (1, 2)}
+def run(directory: Path) -> dict[str, dict[str, float]]:
+    """By what is asked for: milliseconds of a request, and what the worker takes in the end, MiB."""
+    return {name: _measure(directory / str(number), models) for number, (name, models) in enumerate(MODELS.items())}
 
 
-def text(found: dict[int, dict[str, float]]) -> str:
+def text(found: dict[str, dict[str, float]]) -> str:
     """What is printed."""
+    same = found["the same again"]["p50_ms"]
     rows = [
         (
-            f"NIGHTSHIFT_WARM_PROCESSES={warm}",
-            f"{one['p50_ms']:.0f} / {one['p95_ms']:.0f} ms",
-            f"{one['worker_mb']:.0f} MiB",
+            name,
+            f"{ratio(one['p50_ms'], same):.2f}",
+            f"{one['p50_ms']:.0f} / {one['p95_ms']:.0f} ms, {one['worker_mb']:.0f} MiB",
         )
-        for warm, one in found.items()
+        for name, one in found.items()
     ]
-    return "\n".join(section("Alternating between two models on one worker: p50 / p95, memory of the worker", rows))
+    return "\n".join(section("A request for another model than the last, p50 / the same model's", rows))
 
 
-def _measure(directory: Path, warm: int) -> dict[str, float]:
-    gateway = Gateway(directory, 1, {"NIGHTSHIFT_WARM_PROCESSES": str(warm)})
+def _measure(directory: Path, models: tuple[str, ...]) -> dict[str, float]:
+    gateway = Gateway(directory, 1, {"NIGHTSHIFT_WARM_PROCESSES": "1"})
     try:
         gateway.wait()
         client = gateway.client()
-        times = [client.ask(model) for _ in range(_ROUNDS + _WARM_UP) for model in MODELS][_WARM_UP * len(MODELS) :]
+        asked = chain.from_iterable(repeat(models, 2 * (_ROUNDS + _WARM_UP) // len(models)))
+        times = [client.ask(model) for model in asked][2 * _WARM_UP :]
         client.close()
         (worker,) = worker_memory(gateway.pid, {})
         whole = worker.python_mb + worker.claude_mb

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from app.login import CLOUDS, login_of
 from app.login import fault as login_fault
-from app.login import login_of
 from app.ways import OF_WORKERS, Way
 from ops.doctor.finding import Finding, fail, ok, warn
 from ops.supervisor import process_specs
@@ -35,7 +35,6 @@ CHECK_MODULE = "workers.check"
 _SECONDS = 120.0
 _API = "https://api.anthropic.com"
 #: logins whose clock is not the API's
-_ELSEWHERE = ("bedrock", "vertex")
 _APART, _FAR_APART = 60.0, 300.0
 
 _MENDS = {
@@ -57,7 +56,7 @@ def look(settings: Settings, environ: Mapping[str, str], *, asks: bool) -> Itera
             of_way = f" ({step.way})" if len(logins) > 1 else ""
             for one in _of_step(settings, env, step, login, asks=asks):
                 yield replace(one, subject=f"{one.subject}{of_way}")
-    if asks and any(login is not None and login.kind not in _ELSEWHERE for login in logins.values()):
+    if asks and any(login is not None and login.kind not in CLOUDS for login in logins.values()):
         yield from _clock(settings.claude_environment.get("ANTHROPIC_BASE_URL") or _API)
 
 

@@ -168,6 +168,14 @@ class ClaudeClient:
         settings = {"env": {"CLAUDE_CODE_EXTRA_BODY": body, "ANTHROPIC_CUSTOM_HEADERS": headers}}
         await self._request({"subtype": "apply_flag_settings", "settings": settings}, timeout_seconds)
 
+    async def set_model(self, model: str, system: str | None, timeout_seconds: float) -> None:
+        """Ask this model from now on, given by its alias; with this text in the system slot where that is the CLI's own (None: it is not).
+
+        Raises when that is not confirmed.
+        """
+        text = {} if system is None else {"system_prompt": system}
+        await self._request({"subtype": "set_model", "model": model, **text}, timeout_seconds)
+
     async def _request(self, request: dict[str, Any], timeout_seconds: float) -> dict[str, Any]:
         query = cast("Any", self._client)._query  # noqa: SLF001 - the public client has no such requests
         said = await query._send_control_request(request, timeout=timeout_seconds)  # noqa: SLF001 - as above

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.login import Login, is_default_home
+from app.login import CLOUDS, Login, is_default_home
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -75,7 +75,7 @@ def surroundings(settings: Settings, login: Login | None, profile: Profile, priv
     kind = login.kind if login else None
     if kind == "claude_home":
         _share_home(variables, settings.claude_home)
-    elif kind in ("bedrock", "vertex"):
+    elif kind in CLOUDS:
         # Their credentials are files under the user's home.
         variables["HOME"] = str(Path.home())
     return Surroundings(variables, is_bare=is_bare)

@@ -53,7 +53,7 @@ class Keeper:
         first = profile.at_launch(is_bare=_is_bare(login_in_use(settings)))
         self._pool = Pool(settings, work_dir, first, self._tasks, on_change=self._settle, on_replaced=self._on_replaced)
         self._watch = Watch(self._pool, settings)
-        self._wiping: asyncio.Task[None] | None = None
+        self._preparing: asyncio.Task[None] | None = None
         self._interrupted = asyncio.Event()
         self._is_closed = False
         self._state: State = "starting"
@@ -94,7 +94,7 @@ class Keeper:
                 return await process.ask(prompt, body, deadline, on_delta)
             finally:
                 self._pool.busy = None
-                self._wiping = self._tasks.spawn(self._after_turn(process))
+                self._preparing = self._tasks.spawn(self._after_turn(process))
         except TurnFailed as failure:
             self._errors += failure.kind.is_fault
             raise
@@ -143,9 +143,13 @@ class Keeper:
 
     async def _ready(self, profile: Profile, login: Login | None, deadline: float) -> ClaudeProcess:
         """A process that is empty and of this profile and login. Raises `TurnFailed`."""
-        if self._wiping is not None:
-            await self._first(self._wiping, deadline)
+        if self._preparing is not None:
+            await self._first(self._preparing, deadline)
         found = self._pool.take(profile, login)
+        if found is None and (other := self._pool.convertible(profile)) is not None:
+            self._preparing = self._tasks.spawn(self._pool.convert(other, profile))
+            await self._first(self._preparing, deadline)
+            found = self._pool.take(profile, login)
         if found is not None:
             return found
         if self._pool.retry_at is not None and (wait := self._pool.retry_at - time.monotonic()) > 0:

@@ -102,6 +102,20 @@ class Pool:
         self.latest = profile
         return found
 
+    def convertible(self, profile: Profile) -> ClaudeProcess | None:
+        """The warm process used last that can be told to serve this profile, of which there is none."""
+        if profile in self._warm or profile in self._launches:
+            return None
+        usable = [one for one in self._warm.values() if one.is_usable and one not in self.replacing]
+        return next((one for one in reversed(usable) if one.may_become(profile)), None)
+
+    async def convert(self, process: ClaudeProcess, profile: Profile) -> None:
+        """Have it serve this profile: some milliseconds instead of a start. One that does not do so is ended."""
+        del self._warm[process.profile]
+        self._warm[profile] = process
+        if not await process.become(profile):
+            self.drop(process, RecycleReason.PROFILE)
+
     def launch(self, profile: Profile) -> asyncio.Task[ClaudeProcess]:
         """Start a process that becomes the warm one of its profile; one launch at a time each. Raises `TurnFailed`."""
         if self._is_closed:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from app.login import CLOUDS
 from app.messages.failure import FailureKind, TurnFailed
 from app.recycle_reason import RecycleReason
 from workers.claude import cli
@@ -129,6 +130,27 @@ class ClaudeProcess(RunningCli):
         # One that does not take this takes no next turn, either.
         with suppress(Exception):
             await self._unless_gone(self._set_refused_body())
+
+    def may_become(self, profile: Profile) -> bool:
+        """Whether it can be told to serve that profile. A cloud provider's models have names of their own."""
+        is_at_a_cloud = self.login is not None and self.login.kind in CLOUDS
+        return not is_at_a_cloud and self.profile.may_become(profile)
+
+    async def become(self, profile: Profile) -> bool:
+        """Serve that profile from now on; for a process that was reset. False: it is of no use any more."""
+        try:
+            is_set = await self._unless_gone(self._set_model(profile))
+        except Exception as error:  # noqa: BLE001 - the SDK raises bare exceptions
+            logger.info("Claude did not change to another model: %s", type(error).__name__)
+            is_set = False
+        if not is_set:
+            self.kill(RecycleReason.PROFILE)
+        self.profile = profile
+        return self.is_usable
+
+    async def _set_model(self, profile: Profile) -> bool:
+        await self._connected().set_model(profile.model, profile.system, CONFIGURE_SECONDS)
+        return True
 
     async def _set_refused_body(self) -> bool:
         await self._connected().set_body(REFUSED_BODY, CONFIGURE_SECONDS)

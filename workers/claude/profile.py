@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from app.messages.request import marked, turns
+from app.openai.model_names import ALIASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class Profile:
     """What a process is started with. Hashable, for warm processes to be looked up by; so structured fields are JSON texts.
 
-    A request that differs in one of these needs another process; with a login that takes `--bare`, `system` is none of them.
+    A request that differs in one of these needs another process, or one that becomes it; with a login that takes `--bare`, `system` is
+    none of them.
     """
 
     #: an alias (`haiku`, `sonnet`, `opus`) or a Claude model id
@@ -37,6 +39,16 @@ class Profile:
     def at_launch(self, *, is_bare: bool) -> Profile:
         """What of it is fixed when a process starts."""
         return replace(self, system=None) if is_bare else self
+
+    def may_become(self, other: Profile) -> bool:
+        """Whether a running process of this profile can be told to serve the other: only the model's alias and the system text differ.
+
+        Before the CLI changes to a model by its full id it asks that model something, which is billed. Whether there is a system text
+        decides on variables that are fixed at its start.
+        """
+        if self.model not in ALIASES or other.model not in ALIASES or (self.system is None) != (other.system is None):
+            return False
+        return replace(self, model=other.model, system=other.system) == other
 
 
 #: The user's message that the CLI is given; the model never sees it.

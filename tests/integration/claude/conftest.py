@@ -12,7 +12,7 @@ import pytest
 
 from app.settings import Settings
 from tests.integration.claude import fake_cli
-from workers.claude import ClaudeInvoker, cli, running_cli
+from workers.claude import ClaudeInvoker, Profile, cli, running_cli
 
 if TYPE_CHECKING:
     from simulator.process import RunningSimulator
@@ -49,9 +49,9 @@ def make(simulator: RunningSimulator, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("data dir")
     made: list[ClaudeInvoker] = []
 
-    def build(login: dict[str, str] | None = None, **overrides: Any) -> ClaudeInvoker:
+    def build(login: dict[str, str] | None = None, profile: Profile | None = None, **overrides: Any) -> ClaudeInvoker:
         settings = settings_for(simulator.base_url, folder, login, **overrides)
-        invoker = ClaudeInvoker(settings, name=f"claude-{len(made)}")
+        invoker = ClaudeInvoker(settings, name=f"claude-{len(made)}", profile=profile)
         made.append(invoker)
         return invoker
 
