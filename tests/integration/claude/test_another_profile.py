@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chaos.until import wait_until
 from tests.integration.claude.conftest import SUBSCRIPTION, Make, bodies
 from workers.claude import Profile, TurnFailed, process
 
@@ -101,6 +102,7 @@ def test_one_that_does_not_change_is_replaced(
     invoker = make()
     invoker.ask("hello")
     first = pid_of(invoker)
+    wait_until(lambda: invoker._keeper._preparing is not None and invoker._keeper._preparing.done(), "the wiping")
     os.kill(first, signal.SIGSTOP)
     answer = invoker.ask("who are you?", Profile("haiku"))
     assert "haiku" in answer.model
