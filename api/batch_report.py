@@ -69,7 +69,9 @@ def page(batch_id: str) -> Response:
     services = current_services()
     record = services.batches.require(batch_id, auth.seen_owner())
     shown = min(record.tried, MAX_ANSWERS) if record.held else 0
-    most, skip = params.number("answers", shown, 0, MAX_ANSWERS), params.number("skip", 0, 0, 10**9)
+    # Those that were tried are shown, not the ones before them, which were copied.
+    first = record.copied if shown else 0
+    most, skip = params.number("answers", shown, 0, MAX_ANSWERS), params.number("skip", first, 0, 10**9)
     found = _report(record)
     has_buttons = bool(record.held) and auth.is_operator() and params.choice("links", _LINKS) != "absolute"
     style, policy = _style(has_buttons=has_buttons)

@@ -235,7 +235,7 @@ def _held_by(record: BatchRecord, services: Services) -> Closed | None:
 def held_reason(record: BatchRecord) -> str:
     """Why a batch is held, and what to do, for people."""
     if record.held == Hold.TRIED:
-        return f"{record.ended:,} of its requests were tried. Look at its report, then continue or cancel it."
+        return f"{record.ended - record.copied:,} of its requests were tried. Look at its report, then continue or cancel it."
     if record.max_cost_usd and record.unpriced:
         return f"Nobody knows what {record.unpriced:,} of its answers cost: continue it with 'max_tokens' instead, or cancel it."
     return "Its budget is used up: continue it with a larger one, or cancel it."
@@ -258,6 +258,9 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         "way": record.way or None,
         "parts": None,
         "tried": record.tried or None,
+        "since": record.since or None,
+        "copied": record.copied,
+        "saved_usd": record.known_savings_usd(),
         "max_cost_usd": record.max_cost_usd or None,
         "max_tokens": record.max_tokens or None,
     }

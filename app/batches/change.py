@@ -59,6 +59,18 @@ class PartAnswers(NamedTuple):
     paid_usd: float = 0.0
 
 
+class Copied(NamedTuple):
+    """From an earlier batch: lines and bytes of the output, and what the answers had cost, US dollars, but those of `unpriced` lines."""
+
+    lines: int = 0
+    output_bytes: int = 0
+    saved_usd: float = 0.0
+    unpriced: int = 0
+
+
+NOTHING_COPIED = Copied()
+
+
 class NotFed(Exception):
     """The batch does not run any more, or somebody else has fed these lines."""
 

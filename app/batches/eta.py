@@ -26,10 +26,10 @@ def done_at(record: BatchRecord, worked: float, batch_window: str, now: float, o
     `worked`: seconds since its start in which its lines could run. `batch_window`: that of the settings, for a batch that has
     none of its own. `opens_at`: when the gate opens; `now` for an open one, None when nobody knows.
     """
-    ended = record.completed + record.failed
+    ended = record.ran
     if record.status is not BatchStatus.IN_PROGRESS or ended < MIN_ENDED or opens_at is None or worked <= 0:
         return None
-    left = (record.total - ended - record.unrun) * worked / ended
+    left = (record.total - record.ended) * worked / ended
     for since, until in _openings(record.window or batch_window, max(now, opens_at), now + HORIZON_SECONDS):
         if since + left <= until:
             return since + left

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from app import errors
-from app.batches.change import Change, Found, LineRuns, NotFed
+from app.batches.change import NOTHING_COPIED, Change, Found, LineRuns, NotFed
 from app.batches.output import LineEnd
 from app.batches.parts import lifecycle as part_lifecycle
 from app.batches.record import FILES_LOST, BatchRecord, BatchStatus, Hold
@@ -25,7 +25,7 @@ from app.outcome import tokens
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from app.batches.change import LineJob, PartAnswers
+    from app.batches.change import Copied, LineJob, PartAnswers
     from app.batches.output import Ended
     from app.batches.parts.record import Part
     from app.jobs.record import JobRecord
@@ -79,19 +79,29 @@ def go_on(
     return Change(before=record, after=after)
 
 
-def validated(found: Found, *, total: int, faults: int, refused: int, model: str) -> Change:
-    """All lines were looked at. `refused`: those that will fail, since their bodies are refused."""
+def validated(
+    found: Found, *, total: int, faults: int, refused: int, model: str, copied: Copied = NOTHING_COPIED
+) -> Change:
+    """All lines were looked at. `refused`: those that will fail, since their bodies are refused. `copied`: the first ones, which are done."""
     record = found.record
+    done: dict[str, Any] = {
+        "completed": copied.lines,
+        "copied": copied.lines,
+        "fed": copied.lines,
+        "output_bytes": copied.output_bytes,
+        "saved_usd": copied.saved_usd,
+        "saved_unpriced": copied.unpriced,
+    }
     if record.status is BatchStatus.CANCELLING:
         if faults:
             return end(found, BatchStatus.CANCELLED)
         # Cancelled before that was known, it has lines to be named.
-        return Change(before=record, after=replace(record, total=total, model=model))
+        return Change(before=record, after=replace(record, total=total, model=model, **done))
     if record.status is not BatchStatus.VALIDATING:
         return _unchanged(record)
     if faults:
         return _moved(found, BatchStatus.FAILED, faults=faults, total=total, model=model)
-    return _moved(found, BatchStatus.IN_PROGRESS, total=total, refused=refused, model=model)
+    return _moved(found, BatchStatus.IN_PROGRESS, total=total, refused=refused, model=model, **done)
 
 
 def feed(

@@ -65,8 +65,13 @@ def index_entry(span: ByteSpan) -> bytes:
 
 def length_of(entry: bytes) -> int:
     """The length of the line of that entry, bytes."""
-    length: int = _SPAN.unpack(entry)[1]
-    return length
+    return span_of(entry)[1]
+
+
+def span_of(entry: bytes) -> tuple[int, int]:
+    """Where the line of that entry begins, and its length, bytes."""
+    offset, length, _ = _SPAN.unpack(entry)
+    return offset, length
 
 
 class LineReader:
@@ -75,6 +80,13 @@ class LineReader:
     def __init__(self, storage: Readable, batch_id: str) -> None:
         self._storage = storage
         self._input, self._index = names.batch_input(batch_id), names.line_index(batch_id)
+
+    @classmethod
+    def of_earlier(cls, storage: Readable, batch_id: str) -> LineReader:
+        """For the input of the earlier batch from which that batch copies (`app.batches.since`)."""
+        found = cls(storage, batch_id)
+        found._input, found._index = names.since_input(batch_id), names.since_index(batch_id)
+        return found
 
     def lengths(self, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         """(number, bytes) of each of them. Raises `OSError` when the files are gone."""
@@ -100,5 +112,4 @@ class LineReader:
         packed = index.read(_SPAN.size)
         if len(packed) < _SPAN.size:
             raise FilesLost(f"{self._index} has no line {number}")
-        offset, length, _ = _SPAN.unpack(packed)
-        return offset, length
+        return span_of(packed)

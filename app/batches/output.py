@@ -76,6 +76,17 @@ def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:
     )
 
 
+def copied(line: dict[str, Any], line_id: str, custom_id: str, since: str) -> tuple[bytes, float | None]:
+    """The line of a request that an earlier batch's output has answered, and what that answer had cost; None: nobody knows it.
+
+    The answer stays as it is. `since`: the earlier batch; it may have copied the answer itself.
+    """
+    before = line.get("nightshift") or {}
+    cost_usd = before.get("saved_usd", before.get("cost_usd"))
+    ours = {"copied_from": before.get("copied_from", since), "cost_usd": 0, "saved_usd": cost_usd}
+    return _line(line_id, custom_id, line["response"], None, ours={"nightshift": ours}), cost_usd
+
+
 def cause_and_message(line: dict[str, Any]) -> tuple[str, str] | None:
     """Of a line of either file: its error's code (or type) and message. None: it was answered."""
     response = line["response"]

@@ -156,6 +156,13 @@ class BatchRecord(LineCounts):
     way: str = ""
     #: how many lines are tried before the others wait for somebody's word (`app.batches.trial`); 0: none
     tried: int = 0
+    #: the earlier batch from which the answers to lines that are the same were copied (`app.batches.since`), how much of its output counted
+    #: then, how many these are, and what they had cost, US dollars, but of the `saved_unpriced` of which nobody knows it
+    since: str = ""
+    since_bytes: int = 0
+    copied: int = 0
+    saved_usd: float = 0.0
+    saved_unpriced: int = 0
     #: when that word came
     continued_at: float | None = None
     #: what it may cost, US dollars and tokens read and written; 0: any amount
@@ -173,8 +180,23 @@ class BatchRecord(LineCounts):
 
     @property
     def limit(self) -> int:
-        """How many lines may be started for now."""
-        return min(self.tried, self.total) if self.tried and self.continued_at is None else self.total
+        """How many lines may be started for now, and those before them that were copied."""
+        is_tried = self.tried and self.continued_at is None
+        return min(self.copied + self.tried, self.total) if is_tried else self.total
+
+    @property
+    def answered(self) -> int:
+        """Lines that were asked for and answered."""
+        return self.completed - self.copied
+
+    @property
+    def ran(self) -> int:
+        """Lines that were asked for and have ended."""
+        return self.answered + self.failed
+
+    def known_savings_usd(self) -> float | None:
+        """What copied answers had cost, as far as that is known; None: of none."""
+        return None if self.copied == self.saved_unpriced else round(self.saved_usd, 6)
 
     @property
     def used_tokens(self) -> int:
@@ -214,7 +236,7 @@ class BatchRecord(LineCounts):
 
     def known_cost_usd(self) -> float | None:
         """What its answers cost, as far as that is known; None: of no answer."""
-        return None if 0 < self.completed == self.unpriced else round(self.cost_usd, 6)
+        return None if 0 < self.answered == self.unpriced else round(self.cost_usd, 6)
 
     def to_hash(self) -> dict[str, str]:
         """The Redis hash."""

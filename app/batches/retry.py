@@ -10,6 +10,7 @@ from app.batches.files import Purpose
 from app.batches.formats.line import parsed
 from app.batches.lines import split
 from app.batches.record import BatchRecord, BatchStatus
+from app.batches.since import SINCE
 from app.batches.storage import names
 from app.batches.store import TRY, NewBatch
 from app.error_codes import ErrorCode
@@ -43,8 +44,8 @@ def retry_failed(
     if error_file is None:
         raise errors.conflict("The batch has no error file (any more): nothing to run again.", ErrorCode.NOTHING_FAILED)
     kept = _failed_lines(batches, settings, record, error_file)
-    # What failed was tried.
-    metadata = {name: value for name, value in record.metadata.items() if name != TRY}
+    # What failed was tried, and nobody had answered it.
+    metadata = {name: value for name, value in record.metadata.items() if name not in (TRY, SINCE)}
     if len(metadata) < _MAX_METADATA or RETRY_OF in metadata:
         metadata[RETRY_OF] = batch_id
     return batches.create(

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors, hashes, redis_index, window
-from app.batches import lifecycle, steps
+from app.batches import lifecycle, since, steps
 from app.batches.change import Found
 from app.batches.files import FileStore, Purpose, new_file_id
 from app.batches.leadership import storage_of
@@ -94,7 +94,7 @@ class Batches:
         """A batch that waits for its validation, or the one that an earlier try of the request made.
 
         400 for a file that is none or has another purpose, and for bad metadata; 409 for a key of another request; 503 for a
-        file whose bytes are elsewhere, 404 where they are gone.
+        file whose bytes are elsewhere, 404 where they are gone. The metadata may name an earlier batch (`app.batches.since`).
         """
         if (earlier := self.made_by(fence)) is not None:
             return earlier
@@ -112,6 +112,7 @@ class Batches:
                 code=ErrorCode.INVALID_FILE_PURPOSE,
             )
         self.files.check_bytes(source)
+        earlier = self._earlier(new, source.owner)
         now = clock.now()
         record = BatchRecord(
             id=new_id("batch_"),
@@ -131,17 +132,29 @@ class Batches:
             tried=int(_number(new.metadata, TRY, _MOST_TRIED, is_whole=True)),
             max_cost_usd=_number(new.metadata, MAX_COST, _LARGEST),
             max_tokens=int(_number(new.metadata, MAX_TOKENS, _LARGEST, is_whole=True)),
+            since="" if earlier is None else earlier.id,
+            since_bytes=0 if earlier is None else earlier.output_bytes,
             metadata=new.metadata,
             place=self.files.place(),
             owner=source.owner,
         )
         # The batch's own: they stay while it needs them, though the file be deleted.
         self.storage.link(names.stored_file(source.id), names.batch_input(record.id))
+        if earlier is not None:
+            since.link(self.storage, earlier, record.id)
         made = self._make(record, fence)
         if made.id != record.id:
             self.storage.remove_folder(record.id)
         confirm(self._connection, batch_key(made.id), self._settings.wait_replicas)
         return made
+
+    def _earlier(self, new: NewBatch, owner: str) -> BatchRecord | None:
+        """The batch from which answers are copied, if one is named."""
+        name = new.metadata.get(since.SINCE)
+        if name is None:
+            return None
+        offline = self._settings.offline
+        return since.check(self.files, self.get(name), name, endpoint=new.endpoint, owner=owner, offline=offline)
 
     def _make(self, record: BatchRecord, fence: Fence | None) -> BatchRecord:
         """Put it into Redis, unless another try of its request was quicker. The batch of both."""

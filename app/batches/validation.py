@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from app import errors
-from app.batches import trial
+from app.batches import since, trial
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import BodyError, Fault, LineError, parse
 from app.batches.lines import ByteSpan, index_entry, split, why_not_lines
@@ -24,11 +24,15 @@ from app.errors import ErrorReply
 from app.openai import model_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from typing import IO
 
     from app.api_keys import ApiKey
+    from app.batches.change import Copied
+    from app.batches.formats.line import Line
+    from app.batches.record import BatchRecord
     from app.batches.storage import Readable, Storage
+    from app.openai.accept import Accepted
     from app.settings import Settings
 
 
@@ -39,6 +43,8 @@ class Verdict:
     span: ByteSpan | None
     fault: Fault | None = None
     is_refused: bool = False
+    #: the request; None: there is a fault
+    request: tuple[Line, Accepted[Any]] | None = None
 
 
 class Check:
@@ -70,16 +76,16 @@ class Check:
                 return
             self.total += 1
             try:
-                self._look_at(span, raw)
+                request = self._look_at(span, raw)
             except LineError as error:
                 is_refused = isinstance(error, BodyError) and not self._is_strict
                 yield Verdict(span, error.at(span.number), is_refused)
             else:
-                yield Verdict(span)
+                yield Verdict(span, request=request)
         if self.total == 0:
             yield Verdict(None, Fault(ErrorCode.EMPTY_FILE, "The file has no request."))
 
-    def _look_at(self, span: ByteSpan, raw: bytes) -> None:
+    def _look_at(self, span: ByteSpan, raw: bytes) -> tuple[Line, Accepted[Any]] | None:
         """Raises `LineError` for its envelope, `BodyError` for its body."""
         if not span.is_whole:
             limit = self._settings.max_body_bytes
@@ -98,11 +104,12 @@ class Check:
         if isinstance(model := line.body.get("model"), str):
             self._look_at_model(model)
         try:
-            accept_line(line, self._endpoint, self._settings)
+            return line, accept_line(line, self._endpoint, self._settings)
         except BodyError as error:
             # One that nobody knows was the fault of the first line that named it, and is not that of each.
             if error.reply.code is not ErrorCode.MODEL_NOT_FOUND:
                 raise
+            return None
 
     def _look_at_model(self, model: str) -> None:
         is_first = not self.model
@@ -123,60 +130,79 @@ class Check:
 
 
 class Validation:
-    """One validation under way; after a crash it begins anew. Writes the index of the lines, and the faults found."""
+    """One validation under way; after a crash it begins anew. Writes the index of the lines, the faults found, and what is copied."""
 
     def __init__(
         self,
         storage: Storage,
-        batch_id: str,
-        endpoint: str,
+        record: BatchRecord,
         settings: Settings,
         *,
         is_strict: bool = False,
         key: ApiKey | None = None,
-        tried: int = 0,
     ) -> None:
-        self.check = Check(endpoint, settings, is_strict=is_strict, key=key)
+        self.check = Check(record.endpoint, settings, is_strict=is_strict, key=key)
         self.faults = 0
         #: lines whose bodies are refused, of a file that may run
         self.refused = 0
-        self._tried = tried
+        self._record = record
         self._storage = storage
-        self._batch_id = batch_id
-        self._input = storage.open(names.batch_input(batch_id))
-        self._index, self._faults = storage.draft(), storage.draft()
-        self._verdicts = self.check.verdicts(self._input)
+        self._copying = since.Copying(storage, record, settings) if record.since else None
+        self._copies = since.Done()
+        self._input = storage.open(names.batch_input(record.id))
+        self._index, self._faults, self._output = storage.draft(), storage.draft(), storage.draft()
+        self._work = self._validate()
+
+    @property
+    def copied(self) -> Copied:
+        """What was copied from an earlier batch."""
+        return self._copies.total()
 
     def step(self, seconds: float) -> bool:
         """Validate for this long. Whether all lines are done."""
         until = time.monotonic() + seconds
-        for verdict in self._verdicts:
-            self.refused += verdict.is_refused
-            if verdict.fault is not None and not verdict.is_refused:
-                self.faults += 1
-                self._faults.write(json.dumps(vars(verdict.fault)).encode() + b"\n")
-            elif verdict.span is not None:
-                self._index.write(index_entry(verdict.span))
+        for _ in self._work:
             if time.monotonic() >= until:
                 return False
-        if self._tried:
-            self._put_tried_first()
-        self._storage.keep(self._faults, names.faults(self._batch_id))
-        self._storage.keep(self._index, names.line_index(self._batch_id))
         self.close()
         return True
 
-    def _put_tried_first(self) -> None:
+    def _validate(self) -> Generator[None]:
+        if self._copying is not None:
+            yield from self._copying.read()
+        for verdict in self.check.verdicts(self._input):
+            self._note(verdict)
+            yield
+        if self._copying is not None and not self.faults:
+            yield from self._copying.copy(self._read_index(), self._output, self._copies)
+            self._storage.keep(self._output, names.stored_file(self._record.output_file))
+        if self._copies.lines or self._record.tried:
+            copied, others = since.first(self._read_index(), self._copies.lines)
+            self._index.seek(0)
+            self._index.write(copied + trial.chosen_first(others, self._record.tried))
+        self._storage.keep(self._faults, names.faults(self._record.id))
+        self._storage.keep(self._index, names.line_index(self._record.id))
+
+    def _read_index(self) -> bytes:
         self._index.seek(0)
-        index = trial.chosen_first(self._index.read(), self._tried)
-        self._index.seek(0)
-        self._index.write(index)
+        return self._index.read()
+
+    def _note(self, verdict: Verdict) -> None:
+        self.refused += verdict.is_refused
+        if verdict.fault is not None and not verdict.is_refused:
+            self.faults += 1
+            self._faults.write(json.dumps(vars(verdict.fault)).encode() + b"\n")
+        elif verdict.span is not None:
+            self._index.write(index_entry(verdict.span))
+            if self._copying is not None:
+                self._copying.note(verdict.request)
 
     def close(self) -> None:
         """Let go of all files, finished or not."""
+        self._work.close()
         self._input.close()
-        self._storage.discard(self._faults)
-        self._storage.discard(self._index)
+        for draft in (self._faults, self._index, self._output):
+            self._storage.discard(draft)
 
 
 def read_faults(storage: Readable, batch_id: str, limit: int) -> list[dict[str, Any]]:

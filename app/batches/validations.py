@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from app.api_keys import ApiKeys
-from app.batches import lifecycle
+from app.batches import lifecycle, since
 from app.batches.collector import Look
 from app.batches.store import FAIL, ON_BAD_LINE
 from app.batches.validation import Validation
@@ -42,15 +42,7 @@ class Validations:
         if running is None:
             is_strict = record.metadata.get(ON_BAD_LINE) == FAIL
             key = None if record.owner == OWNER else ApiKeys(self._connection).get(record.owner)
-            running = Validation(
-                self._storage,
-                record.id,
-                record.endpoint,
-                self._settings,
-                is_strict=is_strict,
-                key=key,
-                tried=record.tried,
-            )
+            running = Validation(self._storage, record, self._settings, is_strict=is_strict, key=key)
             self._running[record.id] = running
         try:
             done = running.step(SLICE_SECONDS)
@@ -68,14 +60,18 @@ class Validations:
             faults=running.faults,
             refused=running.refused,
             model=found.model,
+            copied=running.copied,
         )
+        if record.since:
+            since.unlink(self._storage, record.id)
         log.info(
-            "[BATCH] batch=%s status=%s lines=%d faults=%d refused=%d",
+            "[BATCH] batch=%s status=%s lines=%d faults=%d refused=%d copied=%d",
             record.id,
             after.status,
             found.total,
             running.faults,
             running.refused,
+            running.copied.lines,
         )
         # Which way its lines go is seen at the next look.
         return Look(after, moved=True, retries=())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,36 @@ if TYPE_CHECKING:
 
 #: where the payload of another endpoint's job has its request; a chat completion's is at `request`
 RESPONSE, COMPLETION = "response", "completion"
+
+#: fields that no answer depends on; the model's name is not its own, and `claude_model` says what it means
+_NO_PART = frozenset(
+    (
+        "model",
+        "metadata",
+        "store",
+        "background",
+        "stream",
+        "stream_options",
+        "callback_url",
+        "max_attempts",
+        "service_tier",
+    )
+)
+
+
+def fingerprint(payload: dict[str, Any]) -> bytes:
+    """Of all that the answer depends on, 32 bytes: two requests are the same if theirs are.
+
+    Fields come in the order of their models, whatever the client's was, and what was ignored is left out. A JSON schema is as the client
+    wrote it: Claude answers in the order of its properties.
+    """
+    kind = next(name for name in ("request", RESPONSE, COMPLETION) if name in payload)
+    asked = {name: value for name, value in payload[kind].items() if name not in _NO_PART}
+    if kind == RESPONSE:
+        # Items that came without an id have got one, another each time.
+        asked["input"] = [{name: value for name, value in item.items() if name != "id"} for item in asked["input"]]
+    text = json.dumps([kind, payload["claude_model"], asked], separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=32).digest()
 
 
 def answers(payload: dict[str, Any]) -> int:

@@ -36,6 +36,7 @@ RUN_HERE = (
     "Ask and be called back",
     "Overnight in five minutes",
     "Try before you pay",
+    "Don't pay twice",
     "When Claude can't",
     "For several users",
     "Without a queue",
@@ -200,6 +201,23 @@ def test_try_before_you_pay(stack: Stack, tmp_path: Path) -> None:
     done = sh(go_on.replace("batch_…", batch_id), stack, tmp_path)
     assert done.returncode == 0, done
     assert "100/100" in done.stderr
+
+
+def test_dont_pay_twice(stack: Stack, tmp_path: Path) -> None:
+    """Only the row that is new runs, and the results have all."""
+    make, submit, results = shell_in("Overnight in five minutes", stack)[:3]
+    first = sh(f"{make}\n{submit}", stack, tmp_path).stdout.split()[0]
+    grow, submit = shell_in("Don't pay twice", stack)
+    done = sh(f"{grow}\n{submit.replace('batch_…', first)}", stack, tmp_path)
+    assert done.returncode == 0, done
+    assert f"2 of 3 requests are answered in {first}: copied, which saves $0" in done.stderr
+    assert "3/3" in done.stderr and "2 copied" in done.stderr
+    second = done.stdout.split()[0]
+    assert sh(results.replace("batch_…", second), stack, tmp_path).returncode == 0
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["id"], row["error"]) for row in rows] == [("1", ""), ("2", ""), ("3", "")]
+    assert all("Simulated answer" in row["answer"] for row in rows)
 
 
 def test_when_claude_cant(stack: Stack, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ class PartFeeding:
         numbers = list(self._fitting(record, again or range(record.fed, record.limit), record.affordable(in_flight)))
         if not numbers:
             return False
-        primes = not parts.made and not record.fed and self._share_a_head(record)
+        primes = not parts.made and record.fed == record.copied and self._share_a_head(record)
         if primes:
             del numbers[1:]
         try:
@@ -156,7 +156,7 @@ class PartFeeding:
         return True
 
     def _share_a_head(self, record: BatchRecord) -> bool:
-        lines = self._collector.reader(record).read(priming.samples(record.total))
+        lines = self._collector.reader(record).read(priming.samples(record.copied, record.total))
         return priming.share_a_head(raw for _, raw in lines)
 
     def _fitting(self, record: BatchRecord, numbers: Iterable[int], most: float) -> Iterable[int]:

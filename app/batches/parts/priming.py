@@ -25,9 +25,10 @@ SECONDS = 3600.0
 _SYSTEM = ("system", "developer")
 
 
-def samples(total: int) -> list[int]:
-    """The numbers of the lines that are looked at."""
-    return sorted({0, 1, total // 2, total - 1}) if total >= LINES else []
+def samples(begin: int, end: int) -> list[int]:
+    """Of the lines with the numbers from `begin` to before `end`, those that are looked at."""
+    is_worth_it = end - begin >= LINES
+    return sorted({begin, begin + 1, (begin + end) // 2, end - 1}) if is_worth_it else []
 
 
 def share_a_head(lines: Iterable[bytes]) -> bool:

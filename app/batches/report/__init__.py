@@ -50,9 +50,11 @@ def of_batch(connection: Redis, storage: Readable, record: BatchRecord, given: G
 
 def _forecast(storage: Readable, record: BatchRecord, given: Given) -> Forecast | None:
     """None also where the input is gone."""
-    tried = [line for line in line_stats.read(storage, record) if line.number < record.tried]
+    # The first lines were copied, the next ones tried.
+    lines = (replace(line, number=line.number - record.copied) for line in line_stats.read(storage, record))
+    tried = [line for line in lines if line.number < record.tried]
     try:
-        lengths = LineReader(storage, record.id).all_lengths()
+        lengths = LineReader(storage, record.id).all_lengths()[record.copied :]
     except OSError:
         return None
     context_tokens = LARGE_CONTEXT if "[1m]" in record.model else CONTEXT

@@ -117,6 +117,10 @@ class Report(LineCounts):
     cost_usd: float | None
     #: answers whose cost nobody knows
     unpriced: int
+    #: the earlier batch from which answers were copied, how many of `completed` these are, and what they had cost; None: nobody knows it
+    since: str
+    copied: int
+    saved_usd: float | None
     #: from the start to the end, or until this was made
     seconds: float
     #: of it, in which no line could start
@@ -170,9 +174,10 @@ def add_up(
         "started_at": record.in_progress_at,
         "left": 0 if record.status is BatchStatus.FAILED else record.total - record.ended,
         "cost_usd": record.known_cost_usd(),
+        "saved_usd": record.known_savings_usd(),
         "seconds": round(until - since, 3),
         "waited_seconds": round(waited, 3),
-        "per_hour": round((record.completed + record.failed) / worked * 3600, 1) if tally.ran and worked > 0 else None,
+        "per_hour": round(record.ran / worked * 3600, 1) if tally.ran and worked > 0 else None,
         "retried": tally.retried,
         "ways": dict(sorted(tally.ways.items())),
         "queue": tally.latency(tally.queued),
@@ -274,9 +279,9 @@ class _Tally:
 
 def _missing(record: BatchRecord, around: Conditions, tally: _Tally, since: float) -> list[str]:
     found = []
-    if tally.count < record.ended:
+    if tally.count < (known := record.ended - record.copied):
         found.append(
-            f"Curve, causes, latency and workers are those of {tally.count:,} of {record.ended:,} requests: of the others nothing was"
+            f"Curve, causes, latency and workers are those of {tally.count:,} of {known:,} requests: of the others nothing was"
             " written down."
         )
     if record.status is BatchStatus.FAILED or not record.ended:

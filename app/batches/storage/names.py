@@ -11,6 +11,11 @@ DOUBT = "files/.doubt-"
 #: its own copy of the file that it was made of, and where each line of that is (`app.batches.lines`)
 batch_input = "{}/input".format
 line_index = "{}/lines".format
+#: names of the same in an earlier batch, and of its output, while answers are copied from there (`app.batches.since`)
+since_input = "{}/since-input".format
+since_index = "{}/since-lines".format
+since_output = "{}/since-output".format
+OF_SINCE = (since_input, since_index, since_output)
 #: the faults that validation found
 faults = "{}/faults.jsonl".format
 #: of the batch's and a part's id: a part's body, which is to be sent; what became of its lines before that; and of all of them in the end

@@ -86,6 +86,12 @@ def submit(
         Dollars, Parameter(help="US dollars; it stops before it costs more, and waits for `continue`")
     ] = None,
     max_tokens: Annotated[int | None, Parameter(help="the same, for tokens read and written")] = None,
+    since: Annotated[
+        str | None,
+        Parameter(
+            help="ID of an earlier batch: what it has answered is copied from it, and only what is new or changed runs"
+        ),
+    ] = None,
     completion_window: Annotated[str, Parameter(help="the batch expires then (default 24h; 1h to 7d)")] = "24h",
     callback_url: Annotated[str | None, Parameter(help="gets a signed webhook when the batch has ended")] = None,
     again_: Again = False,
@@ -95,14 +101,19 @@ def submit(
 ) -> int:
     """Upload, create, and wait until the server has validated every line, or say why it can't."""
     metadata = _metadata(window, way, callback_url, is_strict=how.strict)
-    limits = {"try": tried, "max_cost": max_cost, "max_tokens": max_tokens}
+    limits = {"try": tried, "max_cost": max_cost, "max_tokens": max_tokens, "since": since}
     metadata |= {name: str(value) for name, value in limits.items() if value is not None}
     with Server(url) as api:
+        if since is not None:
+            api.batch(since)
         if model := how.model or (how.template and "sonnet"):
             api.check_model(model)
         with source.opened(file, how) as found:
             metadata[server.DIGEST] = found.digest()
-            earlier = None if again_ else submitted_before(api, server.DIGEST, metadata[server.DIGEST])
+            # What that batch has answered is not paid twice.
+            earlier = (
+                None if again_ or since is not None else submitted_before(api, server.DIGEST, metadata[server.DIGEST])
+            )
             if not is_wanted(earlier, str(file)):
                 return 1
             file_id = api.upload(found.file, file.name)
@@ -119,6 +130,8 @@ def submit(
             return _failed(file, batch, found.unit)
         if refused := batch["nightshift"].get("refused"):
             _say_refused(file, batch, refused)
+        if since is not None:
+            _say_copied(batch, since)
         return watch.follow(api, batch, stay=stay or tried is not None, as_json=as_json)
 
 
@@ -172,6 +185,13 @@ def _say_refused(file: Path, batch: dict[str, Any], refused: int) -> None:
         f"nightshift: {refused:,} of {total:,} requests are refused, and are 400s in the error file; the others run."
         f" `nightshift batch validate {file}` names them; --strict refuses the whole file."
     )
+
+
+def _say_copied(batch: dict[str, Any], since: str) -> None:
+    """Of a batch that names an earlier one: how many of its answers are that one's."""
+    ours, total = batch["nightshift"], batch["request_counts"]["total"]
+    saved = "" if ours["saved_usd"] is None else f", which saves ${ours['saved_usd']:.4f}"
+    server.say(f"nightshift: {ours['copied']:,} of {total:,} requests are answered in {since}: copied{saved}.")
 
 
 def say_faults(file: Path, found: Iterable[dict[str, Any]], unit: str, *, prefix: str = "") -> None:

@@ -150,6 +150,8 @@ def details(batch: dict[str, Any]) -> str:
         parts.append(f"${ours['cost_usd']:.2f}")
     if ours.get("unpriced"):
         parts.append(f"{ours['unpriced']} answers of unknown cost")
+    if ours.get("copied"):
+        parts.append(f"{ours['copied']:,} copied")
     if batch["request_counts"]["failed"]:
         parts.append(f"{batch['request_counts']['failed']} failed")
     if ours["unrun"]:

@@ -12,12 +12,23 @@ from app import ways
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.formats.line import parse
 from app.batches.lines import LineReader, split
+from app.batches.record import BatchRecord, BatchStatus
 from app.batches.storage.local_disk import LocalDisk
 from app.batches.validation import Check, Validation, read_faults
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+RECORD = BatchRecord(
+    id="batch",
+    endpoint=CHAT_COMPLETIONS,
+    input_file_id="file-1",
+    completion_window="24h",
+    status=BatchStatus.VALIDATING,
+    created_at=1000,
+    expires_at=2000,
+)
 
 
 def line(custom_id: Any = "a", **changes: Any) -> dict[str, Any]:
@@ -135,7 +146,7 @@ def test_a_model_that_nobody_knows_is_one_fault(tmp_path: Path) -> None:
     assert refused(data) == [(8, "unsupported_parameter", "body.logprobs")]
     mixed = [line("a"), line("b", body=body(model="opus", logprobs=True))]
     storage = given(tmp_path, b"\n".join(json.dumps(one).encode() for one in mixed))
-    validation = Validation(storage, "batch", CHAT_COMPLETIONS, Settings())
+    validation = Validation(storage, RECORD, Settings())
     assert validation.step(60)
     assert (validation.faults, validation.refused) == (1, 0)
     assert read_faults(storage, "batch", 5)[0]["code"] == "model_mismatch"
@@ -171,7 +182,7 @@ def test_the_index_finds_each_line_again(tmp_path: Path) -> None:
     """Done in slices, validation leaves an index by which any line is read; blank ones have no number."""
     sent = [line(str(n)) for n in range(300)]
     storage = given(tmp_path, "\n\n".join(json.dumps(one) for one in sent).encode())
-    validation = Validation(storage, "batch", CHAT_COMPLETIONS, Settings())
+    validation = Validation(storage, RECORD, Settings())
     slices = 1
     while not validation.step(0.0):
         slices += 1
@@ -184,7 +195,7 @@ def test_the_index_finds_each_line_again(tmp_path: Path) -> None:
 def test_all_faults_are_kept(tmp_path: Path) -> None:
     """The faults are read back as `errors.data` has them, as many as are asked for."""
     storage = given(tmp_path, b"x\n" * 20)
-    validation = Validation(storage, "batch", CHAT_COMPLETIONS, Settings())
+    validation = Validation(storage, RECORD, Settings())
     assert validation.step(60)
     assert validation.faults == 20
     found = read_faults(storage, "batch", 20)
