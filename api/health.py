@@ -16,6 +16,7 @@ from app import clock, disk, way_status
 from app.batches.parts.steps import totals
 from app.connection import RedisError
 from app.health import look, unready, warnings
+from app.memory import MIB, held_mb
 from app.ways import Way
 from app.worker_status import WorkerState
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("health", __name__)
 
-_MIB = 1024 * 1024
 _REDIS_NAMES = ("valkey-server", "redis-server")
 
 
@@ -56,7 +56,7 @@ def health() -> dict[str, Any]:
     alive = [row for row in rows if row.is_alive(lease)]
     found["memory"] = _memory(services.settings.supervisor_pid, alive, found.get("redis", {}))
     free = disk.free_bytes(services.settings.data_dir)
-    found["disk"] = {"free_mb": None if free is None else round(free / _MIB)}
+    found["disk"] = {"free_mb": None if free is None else round(free / MIB)}
     return found
 
 
@@ -155,18 +155,17 @@ def _tree(supervisor_pid: int | None) -> list[psutil.Process]:
 def _memory_by_part(processes: Iterable[psutil.Process]) -> dict[str, float]:
     """MiB by part: `claude`, `redis`, and `python` for all else. A process that ends meanwhile counts nothing."""
     parts = {"python": 0.0, "claude": 0.0, "redis": 0.0}
-    for part, rss in _resident(processes):
-        parts[part] += rss / _MIB
+    for part, held in _held(processes):
+        parts[part] += held
     return {part: round(size, 1) for part, size in parts.items()}
 
 
-def _resident(processes: Iterable[psutil.Process]) -> Iterator[tuple[str, int]]:
+def _held(processes: Iterable[psutil.Process]) -> Iterator[tuple[str, float]]:
+    """What is forked counts what it shares once among all; of the others the resident memory is what limits go by."""
     for process in processes:
         try:
-            name, rss = process.name().lower(), process.memory_info().rss
+            name = process.name().lower()
+            part = "redis" if name.startswith(_REDIS_NAMES) else "claude" if name.startswith("claude") else "python"
+            yield part, held_mb(process) if part == "python" else process.memory_info().rss / MIB
         except psutil.Error:
             continue
-        if name.startswith(_REDIS_NAMES):
-            yield "redis", rss
-        else:
-            yield ("claude" if name.startswith("claude") else "python"), rss

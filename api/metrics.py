@@ -157,7 +157,7 @@ class Families(Collector):
         yield states
         memory = GaugeMetricFamily(
             "nightshift_worker_memory_bytes",
-            "Resident memory: of a worker's Claude processes with their children, and of the worker itself.",
+            "Memory: resident, of a worker's Claude processes with their children; and of the worker itself, of what it shares its part.",
             labels=["worker", "part"],
         )
         for place, row in by_place(alive).items():

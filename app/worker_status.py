@@ -56,7 +56,7 @@ class WorkerStatus:
     errors: int = 0
     #: all its Claude processes and their children
     rss_mb: float = 0.0
-    #: the worker itself
+    #: the worker itself; of what it shares with others its part (`app.memory`)
     python_rss_mb: float = 0.0
     cli_version: str = ""
     #: which login is in use: its kind, never itself

@@ -19,6 +19,7 @@ _KINDS = {
     "workers.chat_worker": "worker",
     "workers.callback_worker": "callbacks",
     "workers.lane": "lane",
+    "ops.supervisor.fork_server": "fork server",
     "simulator": "simulator",
     "ops.cli.main": "supervisor",
     "bench.bare": "python",

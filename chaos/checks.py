@@ -13,6 +13,7 @@ import psutil
 
 from app.connection import AWAY
 from app.jobs.record import Status, outcome_key
+from app.jobs.recovery import AUDIT_SECONDS
 from app.outcome import Outcome
 from chaos import residue
 from chaos.ledger import SECRET, text_of
@@ -20,12 +21,16 @@ from chaos.wires import Wires
 from ops.supervisor.probe import listens
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from app.jobs.record import JobRecord
     from chaos.ledger import Accepted, Ledger
     from chaos.stack import Stack
 
 #: how long the backlog may take to be worked off, the longest claim of a callback included, seconds
 QUIET_SECONDS = 300.0
+#: how late the maintenance may be, seconds
+_LATE_SECONDS = 15.0
 
 
 @dataclass
@@ -85,11 +90,19 @@ def check(stack: Stack, ledger: Ledger, found: Findings) -> None:
     for batch_id, lines in ledger.batches.items():
         _check_batch(Wires(ledger.ports[batch_id]), found, batch_id, lines)
         _check_callback(ledger, found, batch_id, events)
-    for leak in residue.leaks(redis):
+    for leak in _leaks(redis):
         found.fault("nothing is left that nobody touches", leak)
     found.look("answers are the request's own, errors explained", len(ledger.read) + ledger.refused.total())
     for complaint in ledger.complaints:
         found.fault("answers are the request's own, errors explained", complaint)
+
+
+def _leaks(redis: Redis) -> list[str]:
+    """What stays: the maintenance may have yet to look at what has just come to its end, e.g. the row of a worker that was killed."""
+    give_up = time.monotonic() + AUDIT_SECONDS + _LATE_SECONDS
+    while (found := residue.leaks(redis)) and time.monotonic() < give_up:
+        time.sleep(1.0)
+    return found
 
 
 def _check_job(stack: Stack, ledger: Ledger, found: Findings, job_id: str, accepted: Accepted) -> None:

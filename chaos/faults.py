@@ -24,6 +24,7 @@ TARGETS = {
     "second machine": 2,
     "clock": 4,
     "login": 1,
+    "fork server": 2,
 }
 #: what befalls those that are no processes
 _HOW: Mapping[str, Mapping[str, int]] = {"connection": {CUT: 1}, "clock": {JUMP: 1}, "login": {BAD: 1}}

@@ -26,6 +26,7 @@ _COMMANDS = {
     "worker": ("workers.chat_worker",),
     "callbacks": ("workers.callback_worker",),
     "lane": ("workers.lane",),
+    "fork server": ("ops.supervisor.fork_server",),
     "api": ("api.server",),
     "claude": ("_bundled/claude",),
     "redis": ("redis-server", "valkey-server"),

@@ -66,7 +66,7 @@ class EngineStatus:
     restarts: Mapping[str, int] = field(default_factory=dict)
     #: resident memory of all Claude processes and what is below them, MiB, measured every second or so
     rss_mb: float = 0.0
-    #: resident memory of this Python process, MiB
+    #: memory of this Python process, MiB, of what it shares with others its part (`app.memory`)
     python_rss_mb: float = 0.0
     cli_version: str | None = None
     #: kind of the login in use (`api_key`, ...); None: there is none

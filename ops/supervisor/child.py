@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> NoReturn:
     options = dict(zip(arguments[:split:2], arguments[1:split:2], strict=True))
     argv = arguments[split + 1 :]
     if _LINUX:
-        _signal_at_parents_death(int(options["--signal"]))
+        signal_at_parents_death(int(options["--signal"]))
     if os.getppid() != int(options["--parent"]):
         sys.exit(1)  # the parent was gone before we could tie ourselves to it
     if "--lock" in options:
@@ -51,7 +51,8 @@ def main(arguments: list[str]) -> NoReturn:
         sys.exit(f"{argv[0]}: {error.strerror}")
 
 
-def _signal_at_parents_death(number: int) -> None:
+def signal_at_parents_death(number: int) -> None:
+    """Have the kernel send it to this process when its parent ends. Linux only; exits when it can't be."""
     import ctypes  # noqa: PLC0415 - not needed on macOS
 
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0) != 0:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from ops.supervisor.forks import Forked
+
 #: first wait before a process is started again, seconds; doubled each time, up to the cap, and jittered
 BACKOFF_SECONDS = 0.25
 BACKOFF_CAP_SECONDS = 15.0
@@ -55,6 +57,8 @@ class ProcessSpec:
     last_words: Callable[[], str] | None = None
     #: open files that it inherits
     pass_fds: Sequence[int] = ()
+    #: for a `python -P -m module ...`: a module that imports what it needs. It may be forked from a process that has done so (`forks`)
+    preload: str = ""
     #: on a restart: asks it to drain, which is to finish its work and end; None: it is left alone
     drain_signal: signal.Signals | None = None
     #: how long it may drain before it is asked to stop, seconds
@@ -70,7 +74,7 @@ class Running:
     """A started process, with what is needed to start it again."""
 
     spec: ProcessSpec
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     started: float = field(default_factory=time.monotonic)
     #: restarts in a row that did not last
     failures: int = 0

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 API_MODULE = "api.server"
 CHAT_WORKER_MODULE = "workers.chat_worker"
 CALLBACK_WORKER_MODULE = "workers.callback_worker"
+#: what they are forked with
+CHAT_WORKER_PRELOAD = "workers.preload.chat"
+CALLBACK_WORKER_PRELOAD = "workers.preload.callbacks"
 LANE_MODULE = "workers.lane"
 SIMULATOR_MODULE = "simulator"
 
@@ -144,12 +147,14 @@ def api(settings: Settings, env: Mapping[str, str], listener: socket.socket) -> 
 
 def chat_worker(settings: Settings, env: Mapping[str, str], index: int) -> ProcessSpec:
     """One worker, with one Claude process. Its jobs go back to the queue whenever its process ends."""
-    return _worker(f"worker-{index}", CHAT_WORKER_MODULE, settings, env, signal.SIGUSR2)
+    spec = _worker(f"worker-{index}", CHAT_WORKER_MODULE, settings, env, signal.SIGUSR2)
+    return replace(spec, preload=CHAT_WORKER_PRELOAD)
 
 
 def callback_worker(settings: Settings, env: Mapping[str, str], index: int) -> ProcessSpec:
     """One process that delivers callbacks."""
-    return _worker(f"callbacks-{index}", CALLBACK_WORKER_MODULE, settings, env, signal.SIGTERM)
+    spec = _worker(f"callbacks-{index}", CALLBACK_WORKER_MODULE, settings, env, signal.SIGTERM)
+    return replace(spec, preload=CALLBACK_WORKER_PRELOAD)
 
 
 def lane(settings: Settings, env: Mapping[str, str]) -> list[ProcessSpec]:

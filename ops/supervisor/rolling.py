@@ -27,6 +27,9 @@ class Keeper(Protocol):
     def launch(self, stage: list[Running], spec: ProcessSpec, failures: int = 0) -> Running:
         """Start a process of a stage."""
 
+    def load_anew(self) -> None:
+        """See to it that what is forked from now on has the code that is on the disk now."""
+
     def tend(self, seconds: float) -> None:
         """Look after all processes, then sleep so long at most."""
 
@@ -34,9 +37,13 @@ class Keeper(Protocol):
 def roll(keeper: Keeper, stages: list[list[Running]], say: Callable[[str], None]) -> None:
     """Replace all processes that can be. Returns when the last has been asked to drain, or at the first that can't be replaced."""
     say("Restarting: each process finishes what it has begun, and a new one takes its place ...")
+    is_loaded = False
     for stage in stages:
         # One that drains since the last restart has its successor.
         for old in [one for one in stage if one.spec.drain_signal is not None and not one.is_draining]:
+            if old.spec.preload and not is_loaded:
+                keeper.load_anew()
+                is_loaded = True
             if not _replace(keeper, stage, old, say):
                 return
     say("Restarted.")

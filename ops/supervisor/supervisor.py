@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ops.supervisor import orphans, rolling
 from ops.supervisor.errors import StackError, Stopped
+from ops.supervisor.forks import ForkServer
 from ops.supervisor.hooks import Periodic
 from ops.supervisor.process import ProcessSpec, Running, backoff
 from ops.supervisor.signals import Signals
@@ -50,6 +51,7 @@ class Supervisor:
         self._hooks: list[threading.Thread] = []
         #: children that somebody else in this process has started
         self._others: frozenset[int] = frozenset()
+        self._fork_server = ForkServer()
 
     def __enter__(self) -> Supervisor:
         self._signals.__enter__()
@@ -75,7 +77,11 @@ class Supervisor:
         """
         stage: list[Running] = []
         self._stages.append(stage)
-        for spec in specs:
+        self._fork_server.prepare(specs)
+        # What is to be forked comes last: until then the others begin.
+        for spec in sorted(specs, key=lambda spec: bool(spec.preload)):
+            if spec.preload:
+                self._wait_for_fork_server()
             self.launch(stage, spec)
         try:
             self._wait_ready(stage)
@@ -101,7 +107,9 @@ class Supervisor:
                 continue  # a stop that came meanwhile has had its wake-up
             self._tend()
             leaving = [r.stop_at or r.kill_at or give_up for stage in self._stages for r in stage]
-            due = min([give_up, next_look, *leaving, *(when for when, *_ in self._again)])
+            due = min([give_up, next_look, *leaving, self._fork_server.due, *(when for when, *_ in self._again)])
+            if self._fork_server.is_starting:
+                due = time.monotonic() + _READY_POLL_SECONDS  # what is to be started again may wait for it
             self._signals.wait(min(due - time.monotonic(), 60.0))
         return False
 
@@ -117,7 +125,18 @@ class Supervisor:
 
     def pids(self) -> dict[int, str]:
         """The processes that run now, by name."""
-        return {running.pid: running.spec.name for stage in self._stages for running in stage}
+        found = {running.pid: running.spec.name for stage in self._stages for running in stage}
+        return found | self._fork_server.pids()
+
+    def load_anew(self) -> None:
+        """From now on what is forked has the code that is on the disk now."""
+        self._fork_server.replace()
+        self._wait_for_fork_server()
+
+    def _wait_for_fork_server(self) -> None:
+        """Until it serves or has failed, or somebody asks to stop."""
+        while self._fork_server.is_starting and not self._signals.stops:
+            self.tend(_READY_POLL_SECONDS)
 
     def _wait_ready(self, stage: list[Running]) -> None:
         began, reported = time.monotonic(), time.monotonic()
@@ -145,7 +164,8 @@ class Supervisor:
 
     def launch(self, stage: list[Running], spec: ProcessSpec, failures: int = 0) -> Running:
         """Start a process of a stage. Whoever does waits until it is ready, or says that it is."""
-        running = Running.start(spec, failures)
+        forked = self._fork_server.fork(spec, self._others.union(self.pids()))
+        running = Running(spec, forked, failures=failures) if forked else Running.start(spec, failures)
         stage.append(running)
         log.debug("started %s as process %d", spec.name, running.pid)
         if self._record:
@@ -154,6 +174,7 @@ class Supervisor:
 
     def _tend(self) -> None:
         """Look for ended processes, and start again what is due."""
+        self._fork_server.tend()
         for stage in self._stages:
             for running in list(stage):
                 running.enforce_grace()
@@ -161,8 +182,12 @@ class Supervisor:
                 if status is not None and running.is_ready:
                     self._ended(stage, running, status)
         now = time.monotonic()
-        due = [entry for entry in self._again if entry[0] <= now]
-        self._again = [entry for entry in self._again if entry[0] > now]
+        later: list[tuple[float, list[Running], ProcessSpec, int]] = []
+        due: list[tuple[float, list[Running], ProcessSpec, int]] = []
+        for entry in self._again:
+            is_due = entry[0] <= now and not (entry[2].preload and self._fork_server.is_starting)
+            (due if is_due else later).append(entry)
+        self._again = later
         for _, stage, spec, failures in due:
             self.launch(stage, spec, failures).is_ready = True  # nobody waits for it: it is watched like the rest
 
@@ -203,6 +228,7 @@ class Supervisor:
     def _stop_all(self) -> None:
         give_up = time.monotonic() + STOP_SECONDS
         self._again.clear()
+        self._fork_server.end()
         for periodic in self._periodic:
             periodic.stop(0)
         for index in reversed(range(len(self._stages))):

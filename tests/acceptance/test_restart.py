@@ -17,7 +17,7 @@ from chaos.stack import ROOT, command_of
 from tests.acceptance.stack import Stack, stack_fixture
 from tests.redis_server import wait_until
 
-PARTS = ("api.server", "workers.chat_worker", "workers.callback_worker")
+PARTS = ("api.server", "workers.chat_worker", "workers.callback_worker", "ops.supervisor.fork_server")
 
 #: a stack whose processes are replaced
 shared_stack = stack_fixture("module")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from app.memory import MIB, held_mb
 from app.recycle_reason import RecycleReason
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ class Limits:
         return cls(max(1, round(around(settings.max_turns))), around(settings.max_rss_mb), idle)
 
 
-MIB = 1024 * 1024
-
-
 def tree_rss_mb(pid: int | None) -> float:
     """Resident memory of a process and all its descendants, MiB; 0 when it is gone. Takes some milliseconds."""
     if pid is None:
@@ -60,8 +58,8 @@ def tree_rss_mb(pid: int | None) -> float:
 
 
 def own_rss_mb() -> float:
-    """Resident memory of this Python process, MiB."""
-    return round(psutil.Process().memory_info().rss / MIB, 1)
+    """Memory of this Python process, MiB, of what it shares its part."""
+    return round(held_mb(psutil.Process()), 1)
 
 
 logger = logging.getLogger(__name__)
@@ -76,7 +74,7 @@ class Watch:
     def __init__(self, pool: Pool, settings: Settings) -> None:
         self._pool = pool
         self._hard_rss_mb = settings.hardest_rss_mb
-        #: resident memory of this Python process when it was last measured, MiB
+        #: memory of this Python process when it was last measured, MiB
         self.own_rss_mb = own_rss_mb()
 
     async def run(self) -> None:

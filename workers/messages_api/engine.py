@@ -15,10 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
-import psutil
 
 from app import clock, price_file
 from app.login import login_in_use
+from app.memory import OwnMemory
 from app.messages.failure import FailureKind, TurnFailed
 from app.prices import cost_usd
 from app.ways import Way
@@ -46,7 +46,6 @@ MAX_EVENT_BYTES = 64 * 1024 * 1024
 #: how long the end of a stream that has said its last is waited for: its connection can be used again then, seconds
 END_SECONDS = 0.2
 CLOSE_SECONDS = 10.0
-_MIB = 1024 * 1024
 
 
 class ApiEngine:
@@ -73,7 +72,7 @@ class ApiEngine:
         self._task: asyncio.Task[Answer] | None = None
         self._turns = self._errors = 0
         self._since = clock.now()
-        self._process = psutil.Process()
+        self._memory = OwnMemory()
 
     def __enter__(self) -> Self:
         self.start()
@@ -132,7 +131,7 @@ class ApiEngine:
             turns=self._turns,
             turns_total=self._turns,
             errors=self._errors,
-            python_rss_mb=round(self._process.memory_info().rss / _MIB, 1),
+            python_rss_mb=self._memory.mb(),
             login=self._login.kind if self._login else None,
         )
 

@@ -14,6 +14,7 @@ from app import clock, hashes, supervisors, worker_status
 from app.batches.leadership import Leadership
 from app.batches.storage.local_disk import LocalDisk
 from app.gate import Cause, Gate
+from app.memory import held_mb
 from app.settings import Settings
 from app.webhooks import outbox
 from app.webhooks.events import Event
@@ -56,7 +57,7 @@ def test_health(client: FlaskClient, connection: Redis) -> None:
     assert found["gate"] == {"object": "gate", "open": True, "scopes": [], "parked": 0}
     (row,) = found["workers"]
     assert (row["name"], row["state"], row["restarts"], row["alive"]) == ("w1", "idle", {"turns": 2}, True)
-    own = psutil.Process().memory_info().rss / 2**20
+    own = held_mb(psutil.Process())
     assert found["memory"]["rss_mb"] >= own * 0.8
     parts = found["memory"]
     assert parts["rss_mb"] == pytest.approx(parts["python_mb"] + parts["claude_mb"] + parts["redis_mb"], abs=0.2)

@@ -1,0 +1,1 @@
+"""What workers need, to be imported before they are forked (`ops.supervisor.fork_server`). Nothing is begun: no thread, no connection."""
