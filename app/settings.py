@@ -82,6 +82,9 @@ class Settings:
     isolation: Literal["reset", "process"] = "reset"
     #: Claude processes that a worker keeps warm, each for another full model id, depth of thinking or set of functions
     warm_processes: int = 2
+    #: `speed`; or `frugal`: two fifths less memory for a Claude process that has worked for a while, and some 10 ms more CPU a turn. Only
+    #: with versions of the CLI that are known to take it: `nightshift doctor` says so
+    memory: Literal["speed", "frugal"] = "speed"
     #: a Claude process is recycled after so many turns (± jitter)
     max_turns: int = 500
     #: a Claude process is recycled after its turn when the resident memory of its tree passes this, MiB

@@ -15,8 +15,8 @@ from app.messages import to_claude
 from app.messages.failure import FailureKind, TurnFailed
 from app.settings import Settings, SettingsError
 from app.ways import OF_WORKERS, Way
-from workers.claude import ClaudeInvoker, Profile
-from workers.claude.cli import sdk_version
+from workers.claude import ClaudeInvoker, Profile, frugal
+from workers.claude.cli import bundled_cli, sdk_version
 from workers.messages_api import ApiEngine
 
 #: Claude's smallest model
@@ -61,6 +61,8 @@ def _by_cli(settings: Settings, *, asks: bool) -> dict[str, Any]:
             claude.wait_until_idle(_SECONDS)
             status = claude.status()
             found["cli_version"] = status.cli_version
+            if settings.memory == "frugal":
+                found["frugal_fault"] = frugal.fault(bundled_cli())
             if status.cli_version is None:
                 found |= {"failure": "unavailable", "message": status.reason}
             elif asks:

@@ -124,6 +124,7 @@ def _told(found: Mapping[str, Any], settings: Settings, way: Way, login: Login |
         return
     else:
         yield ok("Claude CLI", f"{version}, of claude-agent-sdk {found['sdk_version']}; it starts (way: cli)")
+        yield from _memory(found)
     if login is None and not settings.offline:
         return
     which = "simulated (offline)" if login is None else login.description
@@ -141,6 +142,16 @@ def _told(found: Mapping[str, Any], settings: Settings, way: Way, login: Login |
         yield ok("Login", f"{which}: {found['model']} answered within {found['seconds']:.1f} s")
     else:
         yield ok("Login", f"{which}; not tried")
+
+
+def _memory(found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Of `NIGHTSHIFT_MEMORY=frugal`."""
+    fault = found.get("frugal_fault")
+    if fault:
+        mend = "Set NIGHTSHIFT_MEMORY=speed, or update Nightshift: workers take the memory of `speed` meanwhile."
+        yield warn("Memory mode", f"frugal has no effect: {fault}", mend)
+    elif fault is not None:
+        yield ok("Memory mode", "frugal: Claude's processes run without their just-in-time compiler")
 
 
 def _clock(url: str) -> Iterator[Finding]:

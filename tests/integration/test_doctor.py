@@ -18,7 +18,7 @@ from redis import Redis
 from app import hashes, supervisors
 from app.batches.record import ACTIVE
 from app.settings import Settings
-from ops.doctor import redis
+from ops.doctor import claude, redis
 from simulator.process import RunningSimulator, running_simulator
 
 if TYPE_CHECKING:
@@ -57,6 +57,20 @@ def test_all_is_well_offline(tmp_path: Path) -> None:
     }  # fmt: skip
     assert found["Login"]["text"].startswith("simulated (offline): simulated-claude-haiku")
     assert not (tmp_path / "data").exists()
+
+
+def test_frugal_memory_is_tried(tmp_path: Path) -> None:
+    """Whether the installed command line runs so is a finding of its own."""
+    _, found = doctor(tmp_path, "--offline", "--no-request", NIGHTSHIFT_MEMORY="frugal")
+    assert found["Memory mode"]["level"] == "ok"
+    assert "without their just-in-time compiler" in found["Memory mode"]["text"]
+
+
+def test_frugal_memory_that_has_no_effect_is_told() -> None:
+    """With a command line that is not known to take it."""
+    (found,) = claude._memory({"frugal_fault": "it is not known how"})
+    assert (found.level, "no effect: it is not known how" in found.text) == ("warn", True)
+    assert "NIGHTSHIFT_MEMORY=speed" in found.mend
 
 
 def test_the_way_api_is_named_and_tried(tmp_path: Path) -> None:

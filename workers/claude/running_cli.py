@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.messages.failure import FailureKind, TurnFailed
 from app.recycle_reason import RecycleReason
-from workers.claude import cli
+from workers.claude import cli, frugal
 from workers.claude.environment import SDK_VARIABLES, surroundings
 from workers.claude.private_dir import PrivateDir, kill_group
 from workers.claude.watch import tree_rss_mb
@@ -80,6 +80,8 @@ class RunningCli(ABC):
         """Launch and connect. Raises `TurnFailed` (`unavailable`)."""
         self._dir = await asyncio.to_thread(PrivateDir, self._work_dir)
         around = surroundings(self._settings, self.login, self.profile, self._dir.path)
+        if self._settings.memory == "frugal":
+            around.variables.update(await asyncio.to_thread(frugal.variables, cli.bundled_cli()))
         program = self._dir.write_launcher(cli.bundled_cli(), [*around.variables, *SDK_VARIABLES])
         self._client = cli.ClaudeClient(
             self.profile,
