@@ -12,7 +12,7 @@ from api import auth, params
 from api.openapi_meta import described
 from api.services import current_services
 from app import api_keys, clock, errors
-from app.api_keys import MAX_KEYS, ApiKey, ApiKeys, KeyExistsError, TooManyKeysError
+from app.api_keys import MAX_KEYS, MAX_PRIORITY, ApiKey, ApiKeys, KeyExistsError, TooManyKeysError
 from app.error_codes import ErrorCode
 
 blueprint = Blueprint("keys", __name__)
@@ -34,6 +34,7 @@ class KeyLimits(BaseModel):
     requests_per_minute: _Limit | None = None
     tokens_per_minute: _Limit | None = None
     max_queued: _Limit | None = None
+    priority: Annotated[int, Field(ge=1, le=MAX_PRIORITY)] = 1
     is_admin: bool = False
 
 
@@ -116,6 +117,7 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "requests_per_minute": key.requests_per_minute or None,
         "tokens_per_minute": key.tokens_per_minute or None,
         "max_queued": key.max_queued or None,
+        "priority": key.priority,
         "is_admin": key.is_admin,
     }
 

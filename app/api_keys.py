@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 KEY = "nightshift:api_keys"
 MAX_KEYS = 500
+MAX_PRIORITY = 10
 #: what a key begins with, for people and for scanners of leaked secrets
 PREFIX = "nsk_"
 #: how much of a key is shown in lists, characters
@@ -65,6 +66,8 @@ class ApiKey:
     tokens_per_minute: int = 0
     #: interactive requests that wait at once
     max_queued: int = 0
+    #: what a key with 3 gets of workers for batch lines is three times what one with 1 gets, in tokens, while both have lines
+    priority: int = 1
     #: whether it sees what others' keys made, and may pause, resume, and make keys
     is_admin: bool = False
 
@@ -186,6 +189,12 @@ class KnownKeys:
         with suppress(*AWAY):
             self._refresh(FRESH_SECONDS)
         return bool(self._by_digest)
+
+    def priorities(self) -> Mapping[str, int]:
+        """By name; as far as is known while Redis is away."""
+        with suppress(*AWAY):
+            self._refresh(FRESH_SECONDS)
+        return {one.name: one.priority for one in self._by_digest.values()}
 
     def _refresh(self, seconds: float) -> None:
         with self._lock:

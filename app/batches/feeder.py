@@ -21,9 +21,10 @@ from app.batches.leadership import Leadership, NotLeader, is_at
 from app.batches.pace import Pace
 from app.batches.parts.feeding import PartFeeding
 from app.batches.progress import Progress
-from app.batches.queueing import Queueing, affordable, shares
+from app.batches.queueing import Queueing
 from app.batches.record import BatchRecord, BatchStatus, Hold
 from app.batches.report import conditions
+from app.batches.shares import Shares, affordable
 from app.batches.steps import Steps
 from app.batches.storage import FilesLost, names
 from app.batches.store import Batches
@@ -63,6 +64,7 @@ class Feeder:
         self._elsewhere = Elsewhere(connection, self._leadership, self._steps, jobs)
         self._validations = Validations(connection, settings, self._storage, self._steps)
         self._capacities = Capacities(connection, settings)
+        self._shares = Shares(connection)
         self._progress = Progress()
         self._next_tidy = 0.0
         #: why the storage can't be used, as it was logged
@@ -120,14 +122,20 @@ class Feeder:
                 raise NotLeader("the lease was lost in the middle of a round")
         self._elsewhere.publish({batch_id: look for batch_id, look in looks.items() if look.is_in_queue})
         all_looks = {**looks, **self._elsewhere.looks(others)}
-        for batch_id, number in shares(all_looks, self._capacities.look(), self._is_due).items():
-            if batch_id not in looks:
+        here, capacity = looks.keys(), self._capacities.look()
+        given = self._shares.of(all_looks, here, capacity, self._is_due, self._leadership.place)
+        for batch_id, number in given.items():
+            if batch_id not in here:
                 continue
+            fed = 0
             try:
                 with logs.about(batch_id=batch_id):
-                    moved = self._queueing.feed(looks[batch_id], number) > 0 or moved
+                    fed = self._queueing.feed(looks[batch_id], number)
             except OSError as error:
                 self._complain(looks[batch_id].record, error)
+            moved = moved or fed > 0
+            if not fed:
+                self._shares.not_taken(batch_id)
         # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
         return moved or (self._settings.reserve > 0 and any(look.near for look in looks.values()))
 

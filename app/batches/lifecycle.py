@@ -161,7 +161,11 @@ def collect_part(
     return Change(
         before=record,
         after=replace(
-            counted, wasted_usd=counted.wasted_usd + taken.paid_usd, offline=record.offline or offline, **written
+            counted,
+            part_tokens=record.part_tokens + sum(map(_tokens, lines)),
+            wasted_usd=counted.wasted_usd + taken.paid_usd,
+            offline=record.offline or offline,
+            **written,
         ),
         again=taken.again.keys(),
         runs={number: runs for number, runs in taken.again.items() if any(runs)},
@@ -215,8 +219,13 @@ def collected(
     if (record.output_bytes, record.error_bytes) != (seen.output_bytes, seen.error_bytes):
         return _unchanged(record)
     numbers = [number for number, _ in lines]
+    # Of those that had a job: what is refused before it has one costs no worker anything.
+    unknown = sum(
+        number in found.queued and line.kind is LineEnd.FAILED and not _tokens(line) for number, line in lines
+    )
     after = replace(
         _counted(record, [line for _, line in lines]),
+        failed_tokens=record.failed_tokens + round(unknown * record.line_tokens),
         offline=record.offline or offline,
         **written,
     )

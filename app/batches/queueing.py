@@ -1,4 +1,4 @@
-"""From a batch's file to the queue: how many lines, of which batch, and what a line's job is."""
+"""From a batch's file to the queue, and what a line's job is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from app.batches import collector, lifecycle
 from app.batches.change import NO_RUNS, LineJob, LineRuns, NotFed
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import LineError, parse
-from app.batches.record import BatchRecord, BatchStatus, line_id
+from app.batches.record import BatchRecord, line_id
+from app.batches.shares import affordable
 from app.ids import new_request_id
 from app.jobs.record import WAYS_VERSION, JobKind, JobRecord, Status, Tier
 from app.ladder import steps_for
@@ -19,9 +20,8 @@ from app.ways import Way
 from app.window import is_open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from app.batches.capacity import Capacity
     from app.batches.collector import Collector, Look
     from app.batches.output import Ended
     from app.batches.steps import Steps
@@ -31,41 +31,6 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 100
 #: how many refused lines are written to the error file at once
 _REFUSED_AT_ONCE = 500
-
-
-def shares(looks: Mapping[str, Look], capacity: Capacity, may_start: Callable[[BatchRecord], bool]) -> dict[str, int]:
-    """How many lines each batch may add: one after the other to the batch that has the fewest, so that a small one passes."""
-    near = {
-        batch_id: len(look.near)
-        for batch_id, look in looks.items()
-        if look.record.status is BatchStatus.IN_PROGRESS
-        and may_start(look.record)
-        and not look.is_held
-        and len(look.parked) < capacity.in_flight
-    }
-    left = {batch_id: min(_left(looks[batch_id]), affordable(looks[batch_id])) for batch_id in near}
-    all_near = sum(len(look.near) for look in looks.values())
-    all_delayed = sum(len(look.delayed) for look in looks.values())
-    room = min(capacity.near - all_near, capacity.in_flight - all_near - all_delayed)
-    given = dict.fromkeys(near, 0)
-    while room > 0 and (hungry := [batch_id for batch_id in near if left[batch_id] > 0]):
-        chosen = min(hungry, key=lambda batch_id: near[batch_id] + given[batch_id])
-        given[chosen] += 1
-        left[chosen] -= 1
-        room -= 1
-    return {batch_id: number for batch_id, number in given.items() if number}
-
-
-def _left(look: Look) -> int:
-    record = look.record
-    if look.retries is not None:
-        return len(look.retries)
-    return record.limit - record.ended - len(look.in_queue) - look.in_parts
-
-
-def affordable(look: Look) -> float:
-    """How many further lines the batch's budget is good for."""
-    return look.record.affordable(len(look.in_queue) + look.in_parts)
 
 
 class Queueing:

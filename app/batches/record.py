@@ -31,6 +31,9 @@ FIRST_LINES = 4
 FILES_LOST = "files_lost"
 #: before the number in a line's id, which is its job's id too
 LINE_ID = "batch_req_"
+#: what a line is taken for before anything is known of its batch, tokens; and what one token is taken for, bytes
+_LINE_TOKENS = 1000.0
+_TOKEN_BYTES = 4
 
 
 class BatchStatus(StrEnum):
@@ -137,6 +140,9 @@ class BatchRecord(LineCounts):
     reasoning_tokens: int = 0
     #: of the input, what was written to the prompt cache
     cache_write_tokens: int = 0
+    #: of the tokens, those of lines that went by Message Batches; and what lines that workers failed count as, for nobody knows
+    part_tokens: int = 0
+    failed_tokens: int = 0
     #: of the answers whose cost is known
     cost_usd: float = 0.0
     #: of the failures and further tries that were paid for
@@ -146,6 +152,7 @@ class BatchRecord(LineCounts):
     callback_url: str = ""
     #: the name under which its input was uploaded
     input_name: str = ""
+    input_bytes: int = 0
     #: whether answers of it are simulated ones
     offline: bool = False
     #: when its lines may run, see `app.window`; empty: as the settings say
@@ -202,6 +209,20 @@ class BatchRecord(LineCounts):
     def used_tokens(self) -> int:
         """What its lines read and wrote."""
         return self.input_tokens + self.output_tokens
+
+    @property
+    def served_tokens(self) -> int:
+        """What workers read and wrote for it. A line that they failed counts as much as the others have on average."""
+        return self.used_tokens - self.part_tokens + self.failed_tokens
+
+    @property
+    def line_tokens(self) -> float:
+        """What one of its lines is expected to read and write: as those that were answered; before that by its bytes."""
+        if self.completed and self.used_tokens:
+            return self.used_tokens / self.completed
+        if self.total and self.input_bytes:
+            return max(1.0, self.input_bytes / self.total / _TOKEN_BYTES)
+        return _LINE_TOKENS
 
     @property
     def spent_usd(self) -> float:

@@ -119,6 +119,7 @@ class Batches:
             endpoint=new.endpoint,
             input_file_id=source.id,
             input_name=source.filename,
+            input_bytes=source.bytes,
             completion_window=new.completion_window,
             status=BatchStatus.VALIDATING,
             created_at=now,

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from app.api_keys import MAX_PRIORITY
 from ops.cli.batch.server import Server, say, show_json
 from ops.cli.gate import moment
 from ops.cli.options import AsJson, Url, fail, whole_number
@@ -42,6 +43,13 @@ class Limits:
         _Number, Parameter("--tpm", help="tokens a minute, read and written, of interactive requests")
     ] = None
     max_queued: Annotated[_Number, Parameter(help="interactive requests that wait at once")] = None
+    priority: Annotated[
+        int | None,
+        Parameter(
+            converter=whole_number(1, MAX_PRIORITY),
+            help="1 to 10 (default 1): of batch lines, 3 gets three times as many tokens as 1 while both have lines",
+        ),
+    ] = None
     models: Annotated[
         str | None, Parameter(help="comma-separated: of which a Claude model's name must have one, e.g. haiku,sonnet")
     ] = None
@@ -144,6 +152,8 @@ def _what(key: dict[str, Any]) -> str:
     ):
         if key[field]:
             said.append(f"{key[field]} {unit}")
+    if key.get("priority", 1) != 1:  # an older server has none
+        said.append(f"priority {key['priority']}")
     if key["models"]:
         said.append(f"models: {', '.join(key['models'])}")
     return "; ".join(said)

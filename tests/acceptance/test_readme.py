@@ -250,14 +250,15 @@ def test_the_settings_table_is_up_to_date() -> None:
 
 
 def test_for_several_users(stack: Stack, tmp_path: Path) -> None:
-    create, listing, usage = shell_in("For several users", stack)
+    create, listing, change, usage = shell_in("For several users", stack)
     made = sh(create, stack, tmp_path)
     key = made.stdout.strip()
     assert key.startswith("nsk_")
     assert "60 requests/min; models: haiku, sonnet" in sh(listing, stack, tmp_path).stdout
+    assert "120 requests/min; priority 3; models: haiku, sonnet" in sh(change, stack, tmp_path).stdout
     with OpenAI(base_url=f"{stack.url}/v1", api_key=key, max_retries=0) as client:
         hello: Any = {"role": "user", "content": "hi"}
         answer = client.chat.completions.with_raw_response.create(model="haiku", messages=[hello])
-    assert answer.headers["x-ratelimit-limit-requests"] == "60"
+    assert answer.headers["x-ratelimit-limit-requests"] == "120"
     rows = list(csv.DictReader(sh(usage, stack, tmp_path).stdout.splitlines()))
     assert [row["requests"] for row in rows if row["key"] == "reports"] == ["1"]

@@ -347,6 +347,9 @@ def test_without_keys_in_the_settings_this_machine_is_the_operator_and_a_wrong_k
         ({"name": "a", "expires_at": 1e300}, "expires_at"),
         ({"name": "a", "requests_per_minute": 0}, "requests_per_minute"),
         ({"name": "a", "models": []}, "models"),
+        ({"name": "a", "priority": 0}, "priority"),
+        ({"name": "a", "priority": 11}, "priority"),
+        ({"name": "a", "priority": 1.5}, "priority"),
         ({"name": "a", "rpm": 5}, "rpm"),
     ],
 )
@@ -366,6 +369,7 @@ def test_a_key_that_can_not_be_is_a_400_that_names_the_field(
         ({"requests_per_minute": 0}, "requests_per_minute", ""),
         ({"models": []}, "models", ""),
         ({"is_admin": None}, "is_admin", ""),
+        ({"priority": None}, "priority", ""),
         ({"rpm": 5}, "rpm", ""),
     ],
 )
@@ -431,13 +435,22 @@ def test_the_command_makes_a_key_and_changes_it(
         before = json.loads(run("list", "--json"))[0]
         limits = {"requests_per_minute": 60, "models": ["haiku", "sonnet"], "max_queued": 3, "is_admin": True}
         assert limits.items() <= before.items()
-        line = run("change", "ann", "--rpm", "120", "--models", "none", "--no-admin")
-        assert line.endswith("  120 requests/min; 3 queued")
+        assert before["priority"] == 1
+        line = run("change", "ann", "--rpm", "120", "--models", "none", "--no-admin", "--priority", "3")
+        assert line.endswith("  120 requests/min; 3 queued; priority 3")
         after = json.loads(run("change", "ann", "--tpm", "9", "--max-queued", "none", "--expires", "none", "--json"))
-        changed = {"requests_per_minute": 120, "tokens_per_minute": 9, "models": None, "max_queued": None}
+        changed = {
+            "requests_per_minute": 120,
+            "tokens_per_minute": 9,
+            "models": None,
+            "max_queued": None,
+            "priority": 3,
+        }
         assert after == {**before, **changed, "is_admin": False}
         assert main.main(["keys", "change", "ann"]) == 2
         assert "--rpm 60" in capsys.readouterr().err
+        assert main.main(["keys", "change", "ann", "--priority", "11"]) == 2
+        assert "takes 1 to 10, not '11'" in capsys.readouterr().err
         assert main.main(["keys", "change", "ann", "--models", ""]) == 1
         assert "models" in capsys.readouterr().err
         assert main.main(["keys", "change", "nobody", "--rpm", "5"]) == 1

@@ -20,7 +20,6 @@ from app.batches.storage import names
 from app.batches.storage.local_disk import LocalDisk
 from app.batches.store import Batches, NewBatch
 from app.errors import ErrorReply
-from app.jobs import tickets
 from app.outcome import Outcome
 from tests.integration.batches.conftest import Night, line
 
@@ -80,11 +79,8 @@ def test_both_share_the_queue(night: Night, other: Night) -> None:
         night.answer()
         for feeder in feeders:
             feeder.run_once()
-    shares = [
-        json.loads(night.connection.hget(f"nightshift:job:{one}", "metadata") or b"{}")["batch_id"]
-        for one in tickets.queue(night.connection).get_job_ids()
-    ]
-    assert sorted(shares.count(one) for one in set(shares)) == [2, 2]
+    assert len(night.queued()) == 4
+    assert [batch.fed for batch in night.batches.active()] == [6, 6]
 
 
 def test_a_batch_of_a_file_that_is_elsewhere_is_refused(night: Night, other: Night) -> None:

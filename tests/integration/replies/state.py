@@ -16,7 +16,12 @@ _SIZE = re.compile(r'("\w+_bytes": ")[1-9]\d*"')
 _BUCKET = re.compile(r"((queue|run|first_token)\|.*)\|(\d+\.\d+|\+Inf)")
 _TIME = re.compile(r"\d{10,13}(\.\d+)?(-\d+)?|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?")
 #: what is written at each look, whoever looks, and ends by itself
-_ALWAYS = (b"nightshift:writable", b"nightshift:replicated", b"nightshift:batches:in_queue:")
+_ALWAYS = (
+    b"nightshift:writable",
+    b"nightshift:replicated",
+    b"nightshift:batches:in_queue:",
+    b"nightshift:batches:shares:",
+)
 
 
 def of(redis: Redis) -> dict[str, Any]:

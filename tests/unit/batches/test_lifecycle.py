@@ -211,6 +211,26 @@ ENDED = [
 ]
 
 
+def test_a_failed_line_counts_for_the_workers_as_much_as_the_others_on_average() -> None:
+    """Or a key whose lines all fail would never have had its share. One that was refused before it had a job costs no worker anything."""
+    record = batch(fed=9, total=9, completed=2, input_tokens=300, output_tokens=101, failed_tokens=7)
+    lines = [(number, Ended(LineEnd.FAILED, b"", usage)) for number, usage in enumerate(({}, {}, USAGE, {}))]
+    after = lifecycle.collected(found(record)._replace(queued={0, 1, 2}), record, lines, {}, offline=False).after
+    assert after.failed_tokens == 7 + 401
+    assert after.served_tokens == 401 + 8 + 7 + 401
+    unrun = [(0, Ended(LineEnd.UNRUN, b"", {}))]
+    ended = lifecycle.collected(found(record)._replace(queued={0}), record, unrun, {}, offline=False).after
+    assert ended.failed_tokens == 7
+
+
+def test_what_a_line_is_expected_to_come_to() -> None:
+    """As those that were answered; before that by its bytes; of a batch of older code nobody knows."""
+    assert batch(completed=4, failed=9, input_tokens=90, output_tokens=10, total=20, input_bytes=1).line_tokens == 25
+    assert batch(total=20, input_bytes=8000).line_tokens == 100
+    assert batch(total=20, input_bytes=1).line_tokens == 1
+    assert batch(total=20).line_tokens == 1000
+
+
 def test_lines_in_the_files_count_once() -> None:
     """With tokens and cost; those that had jobs are forgotten, and lines that were counted already are not again."""
     record = batch(fed=3, total=9, output_bytes=10, error_bytes=20)

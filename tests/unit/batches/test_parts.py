@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.batches import lifecycle as batch_lifecycle
 from app.batches.change import Found, LineRuns, NotFed, PartAnswers
+from app.batches.output import Ended, LineEnd
 from app.batches.parts import lifecycle
 from app.batches.parts.record import (
     Part,
@@ -129,6 +130,15 @@ def test_lines_are_allotted_once() -> None:
         batch_lifecycle.allot(Found(change.after, NOW), [2, 3, 4], fed=2, again=False)
     with pytest.raises(NotFed):
         batch_lifecycle.allot(Found(running(fed=5), NOW, again={7}), [7, 8], fed=5, again=True)
+
+
+def test_answers_of_parts_take_nothing_of_the_workers() -> None:
+    known = part(PartState.ANSWERED, answers_bytes=100)
+    found = Found(running(input_tokens=10, part_tokens=4), NOW, parts=Parts({"3": known}, 4))
+    line = Ended(LineEnd.COMPLETED, b"", {"prompt_tokens": 30, "completion_tokens": 5})
+    taken = PartAnswers(60, [(1, line), (2, line)], {}, [])
+    after = batch_lifecycle.collect_part(found, found.record, known, taken, {}, offline=False).after
+    assert (after.used_tokens, after.part_tokens, after.served_tokens) == (80, 74, 6)
 
 
 def test_answers_are_collected_once() -> None:
