@@ -55,6 +55,11 @@ COMMANDS = {
     ),
     "pause": ("gate:pause", "Take no further job; what runs is finished. `nightshift resume` ends it."),
     "resume": ("gate:resume", "End a pause; a usage limit or a broken login is tried again at once."),
+    "backup": (
+        "backup:backup",
+        "Write all that a running Nightshift holds into one file, while everything goes on.",
+    ),
+    "restore": ("backup:restore", "Make a data dir of such a file, for `nightshift up` to go on with."),
     "doctor": (
         "doctor:doctor",
         "Look at Python, Claude and its login (with one small request), Redis, disk, port and clock; say how to mend them.",

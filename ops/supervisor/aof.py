@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 DIRECTORY = "appendonlydir"
+#: all in one file, as servers before 7.0 write it; later ones read it at a start where there is no directory. It may be an RDB file alone
+WHOLE_FILE = "appendonly.aof"
 _MANIFEST = "appendonly.aof.manifest"
 _INCREMENT = "i"
 _CRLF = b"\r\n"

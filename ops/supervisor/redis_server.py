@@ -38,6 +38,8 @@ from ops.supervisor.errors import StackError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: of the data dir: what the server writes
+DATA_FOLDER = "redis"
 #: the shortest limit of a socket's path among our systems (macOS: 104 bytes with the closing zero)
 SOCKET_PATH_BYTES = 103
 #: redis-py's CLIENT LIST, which every RQ worker calls, breaks on a socket's path with a space or a `=` in it
@@ -183,7 +185,7 @@ class RedisServer:
 
 def place(data_dir: Path) -> RedisServer:
     """The embedded server of this data dir, not started. Raises `StackError` when there is no program for it."""
-    directory = private(data_dir / "redis")
+    directory = private(data_dir / DATA_FOLDER)
     server = RedisServer(find_binary(), directory, _socket_path(directory))
     with contextlib.suppress(OSError):
         if server.log_file.stat().st_size > LOG_BYTES:

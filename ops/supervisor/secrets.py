@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 #: Standard Webhooks: the prefix, then base64 of 24 to 64 bytes
 PREFIX = "whsec_"
 _BYTES = 32
+#: of the data dir: where the secret that was made is kept
+SECRET_FILE = "webhook-secret"  # noqa: S105 - a name
 #: the secret that was made, for all that are given none
 SHARED = "nightshift:webhook_secret"
 
@@ -34,7 +36,7 @@ def webhook_secret(settings: Settings, connection: Redis | None = None) -> tuple
     """
     if settings.webhook_secret:
         return settings.webhook_secret, False
-    path = settings.data_dir / "webhook-secret"
+    path = settings.data_dir / SECRET_FILE
     kept = _kept(settings)
     made = kept or PREFIX + base64.b64encode(os.urandom(_BYTES)).decode()
     if connection is not None:
@@ -70,7 +72,7 @@ def check_others(connection: Redis, mine: SupervisorStatus) -> None:
 
 def _kept(settings: Settings) -> str:
     """The one in the data dir, empty when there is none yet."""
-    path = settings.data_dir / "webhook-secret"
+    path = settings.data_dir / SECRET_FILE
     if not path.exists():
         return ""
     secret = path.read_text().strip()

@@ -39,6 +39,7 @@ RUN_HERE = (
     "Don't pay twice",
     "When Claude can't",
     "For several users",
+    "Back up",
     "Without a queue",
 )
 RUN_ELSEWHERE = ("In containers",)  # tests/acceptance/test_compose.py
@@ -247,6 +248,13 @@ def test_the_settings_table_is_up_to_date() -> None:
     """What `scripts/settings-table` would write is what the README has."""
     script = ROOT / "scripts" / "settings-table"
     assert subprocess.run([sys.executable, str(script), "--check"], cwd=ROOT, check=False).returncode == 0
+
+
+def test_back_up(stack: Stack, tmp_path: Path) -> None:
+    make, bring_back = shell_in("Back up", stack)
+    assert sh(make, stack, tmp_path, NIGHTSHIFT_DATA_DIR=str(stack.data_dir)).returncode == 0
+    assert sh(bring_back, stack, tmp_path, HOME=str(tmp_path)).returncode == 0
+    assert (tmp_path / "nightshift-again/redis").is_dir()
 
 
 def test_for_several_users(stack: Stack, tmp_path: Path) -> None:

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
     from app.settings import Settings
 
-__all__ = ["FilesLost", "Location", "Readable", "Storage", "counted_lines", "open_storage", "pieces"]
+__all__ = ["BATCHES_FOLDER", "FilesLost", "Location", "Readable", "Storage", "counted_lines", "open_storage", "pieces"]
 
+#: of the data dir: where the local disk's storage is
+BATCHES_FOLDER = "batches"
 _PIECE_BYTES = 256 * 1024
 
 
 def open_storage(settings: Settings) -> Storage:
     """The storage that the settings name. Safe to share between threads."""
-    return LocalDisk(settings.data_dir / "batches")
+    return LocalDisk(settings.data_dir / BATCHES_FOLDER)
 
 
 def pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
