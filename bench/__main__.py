@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import batch, batch_table, forecast, lane, litellm, memory, memory_table, switching, table, ways
+from bench import batch, batch_table, fleet, forecast, lane, litellm, memory, memory_table, switching, table, ways
 from bench.children import BenchError
 from bench.run import run
 from bench.sizes import FULL, QUICK
@@ -27,6 +27,10 @@ def main() -> int:
                 return _batch(Path(directory), given)
             if given.memory:
                 return _memory(Path(directory), given)
+            if given.fleet:
+                measured = fleet.run(Path(directory), given.workers, given.turns, given.against)
+                sys.stdout.write(fleet.text(measured))
+                return 0
             if given.ways:
                 sys.stdout.write(ways.text(ways.run(Path(directory), QUICK if given.quick else FULL)))
                 sys.stdout.write(lane.text(lane.run(Path(directory))))
@@ -79,6 +83,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--memory", action="store_true", help="measure what is left of many requests and recycles")
     parser.add_argument("--requests", type=int, default=2000, metavar="N", help="how many (default 2000)")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="plot the memory there, as an SVG")
+    parser.add_argument(
+        "--fleet", action="store_true", help="measure what each of several workers holds, and its start"
+    )
+    parser.add_argument("--turns", type=int, default=500, metavar="N", help="of each of them (default 500)")
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="beside another checkout, run with what is installed here"
+    )
     parser.add_argument("--switching", action="store_true", help="measure requests that alternate between two models")
     parser.add_argument("--ways", action="store_true", help="measure the ways to Claude against each other")
     parser.add_argument("--against-litellm", action="store_true", help=f"measure {litellm.NAME}'s proxy beside it")

@@ -7,6 +7,7 @@ import json
 import re
 import threading
 import time
+import tomllib
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,17 @@ class Client:
             raise BenchError(f"the gateway answered {response.status}: {body[:500]!r}")
         return str(json.loads(body)["id"])
 
+    def submit(self, prompt: str) -> str:
+        """One that nobody waits for; its job's id."""
+        wanted = {"model": "sonnet", "messages": [{"role": "user", "content": prompt}]}
+        headers = {"Content-Type": "application/json", "Prefer": "respond-async"}
+        self._connection.request("POST", "/v1/chat/completions", json.dumps(wanted), headers)
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status != 202:
+            raise BenchError(f"the gateway answered {response.status}: {body[:500]!r}")
+        return str(json.loads(body)["id"])
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -105,13 +117,25 @@ class Client:
         return response.status, response.read()
 
 
+def _command(root: Path) -> str:
+    """The module of a checkout's `nightshift` command."""
+    scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
+    return str(scripts["nightshift"]).partition(":")[0]
+
+
 class Gateway:
     """A running Nightshift."""
 
     def __init__(
-        self, directory: Path, workers: int, settings: Mapping[str, str] | None = None, *, api: str = ""
+        self,
+        directory: Path,
+        workers: int,
+        settings: Mapping[str, str] | None = None,
+        *,
+        api: str = "",
+        root: Path | None = None,
     ) -> None:
-        """`api`: the address of a simulator that others ask, too; empty: it starts its own."""
+        """`api`: the address of a simulator that others ask, too; empty: it starts its own. `root`: another checkout, to be run instead."""
         directory.mkdir(parents=True)
         self.workers = workers
         self._data_dir = directory / "data"
@@ -122,7 +146,10 @@ class Gateway:
             arguments.append("--offline")
         with (directory / "screen").open("w") as screen:
             env = environment(directory, **login, **(settings or {}))
-            self._process = start("ops.cli.main", arguments, env, self._log, stdout=screen)
+            module = "ops.cli.main"
+            if root is not None:
+                env["PYTHONPATH"], module = str(root), _command(root)
+            self._process = start(module, arguments, env, self._log, stdout=screen)
         self._screen = directory / "screen"
 
     @property

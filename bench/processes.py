@@ -66,6 +66,11 @@ def workers(root: int) -> list[psutil.Process]:
     return [process for process in tree(root) if _kind(process) == "worker"]
 
 
+def forks(process: psutil.Process) -> bool:
+    """Whether workers are forked from it."""
+    return _kind(process) == "fork server"
+
+
 def worker_memory(root: int, turns: dict[int, int]) -> list[WorkerMemory]:
     """Each Nightshift worker below `root`; `turns` by its pid."""
     found = []

@@ -196,6 +196,18 @@ def test_one_that_hangs_is_given_up(forks: Forks) -> None:
     assert forks.said("two")["value"] == 1
 
 
+def test_whom_it_forked_without_saying_so(forks: Forks) -> None:
+    """It hangs before it can tell: the process that it made is ended, since another is to be started under its name."""
+    forks.preload(
+        "import os, time\nVALUE, wait = 1, os.waitpid\nos.waitpid = lambda *given: (wait(*given), time.sleep(600))"
+    )
+    assert forks.prepare()
+    (pid,) = forks.server.pids()
+    before = {child.pid for child in psutil.Process().children()} - {pid}
+    assert forks.server.fork(forks.spec("one"), before) is None
+    assert {child.pid for child in psutil.Process().children()} == before
+
+
 def is_forked(process: psutil.Process) -> bool:
     """Its command line is one text, which a started one's is not."""
     return Path(f"/proc/{process.pid}/cmdline").read_bytes().rstrip(b"\0").count(b"\0") == 0
