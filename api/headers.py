@@ -15,8 +15,12 @@ from flask import request
 from api import auth
 from app import clock, errors, idempotency
 from app.error_codes import ErrorCode
+from app.jobs.record import CacheUse
+from app.outcome import CACHE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from app.idempotency import Fence
     from app.rates import Rates
     from app.settings import Settings
@@ -55,6 +59,16 @@ def timeout_seconds(settings: Settings, *, is_async: bool) -> float:
     if is_async:
         return ASYNC_SECONDS
     return max(read_timeout_seconds() or 0.0, settings.request_timeout_seconds)
+
+
+def cache_use(settings: Settings, metadata: Mapping[str, str]) -> str:
+    """A `CacheUse`: what `Cache-Control` says, and `cache: off` in the request's metadata. Empty where there is no cache, or no such wish."""
+    if not settings.answer_cache:
+        return ""
+    directives = [one.partition("=")[0].strip().lower() for one in request.headers.get("Cache-Control", "").split(",")]
+    if "no-store" in directives or metadata.get(CACHE) == CacheUse.OFF:
+        return CacheUse.OFF
+    return CacheUse.REFRESH if "no-cache" in directives else ""
 
 
 def hangs_up_at(*, streams: bool) -> float:

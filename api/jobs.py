@@ -13,6 +13,7 @@ from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode
 from app.jobs.record import JobKind, JobRecord, Status
+from app.outcome import CACHE_HEADER
 from app.webhooks.outbox import EventStatus, Outbox, StoredEvent, UnknownEventError
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def job_object(record: JobRecord, jobs: Jobs) -> dict[str, Any]:
     found["position"] = jobs.position(record.id) if record.public_status is Status.QUEUED else None
     outcome = jobs.outcome(record.id) if record.status.is_final else None
     found["way"] = (outcome.way or None) if outcome else None
+    found["cache"] = outcome.headers.get(CACHE_HEADER) if outcome else None
     found["result"] = outcome.body if outcome else None
     found["error"] = outcome.error.body()["error"] if outcome and outcome.error else None
     return found

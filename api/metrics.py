@@ -26,6 +26,7 @@ from app.gate import Cause
 from app.health import unready
 from app.history import closings
 from app.jobs.record import ENDPOINTS
+from app.outcome import CACHE
 from app.recycle_reason import RecycleReason
 from app.scopes import FAMILIES
 from app.ways import Way
@@ -72,7 +73,14 @@ _COUNTERS = (
     ("key_requests", counters.KEY_REQUESTS, "Requests that ended, by the key that made them.", ("key",), 1, ()),
     ("key_tokens", counters.KEY_TOKENS, "Tokens read and written, by key.", ("key",), 1, ()),
     ("key_cost_usd", counters.KEY_COST, "What it cost, as far as that is known, by key.", ("key",), 1e-6, ()),
-    ("answers", counters.WAYS, "Requests that Claude was asked for, by the way to it.", ("way",), 1, tuple(Way)),
+    (
+        "answers",
+        counters.WAYS,
+        "Requests that Claude was asked for, by the way to it; cache: those that were answered before.",
+        ("way",),
+        1,
+        (*Way, CACHE),
+    ),
     (
         "worker_restarts",
         counters.RESTARTS,

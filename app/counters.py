@@ -26,7 +26,7 @@ REQUESTS = "requests"
 TOKENS = "tokens"
 #: millionths of a dollar; label: model
 COST = "cost"
-#: jobs that Claude was asked for; label: the way (`app.ways`)
+#: jobs that Claude was asked for, or an answer was there to; label: the way (`app.ways`), or `cache`
 WAYS = "ways"
 #: jobs that ended, tokens, millionths of a dollar; label: the key that they were made with
 KEY_REQUESTS, KEY_TOKENS, KEY_COST = "key_requests", "key_tokens", "key_cost"

@@ -78,6 +78,18 @@ def parse(text: str, annotation: str) -> Any:
     return _one_of(annotation, text) if annotation.startswith("Literal") else text
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str) -> float:
+    """Seconds, of a number of them or of `90s`, `30m`, `12h`, `7d`. Raises `ValueError`."""
+    number, unit = (text[:-1], text[-1:].lower()) if text[-1:].lower() in _UNITS else (text, "s")
+    try:
+        return _not_negative(float(number)) * _UNITS[unit]
+    except ValueError:
+        raise ValueError("takes a number of seconds, or one with s, m, h or d, such as 7d") from None
+
+
 def home_path(text: str) -> Path:
     """A path, in which a leading `~` is the user's home. Raises `ValueError` when there is none."""
     try:

@@ -17,6 +17,10 @@ COST_HEADER = "x-nightshift-cost-usd"
 IGNORED = "x-nightshift-ignored"
 #: the header that names the way to Claude by which it was answered, or refused (`app.ways`)
 WAY_HEADER = "x-nightshift-way"
+#: the header of an answer that was there already, and its value; Claude was not asked (`workers.answer_cache`)
+CACHE_HEADER, CACHE_HIT = "x-nightshift-cache", "hit"
+#: beside the ways, where answers are counted by these
+CACHE = "cache"
 _RESPONSES_NAMES = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens"}
 
 
@@ -51,6 +55,11 @@ class Outcome:
     def way(self) -> str:
         """Which way to Claude it came; several where its choices came by several; empty: nobody was asked."""
         return self.headers.get(WAY_HEADER, "")
+
+    @property
+    def source(self) -> str:
+        """The way, or `cache`; empty: nobody was asked."""
+        return CACHE if CACHE_HEADER in self.headers else self.way
 
     def by(self, way: str) -> Outcome:
         """The same, having come this way."""

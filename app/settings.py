@@ -130,6 +130,10 @@ class Settings:
     abandon_grace_seconds: float = 10.0
     #: how long outcomes are kept, seconds
     result_ttl_seconds: int = 24 * 3600
+    #: how long an answer is kept for the same request of the same key ([cost](docs/cost.md#a-cache-of-answers)), e.g. `12h`, `7d`; 0: not at all
+    answer_cache: float = field(default=0.0, metadata={"read": environment.duration})
+    #: answers that are kept so, bytes in Redis; beyond it the oldest go
+    answer_cache_bytes: int = 64 * 1024 * 1024
 
     #: requests in one batch
     max_batch_lines: int = 50_000

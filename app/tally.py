@@ -34,7 +34,7 @@ def count(pipe: Counting, record: JobRecord, outcome: Outcome, used: Used, now: 
         counters.observe(pipe, counters.RUN, endpoint, now - record.started_at)
     if record.first_token_at is not None:
         counters.observe(pipe, counters.FIRST_TOKEN, endpoint, record.first_token_at - record.created_at)
-    for way in filter(None, outcome.way.split(", ")):
+    for way in filter(None, outcome.source.split(", ")):
         counters.add(pipe, counters.WAYS, way)
     if outcome.body is not None:
         for kind, number in _tokens(outcome.body.get("usage") or {}).items():

@@ -16,6 +16,7 @@ from app.outcome import COST_HEADER, WAY_HEADER, Outcome
 from workers import asking, remote_images, streaming, usage_windows
 from workers import run as runs
 from workers.after_failure import ending_of
+from workers.answer_cache import CachedAnswer
 from workers.run import Ending, FanOut, Interruption, Publish
 
 if TYPE_CHECKING:
@@ -62,7 +63,11 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
     way = ""
     try:
         if messages.remote_images(chat["request"]["messages"]):
+            # What is at an address is part of the request: it is fetched first.
             chat = remote_images.inlined(chat, run.settings)
+        cached = _cached(run, chat)
+        if cached is not None and (hit := cached.find()) is not None:
+            return Publish(hit)
         request = messages.to_claude(chat)
         if run.record.max_sends and (ending := _note_sent(run)):
             return ending
@@ -79,7 +84,17 @@ def _asked(run: Run, chat: dict[str, Any]) -> Ending:
         if asked.answer.windows:
             usage_windows.take_in(run, asked.answer.windows)
         run.probes.passed()
-    return Publish(messages.to_openai(asked.answer, asked.checked, run.record, asked.ignored))
+    outcome = messages.to_openai(asked.answer, asked.checked, run.record, asked.ignored)
+    if cached is not None:
+        cached.keep(outcome)
+    return Publish(outcome)
+
+
+def _cached(run: Run, chat: dict[str, Any]) -> CachedAnswer | None:
+    """Where an answer to it may be; None: there is no cache, or not for such a request."""
+    if not run.settings.answer_cache or run.record.parent:
+        return None
+    return CachedAnswer(run.connection, run.settings, run.record, chat)
 
 
 def _paid(run: Run, way: str) -> dict[str, str]:

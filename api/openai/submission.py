@@ -94,6 +94,7 @@ def submit(
         streams=bool(asked.stream),
         request_id=g.request_id,
         metadata=asked.metadata or {},
+        cache=headers.cache_use(services.settings, asked.metadata or {}),
         version=accepted.version,
         owner=auth.owner(),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import errors, json_text
 from app.error_codes import ErrorCode
+from app.outcome import CACHE, CACHE_HIT
 
 if TYPE_CHECKING:
     from app.outcome import Outcome
@@ -46,7 +47,7 @@ class Ended:
     cost_usd: float | None = None
     #: of what did not complete, the error's code (or type)
     cause: str = ""
-    #: which way to Claude it came; empty: nobody was asked
+    #: which way to Claude it came, or `cache`; empty: nobody was asked
     way: str = ""
 
 
@@ -66,7 +67,7 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
     response = {"status_code": 200, "request_id": request_id, "body": body}
     text, usage = _line(line_id, custom_id, response, None, ours=_ours(outcome)), body.get("usage") or {}
-    return Ended(LineEnd.COMPLETED, text, usage, outcome.cost_usd, way=outcome.way)
+    return Ended(LineEnd.COMPLETED, text, usage, outcome.cost_usd, way=outcome.source)
 
 
 def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:
@@ -98,6 +99,8 @@ def cause_and_message(line: dict[str, Any]) -> tuple[str, str] | None:
 
 def _ours(outcome: Outcome) -> dict[str, Any]:
     """What OpenAI's line has no field for, under a name of our own; empty: nobody was asked."""
+    if outcome.source == CACHE:
+        return {"nightshift": {"cache": CACHE_HIT, "cost_usd": outcome.cost_usd}}
     return {"nightshift": {"way": outcome.way, "cost_usd": outcome.cost_usd}} if outcome.way else {}
 
 

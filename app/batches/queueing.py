@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app import clock, spans
 from app.batches import collector, lifecycle
@@ -13,8 +13,9 @@ from app.batches.formats.line import LineError, parse
 from app.batches.record import BatchRecord, line_id
 from app.batches.shares import affordable
 from app.ids import new_request_id
-from app.jobs.record import WAYS_VERSION, JobKind, JobRecord, Status, Tier
+from app.jobs.record import WAYS_VERSION, CacheUse, JobKind, JobRecord, Status, Tier
 from app.ladder import steps_for
+from app.outcome import CACHE
 from app.trace_context import NONE
 from app.ways import Way
 from app.window import is_open
@@ -104,6 +105,7 @@ def job_of(record: BatchRecord, number: int, raw: bytes, runs: LineRuns, setting
         max_sends=own_attempts,
         service_tier=tier,
         way=way,
+        cache=CacheUse.OFF if CacheUse.OFF in _wanted_of_cache(record, accepted.request) else "",
         **runs._asdict(),
         request_id=new_request_id(),
         version=max(accepted.version, WAYS_VERSION) if way else accepted.version,
@@ -113,6 +115,11 @@ def job_of(record: BatchRecord, number: int, raw: bytes, runs: LineRuns, setting
     if not way and all(step.way is Way.BATCHES for step in steps_for(settings.ways, job)):
         job = replace(job, way=Way.BATCHES)
     return LineJob(number, job, accepted.payload)
+
+
+def _wanted_of_cache(record: BatchRecord, request: Any) -> tuple[str | None, str | None]:
+    """What the batch's metadata says, and the line's own."""
+    return record.metadata.get(CACHE), (request.metadata or {}).get(CACHE)
 
 
 def _traced(record: BatchRecord, line: LineJob) -> LineJob:

@@ -78,6 +78,15 @@ class Tier(StrEnum):
     BATCH = "batch"
 
 
+class CacheUse(StrEnum):
+    """What a request wants of the cache of answers (`NIGHTSHIFT_ANSWER_CACHE`), if not all of it."""
+
+    #: its answer is neither looked up nor kept
+    OFF = "off"
+    #: it is not looked up, and kept in the place of an earlier one
+    REFRESH = "refresh"
+
+
 class Status(StrEnum):
     """OpenAI's words."""
 
@@ -196,6 +205,8 @@ class JobRecord:
     choices: int = 0
     #: of such a job, the one that it was made of
     parent: str = ""
+    #: a `CacheUse`; empty: all
+    cache: str = ""
     #: the oldest version that can run it
     version: int = 1
     #: whose it is, see `app.ids`

@@ -40,7 +40,12 @@ _NO_PART = frozenset(
 
 
 def fingerprint(payload: dict[str, Any]) -> bytes:
-    """Of all that the answer depends on, 32 bytes: two requests are the same if theirs are.
+    """Of `canonical`, 32 bytes."""
+    return hashlib.blake2b(canonical(payload), digest_size=32).digest()
+
+
+def canonical(payload: dict[str, Any]) -> bytes:
+    """All that the answer depends on: two requests are the same if theirs are.
 
     Fields come in the order of their models, whatever the client's was, and what was ignored is left out. A JSON schema is as the client
     wrote it: Claude answers in the order of its properties.
@@ -50,8 +55,7 @@ def fingerprint(payload: dict[str, Any]) -> bytes:
     if kind == RESPONSE:
         # Items that came without an id have got one, another each time.
         asked["input"] = [{name: value for name, value in item.items() if name != "id"} for item in asked["input"]]
-    text = json.dumps([kind, payload["claude_model"], asked], separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=32).digest()
+    return json.dumps([kind, payload["claude_model"], asked], separators=(",", ":")).encode()
 
 
 def answers(payload: dict[str, Any]) -> int:

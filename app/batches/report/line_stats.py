@@ -46,7 +46,7 @@ class LineStats:
     kind: LineEnd
     #: the error's code (or type); empty for what completed
     cause: str
-    #: which way to Claude it came; empty: nobody was asked, or older code wrote it down
+    #: which way to Claude it came, or `cache`; empty: nobody was asked, or older code wrote it down
     way: str = ""
 
 

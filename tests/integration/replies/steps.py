@@ -38,6 +38,7 @@ from app.webhooks.events import Event
 from app.webhooks.outbox import Attempt, Outbox
 from app.worker_status import WorkerState, WorkerStatus
 from tests.fake_worker import FakeWorker
+from workers.answer_cache import CachedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,6 +237,15 @@ def _publish(lease: Lease, outcome: Outcome, settings: Settings) -> Callable[[Fo
     return lambda found: lifecycle.publish(found, lease, outcome, settings)
 
 
+def _keep_answer(ground: Ground) -> None:
+    """As a worker does that has asked Claude."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": "yes"}, "finish_reason": "stop"}
+    body = {"model": "claude-x", "choices": [choice], "usage": {"prompt_tokens": 3}}
+    chat = {"claude_model": "sonnet", "request": {"messages": [{"role": "user", "content": "Is it?"}]}}
+    settings = replace(ground.settings, answer_cache=60.0)
+    CachedAnswer(ground.redis, settings, new_record(), chat).keep(Outcome(body=body))
+
+
 def _gone_ticket(ground: Ground) -> None:
     ground.submit()
     ground.redis.delete("rq:queue:claude")
@@ -407,6 +417,8 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "choices: fan out": (Ground.run, lambda g: transitions.fan_out(g.redis, g.settings, _LEASE, 2)),
     "choices: join": (_answered, lambda g: transitions.join(g.redis, g.settings, JOB)),
     "choices: cancel the parent": (_parent, lambda g: g.jobs.cancel(JOB)),
+    "answers: keep": (_nothing, _keep_answer),
+    "answers: keep in the place of another": (_keep_answer, _keep_answer),
     "waiters: arrive": (Ground.submit, lambda g: g.jobs.arrive(JOB, "a", 60)),
     "waiters: one of two leaves": (
         lambda g: _waits(g, "a", "b"),
