@@ -260,6 +260,7 @@ def test_a_file_with_a_fault_copies_nothing(night: Night) -> None:
     old = first(night, [line("a")])
     batch = again(night, [line("a"), line("a")], old)
     assert (batch.status, batch.completed, batch.copied, batch.output_bytes) == (BatchStatus.FAILED, 0, 0, 0)
+    assert night.batches.storage.size(names.stored_file(batch.output_file)) is None
 
 
 def test_a_line_that_is_refused_is_not_copied_and_the_others_are(night: Night) -> None:
@@ -377,6 +378,9 @@ def test_a_batch_that_can_not_be_copied_from_is_a_400_that_says_why(night: Night
     night.connection.hset(batch_key(old.id), mapping={"endpoint": old.endpoint, "place": "0" * 32})
     assert refused(night, old.id).code == ErrorCode.FILES_ELSEWHERE
     night.connection.hset(batch_key(old.id), "place", old.place)
+    # Its bytes go a little later.
+    night.connection.hset(f"nightshift:file:{old.output_file}", "expires_at", "1000")
+    assert "deleted or has expired" in refused(night, old.id).message
     night.batches.files.delete(old.output_file)
     assert "deleted or has expired" in refused(night, old.id).message
     assert not [name for name, _ in night.batches.storage.find("files/") if "part-" in name]
