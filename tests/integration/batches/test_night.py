@@ -201,7 +201,7 @@ def test_a_reserve_of_all_workers_starts_no_line(night: Night, caplog: pytest.Lo
 
 
 def test_a_small_batch_is_not_behind_a_huge_one(night: Night) -> None:
-    """Lines that become free go to the batch that has the fewest in the queue."""
+    """Lines that become free go to the batch that has had the fewest tokens."""
     huge = night.start([line(f"huge-{n}") for n in range(100)])
     small = night.start([line("small-1"), line("small-2")])
     for _ in range(4):
