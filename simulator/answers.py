@@ -36,8 +36,11 @@ class Answer:
     id: str = field(default_factory=lambda: f"msg_sim_{uuid4().hex[:24]}")
 
 
-def answer(request: MessageRequest, respond: Respond) -> Answer:
-    """Return the answer that ``respond`` asks for, or the default one, within the request's limits."""
+def answer(request: MessageRequest, respond: Respond, cached: dict[str, Any] | None = None) -> Answer:
+    """Return the answer that ``respond`` asks for, or the default one, within the request's limits.
+
+    ``cached``: what the prompt cache makes of the usage.
+    """
     blocks, stop_reason = _content(request, respond)
     if request.thinks or respond.thinking is not None:
         blocks = [ThinkingBlock(respond.thinking or _THINKING), *blocks]
@@ -48,7 +51,7 @@ def answer(request: MessageRequest, respond: Respond) -> Answer:
         blocks=blocks,
         stop_reason=respond.stop_reason or cut_reason or stop_reason,
         stop_sequence=stop_sequence,
-        usage=_usage(respond.usage, request.input_tokens, output_tokens),
+        usage=_usage(respond.usage, request.input_tokens, output_tokens, cached or {}),
     )
 
 
@@ -154,14 +157,16 @@ def _stop(text: str, sequences: list[str]) -> tuple[str, str | None]:
     return text[:position], sequence
 
 
-def _usage(given: Usage, input_tokens: int, output_tokens: int) -> dict[str, int]:
-    counted = {
+def _usage(given: Usage, input_tokens: int, output_tokens: int, cached: dict[str, Any]) -> dict[str, Any]:
+    counted: dict[str, Any] = {
         "input_tokens": input_tokens,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
         "output_tokens": output_tokens,
     }
-    return counted | given.model_dump(exclude_none=True)
+    own = given.model_dump(exclude_none=True)
+    # A rule's own counts of the input go together.
+    return counted | ({} if own.keys() - {"output_tokens"} else cached) | own
 
 
 def _describe_result(result: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 from uuid import uuid4
 
 from simulator import usage_limits
-from simulator.answers import answer
+from simulator.answers import Answer, answer
 from simulator.errors import ApiError, error_body
 from simulator.message_request import MessageRequest
+from simulator.prompt_cache import PromptCache
 from simulator.request_log import Entry
 from simulator.rule_book import RuleBook, RuleInForce
-from simulator.rules import ErrorSpec, Respond, Rule
+from simulator.rules import ErrorSpec, Rule
 from simulator.script import Pace, Script, Write, stream_script, whole_script
 from simulator.settings import Settings
 from simulator.validation import check_prompt, check_request
@@ -31,6 +32,9 @@ class MessagesApi:
 
     settings: Settings
     rules: RuleBook = field(default_factory=RuleBook)
+    cache: PromptCache = field(default_factory=PromptCache)
+    #: Of Message Batches.
+    batch_cache: PromptCache = field(default_factory=PromptCache)
 
     def create_message(self, headers: dict[str, str], raw_body: bytes, entry: Entry) -> Script:
         """Return the script that answers ``POST /v1/messages``, and note in ``entry`` what it is."""
@@ -74,7 +78,12 @@ class MessagesApi:
         out_headers = {"request-id": request_id}
         if limit is not None:
             out_headers |= usage_limits.headers(limit, time.time())
-        return _answer_script(request, respond, pace, out_headers | respond.headers, entry)
+        hang = respond.hang_seconds if respond.hang_after_deltas is None else 0
+        cached = self.cache.usage(request, begins_after=pace.latency_seconds + hang)
+        message = answer(request, respond, cached)
+        _note(message, entry)
+        make = stream_script if request.stream else whole_script
+        return make(message, respond, pace, out_headers | respond.headers)
 
     def refused_login(self, headers: dict[str, str], entry: Entry) -> ApiError | None:
         """Return the error of a rule that refuses the login: the API looks at who asks before it looks at what is asked."""
@@ -113,15 +122,10 @@ def error_script(error: ApiError, request_id: str, entry: Entry, at: float = 0, 
     return Script(error.status, headers, [Write(at, error_body(error, request_id))])
 
 
-def _answer_script(
-    request: MessageRequest, respond: Respond, pace: Pace, headers: dict[str, str], entry: Entry
-) -> Script:
-    message = answer(request, respond)
+def _note(message: Answer, entry: Entry) -> None:
     entry.status = 200
     entry.stop_reason = message.stop_reason
     entry.kind = message.stop_reason if message.stop_reason in ("tool_use", "refusal") else "message"
-    make = stream_script if request.stream else whole_script
-    return make(message, respond, pace, headers)
 
 
 def given_error(given: ErrorSpec, headers: dict[str, str]) -> ApiError:

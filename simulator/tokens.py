@@ -37,10 +37,11 @@ def _count_content(content: Any) -> int:
         return count(content)
     if not isinstance(content, list):
         return 0
-    return sum(_count_block(block) for block in content if isinstance(block, dict))
+    return sum(count_block(block) for block in content if isinstance(block, dict))
 
 
-def _count_block(block: dict[str, Any]) -> int:
+def count_block(block: dict[str, Any]) -> int:
+    """Return the tokens of a content block."""
     source = block.get("source") or {}
     text = ""
     match block.get("type"):

@@ -5,6 +5,7 @@ from typing import Any
 from simulator.conversation import check_messages, check_system
 from simulator.errors import ApiError
 from simulator.model_names import check_model, takes_both, takes_sampling
+from simulator.prompt_cache import check_marks
 
 LEAST_TOP_P_OF_THINKING = 0.95
 
@@ -41,6 +42,7 @@ def check_prompt(body: Any) -> dict[str, Any]:
     check_system(body.get("system"))
     check_messages(body.get("messages"), model)
     _check_tools(body)
+    check_marks(body)
     return body
 
 

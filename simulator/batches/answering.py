@@ -19,11 +19,12 @@ def answer_next(batch: Batch, api: MessagesApi) -> None:
     """Answer the next request of ``batch`` by the rules in force, and note its line."""
     number = len(batch.results)
     custom_id = json.dumps(batch.custom_ids[number]).encode()
-    result_type, result = _result(json.loads(batch.params[number]), batch.headers, api)
+    result_type, result = _result(json.loads(batch.params[number]), batch, api)
     batch.add_result(result_type, b'{"custom_id":%s,"result":%s}' % (custom_id, result))
 
 
-def _result(params: Any, headers: dict[str, str], api: MessagesApi) -> tuple[str, bytes]:
+def _result(params: Any, batch: Batch, api: MessagesApi) -> tuple[str, bytes]:
+    headers = batch.headers
     try:
         check_params(params)
         request = MessageRequest(check_request(params, headers.get("anthropic-beta", "")), headers, is_batched=True)
@@ -39,6 +40,6 @@ def _result(params: Any, headers: dict[str, str], api: MessagesApi) -> tuple[str
         return "errored", json.dumps(found, separators=(",", ":")).encode()
     if respond.batch_result is not None:
         return respond.batch_result, json.dumps({"type": respond.batch_result}).encode()
-    message = answer(request, respond)
+    message = answer(request, respond, api.batch_cache.usage(request, writer=batch.id))
     body = sse.message_body(replace(message, usage=message.usage | {"service_tier": "batch"}))
     return "succeeded", b'{"type":"succeeded","message":%s}' % body
