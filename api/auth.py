@@ -41,7 +41,8 @@ _PATHS = "/v1/"
 _METHODS = "GET, POST, DELETE"
 #: headers of answers that scripts may read, beside those that any may
 _EXPOSED = (
-    "x-request-id, x-nightshift-cost-usd, x-nightshift-attempts, x-nightshift-ignored, x-nightshift-simulated, x-nightshift-way, Location,"
+    "x-request-id, x-nightshift-cost-usd, x-nightshift-cache-saved-usd, x-nightshift-attempts, x-nightshift-ignored,"
+    " x-nightshift-simulated, x-nightshift-way, Location,"
     " Preference-Applied, Retry-After, x-should-retry, x-ratelimit-limit-requests, x-ratelimit-remaining-requests,"
     " x-ratelimit-reset-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
 )

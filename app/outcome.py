@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: a response header: what the answer cost at list prices, US dollars; not there when nobody knows
 COST_HEADER = "x-nightshift-cost-usd"
+#: a response header: what the prompt cache saved of it, US dollars, below 0 for what it added; not there when nobody knows, or it did neither
+SAVED_HEADER = "x-nightshift-cache-saved-usd"
 #: the header that names the fields of a request that had no effect
 IGNORED = "x-nightshift-ignored"
 #: the header that names the way to Claude by which it was answered, or refused (`app.ways`)
@@ -50,6 +52,11 @@ class Outcome:
         """What it cost at list prices, US dollars; None: nobody knows."""
         cost = self.headers.get(COST_HEADER)
         return None if cost is None else float(cost)
+
+    @property
+    def cache_saved_usd(self) -> float:
+        """What the prompt cache is known to have saved of that, US dollars; below 0 for what it added."""
+        return float(self.headers.get(SAVED_HEADER, 0.0))
 
     @property
     def way(self) -> str:

@@ -119,6 +119,24 @@ def cost_usd(
     return usd * _IN_THE_US if usage.get("inference_geo") == "us" else usd
 
 
+def cache_saved_usd(
+    model: str, usage: Mapping[str, Any], *, half: bool = False, prices: Mapping[str, Price] = LIST
+) -> float | None:
+    """What the prompt cache has saved of one request's cost, USD; below 0 where it wrote more than it read. Arguments as of `cost_usd`."""
+    cost = cost_usd(model, usage, half=half, prices=prices)
+    if cost is None:
+        return None
+    read, written = ((usage.get(name) or 0) for name in ("cache_read_input_tokens", "cache_creation_input_tokens"))
+    plain = {
+        **usage,
+        "input_tokens": usage["input_tokens"] + read + written,
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+    }
+    without = cost_usd(model, plain, half=half, prices=prices)
+    return None if without is None else without - cost
+
+
 def price_of(model: str, prices: Mapping[str, Price] = LIST) -> Price | None:
     """The price of a model: by its whole name, or else without its date; None: not known."""
     return prices.get(model) or prices.get(_SUFFIXES.sub("", model))

@@ -103,7 +103,8 @@ def ask(run: Run, request: MessagesRequest, on_delta: Callable[[Delta], None] | 
         second = _turn(run, request.again(messages.repair_words(mismatch)), None)
     usage = add_usage(answer.usage, second.usage)
     costs = [one.cost_usd for one in (answer, second) if one.cost_usd is not None]
-    answer = replace(second, usage=usage, cost_usd=sum(costs) if len(costs) == 2 else None)
+    saved = (answer.cache_saved_usd or 0.0) + (second.cache_saved_usd or 0.0)
+    answer = replace(second, usage=usage, cost_usd=sum(costs) if len(costs) == 2 else None, cache_saved_usd=saved)
     try:
         return Asked(answer, messages.check(answer, request.output), ignored)
     except messages.Mismatch as mismatch:

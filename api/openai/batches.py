@@ -247,6 +247,7 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         "unpriced": record.unpriced,
         "unrun": record.unrun,
         "cache_write_tokens": record.cache_write_tokens,
+        "cache_saved_usd": round(record.cache_saved_usd, 6),
         "faults": record.faults,
         "refused": record.refused,
         "input_name": record.input_name or None,

@@ -17,6 +17,7 @@ from app.batches import lifecycle
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
+from app.batches.first_alone import FirstAlone
 from app.batches.leadership import Leadership, NotLeader, is_at
 from app.batches.pace import Pace
 from app.batches.parts.feeding import PartFeeding
@@ -60,6 +61,7 @@ class Feeder:
         self._collector = Collector(connection, self._steps, self._storage, jobs, offline=settings.offline)
         self._queueing = Queueing(self._steps, self._collector, settings)
         self._pace = Pace(connection, settings)
+        self._first = FirstAlone(settings)
         self._parts = PartFeeding(connection, self._steps, self._collector, self._queueing, settings)
         self._elsewhere = Elsewhere(connection, self._leadership, self._steps, jobs)
         self._validations = Validations(connection, settings, self._storage, self._steps)
@@ -123,14 +125,15 @@ class Feeder:
         self._elsewhere.publish({batch_id: look for batch_id, look in looks.items() if look.is_in_queue})
         all_looks = {**looks, **self._elsewhere.looks(others)}
         here, capacity = looks.keys(), self._capacities.look()
-        given = self._shares.of(all_looks, here, capacity, self._is_due, self._leadership.place)
+        may_start, rooms = self._first.among(looks, self._is_due)
+        given = self._shares.of(all_looks, here, capacity, may_start, self._leadership.place)
         for batch_id, number in given.items():
             if batch_id not in here:
                 continue
             fed = 0
             try:
                 with logs.about(batch_id=batch_id):
-                    fed = self._queueing.feed(looks[batch_id], number)
+                    fed = self._queueing.feed(looks[batch_id], int(min(number, rooms[batch_id])))
             except OSError as error:
                 self._complain(looks[batch_id].record, error)
             moved = moved or fed > 0

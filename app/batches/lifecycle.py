@@ -10,7 +10,7 @@ A step whose reply was lost is decided again on what it has written itself: it f
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from app import errors
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from app.batches.change import Copied, LineJob, PartAnswers
+    from app.batches.head import Head
     from app.batches.output import Ended
     from app.batches.parts.record import Part
     from app.jobs.record import JobRecord
@@ -80,9 +81,19 @@ def go_on(
 
 
 def validated(
-    found: Found, *, total: int, faults: int, refused: int, model: str, copied: Copied = NOTHING_COPIED
+    found: Found,
+    *,
+    total: int,
+    faults: int,
+    refused: int,
+    model: str,
+    copied: Copied = NOTHING_COPIED,
+    head: Head | None = None,
 ) -> Change:
-    """All lines were looked at. `refused`: those that will fail, since their bodies are refused. `copied`: the first ones, which are done."""
+    """All lines were looked at. `refused`: those that will fail, since their bodies are refused. `copied`: the first ones, which are done.
+
+    `head`: what the lines have in common.
+    """
     record = found.record
     done: dict[str, Any] = {
         "completed": copied.lines,
@@ -101,7 +112,8 @@ def validated(
         return _unchanged(record)
     if faults:
         return _moved(found, BatchStatus.FAILED, faults=faults, total=total, model=model)
-    return _moved(found, BatchStatus.IN_PROGRESS, total=total, refused=refused, model=model, **done)
+    shared = {} if head is None else {f"head_{name}": value for name, value in asdict(head).items()}
+    return _moved(found, BatchStatus.IN_PROGRESS, total=total, refused=refused, model=model, **done, **shared)
 
 
 def feed(
@@ -135,7 +147,7 @@ def feed(
 def allot(found: Found, numbers: Sequence[int], *, fed: int, again: bool, primes: bool = False) -> Change:
     """Lines into a new part. `again`: they are some of those that have to be fed again, else the next. Raises `NotFed`.
 
-    `primes`: it goes before all others (`app.batches.parts.priming`).
+    `primes`: it goes before all others, to have the lines' head in the prompt cache.
     """
     record = found.record
     fed_after = fed if again else fed + len(numbers)
@@ -297,6 +309,7 @@ def _counted(record: BatchRecord, lines: Sequence[Ended]) -> BatchRecord:
         dearest_usd=max((record.dearest_usd, *(line.cost_usd or 0.0 for line in lines))),
         dearest_tokens=max((record.dearest_tokens, *(_tokens(line) for line in lines))),
         cost_usd=record.cost_usd + sum(line.cost_usd or 0.0 for line in lines if line.kind is LineEnd.COMPLETED),
+        cache_saved_usd=record.cache_saved_usd + sum(line.cache_saved_usd for line in lines),
         wasted_usd=record.wasted_usd + sum(line.cost_usd or 0.0 for line in lines if line.kind is LineEnd.FAILED),
         unpriced=record.unpriced + sum(line.kind is LineEnd.COMPLETED and line.cost_usd is None for line in lines),
     )

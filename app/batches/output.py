@@ -49,6 +49,8 @@ class Ended:
     cause: str = ""
     #: which way to Claude it came, or `cache`; empty: nobody was asked
     way: str = ""
+    #: what the prompt cache is known to have saved of its cost, US dollars
+    cache_saved_usd: float = 0.0
 
 
 def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> Ended:
@@ -67,7 +69,9 @@ def ended(line_id: str, custom_id: str, request_id: str, outcome: Outcome) -> En
     body["id"] = _ID_PREFIXES.get(body.get("object", ""), "") + line_id.removeprefix("batch_req_")
     response = {"status_code": 200, "request_id": request_id, "body": body}
     text, usage = _line(line_id, custom_id, response, None, ours=_ours(outcome)), body.get("usage") or {}
-    return Ended(LineEnd.COMPLETED, text, usage, outcome.cost_usd, way=outcome.source)
+    return Ended(
+        LineEnd.COMPLETED, text, usage, outcome.cost_usd, way=outcome.source, cache_saved_usd=outcome.cache_saved_usd
+    )
 
 
 def never_run(line_id: str, custom_id: str, code: ErrorCode) -> Ended:

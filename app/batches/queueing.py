@@ -10,6 +10,7 @@ from app.batches import collector, lifecycle
 from app.batches.change import NO_RUNS, LineJob, LineRuns, NotFed
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import LineError, parse
+from app.batches.head import cache_of
 from app.batches.record import BatchRecord, line_id
 from app.batches.shares import affordable
 from app.ids import new_request_id
@@ -114,7 +115,7 @@ def job_of(record: BatchRecord, number: int, raw: bytes, runs: LineRuns, setting
     )
     if not way and all(step.way is Way.BATCHES for step in steps_for(settings.ways, job)):
         job = replace(job, way=Way.BATCHES)
-    return LineJob(number, job, accepted.payload)
+    return LineJob(number, job, {**accepted.payload, "cache": cache_of(record, job.created_at)})
 
 
 def _wanted_of_cache(record: BatchRecord, request: Any) -> tuple[str | None, str | None]:

@@ -145,6 +145,8 @@ class BatchRecord(LineCounts):
     failed_tokens: int = 0
     #: of the answers whose cost is known
     cost_usd: float = 0.0
+    #: of that, what the prompt cache is known to have saved; below 0 for what it added
+    cache_saved_usd: float = 0.0
     #: of the failures and further tries that were paid for
     wasted_usd: float = 0.0
     #: answers whose cost nobody knows
@@ -157,6 +159,11 @@ class BatchRecord(LineCounts):
     offline: bool = False
     #: when its lines may run, see `app.window`; empty: as the settings say
     window: str = ""
+    #: what all of its lines begin with (`app.batches.head`): bytes, 0 where it does not pay to keep it; blocks of the messages, and
+    #: characters of the next one
+    head_bytes: int = 0
+    head_blocks: int = 0
+    head_characters: int = 0
     #: its first part has one line, and all keep what its lines have in common in the prompt cache for an hour
     is_primed: bool = False
     #: the only way to Claude that its lines take (`app.ways`); empty: the ladder's

@@ -11,6 +11,7 @@ from app import clock, errors, hashes, redis_index, window
 from app.batches import lifecycle, since, steps
 from app.batches.change import Found
 from app.batches.files import FileStore, Purpose, new_file_id
+from app.batches.head import OFF, PROMPT_CACHE
 from app.batches.leadership import storage_of
 from app.batches.parts.record import parts_key
 from app.batches.record import (
@@ -272,10 +273,9 @@ class Batches:
                 raise errors.invalid_request(
                     f"'{WINDOW}' {error}.", f"metadata.{WINDOW}", ErrorCode.INVALID_VALUE
                 ) from error
-        if metadata.get(ON_BAD_LINE, FAIL) not in (FAIL, REFUSE):
-            raise errors.invalid_request(
-                f"'{ON_BAD_LINE}' takes {FAIL} or {REFUSE}.", f"metadata.{ON_BAD_LINE}", ErrorCode.INVALID_VALUE
-            )
+        for name, takes in ((ON_BAD_LINE, (FAIL, REFUSE)), (PROMPT_CACHE, (OFF,))):
+            if metadata.get(name, takes[0]) not in takes:
+                raise errors.invalid_value(f"metadata.{name}", f"takes {' or '.join(takes)}")
         if (way := metadata.get(WAY)) is not None:
             self._check_way(way, f"metadata.{WAY}")
         if (url := metadata.get(CALLBACK_URL)) is None:

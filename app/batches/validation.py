@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from app.api_keys import ApiKey
     from app.batches.change import Copied
     from app.batches.formats.line import Line
+    from app.batches.head import HeadFinder
     from app.batches.record import BatchRecord
     from app.batches.storage import Readable, Storage
     from app.openai.accept import Accepted
@@ -48,10 +49,19 @@ class Verdict:
 
 
 class Check:
-    """All lines of a file, one after the other. `is_strict`: what would be refused is a fault of the file, too. `key`: whose the batch is."""
+    """All lines of a file, one after the other. `is_strict`: what would be refused is a fault of the file, too. `key`: whose the batch is.
+
+    `head`: gets each line that is accepted.
+    """
 
     def __init__(
-        self, endpoint: str, settings: Settings, *, is_strict: bool = False, key: ApiKey | None = None
+        self,
+        endpoint: str,
+        settings: Settings,
+        *,
+        is_strict: bool = False,
+        key: ApiKey | None = None,
+        head: HeadFinder | None = None,
     ) -> None:
         #: how many lines there were so far, blank ones not counted, and the one model that they ask for; empty when none does
         self.total = 0
@@ -60,6 +70,7 @@ class Check:
         self._settings = settings
         self._is_strict = is_strict
         self._key = key
+        self._head = head
         #: custom ids seen, 16 bytes each
         self._seen: set[bytes] = set()
 
@@ -104,12 +115,15 @@ class Check:
         if isinstance(model := line.body.get("model"), str):
             self._look_at_model(model)
         try:
-            return line, accept_line(line, self._endpoint, self._settings)
+            accepted = accept_line(line, self._endpoint, self._settings)
         except BodyError as error:
             # One that nobody knows was the fault of the first line that named it, and is not that of each.
             if error.reply.code is not ErrorCode.MODEL_NOT_FOUND:
                 raise
             return None
+        if self._head is not None:
+            self._head.add(accepted.payload)
+        return line, accepted
 
     def _look_at_model(self, model: str) -> None:
         is_first = not self.model
@@ -140,8 +154,10 @@ class Validation:
         *,
         is_strict: bool = False,
         key: ApiKey | None = None,
+        head: HeadFinder | None = None,
     ) -> None:
-        self.check = Check(record.endpoint, settings, is_strict=is_strict, key=key)
+        self.head = head
+        self.check = Check(record.endpoint, settings, is_strict=is_strict, key=key, head=head)
         self.faults = 0
         #: lines whose bodies are refused, of a file that may run
         self.refused = 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from app.api_keys import ApiKeys
 from app.batches import lifecycle, since
 from app.batches.collector import Look
+from app.batches.head import HeadFinder
 from app.batches.store import FAIL, ON_BAD_LINE
 from app.batches.validation import Validation
 from app.ids import OWNER
@@ -42,7 +43,7 @@ class Validations:
         if running is None:
             is_strict = record.metadata.get(ON_BAD_LINE) == FAIL
             key = None if record.owner == OWNER else ApiKeys(self._connection).get(record.owner)
-            running = Validation(self._storage, record, self._settings, is_strict=is_strict, key=key)
+            running = Validation(self._storage, record, self._settings, is_strict=is_strict, key=key, head=HeadFinder())
             self._running[record.id] = running
         try:
             done = running.step(SLICE_SECONDS)
@@ -61,6 +62,7 @@ class Validations:
             refused=running.refused,
             model=found.model,
             copied=running.copied,
+            head=None if running.head is None else running.head.found(),
         )
         if record.since:
             since.unlink(self._storage, record.id)

@@ -73,6 +73,8 @@ class Answer:
     usage: dict[str, Any]
     #: at list prices, USD; None when nobody said
     cost_usd: float | None
+    #: of that, what the prompt cache has saved, USD, below 0 where it cost more; None when nobody knows
+    cache_saved_usd: float | None = None
     #: the subscription's windows, as the API reported them last; none with a key
     windows: tuple[Window, ...] = ()
     #: the calls by which the value came that was wanted (`OutputSpec.value`): several where a function has to be called

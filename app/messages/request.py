@@ -23,6 +23,22 @@ class Thinking:
     tokens: int
 
 
+#: how long the API keeps what is marked
+FIVE_MINUTES, ONE_HOUR, NEVER = "5m", "1h", ""
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """What the API is to keep of a batch's line (docs/cost.md). A request by itself has none: it marks where its conversation goes on."""
+
+    #: for how long: `FIVE_MINUTES`, `ONE_HOUR`, or `NEVER`
+    ttl: str = FIVE_MINUTES
+    #: with how much of their messages all lines begin, beside functions and system text: so many whole blocks, and so many characters of
+    #: the next one, a text
+    blocks: int = 0
+    characters: int = 0
+
+
 @dataclass(frozen=True)
 class MessagesRequest:
     """See the module. Names of tools are the client's own, that of `output.value` apart."""
@@ -45,6 +61,8 @@ class MessagesRequest:
     thinking: Thinking | None = None
     #: what the answer has to be
     output: OutputSpec = field(default_factory=OutputSpec)
+    #: None: it is no line of a batch
+    cache: CachePlan | None = None
 
     def again(self, words: str) -> MessagesRequest:
         """The same request with some words at the end of its last turn."""
@@ -58,15 +76,46 @@ def as_blocks(content: str | Sequence[Json]) -> list[Json]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
 
 
-def marked(block: Json) -> Json:
-    """A content block or tool up to which the API keeps the request for five minutes (docs/cost.md)."""
-    return {**block, "cache_control": {"type": "ephemeral"}}
+def marked(block: Json, plan: CachePlan | None = None) -> Json:
+    """A content block or tool up to which the API keeps the request (docs/cost.md)."""
+    ttl = FIVE_MINUTES if plan is None else plan.ttl
+    if ttl == NEVER:
+        return block
+    return {**block, "cache_control": {"type": "ephemeral"} | ({"ttl": ttl} if ttl == ONE_HOUR else {})}
 
 
-def turns(before: Sequence[Json], content: str | Sequence[Json]) -> list[Json]:
+def turns(before: Sequence[Json], content: str | Sequence[Json], plan: CachePlan | None = None) -> list[Json]:
     """The API's `messages`: what was said before, and the user's last turn."""
     blocks = as_blocks(content)
+    if plan is not None:
+        return _with_head([*before, {"role": "user", "content": blocks}], plan)
     if before and blocks:
         # Up to here it is the beginning of the next request, too.
         blocks[-1] = marked(blocks[-1])
     return [*before, {"role": "user", "content": blocks}]
+
+
+def _with_head(messages: list[Json], plan: CachePlan) -> list[Json]:
+    """These with a mark where the lines of their batch begin to differ."""
+    left = plan.blocks
+    for at, message in enumerate(messages):
+        blocks = as_blocks(message["content"])
+        if left < len(blocks) or (left == len(blocks) and not plan.characters):
+            if left or plan.characters:
+                messages[at] = {**message, "content": _parted(blocks, left, plan)}
+            break
+        left -= len(blocks)
+    return messages
+
+
+def _parted(blocks: list[Json], whole: int, plan: CachePlan) -> list[Json]:
+    """A mark after so many whole blocks and some characters of the next, which is two blocks then: the same text."""
+    if not plan.characters:
+        return [*blocks[: whole - 1], marked(blocks[whole - 1], plan), *blocks[whole:]]
+    text = str(blocks[whole].get("text", ""))
+    head, rest = text[: plan.characters], text[plan.characters :]
+    # The API takes no blank text.
+    if not head.strip() or not rest.strip():
+        return blocks
+    parted = [marked({**blocks[whole], "text": head}, plan), {**blocks[whole], "text": rest}]
+    return [*blocks[:whole], *parted, *blocks[whole + 1 :]]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from app.messages.conversation import conversation
 from app.messages.output_spec import output_spec
-from app.messages.request import MessagesRequest, Thinking
-from app.outcome import COST_HEADER, IGNORED, WAY_HEADER, Outcome
+from app.messages.request import CachePlan, MessagesRequest, Thinking
+from app.outcome import COST_HEADER, IGNORED, SAVED_HEADER, WAY_HEADER, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,6 +63,7 @@ def to_claude(payload: dict[str, Any]) -> MessagesRequest:
         sampling=asked if thinking is None else beside_thinking(asked),
         thinking=thinking,
         output=output,
+        cache=CachePlan(**payload["cache"]) if "cache" in payload else None,
     )
 
 
@@ -118,6 +119,8 @@ def to_openai(answer: Answer, checked: Checked, record: JobRecord, ignored: Sequ
     headers = {"x-nightshift-attempts": str(record.attempts), WAY_HEADER: answer.way}
     if answer.cost_usd is not None:
         headers[COST_HEADER] = f"{answer.cost_usd:.6f}"
+    if answer.cache_saved_usd:
+        headers[SAVED_HEADER] = f"{answer.cache_saved_usd:.6f}"
     if ignored:
         headers[IGNORED] = ", ".join(ignored)
     return Outcome(body=body, headers=headers)

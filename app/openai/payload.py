@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock
 from app.openai import text_completions
 from app.openai.responses import as_chat, objects
-from app.outcome import COST_HEADER, IGNORED, WAY_HEADER, Outcome
+from app.outcome import COST_HEADER, IGNORED, SAVED_HEADER, WAY_HEADER, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,8 @@ def as_chat_payload(payload: dict[str, Any], number: int = 0) -> dict[str, Any]:
         request = text_completions.chat_request(payload[COMPLETION], number)
     else:
         return payload
-    return {"claude_model": payload["claude_model"], "request": request}
+    kept = {"cache": payload["cache"]} if "cache" in payload else {}
+    return {"claude_model": payload["claude_model"], "request": request, **kept}
 
 
 def as_asked(outcome: Outcome, payload: dict[str, Any], record: JobRecord, number: int = 0) -> Outcome:
@@ -118,6 +119,8 @@ def merged(outcomes: Sequence[Outcome], completion_id: str) -> Outcome:
         shared[COST_HEADER] = f"{sum(costs):.6f}"
     if error is not None:
         return Outcome(error=error, headers=shared)
+    if saved := sum(one.cache_saved_usd for one in outcomes):
+        shared[SAVED_HEADER] = f"{saved:.6f}"
     bodies = [one.body or {} for one in outcomes]
     body = {
         **bodies[0],

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import openai
 import pytest
 
 from tests.acceptance.stack import Stack, stack_fixture
@@ -124,6 +125,52 @@ def test_an_error_says_its_way_if_claude_was_asked(stack: Stack) -> None:
     body = {"model": "sonnet", "messages": [{"role": "user", "content": "refused"}]}
     assert stack.http("POST", "/v1/chat/completions", body).headers["x-nightshift-way"] == "api"
     assert "x-nightshift-way" not in stack.http("POST", "/v1/chat/completions", {"model": "sonnet"}).headers
+
+
+def test_what_lines_have_in_common_is_written_once_and_read_by_the_others(stack: Stack) -> None:
+    """The first line goes alone. What was read, written and saved is that of the answers' own usage, by the list's prices."""
+    stack.simulator.clear()
+    # 5,000 tokens by the simulator's count, with an end that each line has for itself.
+    template = "Judge by these rules. " + "A rule. " * 2500
+    prompts = [f"{template}\n\nReview number {n}: good" for n in range(12)]
+    lines = [
+        line(f"r{n}", model="claude-sonnet-4-5", messages=[{"role": "user", "content": prompt}])
+        for n, prompt in enumerate(prompts)
+    ]
+    batch = wait(stack, start(stack, lines).id)
+    counts = batch.request_counts
+    assert counts is not None
+    assert counts.completed == 12
+    report = stack.http("GET", f"/v1/batches/{batch.id}/report").body
+    written = report["cache_write_tokens"]
+    assert written > 5000
+    assert report["cached_tokens"] == 11 * written
+    # Sonnet 4.5: $3 a million, to write a quarter more, to read a tenth of it.
+    expected = (11 * written * 0.9 - written * 0.25) * 3 / 1_000_000
+    assert abs(report["cache_saved_usd"] - expected) < 0.0001
+    assert (
+        stack.http("GET", f"/v1/batches/{batch.id}").body["nightshift"]["cache_saved_usd"] == report["cache_saved_usd"]
+    )
+    assert "saved</small>" in httpx.get(f"{stack.url}/batches/{batch.id}").text
+    sent = [
+        one["body"]["messages"][0]["content"] for one in stack.simulator.requests() if one["path"] == "/v1/messages"
+    ]
+    assert {"".join(block["text"] for block in blocks) for blocks in sent} == set(prompts)
+    assert {len(blocks) for blocks in sent} == {2}
+
+
+def test_a_batch_may_have_nothing_kept(stack: Stack) -> None:
+    """`prompt_cache: off` in its metadata: no mark, no parted text. Another value is a 400."""
+    stack.simulator.clear()
+    system = {"role": "system", "content": "A rule. " * 2500}
+    lines = [line(f"kept {n}", messages=[system, {"role": "user", "content": f"kept {n}"}]) for n in range(4)]
+    assert wait(stack, start(stack, lines, metadata={"prompt_cache": "off"}).id).status == "completed"
+    sent = [one["body"] for one in stack.simulator.requests() if one["path"] == "/v1/messages"]
+    assert len(sent) == 4
+    assert "cache_control" not in str(sent)
+    with pytest.raises(openai.BadRequestError) as caught:
+        start(stack, lines, metadata={"prompt_cache": "on"})
+    assert (caught.value.param, caught.value.code) == ("metadata.prompt_cache", "invalid_value")
 
 
 def test_a_key_that_has_spent_its_month_fails_no_line(subscription: Stack) -> None:

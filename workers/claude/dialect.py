@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from app.messages.answer import CallDelta, Window
+from app.messages.request import FIVE_MINUTES, ONE_HOUR
 from workers.claude.profile import Profile, Prompt
 from workers.claude.turn import SCHEMA_TOOL, TOOL_PREFIX
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from app.messages.answer import Answer, Delta
-    from app.messages.request import Json, MessagesRequest
+    from app.messages.request import CachePlan, Json, MessagesRequest
 
 
 #: what is paid for beyond the windows
@@ -103,9 +104,15 @@ def to_cli(request: MessagesRequest) -> CliRequest:
             content=content if isinstance(content, str) else tuple(content),
             history=messages[:-1],
             fields=fields,
+            cache=_for_five_minutes(request.cache),
         ),
         {short_name(name): name for name in output.functions},
     )
+
+
+def _for_five_minutes(plan: CachePlan | None) -> CachePlan | None:
+    """The CLI's own mark, on a subscription's system text, is for five minutes, and the API takes none for an hour after it."""
+    return replace(plan, ttl=FIVE_MINUTES) if plan is not None and plan.ttl == ONE_HOUR else plan
 
 
 def short_name(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import price_file
-from app.prices import cost_usd
+from app.prices import cache_saved_usd, cost_usd
 from app.ways import Way
 from workers.claude.dialect import to_cli
 from workers.claude.invoker import ClaudeInvoker
@@ -70,7 +70,11 @@ class CliEngine:
         seconds = deadline - time.monotonic()
         answer = asked.answer(self._invoker.ask(prompt, asked.profile, timeout_seconds=seconds, on_event=on_piece))
         own = cost_usd(answer.model, answer.usage, prices=self._prices)
-        return answer if own is None else replace(answer, cost_usd=own)
+        if own is None:
+            return replace(answer, cache_saved_usd=cache_saved_usd(answer.model, answer.usage))
+        return replace(
+            answer, cost_usd=own, cache_saved_usd=cache_saved_usd(answer.model, answer.usage, prices=self._prices)
+        )
 
     def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
         """By a request that the API refuses."""

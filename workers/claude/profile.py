@@ -12,7 +12,7 @@ from app.openai.model_names import ALIASES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.messages.request import Json
+    from app.messages.request import CachePlan, Json
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class Prompt:
     headers: str = ""
     #: what else the API's requests have: `max_tokens`, `temperature`, `top_p`, `stop_sequences`, `tools`, `tool_choice`
     fields: Mapping[str, Any] = field(default_factory=dict)
+    #: what the API is to keep of a batch's line; None: it is none
+    cache: CachePlan | None = None
 
     @property
     def max_tokens(self) -> int | None:
@@ -84,8 +86,8 @@ class Prompt:
         """
         fields = dict(self.fields)
         if is_bare and system:
-            fields["system"] = [marked({"type": "text", "text": system})]
+            fields["system"] = [marked({"type": "text", "text": system}, self.cache)]
         if system is None and fields.get("tools"):
             *others, last = fields["tools"]
-            fields["tools"] = [*others, marked(last)]
-        return json.dumps({**fields, "messages": turns(self.history, self.content)})
+            fields["tools"] = [*others, marked(last, self.cache)]
+        return json.dumps({**fields, "messages": turns(self.history, self.content, self.cache)})

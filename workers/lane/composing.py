@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any
 
 from app import errors, messages
@@ -13,6 +13,7 @@ from app.batches.parts import entries
 from app.batches.parts.entries import Entry
 from app.batches.parts.record import request_id
 from app.batches.queueing import job_of
+from app.messages.request import NEVER, ONE_HOUR, CachePlan
 from app.openai.payload import answers, as_asked, as_chat_payload
 from app.outcome import Outcome
 from workers import remote_images
@@ -103,10 +104,8 @@ class Composer:
             except errors.ErrorReply as error:
                 outcome = as_asked(Outcome(error=error), job.payload, job.record, choice)
                 return Entry(number, custom_id, outcome, runs)
-            params = body_of(request, self.aliases)
+            params = body_of(replace(request, cache=_plan(request, record)), self.aliases)
             del params["stream"]
-            if record.is_primed:
-                _keep_for_an_hour(params)
             betas |= set(filter(None, betas_of(request, params).get("anthropic-beta", "").split(",")))
             found = {"custom_id": request_id(record.id, part.id, number, choice), "params": params}
             texts.append(json.dumps(found, separators=(",", ":")).encode())
@@ -124,8 +123,7 @@ class Composer:
         return without(request, self._unsupported.known(request, self._settings))
 
 
-def _keep_for_an_hour(params: Mapping[str, Any]) -> None:
-    """What the request has in common with the others: functions and system text."""
-    for block in (*params.get("tools", ()), *params.get("system", ())):
-        if "cache_control" in block:
-            block["cache_control"] = {"type": "ephemeral", "ttl": "1h"}
+def _plan(request: MessagesRequest, record: BatchRecord) -> CachePlan:
+    """What is kept is kept for an hour. Where no line went first it is not worth the writing: no request of a message batch reads what others write."""
+    plan = request.cache or CachePlan()
+    return replace(plan, ttl=ONE_HOUR if record.is_primed and plan.ttl != NEVER else NEVER)

@@ -15,7 +15,7 @@ from app.messages import stops
 from app.messages.failure import FailureKind, TurnFailed
 from app.openai.payload import answers, as_asked, merged
 from app.outcome import COST_HEADER, Outcome
-from app.prices import cost_usd
+from app.prices import cache_saved_usd, cost_usd
 from app.ways import Way
 from workers.after_failure import callers_fault
 from workers.messages_api.body import model_of
@@ -154,7 +154,10 @@ class Settler:
             return Again(failure.message)
         if request.output.cut_at:
             answer = stops.cut(answer, request.output.cut_at)
-        cost = cost_usd(model_of(request, self._composer.aliases), answer.usage, half=True, prices=self._prices)
+        model = model_of(request, self._composer.aliases)
+        cost, saved = (
+            price(model, answer.usage, half=True, prices=self._prices) for price in (cost_usd, cache_saved_usd)
+        )
         try:
             checked = messages.check(answer, request.output)
         except messages.Mismatch as mismatch:
@@ -163,7 +166,7 @@ class Settler:
                 error = errors.structured_output_failed(mismatch.faults, is_repaired=is_repaired)
                 return Outcome(error=error, headers={COST_HEADER: f"{cost:.6f}"} if cost else {})
             return Again("the answer was not what was wanted", paid_usd=cost or 0.0)
-        return messages.to_openai(replace(answer, cost_usd=cost), checked, job.record)
+        return messages.to_openai(replace(answer, cost_usd=cost, cache_saved_usd=saved), checked, job.record)
 
     def _errored(self, job: LineJob, choice: int, failure: TurnFailed) -> Outcome | Again:
         """Only a request that is wrong is so for good."""

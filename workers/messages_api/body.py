@@ -66,13 +66,13 @@ def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> d
     """JSON, always of a stream."""
     model = model_of(request, aliases)
     *before, last = request.messages
-    found: dict[str, Any] = {"model": model, "messages": turns(before, last["content"])}
+    found: dict[str, Any] = {"model": model, "messages": turns(before, last["content"], request.cache)}
     if request.system:
-        found["system"] = [marked({"type": "text", "text": request.system})]
+        found["system"] = [marked({"type": "text", "text": request.system}, request.cache)]
     if request.tools:
         tools: list[Json] = [*request.tools]
         if request.system is None:
-            tools[-1] = marked(tools[-1])
+            tools[-1] = marked(tools[-1], request.cache)
         found["tools"] = tools
     if request.tool_choice is not None:
         found["tool_choice"] = dict(request.tool_choice)

@@ -20,7 +20,7 @@ from app import clock, price_file
 from app.login import login_in_use
 from app.memory import OwnMemory
 from app.messages.failure import FailureKind, TurnFailed
-from app.prices import cost_usd
+from app.prices import cache_saved_usd, cost_usd
 from app.ways import Way
 from workers.engine import NO_HEADERS, EngineStatus
 from workers.messages_api.body import aliases_of, betas_of, body_of
@@ -105,7 +105,8 @@ class ApiEngine:
             log.info("[API] request=%s kind=%s status=%s", reading.request_id, failure.kind, failure.status)
             raise
         log.debug("[API] request=%s", reading.request_id)
-        return replace(answer, cost_usd=cost_usd(body["model"], answer.usage, prices=self._prices))
+        found = [price(body["model"], answer.usage, prices=self._prices) for price in (cost_usd, cache_saved_usd)]
+        return replace(answer, cost_usd=found[0], cache_saved_usd=found[1])
 
     def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
         """By a request that the API refuses."""

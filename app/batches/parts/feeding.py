@@ -9,9 +9,10 @@ from typing import IO, TYPE_CHECKING, cast
 from app import clock
 from app.batches import lifecycle
 from app.batches.change import NotFed, PartAnswers
+from app.batches.head import PRIMED_LINES, is_kept
 from app.batches.leadership import has_lane
 from app.batches.output import Ended, ended
-from app.batches.parts import entries, priming
+from app.batches.parts import entries
 from app.batches.parts.record import Part, Parts, PartState, parts_key, parts_of
 from app.batches.record import BatchRecord, BatchStatus, line_id
 from app.batches.storage import names
@@ -44,6 +45,9 @@ _CHUNK_BYTES = 8 * 1024 * 1024
 _COLLECT_SECONDS = 0.25
 #: how long a batch that is over waits for what the API has done of its parts, seconds
 WIND_UP_SECONDS = 600.0
+#: requests of a message batch run at the same time, and none reads what another writes to the prompt cache. So a part of one line goes first
+#: where lines begin alike; the others wait for it so long at most, seconds
+PRIMING_SECONDS = 3600.0
 #: without a lane for so long lines go the next way, seconds
 LANE_SECONDS = 60.0
 
@@ -146,7 +150,8 @@ class PartFeeding:
         numbers = list(self._fitting(record, again or range(record.fed, record.limit), record.affordable(in_flight)))
         if not numbers:
             return False
-        primes = not parts.made and record.fed == record.copied and self._share_a_head(record)
+        # Lines that were tried by another way have written nothing that message batches read.
+        primes = not parts.made and record.total - record.ended >= PRIMED_LINES and is_kept(record)
         if primes:
             del numbers[1:]
         try:
@@ -154,10 +159,6 @@ class PartFeeding:
         except NotFed:
             return False
         return True
-
-    def _share_a_head(self, record: BatchRecord) -> bool:
-        lines = self._collector.reader(record).read(priming.samples(record.copied, record.total))
-        return priming.share_a_head(raw for _, raw in lines)
 
     def _fitting(self, record: BatchRecord, numbers: Iterable[int], most: float) -> Iterable[int]:
         total = 0
@@ -206,7 +207,7 @@ def _is_waited_for(parts: Parts) -> bool:
     first = parts.by_id.get("0")
     if first is None or first.state in (PartState.ENDED, PartState.ANSWERED):
         return False
-    return clock.now() < first.created_at + priming.SECONDS
+    return clock.now() < first.created_at + PRIMING_SECONDS
 
 
 def _chunk(file: IO[bytes]) -> tuple[list[Entry], int]:

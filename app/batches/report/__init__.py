@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from app import clock
+from app.batches.head import PRIMED_LINES, is_kept
 from app.batches.lines import LineReader
 from app.batches.report import conditions, examples, forecast, line_stats
 from app.batches.report.build import Report, add_up
@@ -58,4 +59,12 @@ def _forecast(storage: Readable, record: BatchRecord, given: Given) -> Forecast 
     except OSError:
         return None
     context_tokens = LARGE_CONTEXT if "[1m]" in record.model else CONTEXT
-    return forecast.of(tried, lengths, ways=given.ways, workers=given.workers, context_tokens=context_tokens)
+    in_parts = is_kept(record) and record.total - len(tried) >= PRIMED_LINES
+    return forecast.of(
+        tried,
+        lengths,
+        ways=given.ways,
+        workers=given.workers,
+        context_tokens=context_tokens,
+        saves_in_parts=in_parts,
+    )

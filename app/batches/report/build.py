@@ -113,6 +113,8 @@ class Report(LineCounts):
     reasoning_tokens: int
     #: of the input, what was written to the prompt cache; `cached_tokens` were read from it
     cache_write_tokens: int
+    #: what the prompt cache is known to have saved of the cost, below 0 for what it added
+    cache_saved_usd: float
     #: of the answers whose cost is known; None: of none
     cost_usd: float | None
     #: answers whose cost nobody knows
@@ -174,6 +176,7 @@ def add_up(
         "started_at": record.in_progress_at,
         "left": 0 if record.status is BatchStatus.FAILED else record.total - record.ended,
         "cost_usd": record.known_cost_usd(),
+        "cache_saved_usd": round(record.cache_saved_usd, 6),
         "saved_usd": record.known_savings_usd(),
         "seconds": round(until - since, 3),
         "waited_seconds": round(waited, 3),

@@ -54,6 +54,8 @@ class Forecast:
     output_tokens: Range
     #: by way to Claude; empty where nobody knows what the tried lines cost
     cost_usd: Mapping[str, Range]
+    #: by the same ways, what the prompt cache saves of it: as much a line as it saved of those that read from it
+    cache_saved_usd: Mapping[str, Range]
     #: with `workers` at work all the time; None: some came by Message Batches, which take up to a day, or there are no workers
     seconds: Range | None
     workers: int
@@ -71,11 +73,12 @@ def of(
     ways: Sequence[Way],
     workers: int,
     context_tokens: int,
+    saves_in_parts: bool = False,
 ) -> Forecast | None:
     """The forecast; None where no tried line has ended, or none is left.
 
     `tried`: those that have ended; `lengths`: of all lines, by number, bytes; `ways`: those that the rest may go; `context_tokens`:
-    how much the model reads.
+    how much the model reads; `saves_in_parts`: Message Batches read the rest's head from the prompt cache, too.
     """
     ran = [line for line in tried if line.run_seconds is not None]
     done = {line.number for line in tried}
@@ -87,6 +90,7 @@ def of(
     input_tokens = fit.total([line.input_tokens for line in ran])
     tokens_a_byte = sum(line.input_tokens for line in answered) / max(1, sum(lengths[line.number] for line in answered))
     longest = max(lengths)
+    cost_usd, cache_saved_usd = _costs(ran, fit.total, ways, saves_in_parts=saves_in_parts)
     # What a line waits in a message batch is no worker's time.
     by_batches = any(line.way == Way.BATCHES for line in ran)
     return Forecast(
@@ -95,7 +99,8 @@ def of(
         requests=len(rest),
         input_tokens=input_tokens,
         output_tokens=fit.total([line.output_tokens for line in ran]),
-        cost_usd=_costs(ran, fit.total, ways),
+        cost_usd=cost_usd,
+        cache_saved_usd=cache_saved_usd,
         seconds=None if by_batches or not workers else fit.total(_occupied(ran)).times(1 / workers),
         workers=workers,
         longest_bytes=longest,
@@ -105,13 +110,37 @@ def of(
 
 
 def _costs(
-    ran: Sequence[LineStats], total: Callable[[Sequence[float]], Range], ways: Sequence[Way]
-) -> dict[str, Range]:
-    """By way, Message Batches at half the price of the others. A line that has no answer cost what is known of it."""
+    ran: Sequence[LineStats], total: Callable[[Sequence[float]], Range], ways: Sequence[Way], *, saves_in_parts: bool
+) -> tuple[dict[str, Range], dict[str, Range]]:
+    """By way, Message Batches at half the price of the others: the cost, and what the prompt cache saves of it.
+
+    A line that has no answer cost what is known of it.
+    """
     if any(line.cost_usd is None and line.kind is LineEnd.COMPLETED for line in ran):
-        return {}
-    full = total([(line.cost_usd or 0.0) * (1 / _HALF if line.way == Way.BATCHES else 1.0) for line in ran])
-    return {str(way): full.times(_HALF) if way is Way.BATCHES else full for way in ways}
+        return {}, {}
+    prices = [1 / _HALF if line.way == Way.BATCHES else 1.0 for line in ran]
+    uncached = [
+        ((line.cost_usd or 0.0) + line.cache_saved_usd) * price for line, price in zip(ran, prices, strict=True)
+    ]
+    saved = _steady([line.cache_saved_usd * price for line, price in zip(ran, prices, strict=True)])
+    cost = total([one - other for one, other in zip(uncached, saved, strict=True)])
+    without, saving = total(uncached), total(saved)
+    costs, savings = {}, {}
+    for way in ways:
+        factor, has_cache = (_HALF, saves_in_parts) if way is Way.BATCHES else (1.0, True)
+        costs[str(way)] = (cost if has_cache else without).times(factor)
+        if has_cache and saving.likely > 0:
+            savings[str(way)] = saving.times(factor)
+    return costs, savings
+
+
+def _steady(saved: Sequence[float]) -> list[float]:
+    """What each line would save if another had written the head before it: the one that wrote it did so for all."""
+    reading = [one for one in saved if one > 0]
+    if not reading:
+        return [*saved]
+    usual = sum(reading) / len(reading)
+    return [usual if one < 0 else one for one in saved]
 
 
 def _occupied(ran: Sequence[LineStats]) -> list[float]:

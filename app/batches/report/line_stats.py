@@ -48,6 +48,8 @@ class LineStats:
     cause: str
     #: which way to Claude it came, or `cache`; empty: nobody was asked, or older code wrote it down
     way: str = ""
+    #: what the prompt cache is known to have saved of its cost, US dollars; below 0 for what it added
+    cache_saved_usd: float = 0.0
 
 
 _KIND = [one.name for one in fields(LineStats)].index("kind")
@@ -74,6 +76,7 @@ def of(number: int, line: Ended, job: JobRecord | None) -> LineStats:
         kind=line.kind,
         cause=line.cause,
         way=line.way,
+        cache_saved_usd=line.cache_saved_usd,
     )
 
 

@@ -17,6 +17,7 @@ from app.batches.record import batch_key
 from app.batches.storage import names
 from app.gate import Cause, Gate, read_closings
 from app.messages import to_claude
+from app.prices import price_of
 from app.scopes import Scope
 from app.ways import Way
 from tests.integration.batches.conftest import line
@@ -105,7 +106,9 @@ def test_requests_are_the_bytes_of_the_way_api(parts: Parts) -> None:
         parts.until(parts.start([line("a", **body)]))
         (sent,) = (one["body"] for one in parts.simulator.requests() if one["kind"] == "batched")
         request = {"model": "haiku", "messages": [{"role": "user", "content": "a"}], **body}
-        assert sent | {"stream": True} == body_of(to_claude({"claude_model": request["model"], "request": request}))
+        # No line went before that would have written anything, so nothing is marked.
+        payload = {"claude_model": request["model"], "request": request, "cache": {"ttl": ""}}
+        assert sent | {"stream": True} == body_of(to_claude(payload))
 
 
 def test_sampling_that_a_model_refuses_is_left_out_of_the_next_part(parts: Parts) -> None:
@@ -463,18 +466,39 @@ def test_without_a_lane_lines_go_the_next_way(parts: Parts, monkeypatch: pytest.
     assert parts.parts(bound) == []
 
 
-def test_lines_with_one_head_are_primed_by_the_first(parts: Parts) -> None:
-    """One line goes first, the others when it has ended; all keep the head for an hour, and what was read and written is counted."""
-    parts.simulator.add_rule({"usage": {"cache_creation_input_tokens": 5000}}, match={"contains": "line 0"})
-    parts.simulator.add_rule({"usage": {"cache_read_input_tokens": 5000}}, match={"batched": True})
-    head = {"role": "system", "content": "Rules. " * 4000}
-    batch = parts.until(
-        parts.start([line(f"line {n}", messages=[head, {"role": "user", "content": f"line {n}"}]) for n in range(20)])
-    )
+@pytest.mark.parametrize("is_system", [True, False], ids=["system text", "template"])
+def test_lines_with_one_head_are_primed_by_the_first(parts: Parts, is_system: bool) -> None:
+    """One line goes first, the others when it has ended; all keep the head for an hour, and what was read, written and saved is counted."""
+    rules = "Rules. " * 4000
+
+    def messages(number: int) -> list[dict[str, str]]:
+        if is_system:
+            return [{"role": "system", "content": rules}, {"role": "user", "content": f"line {number}"}]
+        return [{"role": "user", "content": f"{rules}line {number}"}]
+
+    batch = parts.until(parts.start([line(f"line {n}", messages=messages(n)) for n in range(20)]))
     assert [one.split("-")[1] for one in parts.sent()] == ["0"] + ["1"] * 19
     bodies = [one["body"] for one in parts.simulator.requests() if one["kind"] == "batched"]
-    assert {one["system"][0]["cache_control"]["ttl"] for one in bodies} == {"1h"}
-    assert (batch.cache_write_tokens, batch.cached_tokens) == (5000, 19 * 5000)
+    blocks = [one["system"] if is_system else one["messages"][0]["content"] for one in bodies]
+    assert {one[0]["cache_control"]["ttl"] for one in blocks} == {"1h"}
+    assert {len(one) for one in blocks} == {1 if is_system else 2}
+    written = batch.cache_write_tokens
+    assert written > 5000
+    assert batch.cached_tokens == 19 * written
+    # To write for an hour costs twice as much, to read a tenth; half of it all by this way.
+    price = price_of("claude-haiku-5-5")
+    assert price is not None
+    saved = (19 * (price.input - price.cache_read) - price.input) * written / 2 / 1_000_000
+    assert abs(batch.cache_saved_usd - saved) < 0.0001
+
+
+def test_lines_that_no_line_went_before_write_nothing(parts: Parts) -> None:
+    """Requests of a message batch read nothing of each other: each would pay for the writing."""
+    head = {"role": "system", "content": "Rules. " * 4000}
+    batch = parts.until(
+        parts.start([line(f"line {n}", messages=[head, {"role": "user", "content": f"line {n}"}]) for n in range(10)])
+    )
+    assert (batch.completed, batch.cache_write_tokens, batch.cache_saved_usd) == (10, 0, 0.0)
 
 
 def test_lines_with_short_heads_are_sent_at_once(parts: Parts) -> None:

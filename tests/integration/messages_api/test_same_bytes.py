@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from app.messages.request import CachePlan
 from tests.integration.claude.conftest import bodies, settings_for
 from tests.integration.messages_api.test_engine import asked
 from workers.claude import CliEngine
@@ -212,3 +214,16 @@ def test_the_body_is_the_same(engines: tuple[Engine, Engine], simulator: Running
     assert by_api == own
     one, two = ((a.text, a.stop_reason, a.model, [c.input for c in (*a.tool_calls, *a.value_calls)]) for a in answers)
     assert one == two
+
+
+@pytest.mark.parametrize("cache", [{"ttl": "5m", "blocks": 2}, {"ttl": "5m", "characters": 1}, {"ttl": ""}])
+def test_a_batch_s_line_is_marked_alike(
+    engines: tuple[Engine, Engine], simulator: RunningSimulator, cache: dict[str, Any]
+) -> None:
+    """By either way up to where all lines of the batch begin alike, and no more."""
+    request = replace(asked(messages=[{"role": "system", "content": "Be brief."}, *TALK]), cache=CachePlan(**cache))
+    for engine in engines:
+        engine.ask(request, time.monotonic() + 30)
+    by_cli, by_api = bodies(simulator)
+    assert by_api == without_the_clis_own(by_cli, has_effort=False, has_sampling=False)
+    assert str(by_api).count("cache_control") == (2 if cache["ttl"] else 0)

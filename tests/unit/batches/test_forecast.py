@@ -154,3 +154,31 @@ def test_lines_that_may_be_too_long_are_counted_by_the_tokens_that_a_byte_had() 
 def test_nothing_is_told_without_a_line_that_ran_or_a_line_that_is_left() -> None:
     assert forecast.of([stats(0, run_seconds=None)], [100] * 5, ways=(), workers=1, context_tokens=1) is None
     assert forecast.of([stats(0)], [100], ways=(), workers=1, context_tokens=1) is None
+
+
+#: one line wrote a head of a cent for a quarter more, the others read it for a tenth
+WROTE = {"cost_usd": 0.0145, "cache_saved_usd": -0.0025}
+READ = {"cost_usd": 0.003, "cache_saved_usd": 0.009}
+
+
+def test_what_the_prompt_cache_saves_is_foretold_by_the_lines_that_read() -> None:
+    """The line that wrote the head did so for all: the rest is as cheap as those that read it."""
+    tried = [stats(number, **(READ if number else WROTE)) for number in range(10)]
+    found = foretold(tried, [100] * 50, saves_in_parts=True)
+    assert near(found.cost_usd["api"], 40 * 0.003)
+    assert near(found.cache_saved_usd["api"], 40 * 0.009)
+    assert near(found.cost_usd["batches"], 20 * 0.003)
+    assert near(found.cache_saved_usd["batches"], 20 * 0.009)
+
+
+def test_message_batches_that_read_nothing_cost_half_of_all_of_it() -> None:
+    """Too few lines are left for a first part."""
+    found = foretold([stats(number, **(READ if number else WROTE)) for number in range(10)], [100] * 20)
+    assert near(found.cost_usd["batches"], 5 * 0.012)
+    assert list(found.cache_saved_usd) == ["api"]
+
+
+def test_where_nobody_read_each_line_writes() -> None:
+    """The rest will do so, too."""
+    found = foretold([stats(number, **WROTE) for number in range(10)], [100] * 20)
+    assert near(found.cost_usd["api"], 10 * 0.0145)
