@@ -225,8 +225,8 @@ class BatchRecord(LineCounts):
     @property
     def line_tokens(self) -> float:
         """What one of its lines is expected to read and write: as those that were answered; before that by its bytes."""
-        if self.completed and self.used_tokens:
-            return self.used_tokens / self.completed
+        if self.answered and self.used_tokens:
+            return self.used_tokens / self.answered
         if self.total and self.input_bytes:
             return max(1.0, self.input_bytes / self.total / _TOKEN_BYTES)
         return _LINE_TOKENS

@@ -344,7 +344,8 @@ def test_the_report_is_of_what_ran_and_says_what_was_saved(night: Night) -> None
     assert found.forecast is not None
     assert (found.forecast.tried, found.forecast.requests) == (5, 15)
     assert found.forecast.cost_usd["api"].likely == pytest.approx(15 * 0.25)
-    # And the time until it is done, at the pace of those five.
+    # A line is as large as those five were, and so is the time until it is done.
+    assert batch.line_tokens == (USAGE["prompt_tokens"] + USAGE["completion_tokens"])  # type: ignore[operator]
     assert eta.done_at(replace(batch, held=""), 100.0, "", 1000.0, 1000.0) == pytest.approx(1000 + 15 * 100 / 5)
 
 
