@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import signal
 import subprocess
 import threading
@@ -50,13 +51,15 @@ class Killer:
         self._sleep_seconds = sleep_seconds
         self._asleep: list[tuple[threading.Timer, psutil.Process]] = []
 
-    def run(self, seconds: float) -> None:
-        """Fault after fault."""
+    def run(self, seconds: float, at_least: int = 0) -> None:
+        """Fault after fault, for so long and until so many were tried: a slow machine does fewer in the time."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        for tried in itertools.count():
+            if time.monotonic() >= end and tried >= at_least:
+                return
             fault = next(self._faults)
             self._second.tend()
-            time.sleep(min(fault.wait_seconds, max(0.0, end - time.monotonic())))
+            time.sleep(fault.wait_seconds)
             if self._do(fault):
                 self.times[fault.name] += 1
                 self._ledger.note(fault.name)

@@ -53,9 +53,19 @@ class Report:
 
 
 def run(
-    directory: Path, *, seconds: float, seed: int, workers: int = 2, batch_lines: int = 300, ways: str = WAYS
+    directory: Path,
+    *,
+    seconds: float,
+    seed: int,
+    workers: int = 2,
+    batch_lines: int = 300,
+    ways: str = WAYS,
+    at_least: int = 0,
 ) -> Report:
-    """Break a stack on this directory for so long, which goes these ways to Claude. Nothing of it runs afterwards."""
+    """Break a stack on this directory for so long and `at_least` so many times, which goes these ways to Claude.
+
+    Nothing of it runs afterwards.
+    """
     (directory / "tmp").mkdir()
     settings = {**_SETTINGS, "NIGHTSHIFT_WAYS": ways, "TMPDIR": str(directory / "tmp")}
     machines = Machines.on(directory, settings, workers)
@@ -63,7 +73,7 @@ def run(
     try:
         machines.start()
         kinds = (BatchClient, PartsClient) if "batches" in ways else (BatchClient,)
-        return _broken(machines, ledger, seconds, seed, batch_lines, kinds=kinds)
+        return _broken(machines, ledger, (seconds, at_least), seed, batch_lines, kinds=kinds)
     finally:
         machines.kill()
 
@@ -71,7 +81,7 @@ def run(
 def _broken(
     machines: Machines,
     ledger: Ledger,
-    seconds: float,
+    length: tuple[float, int],
     seed: int,
     batch_lines: int,
     *,
@@ -102,7 +112,7 @@ def _broken(
             )
             for kind in kinds
         ]
-        _load_and_kill([*clients, *there], ledger, killer, seconds)
+        _load_and_kill([*clients, *there], ledger, killer, length)
         wire.heal()
         ledger.note("waiting for quiet")
         checks.wait_for_quiet(stack, found)
@@ -129,11 +139,11 @@ def _clients(wires: Wires, ledger: Ledger, callback_url: str, seed: int) -> list
     ]
 
 
-def _load_and_kill(clients: Sequence[Client], ledger: Ledger, killer: Killer, seconds: float) -> None:
+def _load_and_kill(clients: Sequence[Client], ledger: Ledger, killer: Killer, length: tuple[float, int]) -> None:
     for client in clients:
         client.thread.start()
     try:
-        killer.run(seconds)
+        killer.run(*length)
     finally:
         for client in clients:
             client.stop.set()

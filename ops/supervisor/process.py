@@ -39,7 +39,7 @@ class ProcessSpec:
     identity: str = ""
     #: asked every 50 ms at the start until it says yes; None: it is ready at once
     ready: Callable[[], bool] | None = None
-    ready_seconds: float = 30.0
+    ready_seconds: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     #: from the stop signal to SIGKILL, seconds
     stop_seconds: float = 6.0

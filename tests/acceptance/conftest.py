@@ -1,20 +1,13 @@
-"""One stack for the tests that leave it as they found it; those that break things start their own."""
+"""One stack for all modules whose tests leave it as they found it; those that break things, or count them, start their own."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.stack import Stack, stack_fixture
+from tests.acceptance.stack import SHARED_SETTINGS, Stack, stack_fixture
 
 #: a module that gives this name to a stack of its own has that as `stack`
-shared_stack = stack_fixture(
-    "module",
-    settings={
-        "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
-        "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
-        "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
-    },
-)
+shared_stack = stack_fixture("session", settings=SHARED_SETTINGS)
 
 
 @pytest.fixture

@@ -16,11 +16,22 @@ from chaos.until import PATIENCE_SECONDS, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ROOT", "Reply", "Stack", "running", "stack_fixture"]
+__all__ = ["ROOT", "SHARED_SETTINGS", "Reply", "Stack", "mended_fixture", "running", "stack_fixture"]
+
+#: of the stack that modules share
+SHARED_SETTINGS = {
+    "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
+    "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "3",
+    "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "1",
+}
 
 
 class Stack(Started):
     """A started `nightshift up`, and the ways in which tests talk to it."""
+
+    def _environment(self) -> dict[str, str]:
+        # A worker that was killed has a successor, on a slow machine not within ten seconds.
+        return {"NIGHTSHIFT_NO_WORKER_GRACE_SECONDS": "180", **super()._environment()}
 
     def client(self, **options: Any) -> OpenAI:
         """OpenAI's own client."""
@@ -59,6 +70,20 @@ class Stack(Started):
         self.simulator.clear_rules()
         self.http("POST", "/v1/gate/resume")
 
+    @contextmanager
+    def mended(self) -> Iterator[Stack]:
+        """For a test that shares it and may break it: it is started again where the last one has stopped it, and undisturbed."""
+        if not self._runs():
+            self.start()
+        self.http("POST", "/v1/gate/resume")
+        self.simulator.clear()
+        yield self
+        if self._runs():
+            self.simulator.clear_rules()
+
+    def _runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def asked(self, containing: str = "") -> list[dict[str, Any]]:
         """The bodies of the Messages API's requests that contain a text; not a worker's check of its login, which asks nothing."""
         entries = [entry for entry in self.simulator.requests(containing) if entry["path"].startswith("/v1/messages")]
@@ -75,7 +100,7 @@ def running(stack: _S) -> Iterator[_S]:
         yield stack
     finally:
         family = stack.processes()
-        if stack.process is not None and stack.process.poll() is None:
+        if stack._runs():
             stack.stop()
         _, left = psutil.wait_procs(family, timeout=PATIENCE_SECONDS)
         for process in left:
@@ -89,5 +114,17 @@ def stack_fixture(scope: Literal["function", "module", "session"] = "function", 
     @pytest.fixture(scope=scope)
     def fixture() -> Iterator[Stack]:
         yield from running(Stack(**options))
+
+    return fixture
+
+
+def mended_fixture(name: str) -> Any:
+    """A fixture, for a module to name: its running `Stack` of that name, for tests that may break it."""
+
+    @pytest.fixture
+    def fixture(request: pytest.FixtureRequest) -> Iterator[Stack]:
+        stack: Stack = request.getfixturevalue(name)
+        with stack.mended():
+            yield stack
 
     return fixture

@@ -77,12 +77,13 @@ def watching(stack: Stack, batch_id: str) -> Iterator[tuple[Terminal, subprocess
 def test_the_live_line(stack: Stack, tmp_path: Path) -> None:
     """In a terminal `watch` keeps one line: bar, rate, time left, tokens, cost, failures, why it waits and until when."""
     stack.simulator.add_rule({"error": {"status": 400}}, match={"contains": "rude"})
-    stack.simulator.add_rule({}, latency_ms=500)
+    stack.simulator.add_rule({}, times=2)
+    stack.simulator.add_rule({"held": True})
     path = tmp_path / "lines.txt"
     path.write_text("rude\n" + "kind\n" * 11)
     batch_id = nightshift(stack, "submit", path, "--template", "{text}").stdout.strip()
     with watching(stack, batch_id) as (terminal, process):
-        wait_until(lambda: done(stack, batch_id) >= 3, "three lines")
+        wait_until(lambda: done(stack, batch_id) == 3, "three lines")
         until = time.time() + 3600
         assert stack.http("POST", "/v1/gate/pause", {"until": until}).status == 200
         text = terminal.wait_for("is paused by hand until ")
@@ -93,6 +94,7 @@ def test_the_live_line(stack: Stack, tmp_path: Path) -> None:
         )
         assert "\n" not in text
         stack.http("POST", "/v1/gate/resume")
+        stack.simulator.clear_rules()
         terminal.wait_for(rf"\n{batch_id} completed: 12/12|\n{batch_id} 12/12")
         assert process.wait(120) == 3
 

@@ -68,16 +68,16 @@ subscription = stack_fixture(
 
 
 def test_a_night_by_openais_client(stack: Stack) -> None:
-    """200 requests come back once each by their ids, with what the simulator answered and the usage added up."""
+    """60 requests come back once each by their ids, with what the simulator answered and the usage added up."""
     stack.simulator.add_rule({"echo": True})
-    ids = [f"night-{n}" for n in range(200)]
+    ids = [f"night-{n}" for n in range(60)]
     batch = start(stack, [line(one, f"\u2028 {one} \u0085") for one in ids], metadata={"who": "me"})
     assert (batch.status, batch.object, batch.metadata) == ("validating", "batch", {"who": "me"})
     batch = wait(stack, batch.id)
     assert batch.status == "completed"
     assert batch.error_file_id is None
     assert batch.request_counts is not None
-    assert batch.request_counts.to_dict() == {"total": 200, "completed": 200, "failed": 0}
+    assert batch.request_counts.to_dict() == {"total": 60, "completed": 60, "failed": 0}
     lines = read(stack, batch.output_file_id)
     assert sorted(one["custom_id"] for one in lines) == sorted(ids)
     for one in lines:
@@ -198,29 +198,32 @@ def test_cancel_stops_keeps_and_names(stack: Stack) -> None:
 
 def test_an_interactive_request_goes_before_batch_lines(stack: Stack) -> None:
     """While a batch keeps all workers busy, a request waits for the turns that run and for no other line."""
-    stack.simulator.add_rule({}, match={"contains": "Say line"}, latency_ms=400)
-    batch = start(stack, [line(f"line-{n}") for n in range(40)])
-    wait_until(lambda: done(stack, batch.id) >= 2, "a batch that runs")
-    before = len(stack.asked("Say line"))
-    assert stack.ask("me first")
-    assert len(stack.asked("Say line")) - before <= 4
+    stack.simulator.add_rule({"held": True}, match={"contains": "Say line"})
+    batch = start(stack, [line(f"line-{n}") for n in range(20)])
+    wait_until(lambda: len(stack.asked("Say line")) == 2, "a batch that runs")
+    job_id = stack.submit("me first")
+    stack.simulator.clear_rules()
+    stack.wait_for(job_id)
+    prompts = [str(body["messages"][-1]["content"]) for body in stack.asked()]
+    # Behind the two that ran, and at most one that the other worker took at the same moment.
+    assert next(number for number, prompt in enumerate(prompts) if "me first" in prompt) <= 3
     stack.client().batches.cancel(batch.id)
-    assert wait(stack, batch.id).status == "cancelled"
+    assert wait(stack, batch.id).status in ("cancelled", "completed")
 
 
 def test_kills_in_mid_batch(own_stack: Stack) -> None:
     """Workers killed, then everything killed and started again: each request is in the output exactly once."""
     stack = own_stack
     stack.simulator.add_rule({}, latency_ms=30)
-    ids = [f"line-{n}" for n in range(150)]
+    ids = [f"line-{n}" for n in range(80)]
     batch = start(stack, [line(one) for one in ids])
-    for count in (10, 30):
+    for count in (8, 20):
         wait_until(lambda count=count: done(stack, batch.id) >= count, f"{count} lines")  # type: ignore[misc]
         stack.worker_processes()[0].kill()
-    wait_until(lambda: done(stack, batch.id) >= 60, "60 lines")
+    wait_until(lambda: done(stack, batch.id) >= 35, "35 lines")
     stack.kill_everything()
     stack.start()
-    wait_until(lambda: done(stack, batch.id) >= 90, "90 lines")
+    wait_until(lambda: done(stack, batch.id) >= 50, "50 lines")
     # It starts again in a limit that is over sooner than it was told.
     Gate(stack.redis).close(Cause.USAGE_LIMIT, time.time() + 900, "limit", "five_hour", probe_at=time.time() + 5)
     stack.stop(signal.SIGTERM)
@@ -239,29 +242,21 @@ def test_no_trouble_of_claudes_is_a_lines_error(subscription: Stack) -> None:
     stack.simulator.add_rule({"error": {"status": 529}}, after=30, times=2)
     stack.simulator.add_rule({"error": {"status": 401}}, after=50, times=2)
     stack.simulator.add_rule({"error": {"status": 500}}, after=60, times=6)
-    ids = [f"line-{n}" for n in range(100)]
+    ids = [f"line-{n}" for n in range(70)]
     batch = start(stack, [line(one) for one in ids])
-    wait_until(lambda: waits_for(stack, batch.id) == "usage_limit", "the limit")
     ended = wait(stack, batch.id, timeout=120)
     assert (ended.status, ended.error_file_id) == ("completed", None)
     assert sorted(one["custom_id"] for one in read(stack, ended.output_file_id)) == sorted(ids)
-
-
-def waits_for(stack: Stack, batch_id: str) -> str | None:
-    ours = stack.http("GET", f"/v1/batches/{batch_id}").body["nightshift"]
-    found: str | None = ours["waiting_for"]
-    return found
+    assert "cause=usage_limit" in stack.log.read_text()
 
 
 def test_the_callback_tells_of_the_end(stack: Stack) -> None:
     """A batch with a callback has its event in the outbox, by OpenAI's name, when it has ended."""
-    url = "http://127.0.0.1:9/hook"
+    url = "http://127.0.0.1:9/of-this-batch"
     ended = wait(stack, start(stack, [line("a")], metadata={"callback_url": url}).id)
     assert ended.status == "completed"
     events = stack.http("GET", "/v1/events?status=pending").body["data"]
-    assert [(one["type"], one["delivery"]["url"]) for one in events if one["type"].startswith("batch.")] == [
-        ("batch.completed", url)
-    ]
+    assert [one["type"] for one in events if one["delivery"]["url"] == url] == ["batch.completed"]
 
 
 def test_lines_of_the_responses_endpoint(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""A minute of `scripts/chaos`: every kind of fault comes at least once."""
+"""Less than a minute of `scripts/chaos`: every kind of fault comes once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def directory() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-def test_a_minute_of_chaos(directory: Path) -> None:
+def test_each_fault_of_chaos(directory: Path) -> None:
     """Whatever is killed, put to sleep, cut, or lost on its way to Redis, each accepted request has one outcome, and nothing is left behind."""
-    report = run(directory, seconds=60, seed=20260722, batch_lines=100)
+    report = run(directory, seconds=0, at_least=len(faults.names()), seed=20260722, batch_lines=60)
     assert report.findings.are_clean, table.text(report)
     assert sum(report.times[name] for name in faults.names()) >= len(faults.names()) // 2
     assert any(report.times[redis_wire.name(kind)] for kind in Kind)

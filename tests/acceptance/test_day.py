@@ -41,7 +41,7 @@ _ENDS = (RETENTION, BATCH_RETENTION, EXPIRY)
 
 own_stack = stack_fixture(
     settings={
-        "NIGHTSHIFT_RESULT_TTL_SECONDS": "2",
+        "NIGHTSHIFT_RESULT_TTL_SECONDS": "10",
         "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
         "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "0.2",
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -56,18 +57,23 @@ def test_a_primary_that_dies_under_load(own_stack: Stack, servers: Failover) -> 
                 refused.append(reply)
             is_over.wait(0.05)
 
+    # None of those who wait is answered before all do.
+    own_stack.http("POST", "/v1/gate/pause", {"until": time.time() + 300})
     with ThreadPoolExecutor(8) as pool:
-        loading = [pool.submit(submit, number) for number in range(2)]
-        wait_until(lambda: len(accepted) >= 10, "some load")
         waiting = [pool.submit(post, own_stack, f"day {number}") for number in range(6)]
         wait_until(lambda: own_stack.http("GET", "/health").body["waiting"] == 6, "clients who wait")
-        before = servers.primary
-        servers.servers.pop(before).kill()
-        wait_until(lambda: len(refused) > 0, "a refusal")
-        wait_until(lambda: servers.primary != before, "another primary")
-        had = len(accepted)
-        wait_until(lambda: len(accepted) >= had + 5, "requests that are accepted again")
-        is_over.set()
+        loading = [pool.submit(submit, number) for number in range(2)]
+        try:
+            wait_until(lambda: len(accepted) >= 10, "some load")
+            own_stack.http("POST", "/v1/gate/resume")
+            before = servers.primary
+            servers.servers.pop(before).kill()
+            wait_until(lambda: len(refused) > 0, "a refusal")
+            wait_until(lambda: servers.primary != before, "another primary")
+            had = len(accepted)
+            wait_until(lambda: len(accepted) >= had + 5, "requests that are accepted again")
+        finally:
+            is_over.set()
         for one in loading:
             one.result()
         answers = [one.result() for one in waiting]

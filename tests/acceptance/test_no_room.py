@@ -48,8 +48,8 @@ def process(stack: Stack, *names: str) -> list[psutil.Process]:
 
 
 def running_job(stack: Stack, prompt: str) -> str:
-    """A job whose answer takes a few seconds, once it runs."""
-    stack.simulator.add_rule({"text": f"the answer to {prompt}"}, match={"contains": prompt}, latency_ms=3000)
+    """A job that runs; its answer is held back."""
+    stack.simulator.add_rule({"text": f"the answer to {prompt}", "held": True}, match={"contains": prompt})
     job_id = stack.submit(prompt)
     wait_until(lambda: len(stack.asked(prompt)) == 1, "the request at Claude's")
     return job_id
@@ -81,8 +81,12 @@ def answered_once(stack: Stack, job_id: str, prompt: str) -> None:
 
 
 def worker_waits(stack: Stack) -> None:
-    """Until a worker has an answer that it can't publish."""
-    wait_until(lambda: "reason=waiting for Redis" in stack.log.read_text(), "a worker that keeps its answer")
+    """The answer is given, and a worker has it and can't publish it."""
+    before = stack.log.read_text().count("reason=waiting for Redis")
+    stack.simulator.clear_rules()
+    wait_until(
+        lambda: stack.log.read_text().count("reason=waiting for Redis") > before, "a worker that keeps its answer"
+    )
 
 
 def test_a_full_redis(own_stack: Stack) -> None:

@@ -45,7 +45,7 @@ def night() -> Iterator[Stack]:
     """A stack on which three requests were answered, one failed, and a batch of five, two of them bad, has ended."""
     for stack in running(Stack()):
         stack.simulator.add_rule({"error": {"status": 400}}, match={"contains": "refuse"})
-        stack.simulator.add_rule({}, match={"contains": "slowly"}, latency_ms=2500)
+        stack.simulator.add_rule({"held": True}, match={"contains": "slowly"})
         stack.simulator.add_rule({"text": ANSWER})
         for _ in range(3):
             stack.ask(PROMPT)
@@ -116,6 +116,8 @@ def test_it_stays_true(night: Stack, page: Browser) -> None:
         "document.querySelector('h1').textContent.startsWith('All is well: 1 of 2 workers busy')"
         f" && document.querySelector('#workers .state.busy a')?.href.endsWith('{job}')"
     )
+    (held,) = (one["id"] for one in night.simulator.rules() if one["rule"]["match"].get("contains") == "slowly")
+    night.simulator.remove_rule(held)
     page.wait(f"document.getElementById('completed').textContent === '{before + 1}'")
     assert page.run("return window.stays") == "the same page"
     assert page.run("return document.querySelectorAll('#plots canvas').length") == 2

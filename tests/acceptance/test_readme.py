@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from openai import OpenAI
 
+from tests.acceptance.stack import SHARED_SETTINGS, Stack, stack_fixture
 from tests.integration.webhooks import receiver
 
 if TYPE_CHECKING:
     import pytest
 
-    from tests.acceptance.stack import Stack
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+#: what is made here, keys among it, is for nobody else
+shared_stack = stack_fixture("module", settings=SHARED_SETTINGS)
 #: where somebody else's address is in the README
 HOOK = "https://example.com/hook"
 #: sections with blocks, each run by a test of this module, and what another test runs

@@ -46,6 +46,16 @@ def by_type(events: Iterable[Any]) -> dict[str, list[Any]]:
     return found
 
 
+def read_held(stack: Stack, stream: Iterable[Any], kind: str) -> list[Any]:
+    """All events; what Claude holds back is let go once there is one of this kind."""
+    events = []
+    for event in stream:
+        events.append(event)
+        if event.type == kind:
+            stack.simulator.clear_rules()
+    return events
+
+
 def finished(stack: Stack, response_id: str) -> Any:
     """The response once it has ended, polled for."""
     client: Any = stack.client(_strict_response_validation=True)
@@ -211,11 +221,11 @@ def test_only_some_functions_are_allowed(stack: Stack) -> None:
 
 def test_the_stream(stack: Stack) -> None:
     """Events in OpenAI's order, numbered from 0, whose deltas make the text, and no `[DONE]`."""
-    stack.simulator.add_rule({"text": WORDS}, tokens_per_second=50)
-    events = list(ask(stack, "slowly", stream=True))
+    stack.simulator.add_rule({"text": WORDS, "held": True, "hang_after_deltas": 3}, tokens_per_second=100)
+    events = read_held(stack, ask(stack, "slowly", stream=True), "response.output_text.delta")
     kinds = [event.type for event in events]
     deltas = kinds.count("response.output_text.delta")
-    assert deltas > 5
+    assert deltas >= 2
     assert kinds == [
         "response.created",
         "response.in_progress",
@@ -250,11 +260,17 @@ def test_the_stream_helper(stack: Stack) -> None:
 def test_arguments_come_as_they_are_written(stack: Stack) -> None:
     """Of a function that is not strict the arguments come piece by piece."""
     stack.simulator.add_rule(
-        {"tool_calls": [{"name": "get_weather", "input": {"city": "Bern " * 20}}]}, tokens_per_second=50, times=1
+        {
+            "tool_calls": [{"name": "get_weather", "input": {"city": "Bern " * 20}}],
+            "held": True,
+            "hang_after_deltas": 3,
+        },
+        tokens_per_second=50,
     )
-    events = by_type(ask(stack, "weather?", tools=[{**WEATHER, "strict": False}], stream=True))
+    stream = ask(stack, "weather?", tools=[{**WEATHER, "strict": False}], stream=True)
+    events = by_type(read_held(stack, stream, "response.function_call_arguments.delta"))
     deltas = events["response.function_call_arguments.delta"]
-    assert len(deltas) > 3
+    assert len(deltas) >= 2
     (done,) = events["response.function_call_arguments.done"]
     assert "".join(event.delta for event in deltas) == done.arguments
     assert json.loads(done.arguments) == {"city": "Bern " * 20}
@@ -262,8 +278,9 @@ def test_arguments_come_as_they_are_written(stack: Stack) -> None:
 
 def test_an_answer_that_breaks_off(stack: Stack) -> None:
     """It ends with `response.failed`, after the text so far, and is not begun again."""
-    stack.simulator.add_rule({"text": WORDS, "stream_error": {"after_deltas": 5}}, tokens_per_second=20)
-    events = by_type(ask(stack, "break off", stream=True))
+    fault = {"stream_error": {"after_deltas": 5}, "held": True, "hang_after_deltas": 2}
+    stack.simulator.add_rule({"text": WORDS, **fault}, tokens_per_second=100)
+    events = by_type(read_held(stack, ask(stack, "break off", stream=True), "response.output_text.delta"))
     assert "response.output_text.delta" in events
     (failed,) = events["response.failed"]
     assert (failed.response.status, failed.response.error.code) == ("failed", "server_error")
@@ -300,7 +317,7 @@ def test_cancelling(stack: Stack) -> None:
 
 def test_a_background_stream_is_taken_up_again(stack: Stack) -> None:
     """Leaving it ends nothing; from any event on, while it runs and afterwards, the rest is there exactly once."""
-    stack.simulator.add_rule({"text": WORDS}, tokens_per_second=20)
+    stack.simulator.add_rule({"text": WORDS, "held": True, "hang_after_deltas": 6}, tokens_per_second=100)
     client: Any = stack.client()
     stream = ask(stack, "read me twice", background=True, stream=True)
     read = []
@@ -310,7 +327,9 @@ def test_a_background_stream_is_taken_up_again(stack: Stack) -> None:
             break
     stream.close()
     response_id, last = read[0].response.id, read[-1].sequence_number
-    rest = list(client.responses.retrieve(response_id, stream=True, starting_after=last))
+    running = client.responses.retrieve(response_id, stream=True, starting_after=last)
+    stack.simulator.clear_rules()
+    rest = list(running)
     assert rest[-1].type == "response.completed"
     text = "".join(one.delta for one in [*read, *rest] if one.type == "response.output_text.delta")
     assert text == WORDS

@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.stack import ROOT
+from tests.acceptance.stack import ROOT, SHARED_SETTINGS, Stack, stack_fixture
 from tests.integration.webhooks import receiver
 from tests.redis_server import wait_until
 
-if TYPE_CHECKING:
-    from tests.acceptance.stack import Stack
-
+#: of a stack that runs alone, so that `nightshift doctor` finds nothing to say
+shared_stack = stack_fixture("module", settings=SHARED_SETTINGS)
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 COMMANDS = list(dict.fromkeys(re.findall(r"^    ((?:curl|nightshift|du) .*?)(?: +#.*)?$", RUNBOOK, re.MULTILINE)))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
-from tests.acceptance.stack import Stack, stack_fixture
+from tests.acceptance.stack import Stack, mended_fixture, stack_fixture
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
@@ -52,10 +52,14 @@ def job_of(stack: Stack, status: str) -> str:
 
 
 def test_token_by_token(stack: Stack) -> None:
-    """A slow answer comes in many chunks, of one id and one model, and makes the text that the job keeps."""
-    stack.simulator.add_rule({"text": WORDS}, tokens_per_second=30)
-    chunks = list(begin(stack, "slowly"))
-    assert len([chunk for chunk in chunks if text_of([chunk])]) >= 10
+    """What Claude has written is there before it writes the rest, of one id and one model, and makes the text that the job keeps."""
+    stack.simulator.add_rule({"text": WORDS, "held": True, "hang_after_deltas": 3}, tokens_per_second=100)
+    chunks = []
+    for chunk in begin(stack, "slowly"):
+        chunks.append(chunk)
+        if text_of([chunk]):
+            stack.simulator.clear_rules()
+    assert len([chunk for chunk in chunks if text_of([chunk])]) >= 2
     assert text_of(chunks) == WORDS
     assert chunks[0].choices[0].delta.role == "assistant"
     assert chunks[-1].choices[0].finish_reason == "stop"
@@ -157,11 +161,12 @@ def test_an_early_error_keeps_its_status(stack: Stack) -> None:
 @pytest.mark.parametrize("fault", ["stream_error", "break_after_deltas"])
 def test_an_answer_that_breaks_off(stack: Stack, fault: str) -> None:
     """An answer that breaks off after its beginning is an error in the stream, and is not begun again."""
-    response: dict[str, Any] = {"text": WORDS}
+    response: dict[str, Any] = {"text": WORDS, "held": True, "hang_after_deltas": 2}
     response[fault] = {"after_deltas": 5} if fault == "stream_error" else 5
-    stack.simulator.add_rule(response, tokens_per_second=20)
+    stack.simulator.add_rule(response, tokens_per_second=100)
     chunks = begin(stack, "break off")
     found = [first_text(chunks)]
+    stack.simulator.clear_rules()
     with pytest.raises(openai.APIError) as caught:
         found += [text_of([chunk]) for chunk in chunks]
     assert caught.value.code == "stream_interrupted"
@@ -178,11 +183,11 @@ def test_overload_before_the_first_token_is_invisible(stack: Stack) -> None:
 
 def test_keep_alive_while_queued(stack: Stack) -> None:
     """A stream whose job stands in the queue outlives a client's read timeout that is shorter than the wait."""
-    stack.simulator.add_rule({"text": "slow"}, latency_ms=3000, match={"contains": "in the way"}, times=2)
+    stack.simulator.add_rule({"text": "slow"}, latency_ms=5000, match={"contains": "in the way"}, times=2)
     with ThreadPoolExecutor(2) as pool:
         before = [pool.submit(stack.ask, f"in the way {number}") for number in range(2)]
         wait_until(lambda: len(stack.asked("in the way")) == 2, "busy workers")
-        client: Any = stack.client(timeout=1.0)
+        client: Any = stack.client(timeout=4.0)
         chunks = client.chat.completions.create(model="sonnet", messages=messages("patient"), stream=True)
         assert text_of(chunks).startswith("Simulated answer")
         assert len([one.result() for one in before]) == 2
@@ -211,8 +216,9 @@ def test_fifty_streams(stack: Stack) -> None:
         assert list(pool.map(read, range(50))) == [f"one of many {number}" for number in range(50)]
 
 
-#: a stack that the test may break
-own_stack = stack_fixture(workers=1)
+#: a stack that the tests may break
+broken_stack = stack_fixture("module", workers=1)
+own_stack = mended_fixture("broken_stack")
 
 
 def worker_of(stack: Stack) -> psutil.Process:

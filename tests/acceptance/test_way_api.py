@@ -9,7 +9,7 @@ import httpx
 import openai
 import pytest
 
-from tests.acceptance.stack import Stack, stack_fixture
+from tests.acceptance.stack import Stack, mended_fixture, stack_fixture
 from tests.acceptance.test_batches import line, start, wait
 from tests.acceptance.test_completions import (  # noqa: F401
     test_a_completion,
@@ -80,7 +80,8 @@ shared_stack = stack_fixture(
         "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
     },
 )
-own_stack = stack_fixture(settings=API, workers=1)
+broken_stack = stack_fixture("module", settings=API, workers=1)
+own_stack = mended_fixture("broken_stack")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import httpx
 
 from app.prices import cost_usd
 from chaos.stack import command_of
-from tests.acceptance.stack import Stack, stack_fixture
+from tests.acceptance.stack import Stack, mended_fixture, stack_fixture
 from tests.acceptance.test_batches import (
     line,
     read,
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 shared_stack = stack_fixture("module", settings={"NIGHTSHIFT_WAYS": "batches,api"})
-own_stack = stack_fixture(settings={"NIGHTSHIFT_WAYS": "batches,api"}, workers=1)
+broken_stack = stack_fixture("module", settings={"NIGHTSHIFT_WAYS": "batches,api"}, workers=1)
+own_stack = mended_fixture("broken_stack")
 
 
 def lane(stack: Stack) -> psutil.Process:

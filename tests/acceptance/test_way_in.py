@@ -53,10 +53,14 @@ def test_several_choices(stack: Stack) -> None:
     """`n` answers come as so many choices, each asked alone and as many at once as there are workers, for one job."""
     wait_until(lambda: all_serve(stack), "both workers")
     before = requests_counted(stack.http("GET", "/metrics").body)
-    stack.simulator.add_rule({"text": "one of four", "usage": {"input_tokens": 10, "output_tokens": 5}}, latency_ms=500)
-    answer = stack.client().chat.completions.create(
-        model="sonnet", messages=[{"role": "user", "content": "four times"}], n=4
-    )
+    one: dict[str, Any] = {"text": "one of four", "usage": {"input_tokens": 10, "output_tokens": 5}}
+    held, _ = stack.simulator.add_rules([{"respond": {**one, "held": True}}, {"respond": one}])
+    create: Any = stack.client().chat.completions.create
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(create, model="sonnet", messages=[{"role": "user", "content": "four times"}], n=4)
+        wait_until(lambda: stack.simulator.stats()["running"] == 2, "two at once")
+        stack.simulator.remove_rule(held)
+        answer = asking.result()
     assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
     assert {choice.message.content for choice in answer.choices} == {"one of four"}
     assert answer.usage is not None
@@ -64,8 +68,8 @@ def test_several_choices(stack: Stack) -> None:
     asked = stack.asked("four times")
     assert (len(asked), {len(body["messages"]) for body in asked}) == (4, {1})
     assert stack.simulator.stats()["max_running"] == 2
-    listed = [one["id"] for one in stack.http("GET", "/v1/jobs?limit=10").body["data"]]
-    assert [one for one in listed if one.startswith(answer.id)] == [answer.id]
+    listed = [job["id"] for job in stack.http("GET", "/v1/jobs?limit=10").body["data"]]
+    assert [job for job in listed if job.startswith(answer.id)] == [answer.id]
     assert {stack.http(method, f"/v1/{path}").status for method, path in hidden(answer.id)} == {404}
     after = requests_counted(stack.http("GET", "/metrics").body)
     assert after["sonnet", "completed"] == before.get(("sonnet", "completed"), 0) + 1
@@ -92,12 +96,16 @@ def test_several_choices_are_cancelled_together(stack: Stack) -> None:
 
 
 def test_a_request_between_a_lines_choices(stack: Stack) -> None:
-    """It waits for the turn that runs, however many choices a line of a batch has."""
-    stack.simulator.add_rule(match={"contains": "eight times"}, latency_ms=300)
+    """It waits for the turns that run, however many choices a line of a batch has."""
+    wait_until(lambda: all_serve(stack), "both workers")
+    stack.simulator.add_rule({"held": True}, match={"contains": "eight times"})
     batch = start(stack, [line("a", "eight times", n=8)])
-    wait_until(lambda: stack.asked("eight times") != [], "the first choice")
-    stack.ask("in between")
-    assert len(stack.asked("eight times")) < 8
+    wait_until(lambda: len(stack.asked("eight times")) == 2, "the first choices")
+    job_id = stack.submit("in between")
+    stack.simulator.clear_rules()
+    stack.wait_for(job_id)
+    prompts = [str(body["messages"][-1]["content"]) for body in stack.asked()]
+    assert next(number for number, prompt in enumerate(prompts) if "in between" in prompt) <= 3
     (one,) = read(stack, wait(stack, batch.id).output_file_id)
     assert [choice["index"] for choice in one["response"]["body"]["choices"]] == list(range(8))
     assert len(stack.asked("eight times")) == 8
@@ -284,7 +292,7 @@ def test_the_metrics_are_one_truth(stack: Stack) -> None:
     """Two API processes and two workers, one of them killed in a turn: each request is counted once, whoever is asked."""
     before = requests_counted(stack.http("GET", "/metrics").body)
     stack.simulator.add_rule({"error": {"status": 400}}, match={"contains": "refused"})
-    stack.simulator.add_rule({"text": "late"}, match={"contains": "slow"}, latency_ms=2000, times=1)
+    stack.simulator.add_rule({"text": "late", "held": True}, match={"contains": "slow"}, times=1)
     with api(redis_server.place(stack.data_dir).url, NIGHTSHIFT_DATA_DIR=str(stack.data_dir)) as other:
 
         def ask(number: int) -> int:
@@ -295,7 +303,7 @@ def test_the_metrics_are_one_truth(stack: Stack) -> None:
             return stack.http("POST", "/v1/chat/completions", body).status
 
         slow = stack.submit("slow")
-        stack.wait_for(slow, "in_progress")
+        wait_until(lambda: len(stack.asked("slow")) == 1, "its turn")
         killed = stack.redis.hget(record_key(slow), "worker")
         assert isinstance(killed, bytes)
         next(p for p in stack.worker_processes() if killed.decode() in p.cmdline()).kill()

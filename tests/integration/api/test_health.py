@@ -97,7 +97,7 @@ def test_what_else_an_operator_asks(make_client: MakeClient, connection: Redis, 
     assert (gone["state"], gone["job_seconds"], gone["cli_version"]) == ("gone", None, "2.1.0")
     assert gone["beat_seconds_ago"] >= 20
     assert str(os.getpid()) in found["feeder"]["process"]
-    assert 0 <= found["feeder"]["beat_seconds_ago"] < 5
+    assert 0 <= found["feeder"]["beat_seconds_ago"] < 60
     assert found["callbacks"] == {"waiting": 1, "undelivered": 0}
     assert found["redis"]["is_persisting"] is True
     assert {"aof_enabled", "aof_last_write_status", "rdb_last_save_status", "used_memory_mb"} <= set(found["redis"])

@@ -24,7 +24,7 @@ TROUBLES: list[tuple[dict[str, Any], float]] = [
 ]
 
 
-@pytest.mark.parametrize(("isolation", "requests"), [("reset", 120), ("process", 12)])
+@pytest.mark.parametrize(("isolation", "requests"), [("reset", 70), ("process", 8)])
 def test_planted_secrets_stay_where_they_were_planted(
     make: Make, simulator: RunningSimulator, isolation: str, requests: int
 ) -> None:
@@ -48,7 +48,7 @@ def _plant(invoker: ClaudeInvoker, number: int) -> bool:
     if canceller:
         canceller.start()
     try:
-        invoker.ask(f"Remember SECRET-{number}-{random.random()}", timeout_seconds=8.0 if number % 7 else 0.3)
+        invoker.ask(f"Remember SECRET-{number}-{random.random()}", timeout_seconds=60.0 if number % 7 else 0.3)
     except TurnFailed:
         return True
     finally:

@@ -189,7 +189,7 @@ def test_a_worker_that_died_with_redis_is_released_when_redis_is_back(own_redis:
         releasing.start()
         time.sleep(0.3)
         own_redis.start()
-        releasing.join(20)
+        releasing.join(120)
         assert not connection.exists("rq:worker:dead")
 
 

@@ -8,15 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis import Redis
 
 from app import spending, ways
 from app.connection import connect
 from app.gate import Cause, Gate, read_closings
-from app.jobs.record import Status
+from app.jobs.record import Status, record_key
 from app.messages.failure import FailureKind, TurnFailed
 from app.scopes import Scope
 from app.settings import Settings
 from app.ways import Way
+from chaos.until import wait_until
 from tests.engine import ScriptedEngine, answer
 from tests.integration.jobs.conftest import new_record
 from tests.integration.jobs.test_runs import SCHEMA, signals, submit
@@ -26,8 +28,6 @@ from workers.engine_by_way import Engines
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
-
-    from redis import Redis
 
     from app.jobs.record import JobRecord
     from app.jobs.store import Jobs
@@ -111,7 +111,8 @@ def test_a_stream_that_began_is_not_moved(redis_url: str, jobs: Jobs) -> None:
         def ask(self, request: Any, deadline: float, on_delta: Any = None, **options: Any) -> Answer:
             self.turns = [answer("a beginning")]
             super().ask(request, deadline, on_delta, **options)
-            time.sleep(0.5)  # the piece is written by a thread
+            # The piece is written by a thread.
+            wait_until(lambda: Redis.from_url(redis_url).hexists(record_key(record.id), "streamed_by"))
             raise limit()
 
     record = submit(jobs, replace(new_record(), streams=True), stream=True)
@@ -244,7 +245,7 @@ def test_an_engine_behind_another_is_ended_though_no_request_comes(
         return api if way is Way.API else ScriptedEngine(answer("two"))
 
     def ask_again() -> None:
-        was_ended.append(ended.wait(5))
+        was_ended.append(ended.wait(60))
         Gate(connect(redis_url), Scope(Way.API)).open()
         submit(jobs, new_record("chatcmpl-again", way="api"))
 

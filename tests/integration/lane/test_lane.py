@@ -511,7 +511,7 @@ def test_lines_with_short_heads_are_sent_at_once(parts: Parts) -> None:
     assert {one.split("-")[1] for one in parts.sent()} == {"0"}
 
 
-def parts_until(parts: Parts, is_so: Callable[[], bool], timeout: float = 20.0) -> None:
+def parts_until(parts: Parts, is_so: Callable[[], bool], timeout: float = 120.0) -> None:
     """Let both work until it is so."""
     end = time.monotonic() + timeout
     while not is_so():

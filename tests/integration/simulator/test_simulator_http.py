@@ -139,12 +139,12 @@ def test_what_is_held_within_a_stream(http: httpx.Client, simulator: RunningSimu
 
 def test_latency_and_token_rate(http: httpx.Client, simulator: RunningSimulator) -> None:
     """A paced stream arrives in many pieces and takes its time."""
-    simulator.control.add_rule({"text": "abcd" * 20}, latency_ms=50, tokens_per_second=200)
+    simulator.control.add_rule({"text": "abcd" * 20}, latency_ms=50, tokens_per_second=20)
     started = time.monotonic()
     with http.stream("POST", "/v1/messages", json=body(stream=True)) as response:
         pieces = list(response.iter_raw())
-    assert len(pieces) > 3
-    assert time.monotonic() - started >= 0.15
+    assert len(pieces) > 2
+    assert time.monotonic() - started >= 0.9
 
 
 def test_refused_requests(http: httpx.Client) -> None:

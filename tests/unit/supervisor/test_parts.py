@@ -126,10 +126,10 @@ def test_periodic_work_survives_its_exceptions(caplog: pytest.LogCaptureFixture)
         raise ValueError("again")
 
     periodic = Periodic("the-work", 0.001, work)
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 120
     while len(calls) < 100 and time.monotonic() < give_up:
         time.sleep(0.005)
-    periodic.stop(1)
+    periodic.stop(60)
     assert len(calls) >= 100
     assert caplog.text.count("the-work failed") == 1
 
