@@ -583,6 +583,7 @@ def test_the_status_of_a_key_without_details_says_whether_the_server_can_serve(
         assert (status.status_of(nobody), nobody["health"]["ready"]) == (1, False)
         assert "No worker" in "\n".join(status.text(nobody, time.time(), 200))
         worker_status.write(connection, WorkerStatus(name="w1", state=WorkerState.IDLE))
+        wait_until(lambda: status.read(server)["health"]["ready"], "a worker")
         found = status.read(server)
     shown = "\n".join(status.text(found, time.time(), 200))
     assert (status.status_of(found), "SERVES" in shown, "Workers" in shown) == (0, True, False)
