@@ -22,6 +22,7 @@ from api.services import current_services
 from app import errors, window
 from app.batches import report
 from app.batches.capacity import beyond_reserve
+from app.batches.record import OF_ACCOUNTS
 from app.batches.report import examples
 from app.batches.report.conditions import ways_of
 from app.batches.validation import read_faults
@@ -94,6 +95,7 @@ def page(batch_id: str) -> Response:
             files=_files(record),
             answers=examples.answers(services.batches.storage, record, skip=skip, most=most) if most else [],
             has_buttons=has_buttons,
+            can_continue=record.held not in OF_ACCOUNTS,
             most=most,
             skip=skip,
             url=f"{base}batches/{record.id}",

@@ -131,6 +131,7 @@ WAITS: Mapping[str, str] = MappingProxyType(
         Hold.BATCH_WINDOW: "waits for its window",
         Hold.RESERVE: "waits for a worker beyond the reserve",
         Hold.PACE: "is spread until the window resets",
+        Hold.NO_WORKERS: "no worker runs",
         Hold.NO_FEEDER: "nobody does its work",
         Hold.NO_LANE: "nobody sends its parts",
         Hold.MESSAGE_BATCHES: "at Message Batches",
@@ -138,6 +139,8 @@ WAITS: Mapping[str, str] = MappingProxyType(
         Hold.FILES_UNUSABLE: "its files can't be used",
         Hold.TRIED: "its first requests were tried; continue it",
         Hold.BUDGET: "its budget is used up",
+        Hold.KEY_BUDGET: "its key's budget is used up",
+        Hold.HOUSE_BUDGET: "the house's budget is used up",
     }
 )
 #: the failures' meanings, beside their codes

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from flask import Blueprint
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api import auth, params
 from api.openapi_meta import described
 from api.services import current_services
-from app import api_keys, clock, errors
+from app import api_keys, budgets, clock, errors
 from app.api_keys import MAX_KEYS, MAX_PRIORITY, ApiKey, ApiKeys, KeyExistsError, TooManyKeysError
 from app.error_codes import ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.budgets import Standing
 
 blueprint = Blueprint("keys", __name__)
 
 _Limit = Annotated[int, Field(ge=1, le=1_000_000_000)]
+_Budget = Annotated[str, AfterValidator(lambda text: budgets.spell(budgets.read(text)))]
 _Model = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 #: how `ApiKey` has a limit that is none
 _NO_LIMIT = {one.name: one.default for one in dataclasses.fields(ApiKey)}
@@ -35,6 +41,8 @@ class KeyLimits(BaseModel):
     tokens_per_minute: _Limit | None = None
     max_queued: _Limit | None = None
     priority: Annotated[int, Field(ge=1, le=MAX_PRIORITY)] = 1
+    #: `50/month`, `2000000tokens/day`: US dollars, or tokens
+    budget: _Budget | None = None
     is_admin: bool = False
 
 
@@ -61,19 +69,19 @@ def create() -> dict[str, Any]:
         raise errors.invalid_request(
             f"There are {MAX_KEYS} keys, revoked ones included: no more are made.", code=ErrorCode.TOO_MANY_KEYS
         ) from error
-    return {**key_object(made), "key": secret}
+    return {**_as_object(made), "key": secret}
 
 
 @blueprint.get("/v1/keys")
 def list_keys() -> dict[str, Any]:
     """All keys, the oldest first, also those that were revoked."""
-    return {"object": "list", "data": [key_object(one) for one in _keys().all()]}
+    return {"object": "list", "data": _as_objects(_keys().all())}
 
 
 @blueprint.get("/v1/keys/<name>")
 def get(name: str) -> dict[str, Any]:
     """One key; 404 `key_not_found`."""
-    return key_object(_found(name, _keys().get(name)))
+    return _as_object(_found(name, _keys().get(name)))
 
 
 @blueprint.post("/v1/keys/<name>")
@@ -86,7 +94,7 @@ def change(name: str) -> dict[str, Any]:
             f"Say what to change, one at least of: {', '.join(KeyLimits.model_fields)}.",
             code=ErrorCode.MISSING_REQUIRED_PARAMETER,
         )
-    return key_object(_found(name, _keys().change(name, **limits)))
+    return _as_object(_found(name, _keys().change(name, **limits)))
 
 
 @blueprint.post("/v1/keys/<name>/rotate")
@@ -95,17 +103,26 @@ def rotate(name: str) -> dict[str, Any]:
     after = _keys().rotate(name)
     if after is None:
         raise _not_found(name)
-    return {**key_object(after[0]), "key": after[1]}
+    return {**_as_object(after[0]), "key": after[1]}
 
 
 @blueprint.post("/v1/keys/<name>/revoke")
 def revoke(name: str) -> dict[str, Any]:
     """The key, which is refused within a second, for good. What it has submitted goes on."""
-    return key_object(_found(name, _keys().revoke(name)))
+    return _as_object(_found(name, _keys().revoke(name)))
 
 
-def key_object(key: ApiKey) -> dict[str, Any]:
-    """The key without its secret. Times are seconds since the epoch; null: no limit."""
+def _as_object(key: ApiKey) -> dict[str, Any]:
+    return _as_objects([key])[0]
+
+
+def _as_objects(keys: Sequence[ApiKey]) -> list[dict[str, Any]]:
+    found = ApiKeys(current_services().connection).standings(keys)
+    return [key_object(key, standings) for key, standings in zip(keys, found, strict=True)]
+
+
+def key_object(key: ApiKey, standings: Sequence[Standing]) -> dict[str, Any]:
+    """The key without its secret. Times are seconds since the epoch; null: no limit. `standings`: of its budgets."""
     return {
         "object": "key",
         "name": key.name,
@@ -118,6 +135,17 @@ def key_object(key: ApiKey) -> dict[str, Any]:
         "tokens_per_minute": key.tokens_per_minute or None,
         "max_queued": key.max_queued or None,
         "priority": key.priority,
+        "budget": key.budget or None,
+        "budget_used": [
+            {
+                "budget": str(one.budget),
+                "used": round(one.used, 6) if one.budget.is_usd else int(one.used),
+                "unpriced": one.sums.unpriced,
+                "is_used_up": one.is_used_up,
+                "resets_at": one.until,
+            }
+            for one in standings
+        ],
         "is_admin": key.is_admin,
     }
 

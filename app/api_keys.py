@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from app import clock, rates
+from app import budgets, clock, rates, spending
 from app.connection import AWAY, transaction
 from app.ids import OWNER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from redis import Redis
+
+    from app.budgets import Budget, Standing
 
 KEY = "nightshift:api_keys"
 MAX_KEYS = 500
@@ -68,8 +70,15 @@ class ApiKey:
     max_queued: int = 0
     #: what a key with 3 gets of workers for batch lines is three times what one with 1 gets, in tokens, while both have lines
     priority: int = 1
+    #: what it may use in each day or month (`app.budgets`); empty: any amount
+    budget: str = ""
     #: whether it sees what others' keys made, and may pause, resume, and make keys
     is_admin: bool = False
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """Those that `budget` names."""
+        return budgets.read(self.budget) if self.budget else ()
 
     def may_use(self, model: str) -> bool:
         """Whether it may ask this Claude model."""
@@ -124,6 +133,15 @@ class ApiKeys:
     def change(self, name: str, **limits: Any) -> ApiKey | None:
         """The key with other limits, fields of `ApiKey`; those that are not named stay. None when there is no such, or it was revoked."""
         return self._change(name, lambda found: replace(found, **limits))
+
+    def standings(self, keys: Sequence[ApiKey]) -> list[list[Standing]]:
+        """Of each of these, its budgets in their present periods, in one round trip."""
+        now, pipe = clock.now(), self._connection.pipeline(transaction=False)
+        for key in keys:
+            for command in spending.readings(key.name, key.budgets, now):
+                pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        replies = iter(pipe.execute())
+        return [spending.of_key(key.budgets, [next(replies) for _ in key.budgets], now) for key in keys]
 
     def rotate(self, name: str) -> tuple[ApiKey, str] | None:
         """The key with another secret; the old one ends now. None when there is no such, or it was revoked."""

@@ -15,6 +15,7 @@ class ErrorType(StrEnum):
 
     INVALID_REQUEST = "invalid_request_error"
     RATE_LIMIT = "rate_limit_error"
+    INSUFFICIENT_QUOTA = "insufficient_quota"
     SERVER = "server_error"
 
 
@@ -78,7 +79,7 @@ class ErrorCode(StrEnum):
     IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused", "the key was used for another body"
     BATCH_NOT_CANCELLABLE = "batch_not_cancellable", "the batch has ended"
     BATCH_NOT_HELD = "batch_not_held", "the batch is not held"
-    BUDGET_USED_UP = "budget_used_up", "the batch has used as much already"
+    BUDGET_USED_UP = "budget_used_up", "the batch, its key or the house has used as much already"
     BATCH_NOT_RETRYABLE = "batch_not_retryable", "the batch has not ended"
     NOTHING_FAILED = "nothing_failed", "the batch has nothing to run again"
     FILE_TOO_LARGE = "file_too_large", "the file is larger than is taken"
@@ -106,6 +107,7 @@ class ErrorCode(StrEnum):
     USAGE_LIMIT_REACHED = "usage_limit_reached", "the limit lasts longer than the client waits"
     UTILIZATION_REACHED = "utilization_reached", "your share of the limit lasts longer than the client waits"
     SPENDING_CAP_REACHED = "spending_cap_reached", "your cap on spending lasts longer than the client waits"
+    INSUFFICIENT_QUOTA = "insufficient_quota", "the key's budget is used up"
     RATE_LIMIT_EXCEEDED = "rate_limit_exceeded", "too many requests or tokens a minute, of the key or of Claude's login"
     OVERLOADED = "overloaded", "Claude was overloaded, again and again"
     LOGIN_REQUIRED = "login_required", "Claude's login does not work"
@@ -140,7 +142,8 @@ class ErrorCode(StrEnum):
 
 #: what a fault may be called: errors that have no code are known by their type
 Code = ErrorCode | ErrorType
-_BY_TEXT = MappingProxyType({str(code): code for code in (*ErrorCode, *ErrorType)})
+#: OpenAI has one text that is both: it is read back as the code
+_BY_TEXT = MappingProxyType({str(code): code for code in (*ErrorType, *ErrorCode)})
 
 
 def known(text: str | None) -> Code | None:

@@ -16,6 +16,8 @@ from app.error_codes import Code, ErrorCode, ErrorType
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.budgets import Standing
+
 #: advice to a client while Redis is away, and while there is no room for what it sends, seconds
 AWAY_RETRY_SECONDS = 2.0
 FULL_RETRY_SECONDS = 30.0
@@ -139,6 +141,22 @@ def rate_limited(message: str, code: ErrorCode, retry_after: float) -> ErrorRepl
     return ErrorReply(429, message, ErrorType.RATE_LIMIT, code=code, retry_after=retry_after, should_retry=True)
 
 
+def insufficient_quota(name: str, used_up: Standing, budget: str) -> ErrorReply:
+    """A key's budget is used up. Nothing but time or the operator changes that, so clients are not to try again; type and code are OpenAI's."""
+    change = f"'nightshift keys change {name} --budget"
+    advice = (
+        f"Whoever runs this server lets tokens count instead: {change} {budget},AMOUNTtokens/{used_up.budget.period}'."
+        if used_up.is_unpriced
+        else f"Whoever runs this server raises it: {change} AMOUNT/{used_up.budget.period}'."
+    )
+    return ErrorReply(
+        429,
+        f"This API key {used_up.in_words}. The budget begins anew at {used_up.resets}. {advice}",
+        ErrorType.INSUFFICIENT_QUOTA,
+        code=ErrorCode.INSUFFICIENT_QUOTA,
+    )
+
+
 def unavailable(message: str, code: ErrorCode, retry_after: float) -> ErrorReply:
     """Something we depend on is away: Redis, every worker, the login."""
     return ErrorReply(503, message, ErrorType.SERVER, code=code, retry_after=retry_after, should_retry=True)
@@ -243,6 +261,19 @@ def budget_used_up(used_usd: float, used_tokens: int) -> ErrorReply:
         f"The batch has used ${used_usd:.4f} and {used_tokens:,} tokens, and its next line may need more than its budget leaves:"
         " give a larger 'max_cost' or 'max_tokens'.",
         code=ErrorCode.BUDGET_USED_UP,
+    )
+
+
+def other_budget_used_up(*, is_key: bool) -> ErrorReply:
+    """A batch is to go on that waits for no word."""
+    whose, how = (
+        ("its key's budget", "'nightshift keys change NAME --budget AMOUNT/month'")
+        if is_key
+        else ("the house's budget", "NIGHTSHIFT_BUDGET")
+    )
+    return conflict(
+        f"The batch is held by {whose}: it goes on by itself when that is raised ({how}), or begins anew.",
+        ErrorCode.BUDGET_USED_UP,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from app import environment, price_file, usage_shares, ways, window
+from app import budgets, environment, price_file, usage_shares, ways, window
 from app.usage_shares import Shares
 from app.ways import LoginName, Step, Way
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from app.budgets import Budget
 
 #: scheme, host, port, as browsers write the header `Origin`
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
@@ -147,6 +148,9 @@ class Settings:
     pace: bool = False
     #: when batch lines may start, e.g. `22:00-07:00 Europe/Berlin`; empty: always
     batch_window: str = ""
+    #: what all keys together may use before no further batch line starts: US dollars or tokens a night, day or month, e.g. `20/night`
+    #: or `2000000tokens/day`, or several with commas between ([nights](docs/cost.md#budgets)); empty: any amount
+    budget: tuple[Budget, ...] = field(default=(), metadata={"read": budgets.read_house})
 
     #: a worker that has not beaten for so long is taken for dead, seconds
     lease_seconds: float = 10.0

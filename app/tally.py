@@ -51,8 +51,10 @@ def count_all(pipe: Pipeline, ended: Iterable[tuple[JobRecord, Outcome]]) -> Non
     """What is counted of many lines that end in one step without a job, with few commands. Each record has the time at which it did."""
     total = _Total()
     for record, outcome in ended:
+        used = usage.of(outcome)
         spending.count(total, outcome, clock.now())
-        count(total, record, outcome, usage.of(outcome), record.finished_at or record.created_at)
+        spending.count_used(total, record.owner, used, clock.now())
+        count(total, record, outcome, used, record.finished_at or record.created_at)
     for (key, name), by in total.counts.items():
         pipe.hincrby(key, name, by)
     for key, seconds in total.ttls.items():

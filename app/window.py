@@ -48,6 +48,16 @@ class Window:
                 break
         return minute
 
+    def opened_at(self, at: float) -> float:
+        """The second at which it opened last, by then."""
+        minute, was = at - at % 60, self.is_open(at)
+        for _ in range(3 * 24 * 60):
+            is_open = self.is_open(minute - 60)
+            if was and not is_open:
+                break
+            minute, was = minute - 60, is_open
+        return minute
+
 
 @lru_cache(maxsize=256)
 def parse(text: str) -> Window:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from flask import Blueprint, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import auth, headers, params
+from api import auth, headers, holds, params
 from api.openai.files import keep_seconds
 from api.openapi_meta import PAGING, described
 from api.services import current_services
@@ -232,15 +232,6 @@ def _held_by(record: BatchRecord, services: Services) -> Closed | None:
     return read_closings(services.connection).holding_all(ways, family_of(model))
 
 
-def held_reason(record: BatchRecord) -> str:
-    """Why a batch is held, and what to do, for people."""
-    if record.held == Hold.TRIED:
-        return f"{record.ended - record.copied:,} of its requests were tried. Look at its report, then continue or cancel it."
-    if record.max_cost_usd and record.unpriced:
-        return f"Nobody knows what {record.unpriced:,} of its answers cost: continue it with 'max_tokens' instead, or cancel it."
-    return "Its budget is used up: continue it with a larger one, or cancel it."
-
-
 def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cost_usd": record.known_cost_usd(),
@@ -273,7 +264,7 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     if record.status is not BatchStatus.IN_PROGRESS:
         return found
     if record.held:
-        return found | {"waiting_for": record.held, "waiting_reason": held_reason(record)}
+        return found | holds.words(record, services)
     when = record.window or services.settings.batch_window
     closed = _held_by(record, services)
     found["done_at"] = _done_at(record, services, closed)

@@ -73,7 +73,7 @@ def submit(
 ) -> JobRecord:
     """Put the request's job into the queue, with its first waiter, or join the job that an earlier try of it made.
 
-    Raises `ErrorReply`: 403 for a model that the key may not use, 429 beyond the key's limits, and as `Jobs.submit` does.
+    Raises `ErrorReply`: 403 for a model that the key may not use, 429 beyond the key's limits or its budget, and as `Jobs.submit` does.
     """
     auth.require_model(accepted.claude_model)
     _require_room(services.connection)
@@ -112,7 +112,12 @@ def submit(
 
         key = auth.key()
         submission = services.jobs.submit(
-            job, accepted.payload, fence=fence, beside=beside, max_queued=key.max_queued if key else 0
+            job,
+            accepted.payload,
+            fence=fence,
+            beside=beside,
+            max_queued=key.max_queued if key else 0,
+            budget=key.budgets if key else (),
         )
     logs.note(job_id=submission.record.id)
     return submission.record

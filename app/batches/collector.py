@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -60,6 +61,10 @@ class Look:
     in_parts: int = 0
     #: of a batch whose lines go in parts, those that are to be asked for by the next way; None: its lines become jobs
     retries: tuple[int, ...] | None = None
+    #: whether its next lines go in parts
+    goes_in_parts: bool = False
+    #: how many further lines the budgets of its key and of the house are good for (`app.batches.accounts`)
+    room: float = math.inf
 
     @property
     def in_queue(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from app import clock, logs
 from app.batches import lifecycle
+from app.batches.accounts import Accounts, settle
 from app.batches.capacity import Capacities
 from app.batches.collector import Collector, Look
 from app.batches.elsewhere import Elsewhere
@@ -36,6 +37,7 @@ from app.jobs.store import Jobs
 if TYPE_CHECKING:
     from redis import Redis
 
+    from app.batches.accounts import Ledger
     from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Feeder:
         self._validations = Validations(connection, settings, self._storage, self._steps)
         self._capacities = Capacities(connection, settings)
         self._shares = Shares(connection)
+        self._accounts = Accounts(connection, settings)
         self._progress = Progress()
         self._next_tidy = 0.0
         #: why the storage can't be used, as it was logged
@@ -123,27 +126,53 @@ class Feeder:
             if not self._leadership.hold():
                 raise NotLeader("the lease was lost in the middle of a round")
         self._elsewhere.publish({batch_id: look for batch_id, look in looks.items() if look.is_in_queue})
+        moved = self._feed(looks, others) or moved
+        # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
+        return moved or (self._settings.reserve > 0 and any(look.near for look in looks.values()))
+
+    def _feed(self, looks: dict[str, Look], others: list[BatchRecord]) -> bool:
+        """Lines into parts and the queue, as many as there is room for. Whether there are any."""
+        ledger = self._accounts.look([*(look.record for look in looks.values()), *others])
+        moved = settle(looks, ledger, self._steps)
+        moved = self._allot(looks, ledger) or moved
         all_looks = {**looks, **self._elsewhere.looks(others)}
         here, capacity = looks.keys(), self._capacities.look()
-        may_start, rooms = self._first.among(looks, self._is_due)
+        may_start, rooms = self._first.among(looks, lambda record: self._is_due(record, ledger))
         given = self._shares.of(all_looks, here, capacity, may_start, self._leadership.place)
         for batch_id, number in given.items():
             if batch_id not in here:
                 continue
-            fed = 0
+            record, fed = looks[batch_id].record, 0
+            look = replace(looks[batch_id], room=ledger.affordable(record))
             try:
                 with logs.about(batch_id=batch_id):
-                    fed = self._queueing.feed(looks[batch_id], int(min(number, rooms[batch_id])))
+                    if look.room >= 1:
+                        fed = self._queueing.feed(look, int(min(number, look.room, rooms[batch_id])))
             except OSError as error:
-                self._complain(looks[batch_id].record, error)
+                self._complain(record, error)
+            ledger.note(record, fed)
             moved = moved or fed > 0
             if not fed:
                 self._shares.not_taken(batch_id)
-        # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
-        return moved or (self._settings.reserve > 0 and any(look.near for look in looks.values()))
+        return moved
 
-    def _is_due(self, record: BatchRecord) -> bool:
-        return self._queueing.may_start(record) and not self._pace.is_ahead(record)
+    def _allot(self, looks: dict[str, Look], ledger: Ledger) -> bool:
+        """Lines into new parts. Whether there are any."""
+        moved = False
+        for batch_id, look in looks.items():
+            try:
+                with logs.about(batch_id=batch_id):
+                    number = self._parts.allot(replace(look, room=ledger.affordable(look.record)))
+            except OSError as error:
+                self._complain(look.record, error)
+            else:
+                ledger.note(look.record, number)
+                looks[batch_id] = replace(look, in_parts=look.in_parts + number)
+                moved = moved or number > 0
+        return moved
+
+    def _is_due(self, record: BatchRecord, ledger: Ledger) -> bool:
+        return self._queueing.may_start(record) and ledger.affordable(record) >= 1 and not self._pace.is_ahead(record)
 
     def _active(self) -> tuple[list[BatchRecord], list[BatchRecord]]:
         """The batches that have not ended: those whose files are here, and the others. The oldest first."""

@@ -17,7 +17,7 @@ from app import errors
 from app.batches.change import NOTHING_COPIED, Change, Found, LineRuns, NotFed
 from app.batches.output import LineEnd
 from app.batches.parts import lifecycle as part_lifecycle
-from app.batches.record import FILES_LOST, BatchRecord, BatchStatus, Hold
+from app.batches.record import FILES_LOST, OF_ACCOUNTS, BatchRecord, BatchStatus, Hold
 from app.error_codes import ErrorCode
 from app.jobs.record import Status
 from app.outcome import tokens
@@ -44,11 +44,19 @@ def cancel(found: Found) -> Change:
 
 
 def hold(found: Found, why: Hold) -> Change:
-    """No further line is started before somebody says so."""
+    """No further line is started before somebody says so, or, held by a budget that is not its own, before `release`."""
     record = found.record
-    if record.status is not BatchStatus.IN_PROGRESS or record.held:
+    if record.status is not BatchStatus.IN_PROGRESS or record.held not in ("", *OF_ACCOUNTS) or record.held == why:
         return _unchanged(record)
     return Change(before=record, after=replace(record, held=why, held_at=found.now))
+
+
+def release(found: Found) -> Change:
+    """There is room again in the budget that held it."""
+    record = found.record
+    if record.held not in OF_ACCOUNTS:
+        return _unchanged(record)
+    return Change(before=record, after=replace(record, held="", held_at=None))
 
 
 def go_on(
@@ -56,10 +64,13 @@ def go_on(
 ) -> Change:
     """A batch that is held goes on, by another way or with another budget if one is given; one that runs may get another budget.
 
-    Raises `ErrorReply`: 409 for one that is not held, 400 for a budget that is used up already.
+    Raises `ErrorReply`: 409 for one that is not held, or by a budget that is not its own, 400 for a budget that is used up already.
     """
     record = found.record
     has_budget = max_cost_usd is not None or max_tokens is not None
+    is_held_by_others = record.held in OF_ACCOUNTS
+    if is_held_by_others and way is None and not has_budget:
+        raise errors.other_budget_used_up(is_key=record.held == Hold.KEY_BUDGET)
     # An earlier try of the same may have continued it.
     is_continued = record.continued_at is not None and not record.held
     if record.status is not BatchStatus.IN_PROGRESS or not (record.held or has_budget or is_continued):
@@ -68,8 +79,8 @@ def go_on(
     kept_usd = 0.0 if record.unpriced and max_tokens is not None else record.max_cost_usd
     after = replace(
         record,
-        held="",
-        held_at=None,
+        held=record.held if is_held_by_others else "",
+        held_at=record.held_at if is_held_by_others else None,
         continued_at=found.now if record.held == Hold.TRIED else record.continued_at,
         way=record.way if way is None else way,
         max_cost_usd=kept_usd if max_cost_usd is None else max_cost_usd,

@@ -75,6 +75,13 @@ class Hold(StrEnum):
     TRIED = "tried"
     #: no further line may be sent without passing the batch's budget
     BUDGET = "budget"
+    #: the same of its key's (`app.api_keys`), and of the house's (`NIGHTSHIFT_BUDGET`): it goes on by itself when there is room again
+    KEY_BUDGET = "key_budget"
+    HOUSE_BUDGET = "house_budget"
+
+
+#: holds that end by themselves
+OF_ACCOUNTS = (Hold.KEY_BUDGET, Hold.HOUSE_BUDGET)
 
 
 class LineCounts:
@@ -185,7 +192,7 @@ class BatchRecord(LineCounts):
     #: of its lines, the most that one has cost
     dearest_usd: float = 0.0
     dearest_tokens: int = 0
-    #: `Hold.TRIED` or `Hold.BUDGET`, while no further line is started for that; and since when
+    #: `Hold.TRIED` or a budget's hold, while no further line is started for that; and since when
     held: str = ""
     held_at: float | None = None
     metadata: hashes.Texts = field(default_factory=dict)

@@ -88,8 +88,8 @@ class Shares:
 
 
 def affordable(look: Look) -> float:
-    """How many further lines the batch's budget is good for."""
-    return look.record.affordable(len(look.in_queue) + look.in_parts)
+    """How many further lines the budgets of the batch, its key and the house are good for."""
+    return min(look.record.affordable(len(look.in_queue) + look.in_parts), look.room)
 
 
 def _wanted(look: Look, capacity: Capacity, may_start: Callable[[BatchRecord], bool]) -> float:

@@ -99,7 +99,7 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     announcement = held = None
     if change.ends:
         announcement = announce.prepare(pipe, f"batch.{after.status}", batch_id, after.callback_url, owner=after.owner)
-    elif change.after.held and not change.before.held:
+    elif change.after.held and change.after.held != change.before.held:
         details = {"reason": after.held}
         held = announce.prepare(pipe, BATCH_HELD, batch_id, after.callback_url, details=details, owner=after.owner)
     pipe.multi()
@@ -118,6 +118,7 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     _move_parts(pipe, change)
     tally.count_all(pipe, change.counted)
     spending.add(pipe, Way.BATCHES, change.paid_usd, clock.now(), is_answer=False)
+    spending.count_paid(pipe, after.owner, change.paid_usd, clock.now())
     if held is not None:
         held.add(pipe)
     if announcement is not None:

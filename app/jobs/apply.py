@@ -194,6 +194,7 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     if record.kind != JobKind.CHOICE:
         used = usage.of(outcome)
         tally.count(pipe, record, outcome, used, clock.now())
+        spending.count_used(pipe, record.owner, used, clock.now())
         if record.kind != JobKind.BATCH_LINE:
             rates.spend(pipe, record.owner, used)
     pipe.publish(DONE, json.dumps({"id": record.id}))

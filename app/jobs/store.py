@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app import clock, errors
+from app import budgets, clock, errors, spending
 from app.connection import repeated, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
@@ -27,11 +27,12 @@ from app.outcome import Outcome
 from app.redis_client import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from redis import Redis
     from redis.client import Pipeline
 
+    from app.budgets import Budget, Standing
     from app.errors import ErrorReply
     from app.idempotency import Fence
     from app.settings import Settings
@@ -84,20 +85,27 @@ class Jobs:
         fence: Fence | None = None,
         beside: Callable[[Pipeline, JobRecord], None] | None = None,
         max_queued: int = 0,
+        budget: Sequence[Budget] = (),
     ) -> Submission:
         """Enqueue a job, or find the one that an earlier try of the request made.
 
         `beside` puts further commands into the same step, whichever job it is. `max_queued`: how many of its owner's may wait, 0: any
-        number. Raises `ErrorReply`: 429 when the queue is full, or the owner's part of it, 409 for a key that was used for another body. Raises `NotReplicatedError` when the job is enqueued, though
-        not on as many replicas as it should be.
+        number. `budget`: the owner's. Raises `ErrorReply`: 429 when the queue is full, or the owner's part of it, or the budget is used up,
+        409 for a key that was used for another body. Raises `NotReplicatedError` when the job is enqueued, though not on as many
+        replicas as it should be.
         """
         payload = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
         ttl = self._settings.result_ttl_seconds
 
         def change(pipe: Any) -> Submission:
             # The reply to this step may be lost: when it is decided again, the job may exist.
-            known, own, *queued = read(
-                pipe, ("HGETALL", record_key(record.id)), ("ZCARD", queued_key(record.owner)), *_QUEUED
+            now = clock.now()
+            known, own, all_queued, choices, *used = read(
+                pipe,
+                ("HGETALL", record_key(record.id)),
+                ("ZCARD", queued_key(record.owner)),
+                *_QUEUED,
+                *spending.readings(record.owner, budget, now),
             )
             mine = JobRecord.from_hash(known)
             if mine is not None:
@@ -108,7 +116,8 @@ class Jobs:
                 if beside is not None:
                     beside(pipe, earlier)
                 return Submission(earlier, is_new=False)
-            self._check_room(own, sum(queued), max_queued)
+            _check_budget(record.owner, spending.of_key(budget, used, now))
+            self._check_room(own, all_queued + choices, max_queued)
             pipe.multi()
             if fence is not None:
                 left = max(0.0, record.deadline_at - clock.now())
@@ -234,6 +243,11 @@ class Jobs:
     def _end(self, job_id: str, error: ErrorReply, status: Status) -> JobRecord | None:
         settings = self._settings
         return apply.step(self._connection, job_id, lambda found: lifecycle.end(found, error, status, settings)).after
+
+
+def _check_budget(owner: str, found: Sequence[Standing]) -> None:
+    if (used_up := budgets.used_up(found)) is not None:
+        raise errors.insufficient_quota(owner, used_up, budgets.spell(one.budget for one in found))
 
 
 def _waiter_keys(job_id: str) -> tuple[str, str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from app import budgets
 from app.api_keys import MAX_PRIORITY
 from ops.cli.batch.server import Server, say, show_json
 from ops.cli.gate import moment
@@ -21,13 +22,17 @@ _MOST = 1_000_000_000
 _NONE = "none"
 
 
-def _or_none(read: Callable[[type, Sequence[Token]], float]) -> Callable[[type, Sequence[Token]], Any]:
+def _or_none(read: Callable[[type, Sequence[Token]], Any]) -> Callable[[type, Sequence[Token]], Any]:
     """What reads a limit, or that there is to be none, from the command line."""
     return lambda kind, tokens: _NONE if tokens[0].value == _NONE else read(kind, tokens)
 
 
 def _moment(_: type, tokens: Sequence[Token]) -> float:
     return moment(tokens[0].value)
+
+
+def _budget(_: type, tokens: Sequence[Token]) -> str:
+    return budgets.spell(budgets.read(tokens[0].value))
 
 
 _Number = Annotated[Any, Parameter(converter=_or_none(whole_number(1, _MOST)))]
@@ -48,6 +53,12 @@ class Limits:
         Parameter(
             converter=whole_number(1, MAX_PRIORITY),
             help="1 to 10 (default 1): of batch lines, 3 gets three times as many tokens as 1 while both have lines",
+        ),
+    ] = None
+    budget: Annotated[
+        Any,
+        Parameter(
+            converter=_or_none(_budget), help="US dollars or tokens a day or month, e.g. 50/month or 2000000tokens/day"
         ),
     ] = None
     models: Annotated[
@@ -154,9 +165,17 @@ def _what(key: dict[str, Any]) -> str:
             said.append(f"{key[field]} {unit}")
     if key.get("priority", 1) != 1:  # an older server has none
         said.append(f"priority {key['priority']}")
+    said += [_of_budget(one) for one in key.get("budget_used", ())]
     if key["models"]:
         said.append(f"models: {', '.join(key['models'])}")
     return "; ".join(said)
+
+
+def _of_budget(found: dict[str, Any]) -> str:
+    budget = budgets.read(found["budget"])[0]
+    used = budgets.amount(found["used"], is_usd=budget.is_usd)
+    unpriced = f" and {found['unpriced']} answers of unknown cost" if budget.is_usd and found["unpriced"] else ""
+    return f"{used}{unpriced} of {budget.in_words}{': used up' if found['is_used_up'] else ''}"
 
 
 def _day(seconds: float) -> str:

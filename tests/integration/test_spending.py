@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from app import clock, errors, spending, ways
+from app import budgets, clock, errors, spending, ways
 from app.gate import Cause, Gate, read_closings
 from app.jobs.store import Jobs
 from app.outcome import COST_HEADER, WAY_HEADER, Outcome
@@ -122,4 +122,4 @@ def test_the_end_of_a_month() -> None:
     """The first of the next, in December and in short months, too."""
     for begins, ends in (("2026-12-31", "2027-01-01"), ("2028-02-01", "2028-03-01"), ("2026-11-28", "2026-12-01")):
         now = datetime.fromisoformat(f"{begins}T23:59:59+00:00").timestamp()
-        assert spending.end_of("month", now) == datetime.fromisoformat(f"{ends}T00:00:00+00:00").timestamp()
+        assert budgets.end_of("month", now) == datetime.fromisoformat(f"{ends}T00:00:00+00:00").timestamp()

@@ -14,7 +14,8 @@ from app.batches.leadership import has_lane
 from app.batches.output import Ended, ended
 from app.batches.parts import entries
 from app.batches.parts.record import Part, Parts, PartState, parts_key, parts_of
-from app.batches.record import BatchRecord, BatchStatus, line_id
+from app.batches.record import OF_ACCOUNTS, BatchRecord, BatchStatus, line_id
+from app.batches.shares import affordable
 from app.batches.storage import names
 from app.gate import read_closings
 from app.ids import new_request_id
@@ -68,16 +69,17 @@ class PartFeeding:
         self._lane_seen = time.monotonic()
 
     def advance(self, look: Look) -> Look:
-        """Take in what the parts have, and see which way the batch's other lines go."""
+        """Take in what the parts have, and see which way the batch's other lines go: `allot` sends them."""
         parts = self._read(look.record)
         record, moved = look.record, look.moved
         for part in parts.in_state(PartState.ANSWERED):
             record, moved = self._collect(record, part), True
         is_over = record.status is not BatchStatus.IN_PROGRESS or clock.now() >= record.expires_at
         goes_in_parts = not is_over and self._goes_in_parts(record)
-        given_up = [part for part in parts.unsent if is_over or not (goes_in_parts or part.is_bound)]
+        is_held = record.held in OF_ACCOUNTS
+        given_up = [part for part in parts.unsent if is_over or is_held or not (goes_in_parts or part.is_bound)]
         if given_up:
-            # Another way takes their lines, or nobody.
+            # Another way takes their lines, or nobody, or nobody yet.
             record, moved = self._withdraw(record, given_up), True
         if moved:
             parts = self._read(record)
@@ -85,8 +87,14 @@ class PartFeeding:
         if goes_in_parts:
             record = self._without_jobs(look, record)
             retries = tuple(self._retries(record))
-            moved = self._allot(record, parts, set(retries), len(look.in_queue) + parts.lines) or moved
-        return replace(look, record=record, in_parts=parts.lines, moved=moved, retries=retries)
+        return replace(
+            look,
+            record=record,
+            in_parts=parts.lines,
+            moved=moved,
+            retries=retries,
+            goes_in_parts=goes_in_parts,
+        )
 
     def wind_up(self, record: BatchRecord) -> bool:
         """The batch is over: what was not sent is not, of the rest what is done counts. Whether there are parts left."""
@@ -140,16 +148,20 @@ class PartFeeding:
             return []
         return self._collector.runs(record, again).keys()
 
-    def _allot(self, record: BatchRecord, parts: Parts, retries: set[int], in_flight: int) -> bool:
-        """The next part, once all before it are sent. Whether there is one."""
+    def allot(self, look: Look) -> int:
+        """The next part of a batch whose lines go in parts, once all before it are sent: how many lines it has."""
+        record = look.record
+        if not look.goes_in_parts:
+            return 0
+        parts = self._read(record)
         if parts.unsent or not self._queueing.may_start(record) or not has_lane(self._connection, self._steps.place):
-            return False
+            return 0
         if record.is_primed and _is_waited_for(parts):
-            return False
-        again = [number for number in self._collector.again(record) if number not in retries]
-        numbers = list(self._fitting(record, again or range(record.fed, record.limit), record.affordable(in_flight)))
+            return 0
+        again = [number for number in self._collector.again(record) if number not in (look.retries or ())]
+        numbers = list(self._fitting(record, again or range(record.fed, record.limit), affordable(look)))
         if not numbers:
-            return False
+            return 0
         # Lines that were tried by another way have written nothing that message batches read.
         primes = not parts.made and record.total - record.ended >= PRIMED_LINES and is_kept(record)
         if primes:
@@ -157,8 +169,8 @@ class PartFeeding:
         try:
             self._steps.do(record.id, lifecycle.allot, numbers, fed=record.fed, again=bool(again), primes=primes)
         except NotFed:
-            return False
-        return True
+            return 0
+        return len(numbers)
 
     def _fitting(self, record: BatchRecord, numbers: Iterable[int], most: float) -> Iterable[int]:
         total = 0

@@ -30,6 +30,8 @@ _REASONS = {
     "paused": "is paused by hand",
     "tried": "has tried its first requests: see its report, then `nightshift batch continue ID` or `cancel ID`",
     "budget": "has used up its budget: `nightshift batch continue ID --max-cost USD`, or `cancel ID`",
+    "key_budget": "waits: its key's budget is used up. `nightshift keys change NAME --budget AMOUNT/month` raises it",
+    "house_budget": "waits: NIGHTSHIFT_BUDGET is used up",
     "batch_window": "waits for its window",
     "reserve": "waits for a worker beyond the reserve",
     "pace": "is spread over the time until the usage window resets",

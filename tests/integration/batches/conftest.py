@@ -16,6 +16,7 @@ from app.batches.leadership import lease_key
 from app.batches.report import line_stats
 from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
+from app.ids import OWNER
 from app.jobs import tickets, transitions
 from app.outcome import Outcome
 from app.settings import Settings
@@ -58,14 +59,15 @@ class Night:
         """The key of the lease on the work in its directory."""
         return lease_key(self.batches.storage.identity())
 
-    def upload(self, data: bytes) -> str:
+    def upload(self, data: bytes, owner: str = OWNER) -> str:
         draft = self.batches.storage.draft()
         draft.write(data)
-        return self.batches.files.keep(draft, filename="night.jsonl", purpose=Purpose.BATCH).id
+        return self.batches.files.keep(draft, filename="night.jsonl", purpose=Purpose.BATCH, owner=owner).id
 
-    def start(self, lines: list[Any], **fields: Any) -> BatchRecord:
+    def start(self, lines: list[Any], *, owner: str = OWNER, **fields: Any) -> BatchRecord:
         data = b"".join((one if isinstance(one, bytes) else json.dumps(one).encode()) + b"\n" for one in lines)
-        made = self.batches.create(NewBatch(input_file_id=self.upload(data), endpoint=CHAT_COMPLETIONS, **fields))
+        file_id = self.upload(data, owner)
+        made = self.batches.create(NewBatch(input_file_id=file_id, endpoint=CHAT_COMPLETIONS, **fields))
         return self.look(made)
 
     def look(self, batch: BatchRecord) -> BatchRecord:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from app import errors, used_windows, worker_status
+from app import errors, spending, used_windows, worker_status
 from app.api_keys import ApiKeys
 from app.batches import pace
 from app.batches.endpoints import CHAT_COMPLETIONS
@@ -262,6 +262,23 @@ def _fed(ground: Ground) -> None:
     ground.feed()
 
 
+def _beyond_budget(ground: Ground) -> None:
+    """A batch whose key has spent what it may."""
+    _fed(ground)
+    ground.redis.hset(f"nightshift:batch:{ground.the_batch()}", "owner", "ann")
+    ApiKeys(ground.redis).create("ann", budget="1/month")
+    pipe = ground.redis.pipeline()
+    spending.count_paid(pipe, "ann", 2.0, time.time())
+    pipe.execute()
+
+
+def _held(ground: Ground) -> None:
+    """It is held, and its key may spend more."""
+    _beyond_budget(ground)
+    ground.feed()
+    ApiKeys(ground.redis).change("ann", budget="50/month")
+
+
 def _fed_again(ground: Ground) -> None:
     """Its lines are to be given to the queue again."""
     _fed(ground)
@@ -476,6 +493,8 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "batches: cancel": (_fed, lambda g: g.batches.cancel(g.the_batch()).status),
     "batches: validate and feed": (Ground.batch, Ground.feed),
     "batches: feed again": (_fed_again, Ground.feed),
+    "batches: hold": (_beyond_budget, Ground.feed),
+    "batches: go on": (_held, Ground.feed),
     "batches: collect and end": (_all_answered, Ground.feed),
     "batches: begin a window's line": (
         lambda g: used_windows.note(g.redis, Way.CLI, {"five_hour": (0.3, time.time() + 600)}),
