@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from api import figures
 from app import clock
-from app.batches.record import BatchStatus, Hold
+from app.batches.record import OF_ACCOUNTS, BatchStatus, Hold
 from app.gate import BY_HAND, Cause
 from app.worker_status import WorkerState
 
@@ -24,6 +26,11 @@ _MANY_FAILURES, _LARGE_SHARE = 5, 0.1
 #: a time further ahead is as good as none, seconds
 _FOR_EVER = 10 * 365 * 86400
 _STALLED = (Hold.FILES_ELSEWHERE, Hold.FILES_UNUSABLE)
+#: what keeps a batch from going on, that nobody says before
+_HOLDS = (
+    *(Hold.TRIED, Hold.BUDGET, *OF_ACCOUNTS),
+    *(Hold.RESERVE, Hold.PACE, Hold.NO_LANE, Hold.NO_WORKERS),
+)
 _SET_CLOCKS = (
     "Have all machines set their clocks by NTP; until then that one leaves the maintenance to others, if there are any."
 )
@@ -83,7 +90,31 @@ def of(now: Snapshot) -> Headline:
     if (opens_at := _opens_at(now)) is not None:
         sentence = ("Waiting for the batch window", *_until(opens_at), ".")
         return Headline("waiting", "Waiting for the batch window", sentence, details)
-    return _at_work(now, alive, details)
+    held = [batch for batch in _running(now.batches) if batch.waiting_for in _HOLDS]
+    if held and len(held) == len(_running(now.batches)) and not now.in_progress and now.queued == now.parked:
+        return _held(held, details)
+    return _at_work(now, alive, [*details, *_words_of(held)])
+
+
+def _held(held: Sequence[Batch], details: Sequence[str]) -> Headline:
+    """Nothing of any batch is started, though it could be: it waits for a word, or for room."""
+    number = _number(len(held), "batch", "batches")
+    waits = f"{number} wait{'s' if len(held) == 1 else ''}"
+    untils = [batch.waiting_until for batch in held]
+    until = _until(min(at for at in untils if at)) if all(untils) else ()
+    causes = "; ".join(dict.fromkeys(figures.WAITS[batch.waiting_for or ""] for batch in held))
+    title = "A batch waits" if len(held) == 1 else "Batches wait"
+    reasons = dict.fromkeys(batch.waiting_reason for batch in held if batch.waiting_reason)
+    return Headline("waiting", title, (f"{waits}: {causes}", *until, "."), [*details, *reasons])
+
+
+def _words_of(held: Sequence[Batch]) -> list[str]:
+    """Batches that wait while others go on, by cause."""
+    counts = Counter(figures.WAITS[batch.waiting_for or ""] for batch in held)
+    return [
+        f"{_number(number, 'batch', 'batches')} wait{'s' if number == 1 else ''}: {cause}."
+        for cause, number in counts.items()
+    ]
 
 
 def _at_work(now: Snapshot, alive: Sequence[Worker], details: Sequence[str]) -> Headline:

@@ -8,17 +8,23 @@ from typing import Any
 
 import pytest
 
+from api.figures import WAITS
 from api.overview import headline
 from api.overview.headline import Moment
 from api.overview.past import Past, Step
 from api.overview.snapshot import Batch, Snapshot, Worker
-from app.batches.record import BatchRecord, BatchStatus
+from app.batches.record import BatchRecord, BatchStatus, Hold
 from app.gate import BY_HAND, Cause, Closed
 from app.history import Ended
 from app.worker_status import WorkerState, WorkerStatus
 
 NOW = time.time()
 SOON = NOW + 600
+#: holds that have a headline of their own, or are work
+_SAID_ELSEWHERE = (
+    *(Hold.BATCH_WINDOW, Hold.NO_FEEDER, Hold.FILES_ELSEWHERE, Hold.FILES_UNUSABLE),
+    Hold.MESSAGE_BATCHES,
+)
 
 
 def worker(state: WorkerState = WorkerState.BUSY, *, is_alive: bool = True, reason: str = "") -> Worker:
@@ -155,3 +161,23 @@ def test_details() -> None:
     assert ill.details == ["no CLI"]
     assert headline.of(snapshot(undelivered=2)).details == ["2 callbacks could not be delivered."]
     assert headline.of(snapshot(workers=[worker(), worker(is_alive=False)])).details == ["1 of 2 workers is gone."]
+
+
+@pytest.mark.parametrize("hold", [one for one in Hold if one not in _SAID_ELSEWHERE])
+def test_batches_that_wait_for_a_word_or_for_room_are_not_all_well(hold: Hold) -> None:
+    waiting = batch(3, 10, None, waiting_for=hold, waiting_until=SOON, waiting_reason="It has spent $5.")
+    found = headline.of(snapshot(in_progress=0, batches=[waiting]))
+    assert (found.tone, found.title, found.details) == ("waiting", "A batch waits", ["It has spent $5."])
+    assert found.sentence[0] == f"1 batch waits: {WAITS[hold]}"
+    assert Moment(SOON, "clock") in found.sentence
+
+
+def test_those_that_are_held_are_said_while_others_go_on() -> None:
+    held = [batch(3, 10, None, waiting_for=Hold.KEY_BUDGET) for _ in range(2)]
+    found = headline.of(snapshot(batches=[*held, batch(1, 10)]))
+    assert (found.tone, found.details) == ("good", ["2 batches wait: its key's budget is used up."])
+    both = [*held, batch(3, 10, None, waiting_for=Hold.TRIED)]
+    assert headline.of(snapshot(in_progress=0, batches=both)).sentence == (
+        "3 batches wait: its key's budget is used up; its first requests were tried; continue it",
+        ".",
+    )
