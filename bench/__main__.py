@@ -10,7 +10,20 @@ import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
-from bench import batch, batch_table, fleet, forecast, lane, litellm, memory, memory_table, switching, table, ways
+from bench import (
+    admission,
+    batch,
+    batch_table,
+    fleet,
+    forecast,
+    lane,
+    litellm,
+    memory,
+    memory_table,
+    switching,
+    table,
+    ways,
+)
 from bench.children import BenchError
 from bench.run import run
 from bench.sizes import FULL, QUICK
@@ -41,6 +54,9 @@ def main() -> int:
                 return 0
             if given.forecast:
                 sys.stdout.write(forecast.text(forecast.run(Path(directory))))
+                return 0
+            if given.admission:
+                sys.stdout.write(admission.text(admission.run(Path(directory))))
                 return 0
             if given.switching:
                 sys.stdout.write(switching.text(switching.run(Path(directory))))
@@ -91,6 +107,7 @@ def _arguments() -> argparse.Namespace:
         "--against", type=Path, metavar="DIR", help="beside another checkout, run with what is installed here"
     )
     parser.add_argument("--switching", action="store_true", help="measure requests that alternate between two models")
+    parser.add_argument("--admission", action="store_true", help="measure what a key's limits and budget cost")
     parser.add_argument("--ways", action="store_true", help="measure the ways to Claude against each other")
     parser.add_argument("--against-litellm", action="store_true", help=f"measure {litellm.NAME}'s proxy beside it")
     parser.add_argument(

@@ -175,6 +175,11 @@ class Gateway:
                 raise BenchError(f"Nightshift did not start:\n{self._log.read_text()[-2000:]}")
             time.sleep(0.1)
 
+    @property
+    def url(self) -> str:
+        """The API's."""
+        return f"http://127.0.0.1:{self._port()}"
+
     def client(self) -> Client:
         """A new client."""
         return Client(self._port())
