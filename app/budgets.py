@@ -1,6 +1,7 @@
 """Budgets of keys and of the house: how they are written, and what is left of them.
 
 A key's is `AMOUNT/day` or `AMOUNT/month` (of UTC), the house's may be `AMOUNT/night`, too; an amount is US dollars, or tokens read and written.
+The house's may also be a share of one of a subscription's usage windows in each night, `40%five_hour`.
 What was used is counted by `app.spending`. A cost that nobody knows is none: a budget in dollars is used up by the first answer without one,
 unless another budget beside it counts tokens.
 """
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app import window
+from app.usage_shares import WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +26,7 @@ DAY, MONTH, NIGHT = "day", "month", "night"
 #: periods of a key's budget, and of the house's
 OF_KEYS, OF_HOUSE = (DAY, MONTH), (NIGHT, DAY, MONTH)
 _BUDGET = re.compile(r"\$?(\d{1,12}(?:\.\d{1,6})?)\s*(usd|tokens?)?\s*/\s*([a-z]+)", re.IGNORECASE)
+_SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%\s*([a-z_]+)")
 #: dollars, and tokens
 _MOST = {True: 1e9, False: 1e12}
 _IN_WORDS = {DAY: "a day", MONTH: "a month", NIGHT: "a night"}
@@ -41,15 +44,21 @@ class Budget:
     amount: float
     period: str
     is_usd: bool = True
+    #: the usage window of which `amount` is a share, 0 to 1; empty: it is none
+    window: str = ""
 
     def __str__(self) -> str:
         """As it is written."""
+        if self.window:
+            return f"{100 * self.amount:g}%{self.window}"
         number = f"{self.amount:.6f}".rstrip("0").rstrip(".")
         return f"{number}{'' if self.is_usd else 'tokens'}/{self.period}"
 
     @property
     def in_words(self) -> str:
-        """`$50 a month`, `2,000,000 tokens a day`."""
+        """`$50 a month`, `2,000,000 tokens a day`, `40% of the window five_hour a night`."""
+        if self.window:
+            return f"{100 * self.amount:g}% of the window {self.window} {_IN_WORDS[self.period]}"
         return f"{amount(self.amount, is_usd=self.is_usd)} {_IN_WORDS[self.period]}"
 
     def used(self, sums: Sums) -> float:
@@ -67,11 +76,13 @@ class Standing:
     until: float
     #: whether tokens are counted beside it, where nobody knows what they cost
     has_tokens: bool = False
+    #: of a usage window, what more of it is used than when the night began, whoever used it
+    share: float = 0.0
 
     @property
     def used(self) -> float:
-        """US dollars, or tokens."""
-        return self.budget.used(self.sums)
+        """US dollars, or tokens, or a share."""
+        return self.share if self.budget.window else self.budget.used(self.sums)
 
     @property
     def left(self) -> float:
@@ -97,6 +108,8 @@ class Standing:
                 f"has had {number:,} answer{'' if number == 1 else 's'} whose cost nobody knows,"
                 f" so that its {self.budget.in_words} can't be kept"
             )
+        if self.budget.window:
+            return f"has used {100 * self.share:.0f}% of its {self.budget.in_words}"
         verb = "spent" if self.budget.is_usd else "used"
         return f"has {verb} {amount(self.used, is_usd=self.budget.is_usd)} of its {self.budget.in_words}"
 
@@ -110,7 +123,7 @@ class Standing:
 def read(text: str, periods: tuple[str, ...] = OF_KEYS) -> tuple[Budget, ...]:
     """The budgets that a text names, with commas between. Raises `BudgetError`, which says what it takes."""
     found = tuple(_read(part.strip(), periods) for part in text.split(","))
-    if len({(one.period, one.is_usd) for one in found}) < len(found):
+    if len({(one.period, one.is_usd, one.window) for one in found}) < len(found):
         raise BudgetError(f"gives one amount twice; {_takes(periods)}")
     return found
 
@@ -126,6 +139,10 @@ def spell(budgets: Iterable[Budget]) -> str:
 
 
 def _read(text: str, periods: tuple[str, ...]) -> Budget:
+    if NIGHT in periods and (share := _SHARE.fullmatch(text)):
+        if share[2] not in WINDOWS or not 0 < float(share[1]) <= 100:
+            raise BudgetError(_takes(periods))
+        return Budget(float(share[1]) / 100, NIGHT, is_usd=False, window=share[2])
     found = _BUDGET.fullmatch(text)
     if found is None or found[3].lower() not in periods:
         raise BudgetError(_takes(periods))
@@ -142,9 +159,10 @@ def _read(text: str, periods: tuple[str, ...]) -> Budget:
 
 def _takes(periods: tuple[str, ...]) -> str:
     *first, last = periods
+    share = f" or a share of a usage window ({', '.join(WINDOWS)}) in each night, such as 40%{WINDOWS[0]},"
     return (
         f"takes US dollars or tokens a {', '.join(first)} or {last}, such as 20/{first[0]} or 2000000tokens/{last},"
-        " or several with commas between"
+        f"{share if NIGHT in periods else ''} or several with commas between"
     )
 
 
@@ -152,7 +170,7 @@ def standings(
     budgets: Sequence[Budget], sums: Callable[[Budget], Sums], now: float, night_ends: float = 0.0
 ) -> list[Standing]:
     """Each of these with what `sums` says was used in its present period. `night_ends`: of `night`."""
-    has_tokens = any(not one.is_usd for one in budgets)
+    has_tokens = any(not (one.is_usd or one.window) for one in budgets)
     return [
         Standing(one, sums(one), night_ends if one.period == NIGHT else end_of(one.period, now), has_tokens)
         for one in budgets

@@ -149,7 +149,8 @@ class Settings:
     #: when batch lines may start, e.g. `22:00-07:00 Europe/Berlin`; empty: always
     batch_window: str = ""
     #: what all keys together may use before no further batch line starts: US dollars or tokens a night, day or month, e.g. `20/night`
-    #: or `2000000tokens/day`, or several with commas between ([nights](docs/cost.md#budgets)); empty: any amount
+    #: or `2000000tokens/day`, or a share of a subscription's usage window in each night, e.g. `40%five_hour`, or several with commas
+    #: between ([nights](docs/cost.md#budgets)); empty: any amount
     budget: tuple[Budget, ...] = field(default=(), metadata={"read": budgets.read_house})
 
     #: a worker that has not beaten for so long is taken for dead, seconds

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from app import budgets, clock, gate
+from app import budgets, clock, gate, used_windows
+from app.budgets import Standing
 from app.gate import Cause, Gate
 from app.ids import OWNER
 from app.scopes import Scope
 from app.ways import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from redis import Redis
 
-    from app.budgets import Budget, Standing
+    from app.budgets import Budget
     from app.counters import Counting
     from app.outcome import Outcome
     from app.usage import Used
@@ -225,8 +226,9 @@ def readings(owner: str, budget: Sequence[Budget], now: float) -> list[tuple[str
 class House:
     """What all keys and the operator have used. For one who asks again and again."""
 
-    def __init__(self, connection: Redis, budget: Sequence[Budget], hours: str) -> None:
-        """`hours`: `NIGHTSHIFT_BATCH_WINDOW`."""
+    def __init__(self, connection: Redis, budget: Sequence[Budget], hours: str, *, notes: bool = False) -> None:
+        """`hours`: `NIGHTSHIFT_BATCH_WINDOW`. `notes`: whether this one writes down how much of usage windows is used when a night begins."""
+        self._notes = notes
         self._connection = connection
         self._budget = budget
         self._hours = hours
@@ -239,14 +241,30 @@ class House:
             return []
         now = clock.now()
         night = budgets.night_of(self._hours, now)
-        begins = {one: _begins(one, night, now) for one in self._budget}
+        begins = {one: _begins(one, night, now) for one in self._budget if not one.window}
         self._past = {since: self._past.get(since, {}) for since in begins.values()}
 
         def used(one: Budget) -> Sums:
             since = begins[one]
             return of_house(self._connection, since, now, self._past[since])
 
-        return budgets.standings(self._budget, used, now, night.ends)
+        amounts = [one for one in self._budget if not one.window]
+        found = budgets.standings(amounts, used, now, night.ends)
+        shares = [one for one in self._budget if one.window]
+        return [*found, *self._shares(shares, night)] if shares else found
+
+    def _shares(self, shares: Sequence[Budget], night: budgets.Night) -> Iterator[Standing]:
+        seen = {one.name: one for one in used_windows.read(self._connection, Way.CLI)}
+        at_begin = used_windows.at_begin(self._connection, night.begins, seen, notes=self._notes)
+        for budget in shares:
+            one, begun = seen.get(budget.window), at_begin.get(budget.window)
+            if one is None or begun is None:
+                # No answer has said how much of it is used since the night began.
+                yield Standing(budget, Sums(), night.ends)
+                continue
+            # One that began anew in this night was used by this night alone.
+            share = one.utilization - (begun.utilization if begun.resets_at == one.resets_at else 0.0)
+            yield Standing(budget, Sums(), min(one.resets_at, night.ends), share=round(max(0.0, share), 6))
 
 
 def _begins(one: Budget, night: budgets.Night, now: float) -> float:

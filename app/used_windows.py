@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from app.ways import Way
 
 
+#: a hash: JSON by the window's name, as it was when a night began
+BEGUN = "nightshift:windows:begun"
+_KEEP_BEGUN_SECONDS = 3 * 86400
+
+
 @dataclass(frozen=True, slots=True)
 class UsedWindow:
     """Times are seconds since the epoch."""
@@ -57,6 +62,25 @@ def note(connection: Redis, way: Way, windows: Mapping[str, tuple[float, float]]
 def read(connection: Redis, way: Way) -> list[UsedWindow]:
     """Those that have not begun anew since, by name."""
     return _read(connection.hgetall(_key(way)), clock.now())
+
+
+def at_begin(
+    connection: Redis, night: float, windows: Mapping[str, UsedWindow], *, notes: bool
+) -> dict[str, UsedWindow]:
+    """How much of each was used when the night began, which is when its first line could start.
+
+    `night`: when it began by the clock. `notes`: those of a new night are written down.
+    """
+    found: Any = connection.hgetall(BEGUN)
+    noted = {name.decode(): json.loads(text) for name, text in found.items()}
+    known = {name: UsedWindow(**one["window"]) for name, one in noted.items() if one["night"] == night}
+    new = {name: one for name, one in windows.items() if name not in known}
+    if notes and new:
+        connection.hset(
+            BEGUN, mapping={name: json.dumps({"night": night, "window": asdict(one)}) for name, one in new.items()}
+        )
+        connection.expire(BEGUN, _KEEP_BEGUN_SECONDS)
+    return {**new, **known}
 
 
 def _read(data: Any, now: float) -> list[UsedWindow]:

@@ -18,6 +18,8 @@ from app.batches import lifecycle
 from app.batches.parts.record import parts_key, parts_of
 from app.batches.record import FIRST_LINES, OF_ACCOUNTS, BatchRecord, BatchStatus, Hold, lines_key
 from app.ids import OWNER
+from app.scopes import family_of, scope_of_limit
+from app.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -44,10 +46,9 @@ class Account:
     #: of each of its batches, the record, and how many lines are in flight
     batches: dict[str, tuple[BatchRecord, int]] = field(default_factory=dict)
 
-    @property
-    def is_used_up(self) -> bool:
-        """Whether nothing more may start, whatever is in flight."""
-        return budgets.used_up(self.standings) is not None
+    def is_used_up(self, record: BatchRecord) -> bool:
+        """Whether nothing more of that batch may start, whatever is in flight."""
+        return budgets.used_up(one for one in self.standings if _counts(one, record)) is not None
 
     @property
     def in_flight(self) -> int:
@@ -56,11 +57,15 @@ class Account:
 
     def affordable(self, record: BatchRecord) -> float:
         """How many further lines of that batch it is good for; `inf` without a budget."""
-        return min((self._affordable(record, one) for one in self.standings), default=math.inf)
+        mine = [one for one in self.standings if _counts(one, record)]
+        return min((self._affordable(record, one) for one in mine), default=math.inf)
 
     def _affordable(self, record: BatchRecord, standing: Standing) -> float:
         if standing.is_used_up:
             return 0
+        if standing.budget.window:
+            # Nobody knows what one line uses of it.
+            return math.inf
         is_usd = standing.budget.is_usd
         dearest = _dearest(record, is_usd=is_usd)
         if is_usd and record.unpriced and not dearest:
@@ -102,7 +107,9 @@ class Ledger:
         One that is held stays so until a line can be started.
         """
         for account in self._of(record):
-            if account.is_used_up or (account.affordable(record) < 1 and (record.held or not account.in_flight)):
+            if account.is_used_up(record) or (
+                account.affordable(record) < 1 and (record.held or not account.in_flight)
+            ):
                 return account.hold
         return None
 
@@ -136,7 +143,7 @@ class Accounts:
     def __init__(self, connection: Redis, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._house = spending.House(connection, settings.budget, settings.batch_window)
+        self._house = spending.House(connection, settings.budget, settings.batch_window, notes=True)
         self._budgets: dict[str, tuple[Budget, ...]] = {}
         self._next_read = 0.0
 
@@ -178,6 +185,15 @@ class Accounts:
             self._next_read = time.monotonic() + KEYS_SECONDS
             self._budgets = {key.name: key.budgets for key in ApiKeys(self._connection).all() if key.budget}
         return self._budgets
+
+
+def _counts(standing: Standing, record: BatchRecord) -> bool:
+    """Whether that batch's lines may use it: of a usage window, those that may go by the command line, of its family of models."""
+    if not (name := standing.budget.window):
+        return True
+    family = scope_of_limit(Way.CLI, name).family
+    # What a name of the user's own stands for may be any.
+    return record.way in ("", Way.CLI) and (not family or family_of(record.model) in ("", family))
 
 
 def _dearest(record: BatchRecord, *, is_usd: bool) -> float:

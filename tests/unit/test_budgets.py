@@ -70,6 +70,27 @@ def test_the_house_has_nights() -> None:
         budgets.read("20/week", OF_HOUSE)
 
 
+def test_the_house_has_shares_of_usage_windows() -> None:
+    both = budgets.read_house("40%five_hour,12.5 % seven_day,20/night")
+    assert both[:2] == (
+        Budget(0.4, "night", is_usd=False, window="five_hour"),
+        Budget(0.125, "night", is_usd=False, window="seven_day"),
+    )
+    assert budgets.spell(both) == "40%five_hour,12.5%seven_day,20/night"
+    assert both[0].in_words == "40% of the window five_hour a night"
+    # A share counts no tokens: a cost that nobody knows is limited by nothing.
+    found = budgets.standings(both[2:], lambda _: Sums(0, 5, 1), time.time())
+    assert budgets.used_up(found) is not None
+
+
+@pytest.mark.parametrize("text", ["0%five_hour", "101%five_hour", "40%", "40%ten_hour", "40%five_hour,30%five_hour"])
+def test_a_share_that_is_none_names_what_it_takes(text: str) -> None:
+    with pytest.raises(BudgetError, match="such as 40%five_hour"):
+        budgets.read_house(text)
+    with pytest.raises(BudgetError):
+        budgets.read(text)
+
+
 def standing(budget: str, sums: Sums, *, has_tokens: bool = False) -> Standing:
     return Standing(budgets.read(budget)[0], sums, at("2026-12-01"), has_tokens)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import budgets, clock, errors, spending
+from app import budgets, clock, errors, spending, used_windows
 from app.api_keys import ApiKeys
 from app.batches import accounts
 from app.batches.feeder import Feeder
@@ -23,6 +23,7 @@ from app.jobs import transitions
 from app.jobs.store import Jobs
 from app.outcome import COST_HEADER, WAY_HEADER, Outcome
 from app.usage import Used
+from app.ways import Way
 from app.webhooks.endpoints import Endpoints
 from app.webhooks.events import BATCH_HELD
 from app.webhooks.outbox import Outbox
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from app.spending import Sums
 
 WORKERS = 16
+#: by which the windows of these tests reset
+REPORT_AT = float(int(clock.now()))
 
 
 def start(night: Night, count: int, owner: str = "ann", **fields: Any) -> BatchRecord:
@@ -331,3 +334,53 @@ def use(night: Night, tokens: int) -> None:
     pipe = night.connection.pipeline()
     spending.count_used(pipe, OWNER, Used(input_tokens=tokens), clock.now())
     pipe.execute()
+
+
+def report_window(night: Night, used: float, resets_in: float = 3600.0, name: str = "five_hour") -> None:
+    """What an answer reports. Always of one window, unless it resets at another time."""
+    resets_at = REPORT_AT + resets_in
+    used_windows.note(night.connection, Way.CLI, {name: (used, resets_at)})
+
+
+def test_a_night_uses_its_share_of_a_usage_window(house: Callable[..., Night], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured from the night's beginning, others' use included; when the window begins anew all of it is the night's."""
+    mine = house(budget=budgets.read_house("40%five_hour"))
+    report_window(mine, 0.3)
+    batch = start(mine, 40)
+    report_window(mine, 0.69)
+    mine.answer()
+    batch = mine.look(batch)
+    assert batch.held == ""
+    report_window(mine, 0.71)
+    mine.answer()
+    batch = held(mine, batch)
+    assert (batch.held, mine.queued()) == (Hold.HOUSE_BUDGET, [])
+    # The next window: 30 per cent of it are used, and nothing is set off.
+    report_window(mine, 0.3, 3600 + 5 * 3600)
+    batch = held(mine, batch)
+    assert batch.held == ""
+    report_window(mine, 0.4, 3600 + 5 * 3600)
+    mine.answer()
+    batch = held(mine, batch)
+    assert batch.held == Hold.HOUSE_BUDGET
+    real = clock.now
+    mine.connection.hset(f"nightshift:batch:{batch.id}", "expires_at", str(real() + 40 * 86400))
+    report_window(mine, 0.4, 4 * 86400)
+    monkeypatch.setattr(clock, "now", lambda: real() + 86400)
+    assert held(mine, batch).held == ""
+
+
+def test_a_share_holds_only_what_uses_its_window(house: Callable[..., Night]) -> None:
+    mine = house(budget=budgets.read_house("10%seven_day_opus"))
+    report_window(mine, 0.1, name="seven_day_opus")
+    first = start(mine, 3)
+    report_window(mine, 0.5, name="seven_day_opus")
+    first = drain(mine, first)
+    assert first.status is BatchStatus.COMPLETED
+    lines = [line(f"c{n}", model="opus") for n in range(3)]
+    assert held(mine, mine.start(lines)).held == Hold.HOUSE_BUDGET
+
+
+def test_a_window_that_nobody_has_reported_holds_nothing(house: Callable[..., Night]) -> None:
+    mine = house(budget=budgets.read_house("40%five_hour"))
+    assert drain(mine, start(mine, 3)).status is BatchStatus.COMPLETED
