@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from app import budgets, clock, gate, used_windows
@@ -124,7 +125,12 @@ def _fields(sums: Sums) -> list[tuple[str, int]]:
 
 def _reading(owner: str, period: str, now: float) -> tuple[str, ...]:
     """The command that reads what a key has used in the present `day` or `month`; `_sums_of` has its reply."""
-    return ("HMGET", _key(_name_of(owner), period, now), _MICRO_USD, _TOKENS, _UNPRICED)
+    return _reading_on(owner, period, now // 86400)
+
+
+@lru_cache(maxsize=2048)
+def _reading_on(owner: str, period: str, day: float) -> tuple[str, ...]:
+    return ("HMGET", _key(_name_of(owner), period, day * 86400), _MICRO_USD, _TOKENS, _UNPRICED)
 
 
 def _sums_of(reply: Sequence[bytes | None]) -> Sums:
@@ -221,6 +227,15 @@ def of_key(budget: Sequence[Budget], replies: Iterable[Sequence[bytes | None]], 
 def readings(owner: str, budget: Sequence[Budget], now: float) -> list[tuple[str, ...]]:
     """The commands that read what a key has used, one for each of its budgets."""
     return [_reading(owner, one.period, now) for one in budget]
+
+
+def may_be_used_up(budget: Sequence[Budget], replies: Iterable[Sequence[bytes | None]]) -> bool:
+    """Whether `of_key` has to be asked: for each request that is accepted this one is enough."""
+    for one, (micro_usd, tokens, unpriced) in zip(budget, replies, strict=True):
+        used = int(micro_usd or 0) / 1_000_000 if one.is_usd else int(tokens or 0)
+        if used >= one.amount or (unpriced and one.is_usd):
+            return True
+    return False
 
 
 class House:

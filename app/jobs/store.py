@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from redis import Redis
     from redis.client import Pipeline
 
-    from app.budgets import Budget, Standing
+    from app.budgets import Budget
     from app.errors import ErrorReply
     from app.idempotency import Fence
     from app.settings import Settings
@@ -116,7 +116,7 @@ class Jobs:
                 if beside is not None:
                     beside(pipe, earlier)
                 return Submission(earlier, is_new=False)
-            _check_budget(record.owner, spending.of_key(budget, used, now))
+            _check_budget(record.owner, budget, used, now)
             self._check_room(own, all_queued + choices, max_queued)
             pipe.multi()
             if fence is not None:
@@ -245,9 +245,11 @@ class Jobs:
         return apply.step(self._connection, job_id, lambda found: lifecycle.end(found, error, status, settings)).after
 
 
-def _check_budget(owner: str, found: Sequence[Standing]) -> None:
-    if (used_up := budgets.used_up(found)) is not None:
-        raise errors.insufficient_quota(owner, used_up, budgets.spell(one.budget for one in found))
+def _check_budget(owner: str, budget: Sequence[Budget], used: Sequence[Sequence[bytes | None]], now: float) -> None:
+    if not spending.may_be_used_up(budget, used):
+        return
+    if (used_up := budgets.used_up(spending.of_key(budget, used, now))) is not None:
+        raise errors.insufficient_quota(owner, used_up, budgets.spell(budget))
 
 
 def _waiter_keys(job_id: str) -> tuple[str, str, str]:
