@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 #: requests of a client before the next gateway has its turn
 _BLOCK = 25
 #: workers that are ended and started again, in each gateway
-_STARTS = 7
+_STARTS = 5
 #: what a turn takes that keeps a worker busy while another one starts, milliseconds
-_LONG_MS = 120_000
+_LONG_MS = 3_000_000
 _LONG = "a long turn"
 _PATIENCE_SECONDS = 120.0
 _POLL_SECONDS = 0.005
@@ -62,7 +62,12 @@ def run(directory: Path, workers: int, turns: int, against: Path | None) -> list
         fleets: list[Fleet] = []
         builds = [(f"{against.name}", "speed", against)] if against else []
         for name, memory, root in [*builds, ("speed", "speed", None), ("frugal", "frugal", None)]:
-            settings = {"NIGHTSHIFT_MAX_TURNS": "1000000", "NIGHTSHIFT_MEMORY": memory}
+            settings = {
+                "NIGHTSHIFT_MAX_TURNS": "1000000",
+                "NIGHTSHIFT_MEMORY": memory,
+                "NIGHTSHIFT_STALL_SECONDS": str(_LONG_MS),
+                "NIGHTSHIFT_REQUEST_TIMEOUT_SECONDS": "3600",
+            }
             gateway = Gateway(directory / f"gateway-{len(fleets)}", workers, settings, root=root)
             stack.callback(gateway.close)
             say(f"starting {name}")
@@ -75,11 +80,15 @@ def run(directory: Path, workers: int, turns: int, against: Path | None) -> list
         for fleet in fleets:
             say(f"looking at {fleet.name}")
             _look(fleet)
+            say(
+                f"{fleet.name}: {fleet.alone_mb:.0f} MiB, {fmean(fleet.python_mb):.1f} of them Python's, together {fleet.together_mb:.0f}"
+            )
             _occupy(fleet.gateway)
         for _ in range(_STARTS):
             say("starts")
             for fleet in fleets:
                 fleet.starts.append(_start(fleet.gateway))
+                say(f"{fleet.name}: {fleet.starts[-1]:.2f} s")
         return fleets
 
 
