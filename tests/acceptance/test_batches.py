@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.gate import Cause, Gate
 from chaos.until import PATIENCE_SECONDS
-from tests.acceptance.stack import Stack, stack_fixture
+from tests.acceptance.stack import SHARED_SETTINGS, Stack, stack_fixture
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ def done(stack: Stack, batch_id: str) -> int:
     return counts.completed + counts.failed
 
 
+#: whose Redis has no batches but these
+shared_stack = stack_fixture("module", settings=SHARED_SETTINGS)
 own_stack = stack_fixture(
     settings={"NIGHTSHIFT_LEASE_SECONDS": "4", "NIGHTSHIFT_BEAT_SECONDS": "1", "NIGHTSHIFT_MAX_WORKER_DEATHS": "50"}
 )
