@@ -23,7 +23,7 @@ def lines(batch: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
         )
     yield f"The other {found['requests']:,}:"
     for way, usd in found["cost_usd"].items():
-        saved = found["cache_saved_usd"].get(way)
+        saved = found.get("cache_saved_usd", {}).get(way)  # older servers say nothing of it
         cache = f"; the prompt cache saves {_money(saved['likely'])} of it" if saved else ""
         yield f"    cost by {way:<8}{_money(usd['likely']):>10}   {_money(usd['low'])} to {_money(usd['high'])}{cache}"
     if not found["cost_usd"]:
