@@ -209,6 +209,21 @@ def test_lines_that_cost_the_same_use_no_more_than_the_budget(sixteen: Night, ke
     assert spent(keys) == pytest.approx(1.0)
 
 
+def test_what_is_left_is_given_once_though_several_batches_may_go_on(sixteen: Night, keys: ApiKeys) -> None:
+    """Lines of one batch that were fed at a look are reserved for when the next batch is fed."""
+    night = sixteen
+    batches = [start(night, 20) for _ in range(2)]
+    while min(night.batches.require(one.id).completed for one in batches) < 2:
+        night.answer(costing(0.5))
+        night.feeder.run_once()
+    keys.create("ann", budget="0.1/month")
+    batches = [held(night, one) for one in batches]
+    assert ([one.held for one in batches], night.queued()) == ([Hold.KEY_BUDGET] * 2, [])
+    keys.change("ann", budget=f"{spent(keys) + 2:g}/month")
+    held(night, batches[0])
+    assert len(night.queued()) == 4
+
+
 def test_lines_that_another_supervisor_feeds_are_reserved_for(sixteen: Night, keys: ApiKeys, tmp_path: Path) -> None:
     """Its batch is of the same key: what is in flight there is none of what is left."""
     night = sixteen
