@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
 from app import errors, hashes
-from app.batches import lifecycle
+from app.batches import counting
 from app.batches.change import LineRuns
 from app.batches.formats.line import BodyError, LineError, parsed
 from app.batches.lines import LineReader
@@ -177,7 +177,7 @@ class Collector:
         if not lines:
             return record
         written = {**self.append(record, lines, jobs), "fed": fed}
-        return self._steps.do(record.id, lifecycle.collected, record, lines, written, offline=self._offline)
+        return self._steps.do(record.id, counting.collected, record, lines, written, offline=self._offline)
 
     def append(
         self, record: BatchRecord, lines: Sequence[tuple[int, Ended]], jobs: Mapping[int, JobRecord | None]

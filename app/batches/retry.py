@@ -9,10 +9,11 @@ from app import errors
 from app.batches.files import Purpose
 from app.batches.formats.line import parsed
 from app.batches.lines import split
+from app.batches.metadata import TRY
 from app.batches.record import BatchRecord, BatchStatus
 from app.batches.since import SINCE
 from app.batches.storage import names
-from app.batches.store import TRY, NewBatch
+from app.batches.store import NewBatch
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app import clock, errors, hashes, redis_index, window
-from app.batches import lifecycle, since, steps
+from app.batches import lifecycle, metadata, since, steps
 from app.batches.change import Found
 from app.batches.files import FileStore, Purpose, new_file_id
-from app.batches.head import OFF, PROMPT_CACHE
 from app.batches.leadership import storage_of
 from app.batches.parts.record import parts_key
 from app.batches.record import (
@@ -32,7 +31,6 @@ from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.idempotency import made_by
 from app.ids import new_id
-from app.outbound import ForbiddenTarget, check_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,14 +44,6 @@ if TYPE_CHECKING:
 #: how long a client's own retry finds the batch that its earlier try made, seconds
 _TRIES_SECONDS = 3600
 _ID = re.compile(r"batch_[0-9a-f]{32}")
-#: names in a batch's metadata that mean something here
-CALLBACK_URL, WINDOW, ON_BAD_LINE, WAY = "callback_url", "batch_window", "on_bad_line", "way"
-TRY, MAX_COST, MAX_TOKENS = "try", "max_cost", "max_tokens"
-#: lines that may be tried
-_MOST_TRIED = 1000
-_LARGEST = 10**12
-#: what `on_bad_line` may be: a line whose body is refused fails the batch, or goes to the error file, as without it
-FAIL, REFUSE = "fail", "refuse"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +90,7 @@ class Batches:
         if (earlier := self.made_by(fence)) is not None:
             return earlier
         seconds = window.completion_seconds(new.completion_window)
-        callback_url = self._checked_metadata(new.metadata)
+        callback_url = metadata.check(new.metadata, self._settings)
         source = self.files.get(new.input_file_id)
         if source is None or new.owner not in (None, source.owner):
             raise errors.invalid_request(
@@ -129,11 +119,11 @@ class Batches:
             error_file=new_file_id(),
             output_keep_seconds=new.output_keep_seconds,
             callback_url=callback_url,
-            window=new.metadata.get(WINDOW, ""),
-            way=new.metadata.get(WAY, ""),
-            tried=int(_number(new.metadata, TRY, _MOST_TRIED, is_whole=True)),
-            max_cost_usd=_number(new.metadata, MAX_COST, _LARGEST),
-            max_tokens=int(_number(new.metadata, MAX_TOKENS, _LARGEST, is_whole=True)),
+            window=new.metadata.get(metadata.WINDOW, ""),
+            way=new.metadata.get(metadata.WAY, ""),
+            tried=int(metadata.number(new.metadata, metadata.TRY, metadata.MOST_TRIED, is_whole=True)),
+            max_cost_usd=metadata.number(new.metadata, metadata.MAX_COST, metadata.LARGEST),
+            max_tokens=int(metadata.number(new.metadata, metadata.MAX_TOKENS, metadata.LARGEST, is_whole=True)),
             since="" if earlier is None else earlier.id,
             since_bytes=0 if earlier is None else earlier.output_bytes,
             metadata=new.metadata,
@@ -224,7 +214,7 @@ class Batches:
     ) -> BatchRecord:
         """A batch that is held goes on, by another way or with another budget if one is given. Raises as `lifecycle.go_on`; 404 as `require`."""
         if way is not None:
-            self._check_way(way, WAY)
+            metadata.check_way(self._settings, way, metadata.WAY)
         wanted = partial(lifecycle.go_on, way=way, max_cost_usd=max_cost_usd, max_tokens=max_tokens)
         return self._step(batch_id, owner, wanted)
 
@@ -258,36 +248,6 @@ class Batches:
             self.storage.remove_folder(batch_id)
             self._connection.srem(left, batch_id)
 
-    def _check_way(self, way: str, param: str) -> None:
-        if self._settings.step(way) is None:
-            known = ", ".join(step.way for step in self._settings.ways)
-            raise errors.invalid_request(
-                f"'{WAY}' takes a way to Claude that NIGHTSHIFT_WAYS names: {known}.", param, ErrorCode.INVALID_VALUE
-            )
-
-    def _checked_metadata(self, metadata: Mapping[str, str]) -> str:
-        if (text := metadata.get(WINDOW)) is not None:
-            try:
-                window.parse(text)
-            except window.WindowError as error:
-                raise errors.invalid_request(
-                    f"'{WINDOW}' {error}.", f"metadata.{WINDOW}", ErrorCode.INVALID_VALUE
-                ) from error
-        for name, takes in ((ON_BAD_LINE, (FAIL, REFUSE)), (PROMPT_CACHE, (OFF,))):
-            if metadata.get(name, takes[0]) not in takes:
-                raise errors.invalid_value(f"metadata.{name}", f"takes {' or '.join(takes)}")
-        if (way := metadata.get(WAY)) is not None:
-            self._check_way(way, f"metadata.{WAY}")
-        if (url := metadata.get(CALLBACK_URL)) is None:
-            return ""
-        try:
-            check_url(url, self._settings.callback_allowed_hosts)
-        except ForbiddenTarget as error:
-            raise errors.invalid_request(
-                str(error), f"metadata.{CALLBACK_URL}", ErrorCode.INVALID_CALLBACK_URL
-            ) from error
-        return url
-
     def _load(self, ids: list[str]) -> list[BatchRecord]:
         found = hashes.read_all(self._connection, BatchRecord, map(batch_key, ids))
         return [record for record in found if record is not None]
@@ -296,18 +256,3 @@ class Batches:
 def _left_key(place_name: str) -> str:
     """A set: batches that are forgotten, whose folders are there yet."""
     return f"{BATCHES}:left:{place_name}"
-
-
-def _number(metadata: Mapping[str, str], name: str, most: int, *, is_whole: bool = False) -> float:
-    """A number above 0 that the metadata has under that name; 0 without one. Raises `ErrorReply` (400)."""
-    text = metadata.get(name)
-    if text is None:
-        return 0
-    try:
-        found = int(text) if is_whole else float(text)
-    except ValueError:
-        found = 0
-    if not 0 < found <= most:
-        what = f"a whole number from 1 to {most}" if is_whole else "an amount of US dollars above 0, such as 20"
-        raise errors.invalid_request(f"'{name}' takes {what}.", f"metadata.{name}", ErrorCode.INVALID_VALUE)
-    return found

@@ -9,7 +9,7 @@ from app.api_keys import ApiKeys
 from app.batches import lifecycle, since
 from app.batches.collector import Look
 from app.batches.head import HeadFinder
-from app.batches.store import FAIL, ON_BAD_LINE
+from app.batches.metadata import FAIL, ON_BAD_LINE
 from app.batches.validation import Validation
 from app.ids import OWNER
 

@@ -22,6 +22,16 @@ from app.messages.failure import FailureKind, TurnFailed
 if TYPE_CHECKING:
     from app.messages.answer import Window
 
+#: of a turn that was ended here, or ended by its process
+WORDS = {
+    FailureKind.DEADLINE: "The request's deadline passed before Claude had answered.",
+    FailureKind.STALLED: "Claude fell silent in the middle of the answer.",
+    FailureKind.INTERRUPTED: "The request was interrupted.",
+    FailureKind.DIED: "The Claude process ended in the middle of the answer.",
+    FailureKind.MEMORY: "The Claude process took more memory than NIGHTSHIFT_HARD_RSS_MB allows, and was ended.",
+    FailureKind.GARBLED: "The Claude process said too much, or what can't be read, and was ended.",
+}
+
 
 @dataclass(frozen=True)
 class UsageLimit:
@@ -192,3 +202,9 @@ def for_clients(text: str, status: int | None) -> str:
     if (found is None or status is None) and _ADVICE.search(words):
         return f"Claude's API answered with status {status}." if status else "Claude's API could not be asked."
     return words
+
+
+def schema_refused() -> TurnFailed:
+    """Of a process that did not start with the schema it was given."""
+    words = "The JSON schema is not one that Claude's command line takes: draft-07 without unknown keywords."
+    return TurnFailed(FailureKind.CALLER, words, status=400, error_type="invalid_request_error")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from app.login import CLOUDS
-from app.messages.failure import FailureKind, TurnFailed
+from app.messages.failure import FailureKind
 from app.recycle_reason import RecycleReason
 from workers.claude import cli
 from workers.claude.dialect import windows_of
-from workers.claude.failures import UsageLimit
+from workers.claude.failures import WORDS, UsageLimit, schema_refused
 from workers.claude.profile import STAND_IN
 from workers.claude.running_cli import RunningCli
 from workers.claude.turn import SCHEMA_TOOL, SYNTHETIC_MODEL, Turn, TurnResult
@@ -42,14 +42,6 @@ CONFIGURE_SECONDS = 10.0
 REFUSED_BODY = '{"messages": []}'
 
 
-_WORDS = {
-    FailureKind.DEADLINE: "The request's deadline passed before Claude had answered.",
-    FailureKind.STALLED: "Claude fell silent in the middle of the answer.",
-    FailureKind.INTERRUPTED: "The request was interrupted.",
-    FailureKind.DIED: "The Claude process ended in the middle of the answer.",
-    FailureKind.MEMORY: "The Claude process took more memory than NIGHTSHIFT_HARD_RSS_MB allows, and was ended.",
-    FailureKind.GARBLED: "The Claude process said too much, or what can't be read, and was ended.",
-}
 _KINDS_OF_DEATH: Mapping[RecycleReason | None, FailureKind] = {
     RecycleReason.RSS_HARD: FailureKind.MEMORY,
     RecycleReason.GARBLED: FailureKind.GARBLED,
@@ -96,7 +88,7 @@ class ClaudeProcess(RunningCli):
             if ended_by is not None:
                 await self._end_turn(turn)
                 if self.defect == RecycleReason.SCHEMA_REFUSED:
-                    raise _schema_refused()
+                    raise schema_refused()
                 raise turn.failed(ended_by, self._words(ended_by))
             return self._conclude(turn)
         finally:
@@ -300,14 +292,9 @@ class ClaudeProcess(RunningCli):
 
     def _words(self, kind: FailureKind) -> str:
         said = " ".join(self._stderr) if kind is FailureKind.DIED else ""
-        return f"{_WORDS[kind]} It said: {said[-2000:]}" if said else _WORDS[kind]
+        return f"{WORDS[kind]} It said: {said[-2000:]}" if said else WORDS[kind]
 
 
 def _is_at_list_prices(model_usage: Mapping[str, Any]) -> bool:
     """The CLI invents a price for a model that it does not know; the price's basis shows that."""
     return all(usage.get("costBasis") == "list" for usage in model_usage.values())
-
-
-def _schema_refused() -> TurnFailed:
-    words = "The JSON schema is not one that Claude's command line takes: draft-07 without unknown keywords."
-    return TurnFailed(FailureKind.CALLER, words, status=400, error_type="invalid_request_error")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, cast
 
 from app import clock
-from app.batches import lifecycle
+from app.batches import counting, lifecycle
 from app.batches.change import NotFed, PartAnswers
 from app.batches.head import PRIMED_LINES, is_kept
 from app.batches.leadership import has_lane
@@ -199,7 +199,7 @@ class PartFeeding:
                 taken, jobs = _taken(record, part, model, *_chunk(file))
                 written = self._collector.append(record, taken.lines, jobs)
                 record = self._steps.do(
-                    record.id, lifecycle.collect_part, record, part, taken, written, offline=self._settings.offline
+                    record.id, counting.collect_part, record, part, taken, written, offline=self._settings.offline
                 )
                 collected = part.collected + len(taken.lines) + len(taken.again)
                 part = replace(part, collected_bytes=taken.upto, collected=collected)

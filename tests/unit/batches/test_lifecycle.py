@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.batches import lifecycle
+from app.batches import counting, lifecycle
 from app.batches.change import Change, Found, LineJob, LineRuns, NotFed
 from app.batches.output import Ended, LineEnd
 from app.batches.record import BatchRecord, BatchStatus
@@ -215,11 +215,11 @@ def test_a_failed_line_counts_for_the_workers_as_much_as_the_others_on_average()
     """Or a key whose lines all fail would never have had its share. One that was refused before it had a job costs no worker anything."""
     record = batch(fed=9, total=9, completed=2, input_tokens=300, output_tokens=101, failed_tokens=7)
     lines = [(number, Ended(LineEnd.FAILED, b"", usage)) for number, usage in enumerate(({}, {}, USAGE, {}))]
-    after = lifecycle.collected(found(record)._replace(queued={0, 1, 2}), record, lines, {}, offline=False).after
+    after = counting.collected(found(record)._replace(queued={0, 1, 2}), record, lines, {}, offline=False).after
     assert after.failed_tokens == 7 + 401
     assert after.served_tokens == 401 + 8 + 7 + 401
     unrun = [(0, Ended(LineEnd.UNRUN, b"", {}))]
-    ended = lifecycle.collected(found(record)._replace(queued={0}), record, unrun, {}, offline=False).after
+    ended = counting.collected(found(record)._replace(queued={0}), record, unrun, {}, offline=False).after
     assert ended.failed_tokens == 7
 
 
@@ -235,7 +235,7 @@ def test_lines_in_the_files_count_once() -> None:
     """With tokens and cost; those that had jobs are forgotten, and lines that were counted already are not again."""
     record = batch(fed=3, total=9, output_bytes=10, error_bytes=20)
     written = {"output_bytes": 110, "error_bytes": 120, "facts_bytes": 130, "fed": 8}
-    change = lifecycle.collected(found(record), record, ENDED, written, offline=True)
+    change = counting.collected(found(record), record, ENDED, written, offline=True)
     assert changed(change) == {
         "completed": 2,
         "failed": 1,
@@ -257,7 +257,7 @@ def test_lines_in_the_files_count_once() -> None:
     }
     assert (change.collected, change.forgotten) == ([0, 1, 2, 7], [0, 1, 2])
     assert (change.after.ended, change.after.known_cost_usd()) == (4, 0.5)
-    assert is_nothing(lifecycle.collected(found(change.after), record, ENDED, written, offline=True))
+    assert is_nothing(counting.collected(found(change.after), record, ENDED, written, offline=True))
 
 
 @pytest.mark.parametrize("status", list(BatchStatus))

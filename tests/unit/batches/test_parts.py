@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.batches import counting
 from app.batches import lifecycle as batch_lifecycle
 from app.batches.change import Found, LineRuns, NotFed, PartAnswers
 from app.batches.output import Ended, LineEnd
@@ -137,7 +138,7 @@ def test_answers_of_parts_take_nothing_of_the_workers() -> None:
     found = Found(running(input_tokens=10, part_tokens=4), NOW, parts=Parts({"3": known}, 4))
     line = Ended(LineEnd.COMPLETED, b"", {"prompt_tokens": 30, "completion_tokens": 5})
     taken = PartAnswers(60, [(1, line), (2, line)], {}, [])
-    after = batch_lifecycle.collect_part(found, found.record, known, taken, {}, offline=False).after
+    after = counting.collect_part(found, found.record, known, taken, {}, offline=False).after
     assert (after.used_tokens, after.part_tokens, after.served_tokens) == (80, 74, 6)
 
 
@@ -146,16 +147,16 @@ def test_answers_are_collected_once() -> None:
     known = part(PartState.ANSWERED, answers_bytes=100)
     found = Found(running(), NOW, parts=Parts({"3": known}, 4))
     taken = PartAnswers(60, [], {1: LineRuns(attempts=1), 2: LineRuns()}, [])
-    change = batch_lifecycle.collect_part(found, found.record, known, taken, {}, offline=False)
+    change = counting.collect_part(found, found.record, known, taken, {}, offline=False)
     after = change.parts["3"]
     assert after is not None and (after.collected_bytes, after.collected) == (60, 2)
     assert (set(change.again), dict(change.runs)) == ({1, 2}, {1: LineRuns(attempts=1)})
     moved = Found(running(), NOW, parts=Parts({"3": after}, 4))
-    assert is_nothing(batch_lifecycle.collect_part(moved, found.record, known, taken, {}, offline=False))
+    assert is_nothing(counting.collect_part(moved, found.record, known, taken, {}, offline=False))
     last = PartAnswers(100, [], {}, [])
-    assert batch_lifecycle.collect_part(moved, found.record, after, last, {}, offline=False).parts == {"3": None}
+    assert counting.collect_part(moved, found.record, after, last, {}, offline=False).parts == {"3": None}
     gone = Found(running(), NOW)
-    assert is_nothing(batch_lifecycle.collect_part(gone, found.record, after, last, {}, offline=False))
+    assert is_nothing(counting.collect_part(gone, found.record, after, last, {}, offline=False))
 
 
 def test_what_was_sent_is_not_withdrawn() -> None:
