@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from app import price_file
-from app.prices import cache_saved_usd, cost_usd
+from app.prices import LIST, cache_saved_usd, cost_usd, price_of
 from app.ways import Way
 from workers.claude.dialect import to_cli
 from workers.claude.invoker import ClaudeInvoker
 from workers.engine import NO_HEADERS
+from workers.models import aliases_of, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,8 +41,9 @@ class CliEngine:
         on_recycle: Callable[[Recycle], None] | None = None,
     ) -> None:
         """As `ClaudeInvoker`."""
-        #: the user's own, which go before the list prices that the CLI reckons by
-        self._prices: Mapping[str, Price] = price_file.read(settings.prices) if settings.prices is not None else {}
+        #: the user's own go before the list prices that the CLI reckons by
+        self._own_prices: Mapping[str, Price] = price_file.read(settings.prices) if settings.prices is not None else {}
+        self._aliases = aliases_of(settings.claude_environment)
         self._invoker = ClaudeInvoker(settings, name=name, work_dir=work_dir, on_recycle=on_recycle)
 
     def __enter__(self) -> Self:
@@ -69,12 +71,15 @@ class CliEngine:
         on_piece = None if on_delta is None else lambda piece: on_delta(asked.delta(piece))
         seconds = deadline - time.monotonic()
         answer = asked.answer(self._invoker.ask(prompt, asked.profile, timeout_seconds=seconds, on_event=on_piece))
-        own = cost_usd(answer.model, answer.usage, prices=self._prices)
-        if own is None:
-            return replace(answer, cache_saved_usd=cache_saved_usd(answer.model, answer.usage))
-        return replace(
-            answer, cost_usd=own, cache_saved_usd=cache_saved_usd(answer.model, answer.usage, prices=self._prices)
-        )
+        return self._priced(answer, model_of(request, self._aliases))
+
+    def _priced(self, answer: Answer, model: str) -> Answer:
+        prices = self._own_prices if price_of(model, self._own_prices) else LIST
+        cost = cost_usd(model, answer.usage, prices=prices)
+        if answer.cost_usd is not None and prices is LIST:
+            cost = answer.cost_usd
+        # Where the CLI says nothing it was ended before it could, at an answer's `max_tokens`; or it knows no price.
+        return replace(answer, cost_usd=cost, cache_saved_usd=cache_saved_usd(model, answer.usage, prices=prices))
 
     def check_login(self, *, timeout_seconds: float) -> TurnFailed | None:
         """By a request that the API refuses."""

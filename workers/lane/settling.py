@@ -18,9 +18,9 @@ from app.outcome import COST_HEADER, Outcome
 from app.prices import cache_saved_usd, cost_usd
 from app.ways import Way
 from workers.after_failure import callers_fault
-from workers.messages_api.body import model_of
 from workers.messages_api.failures import failure_of
 from workers.messages_api.message import answer_of
+from workers.models import model_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,7 @@ from workers.lane.composing import Composer
 from workers.lane.results import Results
 from workers.lane.settling import EndedPart, Settler
 from workers.lane.timetable import Timetable
-from workers.messages_api.body import aliases_of
+from workers.models import aliases_of
 from workers.usage_windows import UNKNOWN_LIMIT_SECONDS
 
 if TYPE_CHECKING:

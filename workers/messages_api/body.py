@@ -9,16 +9,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from app.messages.request import marked, turns
+from workers.models import ALIASES, LARGE, model_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.messages.request import Json, MessagesRequest, Thinking
 
-#: the models behind the aliases, as Claude's CLI 2.1.332 has them
-ALIASES = {"haiku": "claude-haiku-5-5", "sonnet": "claude-sonnet-5-5", "opus": "claude-opus-5-5"}
-#: behind a model's name: its context window of a million tokens, which is asked for by a header
-_LARGE = "[1m]"
 #: the longest answer where the client sets no cap, tokens (docs/cost.md), by the first that matches; else `OTHER_MAX_TOKENS`
 MAX_TOKENS = (
     (re.compile(r"claude-(haiku|sonnet|opus)-(4-[6-9]|[5-9])\b"), 128_000),
@@ -41,25 +38,14 @@ _INTERLEAVED, _EFFORT = "interleaved-thinking-2025-05-14", "effort-2025-11-24"
 _LARGE_CONTEXT = "context-1m-2025-08-07"
 
 
-def aliases_of(environ: Mapping[str, str]) -> dict[str, str]:
-    """`ALIASES`, or what the user's `ANTHROPIC_DEFAULT_SONNET_MODEL` and its like say, which Claude's CLI reads, too."""
-    return {name: environ.get(f"ANTHROPIC_DEFAULT_{name.upper()}_MODEL") or model for name, model in ALIASES.items()}
-
-
 def betas_of(request: MessagesRequest, body: Mapping[str, Any]) -> dict[str, str]:
     """The header that names what of a request needs to be asked for; none where nothing does."""
-    betas = [_LARGE_CONTEXT] if request.model.endswith(_LARGE) else []
+    betas = [_LARGE_CONTEXT] if request.model.endswith(LARGE) else []
     if body.get("thinking", {}).get("type") == "enabled":
         betas.append(_INTERLEAVED)
     if "output_config" in body:
         betas.append(_EFFORT)
     return {"anthropic-beta": ",".join(betas)} if betas else {}
-
-
-def model_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> str:
-    """The model's name at the API."""
-    model = request.model.removesuffix(_LARGE)
-    return aliases.get(model, model)
 
 
 def body_of(request: MessagesRequest, aliases: Mapping[str, str] = ALIASES) -> dict[str, Any]:

@@ -23,10 +23,11 @@ from app.messages.failure import FailureKind, TurnFailed
 from app.prices import cache_saved_usd, cost_usd
 from app.ways import Way
 from workers.engine import NO_HEADERS, EngineStatus
-from workers.messages_api.body import aliases_of, betas_of, body_of
+from workers.messages_api.body import betas_of, body_of
 from workers.messages_api.client import client
 from workers.messages_api.failures import failure_of
 from workers.messages_api.reading import Reading
+from workers.models import aliases_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.messages import to_claude
-from workers.messages_api.body import aliases_of, betas_of, body_of
+from workers.messages_api.body import betas_of, body_of
+from workers.models import aliases_of
 
 
 @pytest.mark.parametrize(
