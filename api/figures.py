@@ -139,6 +139,7 @@ WAITS: Mapping[str, str] = MappingProxyType(
         Hold.FILES_UNUSABLE: "its files can't be used",
         Hold.TRIED: "its first requests were tried; continue it",
         Hold.BUDGET: "its budget is used up",
+        Hold.SHARE: "its share of the usage window is used up",
         Hold.KEY_BUDGET: "its key's budget is used up",
         Hold.HOUSE_BUDGET: "the house's budget is used up",
     }

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api import auth
-from app import budgets
+from app import budgets, spending
 from app.api_keys import ApiKeys
 from app.batches.record import OF_ACCOUNTS, Hold
-from app.spending import House
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +35,13 @@ def words(record: BatchRecord, services: Services) -> dict[str, Any]:
 
 def _account(record: BatchRecord, services: Services) -> tuple[Sequence[Standing], str, str]:
     """The budgets that hold it, whose they are, and how they are raised."""
+    if record.held == Hold.SHARE:
+        share = budgets.read_share(record.max_share)
+        one = spending.of_batch(services.connection, share, record.id, record.created_at, record.expires_at)
+        return [one], "It", f"nightshift batch continue {record.id} --max-share SHARE%{share.window}"
     if record.held == Hold.HOUSE_BUDGET:
         settings = services.settings
-        found = House(services.connection, settings.budget, settings.batch_window).standings()
+        found = spending.House(services.connection, settings.budget, settings.batch_window).standings()
         return found, "The house", "start Nightshift with a higher NIGHTSHIFT_BUDGET"
     keys = ApiKeys(services.connection)
     key = keys.get(record.owner)

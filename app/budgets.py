@@ -1,7 +1,7 @@
 """Budgets of keys and of the house: how they are written, and what is left of them.
 
 A key's is `AMOUNT/day` or `AMOUNT/month` (of UTC), the house's may be `AMOUNT/night`, too; an amount is US dollars, or tokens read and written.
-The house's may also be a share of one of a subscription's usage windows in each night, `40%five_hour`.
+The house's may also be a share of one of a subscription's usage windows in each night, `40%five_hour`; a batch may have such a share, too.
 What was used is counted by `app.spending`. A cost that nobody knows is none: a budget in dollars is used up by the first answer without one,
 unless another budget beside it counts tokens.
 """
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from app.spending import Sums
 
-DAY, MONTH, NIGHT = "day", "month", "night"
+DAY, MONTH, NIGHT, BATCH = "day", "month", "night", "batch"
 #: periods of a key's budget, and of the house's
 OF_KEYS, OF_HOUSE = (DAY, MONTH), (NIGHT, DAY, MONTH)
 _BUDGET = re.compile(r"\$?(\d{1,12}(?:\.\d{1,6})?)\s*(usd|tokens?)?\s*/\s*([a-z]+)", re.IGNORECASE)
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)\s*%\s*([a-z_]+)")
 #: dollars, and tokens
 _MOST = {True: 1e9, False: 1e12}
-_IN_WORDS = {DAY: "a day", MONTH: "a month", NIGHT: "a night"}
+_IN_WORDS = {DAY: "a day", MONTH: "a month", NIGHT: "a night", BATCH: "since it was made"}
 
 
 class BudgetError(ValueError):
@@ -120,6 +120,14 @@ class Standing:
 
 
 @lru_cache(maxsize=1024)
+def read_share(text: str) -> Budget:
+    """The share of a usage window that a batch may use, such as `30%five_hour`. Raises `BudgetError`, which says what it takes."""
+    if (found := _share_of(text, BATCH)) is None:
+        raise BudgetError(f"takes a share of a usage window ({', '.join(WINDOWS)}), such as 30%{WINDOWS[0]}")
+    return found
+
+
+@lru_cache(maxsize=1024)
 def read(text: str, periods: tuple[str, ...] = OF_KEYS) -> tuple[Budget, ...]:
     """The budgets that a text names, with commas between. Raises `BudgetError`, which says what it takes."""
     found = tuple(_read(part.strip(), periods) for part in text.split(","))
@@ -139,10 +147,8 @@ def spell(budgets: Iterable[Budget]) -> str:
 
 
 def _read(text: str, periods: tuple[str, ...]) -> Budget:
-    if NIGHT in periods and (share := _SHARE.fullmatch(text)):
-        if share[2] not in WINDOWS or not 0 < float(share[1]) <= 100:
-            raise BudgetError(_takes(periods))
-        return Budget(float(share[1]) / 100, NIGHT, is_usd=False, window=share[2])
+    if NIGHT in periods and (share := _share_of(text, NIGHT)):
+        return share
     found = _BUDGET.fullmatch(text)
     if found is None or found[3].lower() not in periods:
         raise BudgetError(_takes(periods))
@@ -155,6 +161,13 @@ def _read(text: str, periods: tuple[str, ...]) -> Budget:
     if not 0 < number <= _MOST[is_usd]:
         raise BudgetError(f"takes an amount above 0; {_takes(periods)}")
     return Budget(number, found[3].lower(), is_usd)
+
+
+def _share_of(text: str, period: str) -> Budget | None:
+    found = _SHARE.fullmatch(text.strip())
+    if found is None or found[2] not in WINDOWS or not 0 < float(found[1]) <= 100:
+        return None
+    return Budget(float(found[1]) / 100, period, is_usd=False, window=found[2])
 
 
 def _takes(periods: tuple[str, ...]) -> str:

@@ -264,13 +264,8 @@ def budget_used_up(used_usd: float, used_tokens: int) -> ErrorReply:
     )
 
 
-def other_budget_used_up(*, is_key: bool) -> ErrorReply:
-    """A batch is to go on that waits for no word."""
-    whose, how = (
-        ("its key's budget", "'nightshift keys change NAME --budget AMOUNT/month'")
-        if is_key
-        else ("the house's budget", "NIGHTSHIFT_BUDGET")
-    )
+def other_budget_used_up(whose: str, how: str) -> ErrorReply:
+    """A batch is to go on that waits for no word. `how`: what raises the budget."""
     return conflict(
         f"The batch is held by {whose}: it goes on by itself when that is raised ({how}), or begins anew.",
         ErrorCode.BUDGET_USED_UP,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from app.counters import Counting
     from app.outcome import Outcome
     from app.usage import Used
+    from app.used_windows import UsedWindow
     from app.ways import Cap, Step
 
 #: how long what was spent in a day or month is kept after its last answer, seconds
@@ -272,14 +273,28 @@ class House:
         seen = {one.name: one for one in used_windows.read(self._connection, Way.CLI)}
         at_begin = used_windows.at_begin(self._connection, night.begins, seen, notes=self._notes)
         for budget in shares:
-            one, begun = seen.get(budget.window), at_begin.get(budget.window)
-            if one is None or begun is None:
-                # No answer has said how much of it is used since the night began.
-                yield Standing(budget, Sums(), night.ends)
-                continue
-            # One that began anew in this night was used by this night alone.
-            share = one.utilization - (begun.utilization if begun.resets_at == one.resets_at else 0.0)
-            yield Standing(budget, Sums(), min(one.resets_at, night.ends), share=round(max(0.0, share), 6))
+            yield _share(budget, seen, at_begin, night.ends)
+
+
+def of_batch(
+    connection: Redis, share: Budget, batch_id: str, made_at: float, until: float, *, notes: bool = False
+) -> Standing:
+    """What more of a usage window is used than when a batch began, whoever used it. `notes`: as `House`; `until`: the batch's end."""
+    seen = {one.name: one for one in used_windows.read(connection, Way.CLI)}
+    at_begin = used_windows.at_begin(connection, made_at, seen, notes=notes, batch_id=batch_id)
+    return _share(share, seen, at_begin, until)
+
+
+def _share(
+    budget: Budget, seen: Mapping[str, UsedWindow], at_begin: Mapping[str, UsedWindow], until: float
+) -> Standing:
+    one, begun = seen.get(budget.window), at_begin.get(budget.window)
+    if one is None or begun is None:
+        # No answer has said how much of it is used since then.
+        return Standing(budget, Sums(), until)
+    # Of a window that began anew since then all use counts.
+    share = one.utilization - (begun.utilization if begun.resets_at == one.resets_at else 0.0)
+    return Standing(budget, Sums(), min(one.resets_at, until), share=round(max(0.0, share), 6))
 
 
 def _begins(one: Budget, night: budgets.Night, now: float) -> float:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from app.ways import Way
 
 
-#: a hash: JSON by the window's name, as it was when a night began
+#: a hash: JSON by the window's name, as it was when a night began, or, with its id, a batch
 BEGUN = "nightshift:windows:begun"
-_KEEP_BEGUN_SECONDS = 3 * 86400
+_KEEP_BEGUN_SECONDS = 8 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +65,22 @@ def read(connection: Redis, way: Way) -> list[UsedWindow]:
 
 
 def at_begin(
-    connection: Redis, night: float, windows: Mapping[str, UsedWindow], *, notes: bool
+    connection: Redis, night: float, windows: Mapping[str, UsedWindow], *, notes: bool, batch_id: str = ""
 ) -> dict[str, UsedWindow]:
-    """How much of each was used when the night began, which is when its first line could start.
+    """How much of each was used when the night, or the batch, began: when its first line could start.
 
-    `night`: when it began by the clock. `notes`: those of a new night are written down.
+    `night`: when it began by the clock. `notes`: those of a new one are written down.
     """
-    found: Any = connection.hgetall(BEGUN)
+    key = f"{BEGUN}:{batch_id}" if batch_id else BEGUN
+    found: Any = connection.hgetall(key)
     noted = {name.decode(): json.loads(text) for name, text in found.items()}
     known = {name: UsedWindow(**one["window"]) for name, one in noted.items() if one["night"] == night}
     new = {name: one for name, one in windows.items() if name not in known}
     if notes and new:
         connection.hset(
-            BEGUN, mapping={name: json.dumps({"night": night, "window": asdict(one)}) for name, one in new.items()}
+            key, mapping={name: json.dumps({"night": night, "window": asdict(one)}) for name, one in new.items()}
         )
-        connection.expire(BEGUN, _KEEP_BEGUN_SECONDS)
+        connection.expire(key, _KEEP_BEGUN_SECONDS)
     return {**new, **known}
 
 

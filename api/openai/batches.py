@@ -114,6 +114,8 @@ class ContinueBatch(BaseModel):
     #: US dollars
     max_cost: Annotated[float, Field(gt=0, le=1e12)] | None = None
     max_tokens: Annotated[int, Field(gt=0, le=10**12)] | None = None
+    #: of a subscription's usage window, such as `30%five_hour`
+    max_share: str | None = None
 
 
 @blueprint.post("/v1/batches/<batch_id>/continue")
@@ -125,7 +127,12 @@ def continue_batch(batch_id: str) -> dict[str, Any]:
     body = params.read_body()
     sent = params.checked(ContinueBatch, body) if body else ContinueBatch()
     after = batches.go_on(
-        batch_id, auth.seen_owner(), way=sent.way, max_cost_usd=sent.max_cost, max_tokens=sent.max_tokens
+        batch_id,
+        auth.seen_owner(),
+        way=sent.way,
+        max_cost_usd=sent.max_cost,
+        max_tokens=sent.max_tokens,
+        max_share=sent.max_share,
     )
     return batch_object(after, current_services())
 
@@ -255,6 +262,7 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
         "saved_usd": record.known_savings_usd(),
         "max_cost_usd": record.max_cost_usd or None,
         "max_tokens": record.max_tokens or None,
+        "max_share": record.max_share or None,
     }
     parts = parts_of(cast("dict[bytes, bytes]", services.connection.hgetall(parts_key(record.id))))
     in_parts = record.way == Way.BATCHES or bool(parts.by_id)

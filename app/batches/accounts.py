@@ -90,6 +90,8 @@ class Ledger:
 
     by_owner: dict[str, Account]
     house: Account | None
+    #: of the batches that have a share of a usage window, their own
+    by_batch: dict[str, Account] = field(default_factory=dict)
 
     def affordable(self, record: BatchRecord) -> float:
         """How many further lines of that batch its key and the house are good for."""
@@ -114,7 +116,7 @@ class Ledger:
         return None
 
     def _of(self, record: BatchRecord) -> list[Account]:
-        found = [self.by_owner.get(record.owner), self.house]
+        found = [self.by_batch.get(record.id), self.by_owner.get(record.owner), self.house]
         return [account for account in found if account is not None]
 
 
@@ -154,9 +156,10 @@ class Accounts:
         of_keys = self._of_keys() if any(record.owner != OWNER for record in records) else {}
         owners = sorted({record.owner for record in records} & of_keys.keys())
         has_house = bool(self._settings.budget and records)
+        by_batch = {record.id: Account(Hold.SHARE, [self._share(record)]) for record in records if record.max_share}
         paid = [record for record in records if has_house or record.owner in owners]
         if not paid:
-            return Ledger({}, None)
+            return Ledger({}, None, by_batch)
         # At one moment: a line that has ended counts as used or as in flight, or, until it is collected, as both.
         pipe: Any = self._connection.pipeline()
         for owner in owners:
@@ -174,10 +177,14 @@ class Accounts:
         }
         # After what is in flight: what ends in between counts twice for a moment, and not never.
         house = Account(Hold.HOUSE_BUDGET, self._house.standings()) if has_house else None
-        ledger = Ledger(by_owner, house)
+        ledger = Ledger(by_owner, house, by_batch)
         for record in paid:
             ledger.note(record, next(replies) + parts_of(next(replies)).lines)
         return ledger
+
+    def _share(self, record: BatchRecord) -> Standing:
+        share = budgets.read_share(record.max_share)
+        return spending.of_batch(self._connection, share, record.id, record.created_at, record.expires_at, notes=True)
 
     def _of_keys(self) -> dict[str, tuple[Budget, ...]]:
         """The budgets of the keys that have one, by name."""

@@ -39,6 +39,14 @@ def cancel(found: Found) -> Change:
     return Change(before=record, after=replace(record, status=BatchStatus.CANCELLING, cancelling_at=found.now))
 
 
+#: the budgets that a batch goes on by itself after: whose they are, and how they are raised
+_RAISED_BY = {
+    Hold.SHARE: ("its share of a usage window", "'max_share'"),
+    Hold.KEY_BUDGET: ("its key's budget", "'nightshift keys change NAME --budget AMOUNT/month'"),
+    Hold.HOUSE_BUDGET: ("the house's budget", "NIGHTSHIFT_BUDGET"),
+}
+
+
 def hold(found: Found, why: Hold) -> Change:
     """No further line is started before somebody says so, or, held by a budget that is not its own, before `release`."""
     record = found.record
@@ -56,17 +64,22 @@ def release(found: Found) -> Change:
 
 
 def go_on(
-    found: Found, *, way: str | None = None, max_cost_usd: float | None = None, max_tokens: int | None = None
+    found: Found,
+    *,
+    way: str | None = None,
+    max_cost_usd: float | None = None,
+    max_tokens: int | None = None,
+    max_share: str | None = None,
 ) -> Change:
     """A batch that is held goes on, by another way or with another budget if one is given; one that runs may get another budget.
 
     Raises `ErrorReply`: 409 for one that is not held, or by a budget that is not its own, 400 for a budget that is used up already.
     """
     record = found.record
-    has_budget = max_cost_usd is not None or max_tokens is not None
+    has_budget = max_cost_usd is not None or max_tokens is not None or max_share is not None
     is_held_by_others = record.held in OF_ACCOUNTS
     if is_held_by_others and way is None and not has_budget:
-        raise errors.other_budget_used_up(is_key=record.held == Hold.KEY_BUDGET)
+        raise errors.other_budget_used_up(*_RAISED_BY[Hold(record.held)])
     # An earlier try of the same may have continued it.
     is_continued = record.continued_at is not None and not record.held
     if record.status is not BatchStatus.IN_PROGRESS or not (record.held or has_budget or is_continued):
@@ -81,6 +94,7 @@ def go_on(
         way=record.way if way is None else way,
         max_cost_usd=kept_usd if max_cost_usd is None else max_cost_usd,
         max_tokens=record.max_tokens if max_tokens is None else max_tokens,
+        max_share=record.max_share if max_share is None else max_share,
     )
     if (record.held or has_budget) and after.affordable(0) < 1:
         raise errors.budget_used_up(record.spent_usd, record.used_tokens)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from app import errors, window
+from app import budgets, errors, window
 from app.batches.head import OFF, PROMPT_CACHE
+from app.budgets import BudgetError
 from app.error_codes import ErrorCode
 from app.outbound import ForbiddenTarget, check_url
+from app.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 #: names in a batch's metadata that mean something here
 CALLBACK_URL, WINDOW, ON_BAD_LINE, WAY = "callback_url", "batch_window", "on_bad_line", "way"
-TRY, MAX_COST, MAX_TOKENS = "try", "max_cost", "max_tokens"
+TRY, MAX_COST, MAX_TOKENS, MAX_SHARE = "try", "max_cost", "max_tokens", "max_share"
 #: lines that may be tried
 MOST_TRIED = 1000
 LARGEST = 10**12
@@ -30,6 +32,20 @@ def check_way(settings: Settings, way: str, param: str) -> None:
         known = ", ".join(step.way for step in settings.ways)
         raise errors.invalid_request(
             f"'{WAY}' takes a way to Claude that NIGHTSHIFT_WAYS names: {known}.", param, ErrorCode.INVALID_VALUE
+        )
+
+
+def check_share(settings: Settings, share: str, way: str | None, param: str) -> None:
+    """That a batch that goes that way (None: any) may have it. Raises `ErrorReply` (400)."""
+    try:
+        budgets.read_share(share)
+    except BudgetError as error:
+        raise errors.invalid_request(f"'{MAX_SHARE}' {error}.", param, ErrorCode.INVALID_VALUE) from error
+    if settings.step(Way.CLI) is None or way not in (None, Way.CLI):
+        raise errors.invalid_request(
+            f"'{MAX_SHARE}' is of a subscription's usage window: it is for batches that may go by '{Way.CLI}'.",
+            param,
+            ErrorCode.INVALID_VALUE,
         )
 
 
@@ -47,6 +63,8 @@ def check(metadata: Mapping[str, str], settings: Settings) -> str:
             raise errors.invalid_value(f"metadata.{name}", f"takes {' or '.join(takes)}")
     if (way := metadata.get(WAY)) is not None:
         check_way(settings, way, f"metadata.{WAY}")
+    if (share := metadata.get(MAX_SHARE)) is not None:
+        check_share(settings, share, metadata.get(WAY), f"metadata.{MAX_SHARE}")
     if (url := metadata.get(CALLBACK_URL)) is None:
         return ""
     try:

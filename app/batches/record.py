@@ -76,12 +76,14 @@ class Hold(StrEnum):
     #: no further line may be sent without passing the batch's budget
     BUDGET = "budget"
     #: the same of its key's (`app.api_keys`), and of the house's (`NIGHTSHIFT_BUDGET`): it goes on by itself when there is room again
+    #: more of a usage window is used since it was made than it may use
+    SHARE = "share"
     KEY_BUDGET = "key_budget"
     HOUSE_BUDGET = "house_budget"
 
 
 #: holds that end by themselves
-OF_ACCOUNTS = (Hold.KEY_BUDGET, Hold.HOUSE_BUDGET)
+OF_ACCOUNTS = (Hold.SHARE, Hold.KEY_BUDGET, Hold.HOUSE_BUDGET)
 
 
 class LineCounts:
@@ -189,6 +191,8 @@ class BatchRecord(LineCounts):
     #: what it may cost, US dollars and tokens read and written; 0: any amount
     max_cost_usd: float = 0.0
     max_tokens: int = 0
+    #: what it may use of one of a subscription's usage windows, as `budgets.read_share` has it; empty: any share
+    max_share: str = ""
     #: of its lines, the most that one has cost
     dearest_usd: float = 0.0
     dearest_tokens: int = 0

@@ -124,6 +124,7 @@ class Batches:
             tried=int(metadata.number(new.metadata, metadata.TRY, metadata.MOST_TRIED, is_whole=True)),
             max_cost_usd=metadata.number(new.metadata, metadata.MAX_COST, metadata.LARGEST),
             max_tokens=int(metadata.number(new.metadata, metadata.MAX_TOKENS, metadata.LARGEST, is_whole=True)),
+            max_share=new.metadata.get(metadata.MAX_SHARE, ""),
             since="" if earlier is None else earlier.id,
             since_bytes=0 if earlier is None else earlier.output_bytes,
             metadata=new.metadata,
@@ -211,11 +212,16 @@ class Batches:
         way: str | None = None,
         max_cost_usd: float | None = None,
         max_tokens: int | None = None,
+        max_share: str | None = None,
     ) -> BatchRecord:
         """A batch that is held goes on, by another way or with another budget if one is given. Raises as `lifecycle.go_on`; 404 as `require`."""
         if way is not None:
             metadata.check_way(self._settings, way, metadata.WAY)
-        wanted = partial(lifecycle.go_on, way=way, max_cost_usd=max_cost_usd, max_tokens=max_tokens)
+        if max_share is not None:
+            metadata.check_share(self._settings, max_share, way, metadata.MAX_SHARE)
+        wanted = partial(
+            lifecycle.go_on, way=way, max_cost_usd=max_cost_usd, max_tokens=max_tokens, max_share=max_share
+        )
         return self._step(batch_id, owner, wanted)
 
     def _step(self, batch_id: str, owner: str | None, decide: Callable[[Found], Change]) -> BatchRecord:

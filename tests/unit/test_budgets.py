@@ -83,6 +83,18 @@ def test_the_house_has_shares_of_usage_windows() -> None:
     assert budgets.used_up(found) is not None
 
 
+def test_a_batch_has_a_share_of_one_usage_window() -> None:
+    share = budgets.read_share("30%five_hour")
+    assert (share.window, share.amount, str(share)) == ("five_hour", 0.3, "30%five_hour")
+    assert (
+        Standing(share, Sums(), 0.0, share=0.31).in_words
+        == "has used 31% of its 30% of the window five_hour since it was made"
+    )
+    for text in ("30", "30%", "0%five_hour", "30%ten_hour", "30%five_hour,20%seven_day", "20/night"):
+        with pytest.raises(BudgetError, match="such as 30%five_hour"):
+            budgets.read_share(text)
+
+
 @pytest.mark.parametrize("text", ["0%five_hour", "101%five_hour", "40%", "40%ten_hour", "40%five_hour,30%five_hour"])
 def test_a_share_that_is_none_names_what_it_takes(text: str) -> None:
     with pytest.raises(BudgetError, match="such as 40%five_hour"):

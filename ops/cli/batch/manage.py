@@ -54,12 +54,16 @@ def go_on(
     way: Annotated[Way | None, Parameter(help="the way to Claude that its other requests take")] = None,
     max_cost: Annotated[Dollars, Parameter(help="what the whole of it may cost, US dollars")] = None,
     max_tokens: Annotated[int | None, Parameter(help="tokens that the whole of it may read and write")] = None,
+    max_share: Annotated[
+        str | None,
+        Parameter(help="what the whole of it may use of a subscription's usage window, such as 30%five_hour"),
+    ] = None,
     stay: Stay = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> int:
     """Let it go on."""
-    wanted = {"way": way, "max_cost": max_cost, "max_tokens": max_tokens}
+    wanted = {"way": way, "max_cost": max_cost, "max_tokens": max_tokens, "max_share": max_share}
     with Server(url) as api:
         batch = api.go_on(batch_id, {name: value for name, value in wanted.items() if value is not None})
         if not as_json:

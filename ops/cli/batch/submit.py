@@ -86,6 +86,10 @@ def submit(
         Dollars, Parameter(help="US dollars; it stops before it costs more, and waits for `continue`")
     ] = None,
     max_tokens: Annotated[int | None, Parameter(help="the same, for tokens read and written")] = None,
+    max_share: Annotated[
+        str | None,
+        Parameter(help="30%five_hour: it stops at that share of a subscription's usage window, until that begins anew"),
+    ] = None,
     since: Annotated[
         str | None,
         Parameter(
@@ -101,7 +105,7 @@ def submit(
 ) -> int:
     """Upload, create, and wait until the server has validated every line, or say why it can't."""
     metadata = _metadata(window, way, callback_url, is_strict=how.strict)
-    limits = {"try": tried, "max_cost": max_cost, "max_tokens": max_tokens, "since": since}
+    limits = {"try": tried, "max_cost": max_cost, "max_tokens": max_tokens, "max_share": max_share, "since": since}
     metadata |= {name: str(value) for name, value in limits.items() if value is not None}
     with Server(url) as api:
         if since is not None:

@@ -30,6 +30,7 @@ _REASONS = {
     "paused": "is paused by hand",
     "tried": "has tried its first requests: see its report, then `nightshift batch continue ID` or `cancel ID`",
     "budget": "has used up its budget: `nightshift batch continue ID --max-cost USD`, or `cancel ID`",
+    "share": "waits: its share of the usage window is used up, until that begins anew. `nightshift batch continue ID --max-share SHARE%WINDOW` raises it",
     "key_budget": "waits: its key's budget is used up. `nightshift keys change NAME --budget AMOUNT/month` raises it",
     "house_budget": "waits: NIGHTSHIFT_BUDGET is used up",
     "batch_window": "waits for its window",

@@ -132,6 +132,7 @@ def test_a_program_continues_it_with_a_budget(client: FlaskClient, tried: str) -
         ({"max_cost": -1}, 400, None),
         ({"way": "batches"}, 400, ErrorCode.INVALID_VALUE),
         ({"max_costs": 5}, 400, None),
+        ({"max_share": "30%ten_hour"}, 400, ErrorCode.INVALID_VALUE),
     ],
 )
 def test_what_can_not_be_is_a_400_and_it_stays_held(

@@ -385,6 +385,26 @@ def test_a_night_uses_its_share_of_a_usage_window(house: Callable[..., Night], m
     assert held(mine, batch).held == ""
 
 
+def test_a_batch_uses_its_share_of_a_usage_window(night: Night) -> None:
+    """Measured since it was made; another batch has its own share, or none. A larger share lets it go on, and so does a new window."""
+    report_window(night, 0.5)
+    mine, other = start(night, 40, metadata={"max_share": "20%five_hour"}), start(night, 40)
+    held(night, mine)
+    report_window(night, 0.65)
+    assert held(night, mine).held == ""
+    report_window(night, 0.7)
+    assert (held(night, mine).held, night.look(other).held) == (Hold.SHARE, "")
+    with pytest.raises(errors.ErrorReply, match="max_share"):
+        night.batches.go_on(mine.id)
+    night.batches.go_on(mine.id, max_share="30%five_hour")
+    assert held(night, mine).held == ""
+    report_window(night, 0.8)
+    assert held(night, mine).held == Hold.SHARE
+    report_window(night, 0.2, 3600 + 5 * 3600)
+    assert held(night, mine).held == ""
+    assert night.look(mine).failed == 0
+
+
 def test_a_share_holds_only_what_uses_its_window(house: Callable[..., Night]) -> None:
     mine = house(budget=budgets.read_house("10%seven_day_opus"))
     report_window(mine, 0.1, name="seven_day_opus")
