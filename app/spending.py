@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from app.used_windows import UsedWindow
     from app.ways import Cap, Step
 
+PREFIX = "nightshift:spent:"
 #: how long what was spent in a day or month is kept after its last answer, seconds
 _KEEP_SECONDS = {"day": 3 * 86400, "month": 33 * 86400}
 _FORMATS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
@@ -208,7 +209,7 @@ def words(way: Way, spent: Spent) -> str:
 
 
 def _key(name: str, period: str, now: float) -> str:
-    return f"nightshift:spent:{name}:{datetime.fromtimestamp(now, UTC).strftime(_FORMATS[period])}"
+    return f"{PREFIX}{name}:{datetime.fromtimestamp(now, UTC).strftime(_FORMATS[period])}"
 
 
 def _house_key(now: float) -> str:

@@ -25,6 +25,8 @@ from tests.redis_server import wait_until
 if TYPE_CHECKING:
     from redis import Redis
 
+#: what `TTL` says of a key that does not expire; of one that is gone it says another
+_NEVER = -1
 #: Workers beat: their keys are theirs as long as they live. `place` is the directory's, `rq:queues` names the two queues,
 #: and history and counters have their bounds elsewhere (`app/history`).
 _LIVING = (
@@ -137,7 +139,7 @@ def sizes(redis: Redis) -> Counter[str]:
     }
     for key in redis.scan_iter(count=1000):
         name = key.decode()
-        if redis.ttl(key) < 0 and not name.startswith(_LIVING):
+        if redis.ttl(key) == _NEVER and not name.startswith(_LIVING):
             kind: Any = redis.type(key)
             found[name] += count[kind](key)
     return found

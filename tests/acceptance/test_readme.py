@@ -263,8 +263,11 @@ def test_for_several_users(stack: Stack, tmp_path: Path) -> None:
     made = sh(create, stack, tmp_path)
     key = made.stdout.strip()
     assert key.startswith("nsk_")
-    assert "60 requests/min; models: haiku, sonnet" in sh(listing, stack, tmp_path).stdout
-    assert "120 requests/min; priority 3; models: haiku, sonnet" in sh(change, stack, tmp_path).stdout
+    assert "60 requests/min; $0.00 of $50 a month; models: haiku, sonnet" in sh(listing, stack, tmp_path).stdout
+    assert (
+        "120 requests/min; priority 3; $0.00 of $50 a month; models: haiku, sonnet"
+        in sh(change, stack, tmp_path).stdout
+    )
     with OpenAI(base_url=f"{stack.url}/v1", api_key=key, max_retries=0) as client:
         hello: Any = {"role": "user", "content": "hi"}
         answer = client.chat.completions.with_raw_response.create(model="haiku", messages=[hello])

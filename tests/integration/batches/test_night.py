@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from app import errors, ways, worker_status
-from app.batches import capacity, leadership, lifecycle, output, queueing
+from app.batches import capacity, counting, leadership, lifecycle, output, queueing
 from app.batches import collector as collecting
 from app.batches.capacity import LINES_PER_WORKER
 from app.batches.feeder import Feeder
@@ -322,7 +322,7 @@ def test_what_was_not_counted_is_written_again_not_twice(night: Night, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(lifecycle, "collected", die)
+        broken.setattr(counting, "collected", die)
         with pytest.raises(KeyboardInterrupt):
             night.feeder.run_once()
     assert len(night.output(batch)) == 1

@@ -13,7 +13,7 @@ from redis import Redis
 from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 
-from app import counters, usage
+from app import counters, spending, usage
 from app.connection import connect, texts
 from app.jobs import recovery, tickets, transitions
 from app.jobs.change import Requeue
@@ -163,7 +163,14 @@ def test_jobs_are_removed_after_their_time(connection: Redis, take: Take) -> Non
     transitions.publish(connection, short, lease, Outcome(body={}))
     Maintenance(connection, short).run_once()
     assert jobs.get("chatcmpl-1") is None
-    stays = (counters.KEY, usage.PREFIX, "nightshift:history:", "nightshift:writable", "nightshift:supervisor")
+    stays = (
+        counters.KEY,
+        usage.PREFIX,
+        spending.PREFIX,
+        "nightshift:history:",
+        "nightshift:writable",
+        "nightshift:supervisor",
+    )
     assert [key for key in texts(connection.scan_iter("nightshift:*")) if not key.startswith(stays)] == []
 
 

@@ -13,7 +13,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from app import clock, counters, errors, idempotency, usage
+from app import clock, counters, errors, idempotency, spending, usage
 from app.batches.record import line_id
 from app.gate import OVERLOADS_FOR_A_WALL, Gate
 from app.jobs import removal, tickets, transitions
@@ -287,7 +287,8 @@ def test_nothing_is_left_of_a_removed_job(connection: Redis, jobs: Jobs, take: T
     removal.remove(connection, "chatcmpl-1")
     assert not connection.exists(record_key("chatcmpl-1"))
     left = {name.decode() for name in connection.scan_iter("nightshift:*")}
-    assert left == {counters.KEY, usage.PREFIX + usage.day_of(clock.now()).isoformat()}
+    today = usage.day_of(clock.now()).isoformat()
+    assert left == {counters.KEY, f"{usage.PREFIX}{today}", f"{spending.PREFIX}house:{today}"}
 
 
 def test_a_flexible_request_lets_others_pass(connection: Redis, jobs: Jobs, take: Take) -> None:
