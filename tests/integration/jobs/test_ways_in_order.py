@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from app import spending, ways
+from app import caps, ways
 from app.connection import connect
 from app.gate import Cause, Gate, read_closings
 from app.jobs.record import Status, record_key
@@ -112,7 +112,7 @@ def test_a_stream_that_began_is_not_moved(redis_url: str, jobs: Jobs) -> None:
             self.turns = [answer("a beginning")]
             super().ask(request, deadline, on_delta, **options)
             # The piece is written by a thread.
-            wait_until(lambda: Redis.from_url(redis_url).hexists(record_key(record.id), "streamed_by"))
+            wait_until(lambda: Redis.from_url(redis_url).hget(record_key(record.id), "streamed_by"))
             raise limit()
 
     record = submit(jobs, replace(new_record(), streams=True), stream=True)
@@ -268,7 +268,7 @@ def test_a_cap_is_kept_by_what_was_spent(connection: Redis, redis_url: str, jobs
     work(redis_url, "api:0.7usd/day,cli:subscription", cli, api)
     assert [found(jobs, record)[2] for record in records] == ["api", "api", "cli", "cli"]
     assert closed(connection) == {Scope(Way.API): Cause.SPENDING}
-    assert spending.read(connection, ways.read("api:0.7usd/day"))[Way.API].usd == pytest.approx(0.8)
+    assert caps.read(connection, ways.read("api:0.7usd/day"))[Way.API].usd == pytest.approx(0.8)
     later = submit(jobs, new_record("chatcmpl-later"))
     work(redis_url, "api:1usd/day,cli:subscription", cli, api)
     assert found(jobs, later) == (Status.COMPLETED, 1, "api")
@@ -279,4 +279,4 @@ def test_what_was_paid_for_in_vain_counts(connection: Redis, redis_url: str, job
     record = submit(jobs, response_format=SCHEMA)
     work(redis_url, "api:5usd/day", ByApi(*(by_api("no JSON", cost_usd=0.25) for _ in range(2))))
     assert found(jobs, record)[0] is Status.FAILED
-    assert spending.read(connection, ways.read("api:5usd/day"))[Way.API].usd == 0.5
+    assert caps.read(connection, ways.read("api:5usd/day"))[Way.API].usd == 0.5
