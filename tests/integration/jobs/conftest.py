@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from redis import Redis
 
+from app import counters, spending, usage
 from app.jobs.record import JobRecord, Status
 from app.jobs.store import Jobs
 from app.settings import Settings
@@ -15,6 +16,17 @@ from tests.fake_worker import FakeWorker
 
 if TYPE_CHECKING:
     from app.jobs.change import Lease
+
+
+#: keys that stay when a job is removed: what was counted, and what the processes say of themselves
+STAYS = (
+    counters.KEY,
+    usage.PREFIX,
+    spending.PREFIX,
+    "nightshift:history:",
+    "nightshift:writable",
+    "nightshift:supervisor",
+)
 
 
 class Submit(Protocol):

@@ -12,7 +12,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from app import counters, errors, idempotency, spending, usage
+from app import counters, errors, idempotency, usage
 from app.admission import Probes
 from app.batches.record import line_id
 from app.connection import texts
@@ -38,7 +38,7 @@ from app.outcome import Outcome
 from app.settings import Settings
 from tests.engine import ScriptedEngine
 from tests.fake_worker import FakeWorker, completion
-from tests.integration.jobs.conftest import new_record
+from tests.integration.jobs.conftest import STAYS, new_record
 from workers import run as runs
 from workers import tasks
 from workers.run import Interruption, Run
@@ -94,15 +94,7 @@ def left(connection: Redis) -> list[str]:
     """Keys and members that name the job once everything's time has come."""
     for job_id in texts(connection.zrange(RETENTION, 0, -1)):
         removal.remove(connection, job_id)
-    stays = (
-        counters.KEY,
-        usage.PREFIX,
-        spending.PREFIX,
-        "nightshift:history:",
-        "nightshift:writable",
-        "nightshift:supervisor",
-    )
-    kept = [key for key in texts(connection.scan_iter("nightshift:*")) if not key.startswith(stays)]
+    kept = [key for key in texts(connection.scan_iter("nightshift:*")) if not key.startswith(STAYS)]
     return kept + texts(connection.smembers(tickets.YIELDING)) + queue(connection)
 
 
