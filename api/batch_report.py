@@ -16,7 +16,8 @@ from markupsafe import Markup
 
 from api import auth, figures, params, report_chart
 from api.figures import Clock
-from api.openai.batches import batch_object, file_so_far
+from api.openai.batch_object import batch_object
+from api.openai.batches import file_so_far
 from api.openapi_meta import described
 from api.services import current_services
 from app import errors, window

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.health import clocks_off
-from api.openai.batches import batch_object
+from api.openai.batch_object import batch_object
 from api.overview import past
 from app import clock, hashes, health, history, way_status
 from app.jobs.record import JobRecord, record_key
