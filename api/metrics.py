@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from redis import Redis
 
+    from app.caps import Spent
     from app.counters import Counts
     from app.health import Health, Server
     from app.settings import Settings
-    from app.spending import Spent
     from app.way_status import WayStatus
     from app.worker_status import WorkerStatus
 

@@ -1,4 +1,4 @@
-"""What each way to Claude, each key and the whole house have spent, by the costs that are known; and which way is at its cap.
+"""What each way to Claude, each key and the whole house have spent, by the costs that are known.
 
 It is counted in the step that publishes an outcome: once for each answer, whoever dies or repeats what. Ways and keys are counted by day and
 month of UTC, `nightshift:spent:NAME:PERIOD`; the house by quarters of an hour, in one hash a day, so that a night may begin at any of them.
@@ -11,11 +11,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from app import budgets, clock, gate, used_windows
+from app import budgets, clock, used_windows
 from app.budgets import Standing
-from app.gate import Cause, Gate
 from app.ids import OWNER
-from app.scopes import Scope
 from app.ways import Way
 
 if TYPE_CHECKING:
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from app.outcome import Outcome
     from app.usage import Used
     from app.used_windows import UsedWindow
-    from app.ways import Cap, Step
 
 PREFIX = "nightshift:spent:"
 #: how long what was spent in a day or month is kept after its last answer, seconds
@@ -56,23 +53,6 @@ class Sums:
 
     def __bool__(self) -> bool:
         return bool(self.micro_usd or self.tokens or self.unpriced)
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a way with a cap has spent."""
-
-    cap: Cap
-    usd: float
-    #: answers whose cost nobody knows: no part of `usd`
-    unpriced: int
-    #: when the day or month ends, seconds since the epoch
-    until: float
-
-    @property
-    def is_at_cap(self) -> bool:
-        """Whether nothing more may be spent."""
-        return self.usd >= self.cap.usd
 
 
 def count(pipe: Counting, outcome: Outcome, now: float) -> None:
@@ -125,18 +105,18 @@ def _fields(sums: Sums) -> list[tuple[str, int]]:
     return [(field, number) for field, number in found if number]
 
 
-def _reading(owner: str, period: str, now: float) -> tuple[str, ...]:
-    """The command that reads what a key has used in the present `day` or `month`; `_sums_of` has its reply."""
-    return _reading_on(owner, period, now // 86400)
+def reading(name: str, period: str, now: float) -> tuple[str, ...]:
+    """The command that reads what a way, or a key (`_name_of`), has used in the present `day` or `month`; `sums_of` has its reply."""
+    return _reading_on(name, period, now // 86400)
 
 
 @lru_cache(maxsize=2048)
-def _reading_on(owner: str, period: str, day: float) -> tuple[str, ...]:
-    return ("HMGET", _key(_name_of(owner), period, day * 86400), _MICRO_USD, _TOKENS, _UNPRICED)
+def _reading_on(name: str, period: str, day: float) -> tuple[str, ...]:
+    return ("HMGET", _key(name, period, day * 86400), _MICRO_USD, _TOKENS, _UNPRICED)
 
 
-def _sums_of(reply: Sequence[bytes | None]) -> Sums:
-    """What the reply to `_reading` says."""
+def sums_of(reply: Sequence[bytes | None]) -> Sums:
+    """What the reply to `reading` says."""
     return Sums(*(int(number or 0) for number in reply))
 
 
@@ -168,46 +148,6 @@ def _since(found: Mapping[bytes, bytes], day: float, first: float) -> Sums:
     return Sums(totals[_MICRO_USD], totals[_TOKENS], totals[_UNPRICED])
 
 
-def read(connection: Redis, ladder: Iterable[Step]) -> dict[Way, Spent]:
-    """Of each way that has a cap, in one round trip."""
-    capped = [(step.way, step.cap) for step in ladder if step.cap is not None]
-    if not capped:
-        return {}
-    now, pipe = clock.now(), connection.pipeline(transaction=False)
-    for way, cap in capped:
-        pipe.hmget(_key(way, cap.period, now), _MICRO_USD, _UNPRICED)
-    return {
-        way: Spent(cap, int(spent or 0) / 1_000_000, int(unpriced or 0), budgets.end_of(cap.period, now))
-        for (way, cap), (spent, unpriced) in zip(capped, pipe.execute(), strict=True)
-    }
-
-
-def keep_caps(connection: Redis, ladder: Iterable[Step]) -> list[Way]:
-    """Close the gate of each way that has come to its cap, until its day or month ends. Those that were closed now.
-
-    Opens what was closed so where more may be spent: a new day, a higher cap, or none any more.
-    """
-    ladder = [*ladder]
-    spent, closings = read(connection, ladder), gate.read_closings(connection)
-    closed_now = []
-    for way in [step.way for step in ladder]:
-        closed, one = closings.scopes.get(Scope(way)), spent.get(way)
-        is_closed = closed is not None and closed.cause is Cause.SPENDING
-        if one is not None and one.is_at_cap:
-            if not is_closed or (closed is not None and closed.until != one.until):
-                Gate(connection, Scope(way)).close(Cause.SPENDING, one.until, words(way, one), str(one.cap))
-                closed_now.append(way)
-        elif is_closed:
-            Gate(connection, Scope(way)).open()
-    return closed_now
-
-
-def words(way: Way, spent: Spent) -> str:
-    """Why it is closed, for people."""
-    name = "NIGHTSHIFT_WAYS caps"
-    return f"${spent.usd:.2f} of this {spent.cap.period} are spent by {way}, which {name} at {spent.cap}"
-
-
 def _key(name: str, period: str, now: float) -> str:
     return f"{PREFIX}{name}:{datetime.fromtimestamp(now, UTC).strftime(_FORMATS[period])}"
 
@@ -222,13 +162,13 @@ def _name_of(owner: str) -> str:
 
 def of_key(budget: Sequence[Budget], replies: Iterable[Sequence[bytes | None]], now: float) -> list[Standing]:
     """A key's budgets. `replies`: to `readings` of them, in their order."""
-    found = dict(zip(budget, map(_sums_of, replies), strict=True))
+    found = dict(zip(budget, map(sums_of, replies), strict=True))
     return budgets.standings(budget, found.__getitem__, now)
 
 
 def readings(owner: str, budget: Sequence[Budget], now: float) -> list[tuple[str, ...]]:
     """The commands that read what a key has used, one for each of its budgets."""
-    return [_reading(owner, one.period, now) for one in budget]
+    return [reading(_name_of(owner), one.period, now) for one in budget]
 
 
 def may_be_used_up(budget: Sequence[Budget], replies: Iterable[Sequence[bytes | None]]) -> bool:

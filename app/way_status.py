@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app import spending, used_windows
+from app import caps, used_windows
 from app.gate import read_closings
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
+    from app.caps import Spent
     from app.gate import Closed
-    from app.spending import Spent
     from app.used_windows import UsedWindow
     from app.ways import Step
 
@@ -36,7 +36,7 @@ class WayStatus:
 
 def read(connection: Redis, ladder: Sequence[Step]) -> list[WayStatus]:
     """In the ladder's order. Raises redis-py's errors when Redis is away."""
-    scopes, spent = read_closings(connection).scopes, spending.read(connection, ladder)
+    scopes, spent = read_closings(connection).scopes, caps.read(connection, ladder)
     found = []
     for step in ladder:
         mine = {scope.family: closed for scope, closed in scopes.items() if scope.way is step.way}

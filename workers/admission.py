@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app import admission, errors, ladder, spending
+from app import admission, caps, errors, ladder
 from app.error_codes import ErrorCode
 from app.gate import Cause, Gate, read_closings
 from app.jobs import tickets, transitions
@@ -151,7 +151,7 @@ class Admission:
         """Close the ways that have come to their caps, and open those that have not any more."""
         if not self._has_caps:
             return
-        closed = spending.keep_caps(self._connection, self._settings.ways)
+        closed = caps.keep(self._connection, self._settings.ways)
         self._has_caps = any(step.cap is not None for step in self._settings.ways)
         for way in closed:
             log.warning("[LIMIT] cause=spending_cap scope=%s: it has spent what NIGHTSHIFT_WAYS lets it", way)

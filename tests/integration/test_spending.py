@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from app import budgets, clock, errors, spending, ways
+from app import budgets, caps, clock, errors, spending, ways
 from app.gate import Cause, Gate, read_closings
 from app.jobs.store import Jobs
 from app.outcome import COST_HEADER, WAY_HEADER, Outcome
@@ -56,7 +56,7 @@ def test_what_a_way_spends_is_counted_by_day_and_month(connection: Redis) -> Non
     put(connection, paid("5", way="cli"))
     put(connection, Outcome(error=errors.internal()))
     for ladder in (LADDER, ways.read("api:1usd/month")):
-        found = spending.read(connection, ladder)
+        found = caps.read(connection, ladder)
         assert [*found] == [Way.API]
         assert (found[Way.API].usd, found[Way.API].unpriced, found[Way.API].is_at_cap) == (0.85, 2, False)
     assert all(0 < connection.ttl(key) <= 33 * 86400 for key in connection.scan_iter("nightshift:spent:*"))
@@ -69,17 +69,17 @@ def test_a_published_answer_is_counted_once(connection: Redis) -> None:
     lease, _ = worker.claim()
     for _ in range(3):
         worker.answer(lease, **{WAY_HEADER: "api", COST_HEADER: "0.5"})
-    assert spending.read(connection, LADDER)[Way.API].usd == 0.5
+    assert caps.read(connection, LADDER)[Way.API].usd == 0.5
 
 
 def test_a_way_at_its_cap_is_closed_until_the_day_ends(connection: Redis) -> None:
     """It alone, and by nobody's hand before that."""
     put(connection, paid("0.99"))
-    assert spending.keep_caps(connection, LADDER) == []
+    assert caps.keep(connection, LADDER) == []
     assert closed(connection) is None
     put(connection, paid("0.01"))
-    assert spending.keep_caps(connection, LADDER) == [Way.API]
-    assert spending.keep_caps(connection, LADDER) == []
+    assert caps.keep(connection, LADDER) == [Way.API]
+    assert caps.keep(connection, LADDER) == []
     assert closed(connection) == (Cause.SPENDING, "1usd/day")
     assert closed(connection, Way.CLI) is None
     found = read_closings(connection).scopes[Scope(Way.API)]
@@ -88,33 +88,33 @@ def test_a_way_at_its_cap_is_closed_until_the_day_ends(connection: Redis) -> Non
     assert (ends.hour, ends.minute, ends.second) == (0, 0, 0)
     assert found.reason == "$1.00 of this day are spent by api, which NIGHTSHIFT_WAYS caps at 1usd/day"
     Gate(connection).resume()
-    assert spending.keep_caps(connection, LADDER) == [Way.API]
+    assert caps.keep(connection, LADDER) == [Way.API]
 
 
 @pytest.mark.parametrize("value", ["api:1.5usd/day", "api"])
 def test_a_higher_cap_opens_it(connection: Redis, value: str) -> None:
     """Or none any more."""
     put(connection, paid("1"))
-    spending.keep_caps(connection, LADDER)
-    assert spending.keep_caps(connection, ways.read(value)) == []
+    caps.keep(connection, LADDER)
+    assert caps.keep(connection, ways.read(value)) == []
     assert closed(connection) is None
 
 
 def test_a_new_day_opens_it(connection: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The month's cap stays."""
     put(connection, paid("1"))
-    spending.keep_caps(connection, LADDER)
+    caps.keep(connection, LADDER)
     real, day = clock.now, 86400.0
     monkeypatch.setattr(clock, "now", lambda: real() + day)
-    assert spending.read(connection, LADDER)[Way.API].usd == 0.0
-    spending.keep_caps(connection, LADDER)
+    assert caps.read(connection, LADDER)[Way.API].usd == 0.0
+    caps.keep(connection, LADDER)
     assert closed(connection) is None
 
 
 def test_another_cause_is_left_alone(connection: Redis) -> None:
     """Below the cap nothing but what the cap has closed is opened."""
     Gate(connection, Scope(Way.API)).close(Cause.LOGIN, time.time() + 60, "refused")
-    spending.keep_caps(connection, LADDER)
+    caps.keep(connection, LADDER)
     assert closed(connection) == (Cause.LOGIN, "")
 
 

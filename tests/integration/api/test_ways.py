@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.outlook import Outlook
-from app import clock, spending, ways
+from app import caps, clock, spending, ways
 from app.gate import Cause, Gate
 from app.scopes import Scope
 from app.settings import Settings
@@ -35,7 +35,7 @@ def client(make_client: MakeClient, connection: Redis) -> FlaskClient:
     spending.add(pipe, Way.API, 2.5, clock.now())
     spending.add(pipe, Way.API, None, clock.now())
     pipe.execute()
-    spending.keep_caps(connection, LADDER)
+    caps.keep(connection, LADDER)
     return make_client(ways=LADDER)
 
 
