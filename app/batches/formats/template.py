@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ class Recipe:
     #: a JSON schema that the answers satisfy, and its name
     schema: tuple[str, dict[str, Any]] | None = None
     id_column: str | None = None
+    #: of one answer; None: as many as the model gives
+    max_tokens: int | None = None
 
 
 def names(template: str) -> list[str]:
@@ -49,6 +52,8 @@ def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
     messages = [{"role": "system", "content": recipe.system}] if recipe.system else []
     messages.append({"role": "user", "content": fill(recipe.template, row, number)})
     body: dict[str, Any] = {"model": recipe.model, "messages": messages}
+    if recipe.max_tokens is not None:
+        body["max_completion_tokens"] = recipe.max_tokens
     if recipe.schema is not None:
         name, schema = recipe.schema
         body["response_format"] = {
@@ -57,6 +62,13 @@ def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
         }
     custom_id = tables.row_id(row, number, recipe.id_column)
     return line.request(line.Line(custom_id, body), "/v1/chat/completions")
+
+
+def nearest(name: str, columns: Iterable[str]) -> str:
+    """A question that names the column which is spelled almost so, and a blank; empty without one."""
+    folded = {column.strip().casefold(): column for column in columns}
+    found = difflib.get_close_matches(name.strip().casefold(), folded, 1)
+    return f"Did you mean '{folded[found[0]]}'? " if found else ""
 
 
 def fill(template: str, row: dict[str, Any], number: int) -> str:
@@ -68,8 +80,8 @@ def fill(template: str, row: dict[str, Any], number: int) -> str:
         name = found[1]
         if name not in row:
             raise FormatError(
-                f"row {number}: the template names '{name}', which is no column. There are: {', '.join(row)}."
-                f" Braces that are text are written twice: '{{{{{name}}}}}'."
+                f"row {number}: the template names '{name}', which is no column. {nearest(name, row)}"
+                f"There are: {', '.join(row)}. Braces that are text are written twice: '{{{{{name}}}}}'."
             )
         return row[name] if isinstance(row[name], str) else json.dumps(row[name], ensure_ascii=False)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -11,55 +10,16 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from app.batches.formats import tables
-from app.batches.formats.tables import FORMATS, TEXT, Rows, is_blank, row_id
-from app.batches.output import cause_and_message
+from app.batches.formats import answers, tables
+from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID
 from ops.cli.batch import server
 from ops.cli.batch.server import Server
-from ops.cli.batch.submit import TABLE_FILE, TABLE_FORMAT, TABLE_ID
 from ops.cli.batch.watch import BatchId
 from ops.cli.options import AsJson, Url
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import IO
-
-    from app.batches.formats.tables import Answered
-
-
-#: (answer, error) by `custom_id`; one of the two is empty
-Answers = dict[str, tuple[str, str]]
-
-
-def of(line: bytes) -> tuple[str, tuple[str, str]]:
-    """A line of an output or error file as `custom_id`, answer and error."""
-    found: dict[str, Any] = json.loads(line)
-    if (error := cause_and_message(found)) is not None:
-        return found["custom_id"], ("", ": ".join(error))
-    message = found["response"]["body"]["choices"][0]["message"]
-    if message.get("content") is None and message.get("tool_calls"):
-        return found["custom_id"], (json.dumps(message["tool_calls"], ensure_ascii=False), "")
-    refusal = message.get("refusal")
-    return found["custom_id"], (message.get("content") or "", f"refused: {refusal}" if refusal else "")
-
-
-def write(
-    target: IO[str], kind: str, answers: Answers, *, source: Path, source_kind: str, id_column: str | None
-) -> int:
-    """Write the source's rows in their order with `answer` and `error`; how many have neither (yet)."""
-    missing = 0
-
-    def joined() -> Iterable[Answered]:
-        nonlocal missing
-        for number, row in enumerate(Rows(source, source_kind), 1):
-            answer, error = answers.get(row_id(row, number, id_column), (None, None))
-            missing += answer is None and not is_blank(row)
-            yield row, answer or "", error or ""
-
-    # Where nothing else is asked for, the table comes back as it came.
-    FORMATS[source_kind if kind == TEXT else kind].write(target, joined())
-    return missing
+    from collections.abc import Iterator
 
 
 class TargetError(StackError):
@@ -170,13 +130,15 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int
     metadata = batch["metadata"]
     kind = metadata[TABLE_FORMAT]
     wanted = tables.format_of(output) if output is not None else kind
-    found = dict(of(line) for line in api.output(batch["id"]))
-    found |= dict(of(line) for line in api.output(batch["id"], errors=True))
+    found = dict(answers.of(line) for line in api.output(batch["id"]))
+    found |= dict(answers.of(line) for line in api.output(batch["id"], errors=True))
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "table"
         api.download(metadata[TABLE_FILE], source)
         with opened(output) as target:
-            return write(target, wanted, found, source=source, source_kind=kind, id_column=metadata.get(TABLE_ID))
+            return answers.write(
+                target, wanted, found.get, source=source, source_kind=kind, id_column=metadata.get(TABLE_ID)
+            )
 
 
 def _write_lines(api: Server, batch: dict[str, Any], output: Path | None) -> int:

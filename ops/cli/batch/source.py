@@ -9,12 +9,13 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from app import json_text
 from app.batches.formats import json_file, line, tables, template
+from app.batches.formats.from_table import Lines
 from app.batches.formats.json_file import FormatError
 from app.settings import Settings
 from ops.cli import options
@@ -133,32 +134,10 @@ def _recipe(how: How) -> template.Recipe:
 
 
 def _from_table(path: Path, kind: str, recipe: template.Recipe) -> Iterator[bytes]:
-    limit = Settings.from_environment().max_body_bytes
-    rows = tables.Rows(path, kind)
-    blank = 0
-    for number, row in enumerate(rows, 1):
-        if number == 1:
-            template.check(recipe.template, row)
-        if tables.is_blank(row):
-            # A blank line is no request, and keeps the numbers of those that follow.
-            blank += 1
-            yield b"\n"
-            continue
-        made = json_text.line(template.request(row, number, recipe))
-        if len(made) > limit:
-            raise FormatError(_too_large(path, number, row, limit))
-        yield made
-    if blank := blank + rows.blank:
+    lines = Lines(tables.Rows(path, kind), recipe, Settings.from_environment().max_body_bytes)
+    yield from lines
+    if blank := lines.blank:
         say(f"nightshift: {path}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
-
-
-def _too_large(path: Path, number: int, row: dict[str, Any], limit: int) -> str:
-    sizes = {name: len(value if isinstance(value, str) else json.dumps(value)) for name, value in row.items()}
-    largest = max(sizes, key=lambda name: sizes[name])
-    return (
-        f"{path}: row {number}: its request would be larger than {limit:,} bytes (NIGHTSHIFT_MAX_BODY_BYTES): column"
-        f" '{largest}' has {sizes[largest]:,} characters. Shorten it, or is a quote left open there?"
-    )
 
 
 def _from_json(found: JsonFile, model: str | None) -> Iterator[bytes]:

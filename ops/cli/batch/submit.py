@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID
 from app.ways import Way
 from app.window import WindowError, parse
 from ops.cli import options
@@ -56,8 +57,6 @@ def _told(found: dict[str, Any], what: str) -> str:
     )
 
 
-#: what a batch of ours has in its metadata, for `results` to give the table back
-TABLE_FILE, TABLE_FORMAT, TABLE_ID = "nightshift_table", "nightshift_format", "nightshift_id_column"
 _POLL_SECONDS = 0.2
 #: a batch that does not move is explained after this time, seconds
 EXPLAIN_SECONDS = 5.0

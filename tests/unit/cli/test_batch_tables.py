@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.batches.formats import tables, template
+from app.batches.formats import answers, tables, template
 from app.batches.formats.json_file import FormatError
 from ops.cli import main
-from ops.cli.batch import results, source
+from ops.cli.batch import source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,9 @@ def test_text_and_jsonl(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     """The template's and the id's names are checked against the columns there are."""
     (tmp_path / "a.csv").write_text("text\nhi\n")
-    with pytest.raises(FormatError, match=r"row 1: the template names 'txet', which is no column\. There are: text"):
+    with pytest.raises(
+        FormatError, match=r"row 1: the template names 'txet', which is no column\. Did you mean 'text'\? There"
+    ):
         requests(tmp_path / "a.csv", "{txet}")
     with pytest.raises(FormatError, match="no column 'id'"):
         requests(tmp_path / "a.csv", "{text}", id_column="id")
@@ -98,9 +100,9 @@ def test_a_table_comes_back_with_its_answers(tmp_path: Path) -> None:
     unrun = json.dumps(
         {"custom_id": "c", "response": None, "error": {"code": "batch_expired", "message": "late"}}
     ).encode()
-    found = dict(results.of(one) for one in (line("a", "A, of course"), line("b", error="no"), unrun))
+    found = dict(answers.of(one) for one in (line("a", "A, of course"), line("b", error="no"), unrun))
     target = io.StringIO()
-    assert results.write(target, "csv", found, source=path, source_kind="csv", id_column="id") == 1
+    assert answers.write(target, "csv", found.get, source=path, source_kind="csv", id_column="id") == 1
     assert target.getvalue().splitlines() == [
         "id,answer,answer_,error",
         "b,x,,invalid_request_error: no",
@@ -120,8 +122,8 @@ def test_structured_answers_are_objects_in_jsonl(tmp_path: Path) -> None:
         line("row-3", None, tool_calls=[{"id": "x"}]),
     )
     target = io.StringIO()
-    found = dict(map(results.of, sent))
-    assert results.write(target, "jsonl", found, source=path, source_kind="text", id_column=None) == 0
+    found = dict(map(answers.of, sent))
+    assert answers.write(target, "jsonl", found.get, source=path, source_kind="text", id_column=None) == 0
     assert [json.loads(one) for one in target.getvalue().splitlines()] == [
         {"text": "1", "answer": {"stars": 5}, "error": None},
         {"text": "2", "answer": None, "error": "refused: I won't."},
@@ -247,7 +249,7 @@ def test_a_table_in_json_is_rows(tmp_path: Path) -> None:
     assert [one["custom_id"] for one in made(path, template="{text}", id_column="id")] == ["a", "b"]
     target = io.StringIO()
     found = {"a": ("A", ""), "b": ("B", "")}
-    assert results.write(target, "jsonl", found, source=path, source_kind="jsonl", id_column="id") == 0
+    assert answers.write(target, "jsonl", found.get, source=path, source_kind="jsonl", id_column="id") == 0
     assert [json.loads(one)["answer"] for one in target.getvalue().splitlines()] == ["A", "B"]
 
 
@@ -259,7 +261,7 @@ def test_blank_rows_are_no_requests_and_keep_their_place(tmp_path: Path, capsys:
     assert "2 blank rows are skipped" in capsys.readouterr().err
     target = io.StringIO()
     found = {"row-1": ("A", ""), "row-3": ("B", "")}
-    assert results.write(target, "csv", found, source=path, source_kind="csv", id_column=None) == 0
+    assert answers.write(target, "csv", found.get, source=path, source_kind="csv", id_column=None) == 0
     assert target.getvalue().splitlines() == ["text,n,answer,error", "a,1,A,", ", ,,", "b,2,B,"]
 
 
@@ -269,7 +271,7 @@ def test_a_cell_may_be_as_large_as_a_request(tmp_path: Path, monkeypatch: pytest
     path.write_text('id,text\n1,short\n2,"' + "x" * 3_000_000 + '"\n')
     assert len(made(path, template="{text}")[1]["body"]["messages"][0]["content"]) == 3_000_000
     target = io.StringIO()
-    results.write(target, "csv", {}, source=path, source_kind="csv", id_column=None)
+    answers.write(target, "csv", lambda _: None, source=path, source_kind="csv", id_column=None)
     assert len(target.getvalue()) > 3_000_000
     monkeypatch.setenv("NIGHTSHIFT_MAX_BODY_BYTES", "1000000")
     with pytest.raises(FormatError, match=r"row 2: .* column 'text' has 3,000,000 characters"):
