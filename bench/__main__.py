@@ -22,6 +22,7 @@ from bench import (
     memory_table,
     switching,
     table,
+    timeline,
     ways,
 )
 from bench.children import BenchError
@@ -57,6 +58,9 @@ def main() -> int:
                 return 0
             if given.admission:
                 sys.stdout.write(admission.text(admission.run(Path(directory))))
+                return 0
+            if given.timeline:
+                sys.stdout.write(timeline.text(*timeline.run(Path(directory), given.way, given.against)))
                 return 0
             if given.switching:
                 sys.stdout.write(switching.text(switching.run(Path(directory))))
@@ -107,6 +111,10 @@ def _arguments() -> argparse.Namespace:
         "--against", type=Path, metavar="DIR", help="beside another checkout, run with what is installed here"
     )
     parser.add_argument("--switching", action="store_true", help="measure requests that alternate between two models")
+    parser.add_argument(
+        "--timeline", action="store_true", help="show where the time and the round trips of a request go"
+    )
+    parser.add_argument("--way", default="api", choices=["api", "cli"], help="of those requests (default api)")
     parser.add_argument("--admission", action="store_true", help="measure what a key's limits and budget cost")
     parser.add_argument("--ways", action="store_true", help="measure the ways to Claude against each other")
     parser.add_argument("--against-litellm", action="store_true", help=f"measure {litellm.NAME}'s proxy beside it")

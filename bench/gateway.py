@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import threading
 import time
@@ -134,8 +135,12 @@ class Gateway:
         *,
         api: str = "",
         root: Path | None = None,
+        before: Path | None = None,
     ) -> None:
-        """`api`: the address of a simulator that others ask, too; empty: it starts its own. `root`: another checkout, to be run instead."""
+        """`api`: the address of a simulator that others ask, too; empty: it starts its own. `root`: another checkout, to be run instead.
+
+        `before`: where Python looks for modules before that.
+        """
         directory.mkdir(parents=True)
         self.workers = workers
         self._data_dir = directory / "data"
@@ -149,6 +154,8 @@ class Gateway:
             module = "ops.cli.main"
             if root is not None:
                 env["PYTHONPATH"], module = str(root), _command(root)
+            if before is not None:
+                env["PYTHONPATH"] = f"{before}{os.pathsep}{env['PYTHONPATH']}"
             self._process = start(module, arguments, env, self._log, stdout=screen)
         self._screen = directory / "screen"
 
