@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 MISSING = (
     "[TRACING] OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed: there will be no spans."
-    " Install the extra `otel`: pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
+    " Install the extra `otel`: %s"
 )
 
 
@@ -64,7 +64,9 @@ def configure(settings: Settings, process_name: str) -> None:
     try:
         from app.otel import Tracer  # noqa: PLC0415 - imports OpenTelemetry
     except ImportError:
-        log.warning(MISSING)
+        from app.extras import how_to_install  # noqa: PLC0415 - seldom needed
+
+        log.warning(MISSING, how_to_install("otel"))
         return
     _tracer = Tracer(process_name)
 

@@ -57,17 +57,25 @@ class Stack:
     workers: int = 2
     directory: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nightshift-")))
     port: int = 0
+    #: an installed `nightshift` that is to run instead of this tree's
+    program: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Until a worker can serve."""
         # Clients that want other versions of things than the product live in an environment of their own.
         python = os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable)
-        argv = [python, "-m", "ops.cli.main", "up", "--offline", "--data-dir", str(self.data_dir)]
+        command = [str(self.program)] if self.program else [python, "-m", "ops.cli.main"]
+        argv = [*command, "up", "--offline", "--data-dir", str(self.data_dir)]
         argv += ["--workers", str(self.workers), "--port", str(self._own_port())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                argv, cwd=ROOT, env=self._environment(), stdout=log, stderr=log, start_new_session=True
+                argv,
+                cwd=self.directory if self.program else ROOT,
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         wait_until(self._is_ready, "a stack that is ready", READY_SECONDS)
         return self
@@ -168,7 +176,8 @@ class Stack:
     def _environment(self) -> dict[str, str]:
         # As empty as a user's first shell: whatever login the machine has must not matter.
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-        return {**kept, "HOME": str(self.directory), "PYTHONPATH": str(ROOT), **self.settings}
+        ours = {} if self.program else {"PYTHONPATH": str(ROOT)}
+        return {**kept, "HOME": str(self.directory), **ours, **self.settings}
 
 
 def free_port() -> int:

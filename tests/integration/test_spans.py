@@ -92,7 +92,7 @@ def test_an_endpoint_without_the_extra(monkeypatch: pytest.MonkeyPatch, caplog: 
     monkeypatch.delitem(sys.modules, "app.otel", raising=False)
     with caplog.at_level(logging.WARNING):
         spans.configure(Settings(otlp_endpoint="http://127.0.0.1:4318"), "test")
-    assert "pip install opentelemetry-sdk" in caplog.text
+    assert "-m pip install 'claude-nightshift[otel]'" in caplog.text
     with spans.span("turn", NONE, {}) as span:
         span.set({"a": 1})
         span.fail("x")
