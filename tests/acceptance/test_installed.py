@@ -57,7 +57,7 @@ def test_it_runs(stack: Stack) -> None:
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema}}
     assert '"name"' in stack.ask("Which city?", response_format=wanted)
-    page = str(stack.http("GET", "/").body)
+    page = str(stack.http("GET", "/", headers={"Accept": "text/html"}).body)
     linked = re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css|svg)[^"]*)"', page)
     assert linked and {stack.http("GET", one).status for one in linked} == {200}
     assert str(wheels.ROOT) not in stack.log.read_text()
