@@ -64,6 +64,10 @@ COMMANDS = {
         "doctor:doctor",
         "Look at Python, Claude and its login (with one small request), Redis, disk, port and clock; say how to mend them.",
     ),
+    "mcp": (
+        "mcp:mcp",
+        "Serve tools for agents (Model Context Protocol): look at what runs, read answers, and if allowed submit and ask.",
+    ),
     "version": ("version:version", "Print the versions of Nightshift and of what it stands on."),
 }
 #: those of `nightshift batch`, which exit with 3 when a batch completed and some of its requests failed

@@ -45,7 +45,7 @@ def status(
     if as_json:
         server.show_json(found)
     else:
-        print("\n".join(text(found, _now(found), _size().columns)))
+        print("\n".join(text(found, now_of(found), _size().columns)))
     return status_of(found)
 
 
@@ -62,7 +62,7 @@ def read(api: Server) -> dict[str, Any]:
     return found
 
 
-def _now(found: dict[str, Any]) -> float:
+def now_of(found: dict[str, Any]) -> float:
     """The server's time, which all times in its answers are of."""
     return float(found["health"].get("now") or time.time())  # noqa: TID251 - of a server that does not say
 
@@ -87,7 +87,7 @@ def _watch(api: Server) -> int:
             size = _size()
             try:
                 found = read(api)
-                status, lines = status_of(found), text(found, _now(found), size.columns)
+                status, lines = status_of(found), text(found, now_of(found), size.columns)
             except server.ServerAway as error:
                 status, lines = 1, [str(error)]
             if is_live:

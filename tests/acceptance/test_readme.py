@@ -43,7 +43,7 @@ RUN_HERE = (
     "Back up",
     "Without a queue",
 )
-RUN_ELSEWHERE = ("In containers",)  # tests/acceptance/test_compose.py
+RUN_ELSEWHERE = ("In containers", "For agents")  # tests/acceptance: test_compose.py, test_agents.py
 
 
 def section(title: str) -> str:

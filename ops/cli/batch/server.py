@@ -71,11 +71,11 @@ class ServerAway(ServerError):
 class Server:
     """One server. Use with `with`."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, key: str | None = None) -> None:
         environ = environment.variables()
         #: its address
         self.url = address_of(url, environ)
-        key = key_of(environ)
+        key = key_of(environ) if key is None else key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_SECONDS)
         self._http = httpx.Client(
@@ -192,6 +192,28 @@ class Server:
         """The newest jobs that failed, with their errors."""
         found = self._ask("GET", f"/v1/jobs?status=failed&limit={limit}")["data"]
         return [self._ask("GET", f"/v1/jobs/{job['id']}") for job in found]
+
+    def ask(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The job of a chat completion that nobody waits for."""
+        return self._ask("POST", "/v1/chat/completions", json=body, headers={"Prefer": "respond-async"})
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The job object."""
+        return self._ask("GET", f"/v1/jobs/{job_id}")
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """The job object afterwards."""
+        return self._ask("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def takes_key(self) -> bool:
+        """Whether the server takes the key that this sends, or none at all where there is none to send."""
+        try:
+            self._ask("GET", "/v1/models")
+        except ServerAway:
+            raise
+        except ServerError:
+            return False
+        return True
 
     def create_key(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """The key object, with its secret."""

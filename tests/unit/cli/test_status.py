@@ -97,7 +97,7 @@ def test_several_machines() -> None:
 def test_times_are_the_servers() -> None:
     """How long things take is told by the server's time, whatever the clock is of the machine that asks."""
     what = found(now=NOW, gate={"open": False, "cause": "paused", "reason": "by hand", "until": NOW + 60})
-    assert status._now(what) == NOW
+    assert status.now_of(what) == NOW
 
 
 def test_batches_and_failures() -> None:
