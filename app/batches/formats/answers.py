@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from typing import IO, TYPE_CHECKING, Any
 
+from app.batches.formats.columns import free
+from app.batches.formats.selection import ALL, Selection
 from app.batches.formats.tables import FORMATS, TEXT, Rows, is_blank, row_id
 from app.batches.output import cause_and_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from app.batches.formats.tables import Answered
+    from app.batches.formats.tables import Filled
 
 #: in the metadata of a batch that was made from a table: the table's file, its format, and the column that names its rows
 TABLE_FILE, TABLE_FORMAT, TABLE_ID = "nightshift_table", "nightshift_format", "nightshift_id_column"
+#: which part of the table was meant (`Selection.dumped`)
+TABLE_SELECTION = "nightshift_selection"
 
 
 def of(line: bytes) -> tuple[str, tuple[str, str]]:
@@ -36,27 +40,51 @@ def kind_of(kind: str, source_kind: str) -> str:
 
 
 def write(
-    target: IO[str],
+    target: IO[bytes],
     kind: str,
-    find: Callable[[str], tuple[str, str] | None],
+    find: Callable[[str], Sequence[Any] | None],
     *,
     source: Path,
     source_kind: str,
     id_column: str | None,
+    names: Sequence[str] = ("answer", "error"),
+    selection: Selection = ALL,
 ) -> int:
-    """Write the source's rows in their order with `answer` and `error`; how many have neither (yet).
+    """Write the source's rows in their order with further columns, `names`; how many rows have nothing in these (yet).
 
-    `find`: answer and error by `custom_id`. Raises `FormatError` for a source that is not the table it was.
+    `find`: the cells of these columns by `custom_id`. A column of the source keeps its name, and a new one gets another.
+    Raises `FormatError` for a source that is not the table it was.
     """
+    rows = Rows(source, source_kind, selection)
+    kind = kind_of(kind, source_kind)
+    is_json = FORMATS[kind].is_json
+    columns = rows.columns
+    names = [free(columns, name) for name in names]
     missing = 0
 
-    def joined() -> Iterable[Answered]:
+    def filled() -> Iterable[Filled]:
         nonlocal missing
-        for number, row in enumerate(Rows(source, source_kind), 1):
-            found = find(row_id(row, number, id_column))
-            missing += found is None and not is_blank(row)
-            answer, error = found or ("", "")
-            yield row, answer, error
+        for number, row, kept in rows.records():
+            found = None if row is None else find(row_id(row, number, id_column))
+            missing += found is None and row is not None and not is_blank(row)
+            if found is not None:
+                found = [_parsed(value) if is_json else value for value in found]
+            yield row, kept, found
 
-    FORMATS[kind_of(kind, source_kind)].write(target, joined())
+    if kind != source_kind:
+        FORMATS[kind].write(target, filled(), columns, names)
+    elif rows.table.can_write_back(selection.columns):
+        rows.table.write_back(target, filled(), names)
+    else:
+        rows.table.write(target, filled(), columns, names)
     return missing
+
+
+def _parsed(value: Any) -> Any:
+    """Structured answers as what they are, prose as a string; None for none."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return None if value == "" else value

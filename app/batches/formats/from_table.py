@@ -28,11 +28,13 @@ class Lines:
     blank: int = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        """An empty line for a blank row, which keeps the numbers of those that follow. Raises `FormatError`."""
-        blank = 0
-        for number, row in enumerate(self.rows, 1):
-            if number == 1:
+        """An empty line for a row that is blank or not selected, so that the others keep their numbers. Raises `FormatError`."""
+        blank = last = 0
+        for number, row in self.rows.numbered():
+            if last == 0:
                 template.check(self.recipe.template, row)
+            yield b"\n" * (number - last - 1)
+            last = number
             if tables.is_blank(row):
                 blank += 1
                 yield b"\n"

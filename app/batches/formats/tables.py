@@ -1,67 +1,134 @@
 """What people have, as rows, and back: CSV, TSV, JSON or lines of text. Every cell is read verbatim, whatever it looks like.
 
-Another format is a function that reads, one that writes, and a row of `FORMATS`.
+Another format is a class that fits `Table`, a function that writes any table, and a row of `FORMATS`.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from types import MappingProxyType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from app import json_text
-from app.batches.formats import json_file
-from app.batches.formats.json_file import FormatError
+from app.batches.formats import cells, delimited, json_table
+from app.batches.formats.columns import nearest
+from app.batches.formats.json_file import FormatError, open_text
+from app.batches.formats.selection import ALL, Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 #: the columns in their order
 Row = dict[str, Any]
-#: a row, its answer and its error; what there is none of is empty
-Answered = tuple[Row, str, str]
+#: a row, and what the format keeps to write it back as it was; None for a line without any cell, which is no row
+Record = tuple[Row | None, Any]
+#: the same with the cells of further columns; None where there are none
+Filled = tuple[Row | None, Any, Sequence[Any] | None]
 #: the column of a text file
 TEXT = "text"
 
 
+class Table(Protocol):
+    """One table. Every method raises `FormatError`, and `UnicodeDecodeError` for text that is not UTF-8."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """In their order."""
+
+    def records(self, wanted: Collection[str] | None = None) -> Iterator[Record]:
+        """In their order. `wanted`: the columns that are looked at; rows may lack the others."""
+
+    def can_write_back(self, columns: Sequence[str] | None) -> bool:
+        """Whether `write_back` can give back these columns, None: all."""
+
+    def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:
+        """The table as it was with further columns of these names. `filled`: its own records, with their cells."""
+
+    def write(self, target: IO[bytes], filled: Iterable[Filled], columns: Sequence[str], names: Sequence[str]) -> None:
+        """Only some of its columns, and further ones."""
+
+
 @dataclass(frozen=True)
 class Format:
-    """How a table is read, and written with its answers."""
+    """How a table is read, and how any other is written so."""
 
     suffixes: tuple[str, ...]
-    #: its rows, None for a line without any cell. Raises `FormatError`, `UnicodeDecodeError`, `csv.Error`
-    read: Callable[[Path], Iterator[Row | None]]
-    #: adds a column for the answers and one for the errors
-    write: Callable[[IO[str], Iterable[Answered]], None]
+    open: Callable[[Path], Table]
+    write: Callable[[IO[bytes], Iterable[Filled], Sequence[str], Sequence[str]], None]
+    #: a cell may be a JSON value
+    is_json: bool = False
 
 
 @dataclass
 class Rows:
-    """The rows of a table. `blank` counts lines without any cell before the last row; they are no rows."""
+    """The rows of a table that are selected. `blank` counts lines without any cell before the last row; they are no rows."""
 
     path: Path
     kind: str
-    blank: int = 0
+    selection: Selection = ALL
+    blank: int = field(default=0, init=False)
+
+    @cached_property
+    def table(self) -> Table:
+        """Raises `FormatError`."""
+        return FORMATS[self.kind].open(self.path)
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """Those that are selected. Raises `FormatError` for one that is not there."""
+        with _faults(self.path):
+            return self.selection.columns_of(self.path, self.table.columns)
 
     def __iter__(self) -> Iterator[Row]:
         """Raises `FormatError`."""
+        return (row for _, row in self.numbered())
+
+    def numbered(self, wanted: Collection[str] | None = None) -> Iterator[tuple[int, Row]]:
+        """Each row with its number in the table, from 1. Raises `FormatError`."""
         self.blank = waiting = 0
-        try:
-            for row in FORMATS[self.kind].read(self.path):
+        for number, row, _ in self.records(wanted):
+            if row is None:
+                waiting += 1
+                continue
+            self.blank, waiting = self.blank + waiting, 0
+            yield number, row
+
+    def records(self, wanted: Collection[str] | None = None) -> Iterator[tuple[int, Row | None, Any]]:
+        """As `numbered`, with what the format keeps of it, and with what is no row. Raises `FormatError`."""
+        number = taken = 0
+        chosen = self.selection.columns
+        where = self.selection.condition(self.path, self.table) if self.selection.where else None
+        if wanted is not None and self.selection.where:
+            wanted = {*wanted, *self.selection.tested}
+        with _faults(self.path):
+            for row, kept in self.table.records(wanted):
                 if row is None:
-                    waiting += 1
+                    yield number, None, kept
                     continue
-                self.blank, waiting = self.blank + waiting, 0
-                yield row
-        except UnicodeDecodeError as error:
-            raise FormatError(f"{self.path}: not UTF-8: {error}. Save it as UTF-8.") from error
-        except csv.Error as error:
-            raise FormatError(f"{self.path}: not a table: {error}.") from error
+                number += 1
+                if where is not None and not where(row):
+                    continue
+                if self.selection.limit is not None and not is_blank(row):
+                    if taken == self.selection.limit:
+                        return
+                    taken += 1
+                yield number, row if chosen is None else {name: row[name] for name in chosen if name in row}, kept
+
+
+class _faults:  # noqa: N801 - a context manager
+    """What the standard library raises about a table becomes a `FormatError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, UnicodeDecodeError):
+            raise FormatError(f"{self._path}: not UTF-8: {error}. Save it as UTF-8.") from error
 
 
 def format_of(path: Path) -> str:
@@ -71,7 +138,7 @@ def format_of(path: Path) -> str:
 
 def is_blank(row: Row) -> bool:
     """Whether nothing is in its cells."""
-    return all(isinstance(value, str) and not value.strip() for value in row.values())
+    return all(cells.is_empty(value) for value in row.values())
 
 
 def row_id(row: Row, number: int, id_column: str | None) -> str:
@@ -79,95 +146,52 @@ def row_id(row: Row, number: int, id_column: str | None) -> str:
     if id_column is None:
         return f"row-{number}"
     if id_column not in row:
-        raise FormatError(f"row {number}: there is no column '{id_column}'; there are: {', '.join(row)}.")
-    return str(row[id_column])
+        raise FormatError(
+            f"row {number}: there is no column '{id_column}'. {nearest(id_column, row)}There are: {', '.join(row)}."
+        )
+    return cells.as_text(row[id_column])
 
 
-def free(row: Row, name: str) -> str:
-    """A column's name that the row has not."""
-    while name in row:
-        name += "_"
-    return name
+class Lines:
+    """Lines of text as a table of one column. It comes back as CSV."""
+
+    columns: Sequence[str] = (TEXT,)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def records(self, wanted: Collection[str] | None = None) -> Iterator[Record]:
+        """Raises `UnicodeDecodeError`."""
+        del wanted
+        with open_text(self._path) as lines:
+            for line in lines:
+                yield {TEXT: line.rstrip("\r\n")} if line.strip() else None, None
+
+    def can_write_back(self, columns: Sequence[str] | None) -> bool:
+        """Never: lines have no columns."""
+        del columns
+        return False
+
+    def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:
+        """As a table of all its columns."""
+        self.write(target, filled, self.columns, names)
+
+    def write(self, target: IO[bytes], filled: Iterable[Filled], columns: Sequence[str], names: Sequence[str]) -> None:
+        """As CSV."""
+        delimited.write(target, filled, columns, names)
 
 
-def _read_csv(delimiter: str, path: Path) -> Iterator[Row | None]:
-    # The module's own bound, 131,072 characters, is below what a request may have.
-    csv.field_size_limit(sys.maxsize)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        columns: list[str] = []
-        for cells in reader:
-            if not columns:
-                columns = _columns(path, cells)
-            elif not cells:
-                yield None
-            elif len(cells) > len(columns):
-                raise FormatError(f"{path}:{reader.line_num}: more fields than the header has columns.")
-            else:
-                yield dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=True))
-
-
-def _write_csv(delimiter: str, target: IO[str], rows: Iterable[Answered]) -> None:
-    writer = csv.writer(target, delimiter=delimiter, lineterminator="\n")
-    for number, (row, answer, error) in enumerate(rows):
-        if number == 0:
-            writer.writerow([*row, free(row, "answer"), free(row, "error")])
-        writer.writerow([*(v if isinstance(v, str) else json.dumps(v) for v in row.values()), answer, error])
-
-
-def _read_json(path: Path) -> Iterator[Row | None]:
-    found = json_file.look(path)
-    last = 0
-    for number, value in found.values():
-        if not isinstance(value, dict):
-            raise FormatError(f"{path}:{number}: not a JSON object.")
-        yield from [None] * (number - last - 1)
-        last = number
-        yield value
-
-
-def _write_json(target: IO[str], rows: Iterable[Answered]) -> None:
-    columns: list[str] = []
-    for row, answer, error in rows:
-        columns = columns or [free(row, "answer"), free(row, "error")]
-        target.write(json_text.line({**row, columns[0]: _parsed(answer), columns[1]: error or None}).decode())
-
-
-def _parsed(answer: str) -> Any:
-    """Structured answers as what they are, prose as a string."""
-    if answer[:1] in ("{", "["):
-        try:
-            return json.loads(answer)
-        except ValueError:
-            return answer
-    return answer or None
-
-
-def _read_text(path: Path) -> Iterator[Row | None]:
-    with json_file.open_text(path) as lines:
-        for line in lines:
-            yield {TEXT: line.rstrip("\r\n")} if line.strip() else None
-
-
-def _columns(path: Path, names: list[str]) -> list[str]:
-    """The header. Of two columns of one name, one would be lost."""
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(names, 1):
-        places.setdefault(name, []).append(place)
-    for name, found in places.items():
-        if len(found) > 1:
-            which = " and ".join(map(str, found))
-            called = f"are called '{name}'" if name else "have no name"
-            raise FormatError(f"{path}: columns {which} {called}. Give each column a name of its own.")
-    return names
-
-
-#: by its name. Lines of text come back as CSV, since they have one column only
+#: by its name
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "csv": Format((".csv",), partial(_read_csv, ","), partial(_write_csv, ",")),
-        "tsv": Format((".tsv",), partial(_read_csv, "\t"), partial(_write_csv, "\t")),
-        "jsonl": Format((".jsonl", ".ndjson", ".json"), _read_json, _write_json),
-        TEXT: Format((), _read_text, partial(_write_csv, ",")),
+        "csv": Format((".csv",), delimited.Delimited, delimited.write),
+        "tsv": Format(
+            (".tsv", ".tab"),
+            partial(delimited.Delimited, delimiter="\t"),
+            partial(delimited.write, dialect=delimited.Dialect("\t")),
+        ),
+        "jsonl": Format((".jsonl", ".ndjson"), json_table.JsonTable, json_table.write, is_json=True),
+        "json": Format((".json",), json_table.JsonTable, json_table.write_array, is_json=True),
+        TEXT: Format((), Lines, delimited.write),
     }
 )

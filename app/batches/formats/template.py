@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.batches.formats import line, tables
+from app.batches.formats.cells import as_text
+from app.batches.formats.columns import nearest
 from app.batches.formats.json_file import FormatError
 
 if TYPE_CHECKING:
@@ -64,13 +64,6 @@ def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
     return line.request(line.Line(custom_id, body), "/v1/chat/completions")
 
 
-def nearest(name: str, columns: Iterable[str]) -> str:
-    """A question that names the column which is spelled almost so, and a blank; empty without one."""
-    folded = {column.strip().casefold(): column for column in columns}
-    found = difflib.get_close_matches(name.strip().casefold(), folded, 1)
-    return f"Did you mean '{folded[found[0]]}'? " if found else ""
-
-
 def fill(template: str, row: dict[str, Any], number: int) -> str:
     """`{column}` becomes the row's value, `{{` and `}}` braces. Nothing else in a template means anything."""
 
@@ -83,6 +76,6 @@ def fill(template: str, row: dict[str, Any], number: int) -> str:
                 f"row {number}: the template names '{name}', which is no column. {nearest(name, row)}"
                 f"There are: {', '.join(row)}. Braces that are text are written twice: '{{{{{name}}}}}'."
             )
-        return row[name] if isinstance(row[name], str) else json.dumps(row[name], ensure_ascii=False)
+        return as_text(row[name])
 
     return _NAME.sub(value, template)

@@ -10,8 +10,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from app.batches.formats import answers, tables
-from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID
+from app.batches.formats import answers, selection, tables
+from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
 from ops.cli.batch import server
 from ops.cli.batch.server import Server
 from ops.cli.batch.watch import BatchId
@@ -39,15 +39,15 @@ def check(path: Path | None, *, force: bool) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: Path | None) -> Iterator[IO[str]]:
+def opened(path: Path | None) -> Iterator[IO[bytes]]:
     """The file, there only when it is whole; or stdout. Raises `TargetError`."""
     if path is None:
-        yield sys.stdout
-        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
         return
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as target:
+        with part.open("wb") as target:
             yield target
         part.replace(path)
     except OSError as error:
@@ -121,7 +121,7 @@ def report(
             output = output or Path(f"{batch['id']}.html")
             page = api.report_page(batch["id"], answers)
             with opened(output) as target:
-                target.write(page.decode())
+                target.write(page)
             print(output)
     return server.status_of(batch) if batch["status"] in server.FINAL else 0
 
@@ -137,7 +137,13 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int
         api.download(metadata[TABLE_FILE], source)
         with opened(output) as target:
             return answers.write(
-                target, wanted, found.get, source=source, source_kind=kind, id_column=metadata.get(TABLE_ID)
+                target,
+                wanted,
+                found.get,
+                source=source,
+                source_kind=kind,
+                id_column=metadata.get(TABLE_ID),
+                selection=selection.loaded(metadata.get(TABLE_SELECTION, "")),
             )
 
 
@@ -145,13 +151,13 @@ def _write_lines(api: Server, batch: dict[str, Any], output: Path | None) -> int
     written = 0
     with opened(output) as target:
         for line in api.output(batch["id"]):
-            target.write(line.decode())
+            target.write(line)
             written += 1
     errors = _errors_file(output) if output is not None else None
     lines = list(api.output(batch["id"], errors=True))
     if lines and errors is not None:
         with opened(errors) as target:
-            target.writelines(line.decode() for line in lines)
+            target.writelines(lines)
         server.say(f"nightshift: {len(lines)} requests have no answer; why is in {errors}")
     elif lines:
         server.say(f"nightshift: {len(lines)} requests have no answer; -o FILE writes why beside it.")

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from app import json_text
 from app.batches.formats import json_file, line, tables, template
 from app.batches.formats.from_table import Lines
 from app.batches.formats.json_file import FormatError
+from app.batches.formats.selection import ALL, Selection
 from app.settings import Settings
 from ops.cli import options
 from ops.cli.batch.server import say
@@ -47,6 +50,12 @@ class Source:
 FilePath = Annotated[Path, Parameter(name="FILE", help="OpenAI's JSONL; or CSV, TSV, JSONL or text with --template")]
 
 
+def _names(_: type, tokens: Sequence[Token]) -> tuple[str, ...]:
+    """As CSV has them: a name with a comma in it has quotes."""
+    found = next(csv.reader([",".join(token.value for token in tokens)]), [])
+    return tuple(found)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class How:
@@ -61,10 +70,29 @@ class How:
     format: Annotated[str | None, Parameter(choices=tuple(tables.FORMATS), help="of FILE (default: by its ending)")] = (
         None
     )
+    columns: Annotated[
+        tuple[str, ...],
+        Parameter(converter=_names, help="the only columns to read and to give back, with commas between them"),
+    ] = ()
+    where: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="only rows for which it holds: COLUMN=VALUE, != (another value), ~ (has it in it), !~ (has not), <, <=, >, >="
+            " (numbers); several: all hold"
+        ),
+    ] = ()
+    limit: Annotated[
+        int | None, Parameter(converter=options.whole_number(1, 10**9), help="only the first so many rows")
+    ] = None
     model: Annotated[str | None, Parameter(help="the model to ask (default for tables: sonnet)")] = None
     strict: Annotated[bool, Parameter(help="one request that is refused fails the file (default: the rest runs)")] = (
         False
     )
+
+    @property
+    def selection(self) -> Selection:
+        """The part of a table that is meant."""
+        return Selection(self.columns or None, self.where, self.limit)
 
 
 DEFAULT = How()
@@ -75,11 +103,11 @@ def opened(path: Path, how: How) -> Iterator[Source]:
     """The requests. Raises `SettingsError` for options that do not fit, `FormatError` for a table that does not."""
     if not path.is_file():
         options.fail(f"{path} is no file.")
-    if how.template is None and (how.system or how.schema or how.id_column):
-        options.fail("--system, --schema and --id-column belong to --template.")
+    if how.template is None and (how.system or how.schema or how.id_column or how.selection != ALL):
+        options.fail("--system, --schema, --id-column, --columns, --where and --limit belong to --template.")
     if how.template is not None:
         kind = how.format or tables.format_of(path)
-        with _made(_from_table(path, kind, _recipe(how))) as made:
+        with _made(_from_table(tables.Rows(path, kind, how.selection), _recipe(how))) as made:
             yield Source(made, kind, "row")
         return
     found = _requests(path)
@@ -133,11 +161,11 @@ def _recipe(how: How) -> template.Recipe:
     return template.Recipe(how.template or "", how.model or "sonnet", how.system, schema, how.id_column)
 
 
-def _from_table(path: Path, kind: str, recipe: template.Recipe) -> Iterator[bytes]:
-    lines = Lines(tables.Rows(path, kind), recipe, Settings.from_environment().max_body_bytes)
+def _from_table(rows: tables.Rows, recipe: template.Recipe) -> Iterator[bytes]:
+    lines = Lines(rows, recipe, Settings.from_environment().max_body_bytes)
     yield from lines
     if blank := lines.blank:
-        say(f"nightshift: {path}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
+        say(f"nightshift: {rows.path}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
 
 
 def _from_json(found: JsonFile, model: str | None) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID
+from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
 from app.ways import Way
 from app.window import WindowError, parse
 from ops.cli import options
@@ -121,7 +121,7 @@ def submit(
                 return 1
             file_id = api.upload(found.file, file.name)
         if found.table is not None:
-            metadata |= _table(api, file, found.table, how.id_column)
+            metadata |= _table(api, file, found.table, how)
         batch = api.create(file_id, metadata, completion_window)
         watch.name(api, batch, as_json=as_json)
         say_again(earlier, str(file))
@@ -138,11 +138,12 @@ def submit(
         return watch.follow(api, batch, stay=stay or tried is not None, as_json=as_json)
 
 
-def _table(api: Server, file: Path, kind: str, id_column: str | None) -> dict[str, str]:
+def _table(api: Server, file: Path, kind: str, how: How) -> dict[str, str]:
     """The table itself, for `results` to give back, as metadata."""
     with file.open("rb") as table:
         found = {TABLE_FILE: api.upload(table, file.name), TABLE_FORMAT: kind}
-    return found | ({TABLE_ID: id_column} if id_column else {})
+    said = {TABLE_ID: how.id_column, TABLE_SELECTION: how.selection.dumped()}
+    return found | {name: value for name, value in said.items() if value}
 
 
 def _validated(api: Server, batch: dict[str, Any]) -> dict[str, Any]:

@@ -101,9 +101,9 @@ def test_a_table_comes_back_with_its_answers(tmp_path: Path) -> None:
         {"custom_id": "c", "response": None, "error": {"code": "batch_expired", "message": "late"}}
     ).encode()
     found = dict(answers.of(one) for one in (line("a", "A, of course"), line("b", error="no"), unrun))
-    target = io.StringIO()
+    target = io.BytesIO()
     assert answers.write(target, "csv", found.get, source=path, source_kind="csv", id_column="id") == 1
-    assert target.getvalue().splitlines() == [
+    assert target.getvalue().decode().splitlines() == [
         "id,answer,answer_,error",
         "b,x,,invalid_request_error: no",
         'a,y,"A, of course",',
@@ -121,10 +121,10 @@ def test_structured_answers_are_objects_in_jsonl(tmp_path: Path) -> None:
         line("row-2", None, refusal="I won't."),
         line("row-3", None, tool_calls=[{"id": "x"}]),
     )
-    target = io.StringIO()
+    target = io.BytesIO()
     found = dict(map(answers.of, sent))
     assert answers.write(target, "jsonl", found.get, source=path, source_kind="text", id_column=None) == 0
-    assert [json.loads(one) for one in target.getvalue().splitlines()] == [
+    assert [json.loads(one) for one in target.getvalue().decode().splitlines()] == [
         {"text": "1", "answer": {"stars": 5}, "error": None},
         {"text": "2", "answer": None, "error": "refused: I won't."},
         {"text": "3", "answer": [{"id": "x"}], "error": None},
@@ -247,10 +247,10 @@ def test_a_table_in_json_is_rows(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(rows, indent=1))
     assert [one["custom_id"] for one in made(path, template="{text}", id_column="id")] == ["a", "b"]
-    target = io.StringIO()
+    target = io.BytesIO()
     found = {"a": ("A", ""), "b": ("B", "")}
     assert answers.write(target, "jsonl", found.get, source=path, source_kind="jsonl", id_column="id") == 0
-    assert [json.loads(one)["answer"] for one in target.getvalue().splitlines()] == ["A", "B"]
+    assert json.loads(target.getvalue()) == [{**row, "answer": row["id"].upper(), "error": None} for row in rows]
 
 
 def test_blank_rows_are_no_requests_and_keep_their_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,10 +259,10 @@ def test_blank_rows_are_no_requests_and_keep_their_place(tmp_path: Path, capsys:
     path.write_text("text,n\na,1\n\n, \nb,2\n")
     assert [one["custom_id"] for one in made(path, template="{text}")] == ["row-1", "row-3"]
     assert "2 blank rows are skipped" in capsys.readouterr().err
-    target = io.StringIO()
+    target = io.BytesIO()
     found = {"row-1": ("A", ""), "row-3": ("B", "")}
     assert answers.write(target, "csv", found.get, source=path, source_kind="csv", id_column=None) == 0
-    assert target.getvalue().splitlines() == ["text,n,answer,error", "a,1,A,", ", ,,", "b,2,B,"]
+    assert target.getvalue().decode().splitlines() == ["text,n,answer,error", "a,1,A,", "", ", ,,", "b,2,B,"]
 
 
 def test_a_cell_may_be_as_large_as_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +270,7 @@ def test_a_cell_may_be_as_large_as_a_request(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "a.csv"
     path.write_text('id,text\n1,short\n2,"' + "x" * 3_000_000 + '"\n')
     assert len(made(path, template="{text}")[1]["body"]["messages"][0]["content"]) == 3_000_000
-    target = io.StringIO()
+    target = io.BytesIO()
     answers.write(target, "csv", lambda _: None, source=path, source_kind="csv", id_column=None)
     assert len(target.getvalue()) > 3_000_000
     monkeypatch.setenv("NIGHTSHIFT_MAX_BODY_BYTES", "1000000")
