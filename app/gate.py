@@ -104,10 +104,17 @@ class Closings:
         return None if None in found else min(filter(None, found), key=lambda closed: closed.until, default=None)
 
 
+#: nothing is closed
+OPEN = Closings(None, {})
+
+
 def read_closings(connection: Redis) -> Closings:
-    """What is closed now. Mostly nothing is, and one command says so: each worker looks several times a job."""
-    if not connection.exists(*state_keys()):
-        return Closings(None, {})
+    """What is closed now. Mostly nothing is, and one command says so: each worker looks for every job."""
+    return read_closed(connection) if connection.exists(*state_keys()) else OPEN
+
+
+def read_closed(connection: Redis) -> Closings:
+    """The same where that command has said that something is."""
     pipe = connection.pipeline(transaction=False)
     for key in state_keys():
         pipe.hgetall(key)

@@ -55,7 +55,7 @@ class Hands:
             return
         if found is None or (claimed := transitions.claim(redis, found[0].id, name, _LEASE_SECONDS)) is None:
             return
-        lease, record = claimed
+        lease, record, _ = claimed
         body = {"id": record.id, "usage": _USAGE, "choices": [{"message": {"role": "assistant", "content": _TEXT}}]}
         outcome = Outcome(body=body, headers={"x-nightshift-cost-usd": "0.001"})
         transitions.publish(redis, _SETTINGS, lease, outcome)

@@ -46,7 +46,7 @@ class FakeWorker:
         """The job of the queue's first ticket."""
         claimed = transitions.claim(self.connection, self.dequeue().id, worker, lease_seconds, execution)
         assert claimed is not None
-        return claimed
+        return claimed.lease, claimed.record
 
     def take(self, timeout: float = PATIENCE_SECONDS) -> Claimed:
         """The next job, waited for."""
@@ -54,8 +54,8 @@ class FakeWorker:
 
         def claimed() -> bool:
             ticket = self._pop()
-            if ticket is not None and (lease := transitions.claim(self.connection, ticket.id, "w1", 60)) is not None:
-                found.append(lease)
+            if ticket is not None and (one := transitions.claim(self.connection, ticket.id, "w1", 60)) is not None:
+                found.append((one.lease, one.record))
             return bool(found)
 
         wait_until(claimed, "a job in the queue", timeout)

@@ -7,15 +7,15 @@ others are not is parked (`app.admission`), so that it blocks nobody.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from app import admission, caps, errors, ladder
 from app.error_codes import ErrorCode
-from app.gate import Cause, Gate, read_closings
+from app.gate import OPEN, Cause, Gate, read_closed, read_closings
 from app.jobs import tickets, transitions
-from app.jobs.record import Status
 from app.scopes import Scope
 from workers.beat import FOR_CLAUDE
 from workers.login_check import LoginCheck
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from app.admission import Probes
     from app.gate import Closings
-    from app.jobs.store import Jobs
+    from app.jobs.record import JobRecord
+    from app.jobs.transitions import Claimed
     from app.settings import Settings
     from app.ways import Way
     from workers.engine import Engine
@@ -42,15 +43,34 @@ class Admitted:
     probes: Probes
 
 
+@dataclass
+class Taken:
+    """A ticket that a worker has taken from the queue, and the run that is to have its job."""
+
+    job_id: str
+    queue: str
+    execution_id: str = field(default_factory=transitions.new_execution)
+    #: how its job goes, once it may
+    admitted: Admitted | None = None
+
+    def end(self) -> None:
+        """The run is over: what it has not tried the next may try."""
+        if self.admitted is not None:
+            self.admitted.probes.end()
+
+
 class Admission:
     """One worker's."""
 
-    def __init__(self, worker: str, connection: Redis, settings: Settings, engines: Engines, jobs: Jobs) -> None:
+    def __init__(self, worker: str, connection: Redis, settings: Settings, engines: Engines) -> None:
         self._worker = worker
         self._connection = connection
         self._settings = settings
         self._engines = engines
-        self._jobs = jobs
+        #: of the ladder, those that this worker goes
+        self._steps = [step for step in settings.ways if step.way in engines.ways]
+        #: when nothing was closed, as far as is known, `time.monotonic()`
+        self._seen_open_at = -math.inf
         self._logins: dict[Way, LoginCheck] = {}
         #: when a job went each way last, `time.monotonic()`
         self._used_at: dict[Way, float] = {}
@@ -99,17 +119,36 @@ class Admission:
     def _usable(self) -> list[Way]:
         return [way for way in self._engines.ways if way not in self._out]
 
-    def admit(self, job_id: str, queue: str) -> Admitted | None:
-        """The way that a job which was just taken from the queue goes. None: it was parked, or returned. Safe to repeat."""
+    def claim(self, taken: Taken) -> Claimed | None:
+        """The job, and in `taken` how it goes. None: it was parked or returned, or there is nothing to run. Safe to repeat."""
         self._keep_caps()
-        closings, record = read_closings(self._connection), self._jobs.get(job_id)
+        refused: tuple[JobRecord, Closings] | None = None
+
+        def admits(record: JobRecord, is_closed: bool) -> bool:
+            nonlocal refused
+            taken.end()
+            closings = read_closed(self._connection) if is_closed else OPEN
+            self._seen_open_at = -math.inf if is_closed else time.monotonic()
+            taken.admitted = self._admit(record, closings)
+            refused = None if taken.admitted is not None else (record, closings)
+            return taken.admitted is not None
+
+        lease_seconds = self._settings.lease_seconds
+        claimed = transitions.claim(
+            self._connection, taken.job_id, self._worker, lease_seconds, taken.execution_id, admits=admits
+        )
+        if refused is not None:
+            self._refuse(taken, *refused)
+        return claimed
+
+    def _admit(self, record: JobRecord, closings: Closings) -> Admitted | None:
+        """How a queued job goes; None: it may not."""
         probes = admission.Probes(self._connection, closings, self._worker)
-        if record is None or record.status is not Status.QUEUED or record.choices:
-            # It asks nothing: its end is found out, or its choices are made.
+        if record.choices:
+            # It asks nothing: its choices are made.
             return Admitted(self._login(self._engines.ways[0]).engine, probes)
-        steps = [step for step in self._settings.ways if step.way in self._engines.ways]
         out = {*self._out}
-        while (way := ladder.choose(steps, record, closings, out=out, probes=probes.take)) is not None:
+        while (way := ladder.choose(self._steps, record, closings, out=out, probes=probes.take)) is not None:
             # The login of an engine that is made now is tried before the request, and one that a request has failed by.
             login = self._login(way)
             if login.may_be_used() and login.passes_gate(closings.holding(way)):
@@ -117,22 +156,26 @@ class Admission:
                 return Admitted(login.engine, probes)
             probes.end()
             out.add(way)
+        return None
+
+    def _refuse(self, taken: Taken, record: JobRecord, closings: Closings) -> None:
+        """A job that may not go now keeps its place, is parked, or fails."""
+        job_id = taken.job_id
         if not any(self._takes(closings, way) for way in self._usable()):
             # Nothing can be taken now: all keeps its place.
-            tickets.return_from_gap(self._connection, queue, job_id)
-            return None
-        lot = admission.lot_of(steps, record)
+            tickets.return_from_gap(self._connection, taken.queue, job_id)
+            return
+        lot = admission.lot_of(self._steps, record)
         if not lot.ways:
             said = f"No worker goes the way '{record.way}' to Claude: NIGHTSHIFT_WAYS does not name it (any more)."
             error = errors.invalid_request(said, "metadata.way", ErrorCode.INVALID_VALUE)
             transitions.fail_waiting(self._connection, self._settings, job_id, error)
-            return None
-        held_by = ladder.held_by(steps, record, closings)
+            return
+        held_by = ladder.held_by(self._steps, record, closings)
         # Open, and parked all the same: the login does not work here, and another machine's may.
         cause = Cause.LOGIN if held_by is None else held_by.cause
         transitions.park(self._connection, job_id, lot, cause)
         log.info("[LIMIT] parked cause=%s lot=%s job=%s", cause, lot, job_id, extra=record.ids)
-        return None
 
     def works_by(self, way: Way) -> bool:
         """Whether this worker has found that it can use the way. For any thread."""

@@ -22,12 +22,12 @@ from app import clock, durability, errors, logs
 from app.connection import AWAY, connect_blocking, patiently
 from app.gate import Cause
 from app.jobs import tickets, transitions
-from app.jobs.change import Lease, LeaseLost, Reason, Requeue
+from app.jobs.change import LeaseLost, Reason, Requeue
 from app.jobs.record import interrupt_channel, outcome_key
 from app.jobs.store import Jobs
 from app.outcome import Outcome
 from workers import run as runs
-from workers.admission import Admission
+from workers.admission import Admission, Taken
 from workers.beat import Beat
 from workers.run import Ending, FanOut, Interruption, Publish, Run
 from workers.start import PatientWorker
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from rq import Queue
     from rq.job import Job
 
-    from app.jobs.record import JobRecord
+    from app.jobs.change import Lease
+    from app.jobs.transitions import Claimed
     from app.settings import Settings
     from workers.admission import Admitted
     from workers.engine_by_way import Engines
@@ -74,7 +75,7 @@ class ClaudeWorker(PatientWorker):
         self._steps = connection
         self._settings = settings
         self._jobs = Jobs(connection, settings)
-        self._admission = Admission(name, connection, settings, engines, self._jobs)
+        self._admission = Admission(name, connection, settings, engines)
         self._is_draining = False
         self.beat = Beat(settings, name, engines, self._admission.works_by)
 
@@ -102,24 +103,20 @@ class ClaudeWorker(PatientWorker):
 
     def execute_job(self, job: Job, queue: Queue) -> None:
         """Claim, run, settle. Nothing in here raises for what a job or Redis does."""
-        admitted = self._patiently(lambda: self._admission.admit(job.id, queue.name))
-        if admitted is None:
-            return
-        self.set_state(WorkerStatus.BUSY)
+        taken = Taken(job.id, queue.name)
         try:
-            execution_id, lease_seconds = transitions.new_execution(), self._settings.lease_seconds
-            claimed = self._patiently(
-                lambda: transitions.claim(self._steps, job.id, self.name, lease_seconds, execution_id)
-            )
-            if claimed is not None:
-                with logs.about(**claimed[1].ids):
-                    self._run(job, *claimed, admitted)
+            claimed = self._patiently(lambda: self._admission.claim(taken))
+            if claimed is not None and taken.admitted is not None:
+                self.set_state(WorkerStatus.BUSY)
+                with logs.about(**claimed.record.ids):
+                    self._run(job, claimed, taken.admitted)
         finally:
-            self._patiently(admitted.probes.end)
+            self._patiently(taken.end)
             self.set_state(WorkerStatus.IDLE)
 
-    def _run(self, job: Job, lease: Lease, record: JobRecord, admitted: Admitted) -> None:
-        run = Run(lease, record, self._jobs, admitted.probes, self._settings, admitted.engine, self._steps)
+    def _run(self, job: Job, claimed: Claimed, way: Admitted) -> None:
+        lease, record, request = claimed
+        run = Run(lease, record, self._jobs, way.probes, self._settings, way.engine, self._steps, request)
         runs.begin(run)
         self.beat.hold(run)
         try:

@@ -67,6 +67,8 @@ class Run:
     settings: Settings
     engine: Engine
     connection: Redis
+    #: the payload as it was claimed; None: it is to be read, or was parsed
+    request: bytes | None = None
     interruption: Interruption | None = field(default=None)
     #: what its turns cost that were answered, US dollars; None: nobody knows
     costs: list[float | None] = field(default_factory=list)

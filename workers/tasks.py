@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 NEWER_WORKER_SECONDS = 5.0
 
 
-def run_job(job_id: str) -> Ending:
+def run_job(_: str) -> Ending:
     """One run of one job. Raises only for bugs of ours."""
     run = runs.current()
     record = run.record
@@ -43,7 +44,7 @@ def run_job(job_id: str) -> Ending:
         # A process of older code ended the parent, and knew nothing of this choice.
         run.interruption = Interruption.CANCELLED
         return Requeue(Reason.UNWANTED, counts=False)
-    payload = run.jobs.request(record.parent or job_id)
+    payload = _payload(run)
     if payload is None:
         return Publish(Outcome(error=errors.internal()))
     number = record.choice
@@ -56,6 +57,12 @@ def run_job(job_id: str) -> Ending:
     if outcome.size() > (limit := run.settings.max_result_bytes):
         outcome = Outcome(error=errors.result_too_large(limit))
     return Publish(outcome)
+
+
+def _payload(run: Run) -> dict[str, Any] | None:
+    """As it was claimed, let go here, since it may be large; a choice asks for its parent's."""
+    text, run.request = run.request, None
+    return run.jobs.request(run.record.parent or run.record.id) if text is None else json.loads(text)
 
 
 def _asked(run: Run, chat: dict[str, Any]) -> Ending:

@@ -30,12 +30,13 @@ from app.jobs.record import (
     status_key,
     stream_key,
 )
+from app.redis_client import read
 from app.scopes import family_of, parked_key, scopes_of
 from app.ways import Way
 from app.webhooks import announce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from redis import Redis
     from redis.client import Pipeline
@@ -49,17 +50,26 @@ REQUEST_TTL_SECONDS = 3600
 STREAM_TTL_SECONDS = 60
 
 
-def step(connection: Redis, job_id: str, decide: Callable[[Found], Change], *, count: int = 0) -> Change:
+def step(
+    connection: Redis,
+    job_id: str,
+    decide: Callable[[Found], Change],
+    *,
+    count: int = 0,
+    beside: Sequence[tuple[str, ...]] = (),
+) -> Change:
     """Read the job and its choices under WATCH, and write the change that `decide`, a function of `lifecycle`, makes of them.
 
     Decided again if another process changed the job in between, or if the reply was lost. Raises what `decide` raises.
-    `count`: how many choices to read of a job that has none so far.
+    `count`: how many choices to read of a job that has none so far. `beside`: commands that read what else `decide` needs, in the same
+    round trip.
     """
 
     def change(pipe: Any) -> Change:
-        record = JobRecord.from_hash(pipe.hgetall(record_key(job_id)))
+        known, *replies = read(pipe, ("HGETALL", record_key(job_id)), *beside)
+        record = JobRecord.from_hash(known)
         made = _read_choices(connection, pipe, job_id, (record.choices or count) if record is not None else 0)
-        decided = decide(Found(record, made, clock.now()))
+        decided = decide(Found(record, made, clock.now(), replies))
         announcement = None
         if decided.event and record is not None and (record.callback_url or record.background):
             announcement = announce.prepare(

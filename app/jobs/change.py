@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,11 +63,15 @@ class Requeue:
 
 
 class Found(NamedTuple):
-    """What a step has read: the record, None when there is none, the choices that it waits for, in their order, and the time."""
+    """What a step has read: the record, None when there is none, the choices that it waits for, in their order, and the time.
+
+    `beside`: the replies to what was asked in the same round trip.
+    """
 
     record: JobRecord | None
     choices: Sequence[JobRecord | None] = ()
     now: float = 0.0
+    beside: Sequence[Any] = ()
 
 
 class Ticket(Enum):

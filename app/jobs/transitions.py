@@ -6,19 +6,19 @@ Above: what a run may do with its job. A worker whose lease ended, or whose job 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from uuid import uuid4
 
-from app import clock, errors, hashes
+from app import clock, errors, gate, hashes
 from app.connection import texts, transaction
 from app.jobs import apply, lifecycle, parents
 from app.jobs.change import Lease, Requeue, Ticket
-from app.jobs.record import LEASES, JobRecord, lease_member, outcome_key, record_key, request_key
+from app.jobs.record import LEASES, JobRecord, Status, lease_member, outcome_key, record_key, request_key
 from app.openai.payload import merged
 from app.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from redis import Redis
     from redis.client import Pipeline
@@ -34,17 +34,46 @@ def new_execution() -> str:
     return uuid4().hex
 
 
+class Claimed(NamedTuple):
+    """A run that has its job."""
+
+    lease: Lease
+    record: JobRecord
+    #: the payload, JSON; None for a choice, which has its parent's
+    request: bytes | None
+
+
 def claim(
-    connection: Redis, job_id: str, worker: str, lease_seconds: float, execution_id: str = ""
-) -> tuple[Lease, JobRecord] | None:
-    """Queued to in_progress. None when there is nothing to run: cancelled, ended, taken by somebody else, or gone.
+    connection: Redis,
+    job_id: str,
+    worker: str,
+    lease_seconds: float,
+    execution_id: str = "",
+    *,
+    admits: Callable[[JobRecord, bool], bool] = lambda *_: True,
+) -> Claimed | None:
+    """Queued to in_progress. None when there is nothing to run: cancelled, ended, taken by somebody else, gone, or not admitted.
+
+    `admits` is asked whether a queued job may run now, given its record and whether anything is closed (`gate.read_closed` says what). It
+    may be asked more than once, and changes nothing of the job.
 
     Safe to repeat with one `execution_id` (default: a new one). If the reply to the first try was lost, the second finds that this
     run has the job.
     """
     lease = Lease(job_id, execution_id or new_execution(), worker)
-    record = apply.step(connection, job_id, lambda found: lifecycle.claim(found, lease, lease_seconds)).after
-    return (lease, record) if record is not None and record.execution == lease.execution_id else None
+    request: bytes | None = None
+
+    def decide(found: Found) -> Change:
+        nonlocal request
+        request, closed = found.beside
+        record = found.record
+        if record is not None and record.status is Status.QUEUED and not admits(record, bool(closed)):
+            return lifecycle.unchanged(record)
+        return lifecycle.claim(found, lease, lease_seconds)
+
+    beside = (("GET", request_key(job_id)), ("EXISTS", *gate.state_keys()))
+    record = apply.step(connection, job_id, decide, beside=beside).after
+    return Claimed(lease, record, request) if record is not None and record.execution == lease.execution_id else None
 
 
 def renew(connection: Redis, lease: Lease, lease_seconds: float) -> bool:

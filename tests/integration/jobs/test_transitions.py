@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from tests.integration.jobs.conftest import Take, new_record
 
 if TYPE_CHECKING:
     from app.idempotency import Fence
+    from app.jobs.record import JobRecord
 
 SETTINGS = Settings()
 
@@ -154,6 +156,30 @@ def test_a_cancelled_job_never_starts(connection: Redis, jobs: Jobs) -> None:
     assert transitions.claim(connection, ticket.id, "w1", 10) is None
     assert tickets.queue(connection).get_job_ids() == []
     assert tickets.intermediate(connection, tickets.CLAUDE_QUEUE) == []
+
+
+def test_a_claim_brings_the_request(connection: Redis, jobs: Jobs) -> None:
+    """What a worker needs of a job comes with its claim."""
+    jobs.submit(new_record(), {"request": {"model": "sonnet"}})
+    claimed = transitions.claim(connection, FakeWorker(connection).dequeue().id, "w1", 10)
+    assert claimed is not None and claimed.request is not None
+    assert json.loads(claimed.request) == {"request": {"model": "sonnet"}}
+
+
+def test_a_job_that_is_not_admitted_stays_as_it_is(connection: Redis, jobs: Jobs) -> None:
+    """Whoever takes a ticket is asked about its job's record and whether anything is closed; by a no nothing changes."""
+    jobs.submit(new_record(), {})
+    Gate(connection).pause()
+    ticket, before, asked = FakeWorker(connection).dequeue(), jobs.get("chatcmpl-1"), []
+
+    def admits(record: JobRecord, is_closed: bool) -> bool:
+        asked.append((record.id, is_closed))
+        return False
+
+    assert transitions.claim(connection, ticket.id, "w1", 10, admits=admits) is None
+    assert asked == [("chatcmpl-1", True)]
+    assert jobs.get("chatcmpl-1") == before
+    assert tickets.intermediate(connection, tickets.CLAUDE_QUEUE) == ["chatcmpl-1"]
 
 
 def test_a_run_that_was_cancelled_publishes_nothing(connection: Redis, jobs: Jobs, take: Take) -> None:
