@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: for so long after a look at the gate that found it open a worker takes its next ticket without one, seconds
+OPEN_SECONDS = 0.2
+
 
 @dataclass(frozen=True)
 class Admitted:
@@ -83,7 +86,9 @@ class Admission:
         """Why this worker may take no job at all, a `Cause` or `FOR_CLAUDE`; empty: it may. Raises redis-py's errors."""
         self.end_idle()
         self._keep_caps()
-        closings = read_closings(self._connection)
+        # What the last job's claim has read is as good: should it have changed, the next one's claim reads it.
+        is_known = time.monotonic() < self._seen_open_at + OPEN_SECONDS
+        closings = OPEN if is_known else read_closings(self._connection)
         made = dict(self._engines.made())
         self._out = {way: why for way, engine in made.items() if (why := self._why_out(way, engine, closings))}
         for way in self._engines.ways:

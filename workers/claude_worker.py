@@ -72,6 +72,8 @@ class ClaudeWorker(PatientWorker):
             worker_ttl=_IDLE_SECONDS + 15,
             log_job_description=False,
         )
+        # How RQ takes a ticket from the queue.
+        self.queue_class = tickets.ClaudeQueue
         self._steps = connection
         self._settings = settings
         self._jobs = Jobs(connection, settings)

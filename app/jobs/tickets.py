@@ -74,6 +74,18 @@ def ticket(connection: Redis, job_id: str) -> Job:
     return job
 
 
+class ClaudeQueue(Queue):
+    """RQ's queue for a worker: a ticket that was taken from it is its id, and is not read. What is not ours is never claimed."""
+
+    @classmethod
+    def _fetch_dequeued_job(
+        cls, connection: Redis, queue_key: str, job_id: str, *_: Any, **__: Any
+    ) -> tuple[Job, Queue] | None:
+        job = ticket(connection, job_id)
+        job.func_name, job.instance, job.args, job.kwargs = TASK_PATH, None, (job_id,), {}
+        return job, queue(connection, queue_key.removeprefix(cls.redis_queue_namespace_prefix))
+
+
 def issue(
     pipeline: Pipeline,
     connection: Redis,

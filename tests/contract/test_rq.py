@@ -109,6 +109,15 @@ def test_the_suspension_check_comes_before_each_job(queue: Queue) -> None:
     assert kinds == ["check", "execute", "check", "execute", "check"]
 
 
+def test_a_worker_makes_a_taken_ticket_by_its_queue_class(connection: Redis) -> None:
+    """RQ asks the worker's queue class for the job of an id that it took: ours gives one that can be performed, and reads nothing."""
+    connection.rpush(f"rq:queue:{NAME}", "j1")
+    taken = tickets.ClaudeQueue.dequeue_any([rq.Queue(NAME, connection=connection)], 1, connection=connection)
+    assert taken is not None
+    job, home = taken
+    assert (job.id, home.name, job.func_name, job.args) == ("j1", NAME, tickets.TASK_PATH, ("j1",))
+
+
 def test_enqueueing_on_a_pipeline_does_nothing_by_itself(queue: Queue, connection: Redis) -> None:
     """A ticket that is put on a pipeline appears when the pipeline is executed, and no sooner."""
     pipe = connection.pipeline()
