@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import certifi
 import httpcore
@@ -62,8 +62,11 @@ class OutboundClient:
         content: bytes | None = None,
         timeout_seconds: float,
         max_body_bytes: int = 64 * 1024,
+        into: IO[bytes] | None = None,
     ) -> Reply:
         """One request, one connection. `timeout_seconds` is for connecting, sending and receiving together.
+
+        With `into` the body of a 200 is written there, piece by piece, and not kept.
 
         Raises:
             OutboundError: there was no complete status line and header block.
@@ -85,7 +88,7 @@ class OutboundClient:
         sent = {"Host": target.authority, "Connection": "close", **headers}
         try:
             with pool, pool.stream(method, url, headers=list(sent.items()), content=content) as response:
-                body, complete = _read(response, max_body_bytes)
+                body, complete = _read(response, max_body_bytes, into if response.status == 200 else None)
                 found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
                 return Reply(response.status, found, body, complete)
         except httpcore.TimeoutException as error:
@@ -97,14 +100,20 @@ class OutboundClient:
             raise OutboundError("the connection broke or did not speak HTTP") from error
 
 
-def _read(response: httpcore.Response, max_body_bytes: int) -> tuple[bytes, bool]:
+def _read(response: httpcore.Response, max_body_bytes: int, into: IO[bytes] | None) -> tuple[bytes, bool]:
     """The body up to the limit, and whether that is all of it. The status counts even if the body never ends."""
     body = bytearray()
+    left = max_body_bytes
     try:
         for chunk in response.iter_stream():
-            body += chunk
-            if len(body) > max_body_bytes:
-                return bytes(body[:max_body_bytes]), False
+            piece = chunk[:left]
+            if into is None:
+                body += piece
+            else:
+                into.write(piece)
+            left -= len(chunk)
+            if left < 0:
+                return bytes(body), False
     except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError):
         return bytes(body), False
     return bytes(body), True

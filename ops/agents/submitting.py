@@ -12,7 +12,6 @@ import anyio
 from pydantic import Field
 
 from app import json_text
-from app.batches.formats import answers
 from app.batches.formats.json_file import FormatError
 from app.settings import SettingsError
 from ops.agents import files, words
@@ -145,12 +144,7 @@ def _create(api: Server, path: Path, how: source.How, sent: Submit) -> dict[str,
         if not sent.again and sent.since is None:
             _refuse_twice(api, metadata[server.DIGEST])
         file_id = api.upload(found.file, path.name)
-    if found.table is not None:
-        with path.open("rb") as table:
-            metadata[answers.TABLE_FILE] = api.upload(table, path.name)
-        metadata[answers.TABLE_FORMAT] = found.table
-        if how.id_column:
-            metadata[answers.TABLE_ID] = how.id_column
+        metadata |= submit.table(api, found, how)
     return api.create(file_id, metadata, "24h")
 
 

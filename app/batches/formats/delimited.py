@@ -241,9 +241,15 @@ def _encoding(path: Path) -> tuple[str, bool]:
 
 def _delimiter(text: str, *, is_all: bool) -> str:
     found = [(columns, mark) for mark in _MARKS if (columns := _columns_by(text, mark, is_all=is_all)) > 1]
+    if not found:  # a row is ragged, and will be named by the mark that the header has
+        found = [(len(_first(text, mark)), mark) for mark in _MARKS]
     # Of equals the first: a comma in prose is commoner than any other mark, and its cells then begin with a blank.
-    tidy = [one for one in found if not _is_prose(text, one[1])]
-    return max(tidy or found, key=lambda one: one[0], default=(1, ","))[1]
+    tidy = [one for one in found if not any(name.startswith(" ") for name in _first(text, one[1]))]
+    return max(tidy or found, key=lambda one: one[0])[1]
+
+
+def _first(text: str, mark: str) -> list[str]:
+    return next((cells for cells in csv.reader(io.StringIO(text, newline=""), delimiter=mark) if cells), [])
 
 
 def _columns_by(text: str, mark: str, *, is_all: bool) -> int:
@@ -263,11 +269,6 @@ def _columns_by(text: str, mark: str, *, is_all: bool) -> int:
         if is_all or not counts:
             return 0
     return counts[0] if counts and all(count == counts[0] for count in counts) else 0
-
-
-def _is_prose(text: str, mark: str) -> bool:
-    header = next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), [])
-    return any(name.startswith(" ") for name in header)
 
 
 def _ending(text: str) -> str:

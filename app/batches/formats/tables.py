@@ -5,20 +5,21 @@ Another format is a class that fits `Table`, a function that writes any table, a
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from app.batches.formats import cells, delimited, json_table
+from app.batches.formats import cells, delimited, json_table, packed
 from app.batches.formats.columns import nearest
 from app.batches.formats.json_file import FormatError, open_text
 from app.batches.formats.selection import ALL, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
 #: the columns in their order
 Row = dict[str, Any]
@@ -131,9 +132,17 @@ class _faults:  # noqa: N801 - a context manager
             raise FormatError(f"{self._path}: not UTF-8: {error}. Save it as UTF-8.") from error
 
 
-def format_of(path: Path) -> str:
-    """By the file's ending; what has none of ours is text."""
-    return next((name for name, one in FORMATS.items() if path.suffix.lower() in one.suffixes), TEXT)
+def format_of(path: PurePath) -> str:
+    """By the file's ending, or the one before `.gz` and `.zst`; what has none of ours is text."""
+    ending = packed.split(path)[0].suffix.lower()
+    return next((name for name, one in FORMATS.items() if ending in one.suffixes), TEXT)
+
+
+def format_in(path: Path) -> str | None:
+    """By the file's first bytes; None: they say nothing."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    return "json" if start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[") else None
 
 
 def is_blank(row: Row) -> bool:

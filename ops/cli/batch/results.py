@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from app.batches.formats import answers, selection, tables
+from app.batches.formats import answers, packed, selection, tables
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
 from ops.cli.batch import server
 from ops.cli.batch.server import Server
@@ -130,12 +130,13 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int
     metadata = batch["metadata"]
     kind = metadata[TABLE_FORMAT]
     wanted = tables.format_of(output) if output is not None else kind
+    ending = packed.split(output)[1] if output is not None else None
     found = dict(answers.of(line) for line in api.output(batch["id"]))
     found |= dict(answers.of(line) for line in api.output(batch["id"], errors=True))
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "table"
         api.download(metadata[TABLE_FILE], source)
-        with opened(output) as target:
+        with opened(output) as file, packed.packing_into(file, ending) as target:
             return answers.write(
                 target,
                 wanted,

@@ -16,13 +16,15 @@ from typing import IO, TYPE_CHECKING, Annotated
 from cyclopts import Parameter, Token
 
 from app import json_text
-from app.batches.formats import json_file, line, tables, template
+from app.batches.formats import json_file, line, packed, tables, template
 from app.batches.formats.from_table import Lines
 from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import ALL, Selection
+from app.batches.formats.tables import TEXT
 from app.settings import Settings
 from ops.cli import options
 from ops.cli.batch.server import say
+from ops.cli.batch.table_file import PIPE, Place, Taken, Url, shown, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +37,9 @@ class Source:
     """`file` holds OpenAI's lines."""
 
     file: IO[bytes]
-    #: the format of the table they were made from; None when they were given as requests
-    table: str | None = None
+    #: the table they were made from, and its format; None when they were given as requests
+    table: Taken | None = None
+    kind: str = ""
     #: what a line of them is in the user's file: a `line`, a `row` or a `request`
     unit: str = "line"
 
@@ -45,9 +48,6 @@ class Source:
         found = hashlib.file_digest(self.file, "sha256").hexdigest()[:32]  # type: ignore[arg-type]
         self.file.seek(0)
         return found
-
-
-FilePath = Annotated[Path, Parameter(name="FILE", help="OpenAI's JSONL; or CSV, TSV, JSONL or text with --template")]
 
 
 def _names(_: type, tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -99,20 +99,45 @@ DEFAULT = How()
 
 
 @contextlib.contextmanager
-def opened(path: Path, how: How) -> Iterator[Source]:
+def opened(place: Place, how: How) -> Iterator[Source]:
     """The requests. Raises `SettingsError` for options that do not fit, `FormatError` for a table that does not."""
-    if not path.is_file():
-        options.fail(f"{path} is no file.")
+    is_path = isinstance(place, Path) and str(place) != PIPE
+    if isinstance(place, Path) and is_path and not place.is_file():
+        options.fail(f"{place} is no file.")
     if how.template is None and (how.system or how.schema or how.id_column or how.selection != ALL):
         options.fail("--system, --schema, --id-column, --columns, --where and --limit belong to --template.")
-    if how.template is not None:
-        kind = how.format or tables.format_of(path)
-        with _made(_from_table(tables.Rows(path, kind, how.selection), _recipe(how))) as made:
-            yield Source(made, kind, "row")
+    if how.template is None and isinstance(place, Path) and is_path and packed.packing(place) is None:
+        with _as_requests(place, place, how) as found:
+            yield found
         return
-    found = _requests(path)
+    with taken(place) as file:
+        if how.template is None:
+            with _as_requests(file.path, place, how) as found:
+                yield found
+            return
+        kind = how.format or _kind(file, place)
+        rows = tables.Rows(file.path, kind, how.selection)
+        with _made(_from_table(rows, _recipe(how), shown(place))) as made:
+            yield Source(made, file, kind, "row")
+
+
+def _kind(file: Taken, place: Place) -> str:
+    """The format of a table that nobody named."""
+    kind = tables.format_of(Path(file.name))
+    if kind != TEXT:
+        return kind
+    found = tables.format_in(file.path)
+    if found is None and (isinstance(place, Url) or str(place) == PIPE):
+        options.fail(f"{shown(place)}: what is it? Say --format {', '.join(tables.FORMATS)}.")
+    return found or kind
+
+
+@contextlib.contextmanager
+def _as_requests(path: Path, place: Place, how: How) -> Iterator[Source]:
+    """A file of OpenAI's lines."""
+    found = _requests(path, place)
     if found.instead is not None:
-        say(f"nightshift: {path} is {found.instead}, not JSONL: each of its objects is taken as a request.")
+        say(f"nightshift: {shown(place)} is {found.instead}, not JSONL: each of its objects is taken as a request.")
         with _made(_from_json(found, how.model)) as made:
             yield Source(made, unit="request")
     elif how.model is not None:
@@ -131,7 +156,7 @@ def _made(lines: Iterator[bytes]) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _requests(path: Path) -> JsonFile:
+def _requests(path: Path, place: Place) -> JsonFile:
     """The file, whose first object is a request of OpenAI's. Raises `SettingsError` for a table without a template."""
     try:
         found = json_file.look(path)
@@ -144,7 +169,7 @@ def _requests(path: Path) -> JsonFile:
             is_meant = line.is_meant(file.read(64 * 1024))
     if not is_meant:
         options.fail(
-            f"{path} is not OpenAI's JSONL (lines with custom_id and body). For a table or lines of text say what to ask"
+            f"{shown(place)} is not OpenAI's JSONL (lines with custom_id and body). For a table or lines of text say what to ask"
             " of each row: --template 'Summarise: {text}', with the names of columns in braces ('text' for text lines)."
         )
     return found
@@ -161,11 +186,11 @@ def _recipe(how: How) -> template.Recipe:
     return template.Recipe(how.template or "", how.model or "sonnet", how.system, schema, how.id_column)
 
 
-def _from_table(rows: tables.Rows, recipe: template.Recipe) -> Iterator[bytes]:
+def _from_table(rows: tables.Rows, recipe: template.Recipe, name: str) -> Iterator[bytes]:
     lines = Lines(rows, recipe, Settings.from_environment().max_body_bytes)
     yield from lines
     if blank := lines.blank:
-        say(f"nightshift: {rows.path}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
+        say(f"nightshift: {name}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
 
 
 def _from_json(found: JsonFile, model: str | None) -> Iterator[bytes]:

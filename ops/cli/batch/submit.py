@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -16,7 +15,8 @@ from app.window import WindowError, parse
 from ops.cli import options
 from ops.cli.batch import server, source, watch
 from ops.cli.batch.server import Server
-from ops.cli.batch.source import DEFAULT, FilePath, How
+from ops.cli.batch.source import DEFAULT, How
+from ops.cli.batch.table_file import FilePath, Place, name_of, shown
 from ops.cli.batch.watch import Stay
 from ops.cli.options import AsJson, Dollars, Url
 
@@ -117,14 +117,13 @@ def submit(
             earlier = (
                 None if again_ or since is not None else submitted_before(api, server.DIGEST, metadata[server.DIGEST])
             )
-            if not is_wanted(earlier, str(file)):
+            if not is_wanted(earlier, shown(file)):
                 return 1
-            file_id = api.upload(found.file, file.name)
-        if found.table is not None:
-            metadata |= _table(api, file, found.table, how)
+            file_id = api.upload(found.file, name_of(file))
+            metadata |= table(api, found, how)
         batch = api.create(file_id, metadata, completion_window)
         watch.name(api, batch, as_json=as_json)
-        say_again(earlier, str(file))
+        say_again(earlier, shown(file))
         with watch.goes_on(batch["id"]):
             batch = _validated(api, batch)
         if batch["status"] == "failed":
@@ -138,12 +137,14 @@ def submit(
         return watch.follow(api, batch, stay=stay or tried is not None, as_json=as_json)
 
 
-def _table(api: Server, file: Path, kind: str, how: How) -> dict[str, str]:
-    """The table itself, for `results` to give back, as metadata."""
-    with file.open("rb") as table:
-        found = {TABLE_FILE: api.upload(table, file.name), TABLE_FORMAT: kind}
+def table(api: Server, found: source.Source, how: How) -> dict[str, str]:
+    """The table itself, for `results` to give back, as metadata; empty for what was no table."""
+    if found.table is None:
+        return {}
+    with found.table.path.open("rb") as file:
+        made = {TABLE_FILE: api.upload(file, found.table.name), TABLE_FORMAT: found.kind}
     said = {TABLE_ID: how.id_column, TABLE_SELECTION: how.selection.dumped()}
-    return found | {name: value for name, value in said.items() if value}
+    return made | {name: value for name, value in said.items() if value}
 
 
 def _validated(api: Server, batch: dict[str, Any]) -> dict[str, Any]:
@@ -174,7 +175,7 @@ def _metadata(window: str | None, way: Way | None, callback_url: str | None, *, 
     return found
 
 
-def _failed(file: Path, batch: dict[str, Any], unit: str) -> int:
+def _failed(file: Place, batch: dict[str, Any], unit: str) -> int:
     found = batch["errors"]["data"]
     say_faults(file, found, unit)
     number = f"{len(found):,} fault{'' if len(found) == 1 else 's'}"
@@ -182,7 +183,7 @@ def _failed(file: Path, batch: dict[str, Any], unit: str) -> int:
     return 1
 
 
-def _say_refused(file: Path, batch: dict[str, Any], refused: int) -> None:
+def _say_refused(file: Place, batch: dict[str, Any], refused: int) -> None:
     """Of a batch that runs: how many of its requests don't."""
     total = batch["request_counts"]["total"]
     server.say(
@@ -198,7 +199,7 @@ def _say_copied(batch: dict[str, Any], since: str) -> None:
     server.say(f"nightshift: {ours['copied']:,} of {total:,} requests are answered in {since}: copied{saved}.")
 
 
-def say_faults(file: Path, found: Iterable[dict[str, Any]], unit: str, *, prefix: str = "") -> None:
+def say_faults(file: Place, found: Iterable[dict[str, Any]], unit: str, *, prefix: str = "") -> None:
     """Name the faults of a file on stderr, each once, with its place and how many more there are like it. `found`: as OpenAI's `errors.data`; `unit`: what `line` counts, a `line`, `row` or `request`."""
     alike: dict[tuple[str, str, str | None], list[int | None]] = {}
     for fault in found:
@@ -210,10 +211,10 @@ def say_faults(file: Path, found: Iterable[dict[str, Any]], unit: str, *, prefix
         server.say(f"{file}: {left:,} more faults of other kinds or places; --json shows all.")
 
 
-def _place(file: Path, line: int | None, unit: str) -> str:
+def _place(file: Place, line: int | None, unit: str) -> str:
     if not line:
-        return str(file)
-    return f"{file}:{line}" if unit == "line" else f"{file}: {unit} {line}"
+        return shown(file)
+    return f"{shown(file)}:{line}" if unit == "line" else f"{shown(file)}: {unit} {line}"
 
 
 def _others(places: list[int | None], unit: str) -> str:

@@ -8,8 +8,9 @@ from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.validation import Check
 from app.settings import Settings
 from ops.cli.batch import server, source
-from ops.cli.batch.source import DEFAULT, FilePath, How
+from ops.cli.batch.source import DEFAULT, How
 from ops.cli.batch.submit import say_faults
+from ops.cli.batch.table_file import FilePath, shown
 from ops.cli.options import AsJson
 
 
@@ -30,7 +31,7 @@ def validate(file: FilePath, /, *, how: How = DEFAULT, as_json: AsJson = False) 
     else:
         say_faults(file, found, requests.unit)
         say_faults(file, refused, requests.unit, prefix="refused: ")
-        print(f"{file}: {_summary(check.total, len(found), len(refused))}")
+        print(f"{shown(file)}: {_summary(check.total, len(found), len(refused))}")
     return 1 if found else 3 if refused else 0
 
 

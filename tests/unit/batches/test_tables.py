@@ -84,6 +84,7 @@ def test_a_table_of_text_comes_back_to_the_byte(tmp_path: Path, name: str, sent:
         ("a.csv", b"id,n\n1,2\n3\n", "a.csv:3: fewer fields than the header has columns: 1, not 2"),
         ("a.csv", b'id,n\n1,"2\nx"\n3,4,5\n', "a.csv:4: more fields"),
         ("a.csv", b"sep=;\nid;n\n1;2;3\n", "a.csv:3: more fields"),
+        ("a.csv", b"\nid;n\n1\n", "a.csv:3: fewer fields"),
         ("a.csv", b'id,n\n1,"2\n3,4\n', "not a table: .* Is a quote left open"),
         ("a.csv", b'id,n\n1,"say \\"hi\\""\n', "a.csv:2: not a table"),
         ("a.csv", b"id;n;id\n1;2;3\n", "columns 1 and 3 are called 'id'"),
