@@ -1,8 +1,8 @@
 """Makes `.venv` and installs what a lock pins, when that is not done yet. Needs nothing but Python's standard library.
 
-Usage: prepare.py requirements.lock|requirements-test.lock|requirements-clients*.lock [VENV]
+Usage: prepare.py requirements.lock|requirements-test.lock|requirements-NAME.lock [VENV]
 
-The last are for environments of their own (`.venv-clients`, ...), in which other people's clients live without Nightshift.
+The last are for environments of their own, `.venv-NAME`, in which other people's programs live without Nightshift.
 VENV: a name for the environment, beside `.venv`, for another Python.
 """
 
@@ -14,24 +14,24 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-#: their versions of shared packages differ, so each set of clients has an environment of its own
-CLIENTS = ("requirements-clients.lock", "requirements-clients-openai-2.lock", "requirements-clients-openai-3.lock")
+#: their versions of shared packages differ, so each of these sets has an environment of its own
+APART = tuple(f"requirements-{name}.lock" for name in ("clients", "clients-openai-2", "clients-openai-3", "docs"))
 CLIENTS_PIP = "requirements-clients-pip.lock"
-IS_FOR_CLIENTS = sys.argv[1:] in ([name] for name in CLIENTS)
+IS_APART = sys.argv[1:] in ([name] for name in APART)
 VENV = ROOT / (
     f".venv-{sys.argv[1].removeprefix('requirements-').removesuffix('.lock')}"
-    if IS_FOR_CLIENTS
+    if IS_APART
     else "".join(sys.argv[2:]) or ".venv"
 )
 PYTHON = VENV / "bin" / "python"
-LOCKS = tuple(sys.argv[1:]) if IS_FOR_CLIENTS else ("requirements.lock", "requirements-test.lock")
+LOCKS = tuple(sys.argv[1:]) if IS_APART else ("requirements.lock", "requirements-test.lock")
 
 
 def main() -> int:
     """Install, or find that nothing is to do. Two at once wait for each other."""
     lock = sys.argv[1]
     if lock not in LOCKS:
-        print(f"prepare: {lock} is none of {', '.join((*LOCKS, *CLIENTS))}", file=sys.stderr)
+        print(f"prepare: {lock} is none of {', '.join((*LOCKS, *APART))}", file=sys.stderr)
         return 2
     if done(lock):
         return 0
@@ -93,10 +93,10 @@ def install(lock: str) -> int:
     count = sum("==" in line and not line.startswith((" ", "#")) for line in (ROOT / lock).read_text().splitlines())
     say(f"Installing {count} pinned packages into {VENV.name}; this is needed once, and takes a minute or two ...")
     # An older pip, such as came with Python 3.11, takes a package that is also wanted with an extra for one without a pin.
-    first = [CLIENTS_PIP] if IS_FOR_CLIENTS else []
+    first = [CLIENTS_PIP] if IS_APART else []
     if any(subprocess.call([*pip, "--require-hashes", "-r", str(ROOT / n)], env=environ) for n in (*first, lock)):
         return fail("Installing failed; the reason is above. Nothing is broken: run the same command again.")
-    if not IS_FOR_CLIENTS and subprocess.call(
+    if not IS_APART and subprocess.call(
         [*pip, "--quiet", "--no-deps", "--no-build-isolation", "-e", str(ROOT)], env=environ
     ):
         return fail("Installing Nightshift itself failed; the reason is above.")
