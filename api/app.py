@@ -20,6 +20,7 @@ from api import (
     keys,
     metrics,
     openapi,
+    scale,
     tracing,
     usage,
 )
@@ -69,7 +70,7 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     tracing.register(app, settings)
     auth.register(app, settings, connection)
     errors.register(app, settings)
-    ours = (home, openapi, gate, health, metrics, jobs, keys, usage, batch_report)
+    ours = (home, openapi, gate, health, metrics, jobs, keys, usage, scale, batch_report)
     for module in (*ours, completions, responses, models, files, batches, webhook_endpoints):
         app.register_blueprint(module.blueprint)
     for blueprint in (completions.text_blueprint, completions.stored_blueprint, responses.stored_blueprint):

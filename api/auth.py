@@ -50,7 +50,7 @@ _EXPOSED = (
 _KEEP_SECONDS = 600
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}")
 #: the operator's: what is about everybody's requests, or changes what everybody gets
-_OPERATORS = ("/rq/", "/page/", "/metrics", "/v1/gate/", "/v1/keys")
+_OPERATORS = ("/rq/", "/page/", "/metrics", "/v1/gate/", "/v1/keys", "/v1/scale")
 
 
 def register(app: Flask, settings: Settings, connection: Redis) -> None:

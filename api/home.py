@@ -27,6 +27,7 @@ ENDPOINTS = {
     "GET /v1/jobs": "requests and their state; /v1/jobs/{id}, POST /v1/jobs/{id}/cancel",
     "GET /v1/events": "callbacks; /v1/events/{id}, POST /v1/events/{id}/resend",
     "GET /v1/usage": "what each key used, by day and model",
+    "GET /v1/scale": "how many workers there should be, for what starts and stops them",
     "POST /v1/keys": "keys with names, for the operator; GET, GET and POST /v1/keys/{name}, /rotate, /revoke",
     "GET /health": "processes, queue, memory",
     "GET /health/ready": "200 when a worker can serve",

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from api import scale
 from api.openapi_meta import described
 from api.services import current_services
 from app import counters, disk, health, way_status
@@ -28,6 +29,7 @@ from app.history import closings
 from app.jobs.record import ENDPOINTS
 from app.outcome import CACHE
 from app.recycle_reason import RecycleReason
+from app.scale import demand
 from app.scopes import FAMILIES
 from app.ways import Way
 from app.worker_status import WorkerState
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
     from redis import Redis
 
+    from app.batches.store import Batches
     from app.caps import Spent
     from app.counters import Counts
     from app.health import Health, Server
@@ -58,7 +61,8 @@ def metrics() -> Response:
     """
     services = current_services()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Families(services.connection, services.settings, disk.free_bytes(services.settings.data_dir)))
+    free = disk.free_bytes(services.settings.data_dir)
+    registry.register(Families(services.connection, services.settings, services.batches, free))
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return Response(encode(registry), content_type=content_type)
 
@@ -109,21 +113,13 @@ _HISTOGRAMS = (
 )
 
 
-def _in_parts(found: dict[str, int]) -> Metric:
-    lines = GaugeMetricFamily(
-        "nightshift_part_lines", "Lines of batches that go by Message Batches, by where they are.", labels=["state"]
-    )
-    for state in ("unsent", "sent", "ended"):
-        lines.add_metric([state], found[state])
-    return lines
-
-
 class Families(Collector):
     """Collects once for each scrape."""
 
-    def __init__(self, connection: Redis, settings: Settings, disk_free_bytes: int | None) -> None:
+    def __init__(self, connection: Redis, settings: Settings, batches: Batches, disk_free_bytes: int | None) -> None:
         self._connection = connection
         self._settings = settings
+        self._batches = batches
         self._disk_free_bytes = disk_free_bytes
 
     def collect(self) -> Iterator[Metric]:
@@ -139,6 +135,7 @@ class Families(Collector):
             closed_seconds = closings.closed_seconds(self._connection)
             ways = way_status.read(self._connection, self._settings.ways)
             in_parts = totals(self._connection)
+            scaled = demand.look(self._connection, self._settings, now, counts, self._batches.active())
         except RedisError:
             yield _gauge("redis_up", "Whether Redis answers.", 0)
             return
@@ -147,7 +144,7 @@ class Families(Collector):
         yield _closed_seconds(closed_seconds)
         yield from _spending({one.step.way: one.spent for one in ways if one.spent is not None})
         yield _windows(ways)
-        yield _in_parts(in_parts)
+        yield from scale.metrics(scaled, in_parts)
         yield from _queue(now)
         yield from _gate(now, self._settings)
         yield from _server(now.redis)

@@ -181,15 +181,21 @@ class Collector:
 
     def append(
         self, record: BatchRecord, lines: Sequence[tuple[int, Ended]], jobs: Mapping[int, JobRecord | None]
-    ) -> dict[str, int]:
+    ) -> dict[str, float]:
         """Lines into the files, which do not count before the record says so: the fields that are to say it."""
         good = [line.text for _, line in lines if line.kind is LineEnd.COMPLETED]
         bad = [line.text for _, line in lines if line.kind is not LineEnd.COMPLETED]
-        known = [line_stats.encode(line_stats.of(number, line, jobs.get(number))) for number, line in lines]
+        stats = [line_stats.of(number, line, jobs.get(number)) for number, line in lines]
+        # What Message Batches did took no worker's time.
+        ran = [one.run_seconds for one in stats if one.run_seconds is not None and one.worker]
         return {
+            "timed": record.timed + len(ran),
+            "run_seconds": round(record.run_seconds + sum(ran), 3),
             "output_bytes": self._append(names.stored_file(record.output_file), record.output_bytes, good),
             "error_bytes": self._append(names.stored_file(record.error_file), record.error_bytes, bad),
-            "facts_bytes": self._append(names.line_stats(record.id), record.facts_bytes, known),
+            "facts_bytes": self._append(
+                names.line_stats(record.id), record.facts_bytes, list(map(line_stats.encode, stats))
+            ),
         }
 
     def _append(self, name: str, length: int, added: list[bytes]) -> int:

@@ -37,6 +37,11 @@ def done_at(record: BatchRecord, worked: float, batch_window: str, now: float, o
     return None
 
 
+def open_seconds(hours: str, since: float, until: float) -> float:
+    """How long lines may run between those two, by their hours (`app.window`); empty: always."""
+    return sum(end - begin for begin, end in _openings(hours, since, until))
+
+
 def _openings(hours: str, since: float, until: float) -> Iterator[tuple[float, float]]:
     """The times between those two at which the window is open."""
     if not hours:

@@ -160,6 +160,9 @@ class BatchRecord(LineCounts):
     wasted_usd: float = 0.0
     #: answers whose cost nobody knows
     unpriced: int = 0
+    #: lines that workers ran, and how long those took together, each from the beginning of its last run to its end
+    timed: int = 0
+    run_seconds: float = 0.0
     callback_url: str = ""
     #: the name under which its input was uploaded
     input_name: str = ""
@@ -241,6 +244,11 @@ class BatchRecord(LineCounts):
         if self.total and self.input_bytes:
             return max(1.0, self.input_bytes / self.total / _TOKEN_BYTES)
         return _LINE_TOKENS
+
+    @property
+    def seconds_per_line(self) -> float | None:
+        """How long a worker takes for one of its lines; None while none was timed."""
+        return self.run_seconds / self.timed if self.timed else None
 
     @property
     def spent_usd(self) -> float:

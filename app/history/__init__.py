@@ -5,6 +5,16 @@ For pages and reports that say how a night went. Counters for ever are in `app.c
 
 from app.history.closings import waits
 from app.history.recycling import RecycleEvent, recycles
-from app.history.sampling import Ended, Sample, WorkerSample, ended_since, samples
+from app.history.sampling import Ended, Sample, WorkerSample, ended_since, lines_per_minute, samples
 
-__all__ = ["Ended", "RecycleEvent", "Sample", "WorkerSample", "ended_since", "recycles", "samples", "waits"]
+__all__ = [
+    "Ended",
+    "RecycleEvent",
+    "Sample",
+    "WorkerSample",
+    "ended_since",
+    "lines_per_minute",
+    "recycles",
+    "samples",
+    "waits",
+]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from app import clock, counters, worker_status
 from app.connection import transaction
 from app.gate import read_closings
-from app.jobs.record import Status, status_key
+from app.jobs.record import JobKind, Status, status_key
 from app.tally import CANCELLED, COMPLETED, INPUT_KINDS, OUTPUT_KINDS
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class _Series:
 _FINE = _Series("nightshift:history:samples:fine", SAMPLE_SECONDS, 6 * 3600)
 _COARSE = _Series("nightshift:history:samples:coarse", 60, KEEP_SECONDS)
 _COUNTED = ("completed", "failed", "input_tokens", "output_tokens", "cost_microusd")
+_OF_LINES = JobKind.BATCH_LINE.endpoint
 
 
 def take_due(connection: Redis, now: float) -> bool:
@@ -138,6 +139,17 @@ def ended_since(connection: Redis, since: float) -> Ended:
     )
 
 
+def lines_per_minute(connection: Redis, since: float, now: float) -> float | None:
+    """How many lines of batches ended a minute, from the sample before that second until now; None: there is none."""
+    found = _entry_before(connection, since)
+    before = {} if found is None else json.loads(found[1])
+    # Older code did not write it down.
+    if found is None or "lines" not in before:
+        return None
+    ended: int = _lines(counters.read(connection)) - before["lines"]
+    return round(max(0, ended) * 60 / (now - found[0]), 1)
+
+
 def write(connection: Redis, series: _Series, sample: str, entry_id: str = "*") -> None:
     """Append a sample, and let go of the oldest."""
     most = max(1, min(series.keep_seconds // series.every_seconds, MAX_BYTES // len(sample)))
@@ -177,6 +189,7 @@ def _look(connection: Redis) -> dict[str, Any]:
         "in_progress": in_progress,
         "gate": closed.cause if closed else "",
         **_totals(counters.counts_of(counted)),
+        "lines": _lines(counters.counts_of(counted)),
         "workers": {
             row.name: [row.rss_mb, row.python_rss_mb, row.turns_total, row.state]
             for row in worker_status.read_all(connection)
@@ -203,6 +216,14 @@ def _totals(counts: counters.Counts) -> dict[str, Any]:
     return totals
 
 
+def _lines(counts: counters.Counts) -> int:
+    """Lines of batches that ran and ended."""
+    found = (
+        labels for labels in counts if labels[:2] == (counters.REQUESTS, _OF_LINES) and labels[-1] not in CANCELLED
+    )
+    return sum(counts[labels] for labels in found)
+
+
 def _sample(at: float, entry: Mapping[str, Any], before: Mapping[str, Any]) -> Sample:
     # Totals that went down were cleared: all that they count has come since.
     is_anew = any(entry[name] < before[name] for name in _COUNTED)
@@ -222,11 +243,17 @@ def _read(connection: Redis, series: _Series, since: float, until: float) -> lis
 
 def _last_before(connection: Redis, at: float) -> dict[str, Any] | None:
     """The sample before that time, if there still is one."""
+    found = _entry_before(connection, at)
+    return None if found is None else json.loads(found[1])
+
+
+def _entry_before(connection: Redis, at: float) -> tuple[float, bytes] | None:
+    """When it was taken, and its JSON."""
     found: list[tuple[float, bytes]] = []
     for series in (_FINE, _COARSE):
         reply: Any = connection.xrevrange(series.key, max=f"({_id(at)}-0", count=1)
         found += [_entry(*one) for one in reply]
-    return json.loads(max(found)[1]) if found else None
+    return max(found, default=None)
 
 
 def _entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> tuple[float, bytes]:

@@ -59,6 +59,7 @@ LAYERS = (
     "history",
     "batches",
     "health",
+    "scale",
     "maintenance",
 )
 #: what imports upwards all the same: ARCHITECTURE.md says why

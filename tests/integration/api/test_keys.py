@@ -247,6 +247,7 @@ def test_events_go_to_the_endpoints_of_whom_they_are_about(operator: Caller, ann
         ("POST", "/v1/gate/pause"),
         ("POST", "/v1/gate/resume"),
         ("GET", "/metrics"),
+        ("GET", "/v1/scale"),
         ("GET", "/rq/"),
         ("GET", "/page/live"),
     ],

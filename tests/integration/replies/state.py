@@ -50,7 +50,7 @@ def _hash(found: dict[bytes, bytes]) -> dict[str, str]:
             fields[name] = "N"
         elif name == "data":
             fields[name] = plain(zlib.decompress(value))
-        elif not name.endswith("|sum"):
+        elif not name.endswith("|sum") and name != "run_seconds":
             fields[name] = plain(value)
     return fields
 
