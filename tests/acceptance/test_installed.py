@@ -1,7 +1,8 @@
-"""Nightshift as a wheel, away from the clone: what pipx and uv install."""
+"""Nightshift and its client for Python as wheels, away from the clone: what pipx, uv and pip install."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from importlib.metadata import version
@@ -16,8 +17,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+CLIENT = wheels.ROOT / "nightshift_client"
 #: what the wheel is built of, as in the Dockerfile
 PARTS = ("pyproject.toml", "README.md", "LICENSE", "app", "api", "workers", "ops", "simulator")
+#: with the wheel of the client alone: two tables, by both clients
+ASKED = """
+import asyncio, csv, json, sys
+from nightshift_client import AsyncNightshift, Nightshift, NotFoundError
+
+with open("reviews.csv", "w", newline="") as file:
+    csv.writer(file).writerows([["id", "text"], ["007", "Arrived broken."], ["8", "Fine."]])
+with Nightshift() as night:
+    batch = night.submit("reviews.csv", "Kind? {text}", id_column="id", model="haiku", try_first=1, max_cost=5)
+    held = night.watch(batch)
+    forecast = night.forecast(batch)
+    night.continue_(batch)
+    ended = night.watch(batch)
+    rows = night.results(batch.id)
+    try:
+        night.status("batch_none")
+    except NotFoundError as error:
+        refused = error.code, error.param
+
+
+async def ask():
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    async with AsyncNightshift() as night:
+        table = [{"city": name} for name in ("Rome", "", "Milan")]
+        return await night.ask_each(table, "Say: {city}", schema=schema, model="haiku")
+
+
+cities = asyncio.run(ask())
+print(json.dumps([batch.id, held.waiting_for, held.done, forecast["requests"], ended.status, rows, refused, cities]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +93,28 @@ def test_it_runs(stack: Stack) -> None:
     linked = re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css|svg)[^"]*)"', page)
     assert linked and {stack.http("GET", one).status for one in linked} == {200}
     assert str(wheels.ROOT) not in stack.log.read_text()
+
+
+def test_the_client(stack: Stack, installed: Path, tmp_path: Path) -> None:
+    """Its wheel works with httpx alone; the command of the other wheel knows its batches."""
+    parts = ("pyproject.toml", "README.md", "LICENSE", "py.typed", *(path.name for path in CLIENT.glob("*.py")))
+    wheel = wheels.build(CLIENT, parts, tmp_path / "wheel")
+    programs = wheels.environment(wheel, tmp_path / "venv", only=["httpx"])
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "NIGHTSHIFT_URL": stack.url}
+    done = subprocess.run(
+        [programs / "python", "-c", ASKED], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    batch_id, waiting_for, tried, left, status, rows, refused, cities = json.loads(done.stdout)
+    assert (waiting_for, tried, left, status) == ("tried", 1, 1, "completed")
+    assert [(row["id"], row["text"], row["error"]) for row in rows] == [
+        ("007", "Arrived broken.", None),
+        ("8", "Fine.", None),
+    ]
+    assert all(row["answer"] == f"Simulated answer to: Kind? {row['text']}" for row in rows)
+    assert refused[1] == "batch_id"
+    assert [row["city"] for row in cities] == ["Rome", "", "Milan"]
+    assert set(cities[0]["answer"]) == {"name"} and cities[1]["answer"] is None
+    csv_of_command = sh(f"nightshift batch results {batch_id} --url {stack.url}", installed, tmp_path)
+    assert "Simulated answer to: Kind? Fine." in csv_of_command and "007" in csv_of_command
+    assert list((programs.parent / "lib").glob("python*/site-packages/nightshift_client/py.typed"))

@@ -36,6 +36,7 @@ RUN_HERE = (
     "Responses",
     "Ask and be called back",
     "Overnight in five minutes",
+    "From Python",
     "Try before you pay",
     "Don't pay twice",
     "When Claude can't",
@@ -189,6 +190,20 @@ def test_overnight(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     exec(before + python_in("Overnight in five minutes", stack).replace("sleep(5)", "sleep(0.2)"), {})
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert sorted(line["custom_id"] for line in printed) == ["1", "2"]
+
+
+def test_from_python(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Each row of the table that the last section has made is printed with its answer, and a list has one beside each row."""
+    assert sh(shell_in("Overnight in five minutes", stack)[0], stack, tmp_path).returncode == 0
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NIGHTSHIFT_URL", stack.url)
+    names: dict[str, Any] = {}
+    exec(python_in("From Python", stack), names)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == ["1", "2"]
+    assert all("Simulated answer to: Is this review kind?" in line and line.endswith(" None") for line in printed)
+    assert [row["error"] for row in names["answered"]] == [None, None]
+    names["night"].close()
 
 
 def test_try_before_you_pay(stack: Stack, tmp_path: Path) -> None:

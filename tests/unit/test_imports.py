@@ -39,6 +39,7 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
         ("ops", {"api", "workers", "simulator", "flask", "claude_agent_sdk"}),
         ("workers", {"api", "ops", "simulator", "flask"}),
         ("simulator", {"api", "app", "ops", "workers"}),
+        ("nightshift_client", {"api", "app", "ops", "workers", "simulator", "openai", "pydantic"}),
     ],
 )
 def test_imports_run_one_way(package: str, forbidden: set[str]) -> None:

@@ -1,0 +1,196 @@
+"""What people have, as rows of plain values: a list of dicts, a DataFrame of pandas or polars, an Arrow table, a CSV or JSON file.
+
+pandas, polars and pyarrow are never imported here: whoever has such a table has done so.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from nightshift_client.errors import TableError
+
+Kind = Literal["dicts", "pandas", "polars"]
+Row = dict[str, Any]
+
+#: a cell of a CSV file may be as large as a request
+_LARGEST_CELL = 2**31 - 1
+_MISSING = ("NaTType", "NAType")
+
+
+@dataclass(frozen=True)
+class Table:
+    """`rows` have values of JSON only, in the table's order; `source` is the table as it was given."""
+
+    rows: list[Row]
+    kind: Kind
+    source: Any
+    name: str
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of all rows' columns, in the order in which they come first."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
+
+
+def of(source: Any) -> Table:
+    """Read it, once. Raises `TableError`."""
+    if isinstance(source, Table):
+        return source
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        return Table(_plain_rows(_read(path)), "dicts", source, path.name)
+    package = type(source).__module__.partition(".")[0]
+    if package == "pandas" and hasattr(source, "to_dict") and hasattr(source, "columns"):
+        _check_names(source.columns)
+        return Table(_plain_rows(source.to_dict("records")), "pandas", source, "pandas")
+    if package == "polars" and hasattr(source, "collect"):
+        raise TableError("A LazyFrame has no rows yet: pass what collect() gives.")
+    if package == "polars" and hasattr(source, "iter_rows"):
+        return Table(_plain_rows(source.iter_rows(named=True)), "polars", source, "polars")
+    if package == "pyarrow" and hasattr(source, "to_pylist"):
+        _check_names(source.column_names)
+        return Table(_plain_rows(source.to_pylist()), "dicts", source, "arrow")
+    if isinstance(source, Iterable) and not isinstance(source, Mapping | bytes):
+        rows = list(source)
+        return Table(_plain_rows(rows), "dicts", rows, "rows")
+    raise TableError(
+        f"No table: {type(source).__name__}. A table is a list of dicts, a DataFrame of pandas or polars, an Arrow table, or"
+        " the path of a CSV or JSON file."
+    )
+
+
+def as_text(value: Any) -> str:
+    """A cell as it is in a prompt or an id: text as it is, nothing as nothing, anything else as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def is_blank(row: Row) -> bool:
+    """Whether nothing is in its cells."""
+    return all(value is None or (isinstance(value, str) and not value.strip()) for value in row.values())
+
+
+def parse(content: bytes, kind: str) -> list[Row]:
+    """The rows of a table that the server keeps beside a batch. Raises `TableError` for a format that is the command's alone."""
+    text = content.decode("utf-8-sig")
+    if kind == "jsonl":
+        return _json_rows(text, "the table")
+    if kind in ("csv", "tsv"):
+        return list(_csv_rows(text.splitlines(keepends=True), "\t" if kind == "tsv" else ",", "the table"))
+    raise TableError(
+        f"This batch was made of a {kind} file. `nightshift batch results` writes it; or pass the same rows: results(batch, table=...)."
+    )
+
+
+def _read(path: Path) -> Iterable[Row]:
+    ending = path.suffix.lower()
+    if ending not in (".csv", ".tsv", ".json", ".jsonl", ".ndjson"):
+        raise TableError(
+            f"{path}: only CSV, TSV, JSON and JSONL are read here. Read it with pandas or polars, and pass the DataFrame."
+        )
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            if ending in (".csv", ".tsv"):
+                return list(_csv_rows(file, "\t" if ending == ".tsv" else ",", str(path)))
+            return _json_rows(file.read(), str(path))
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path}: not UTF-8: {error}. Save it as UTF-8.") from error
+    except OSError as error:
+        raise TableError(f"{path}: {error.strerror}.") from error
+
+
+def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterable[Row]:
+    csv.field_size_limit(_LARGEST_CELL)
+    reader = csv.reader(lines, delimiter=delimiter)
+    columns: list[str] = []
+    try:
+        for cells in reader:
+            if not columns:
+                columns = cells
+                if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
+                    raise TableError(
+                        f"{name}: its columns are not separated by {delimiter!r}. Read it with pandas or polars."
+                    )
+                _check_names(columns)
+            elif len(cells) > len(columns):
+                raise TableError(f"{name}:{reader.line_num}: more fields than the header has columns.")
+            elif cells:
+                yield dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=True))
+    except csv.Error as error:
+        raise TableError(f"{name}:{reader.line_num}: {error}.") from error
+
+
+def _json_rows(text: str, name: str) -> list[Row]:
+    try:
+        if text.lstrip().startswith("["):
+            found = json.loads(text)
+        else:
+            found = [json.loads(line) for line in text.split("\n") if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"{name}: not valid JSON: {error}.") from error
+    return list(found)
+
+
+def _plain_rows(rows: Iterable[Any]) -> list[Row]:
+    found = []
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise TableError(f"row {number}: not a dict, but {type(row).__name__}.")
+        plain = {str(name): _plain(value, number, str(name)) for name, value in row.items()}
+        if len(plain) < len(row):
+            _check_names(row)
+        found.append(plain)
+    if not found:
+        raise TableError("The table has no rows.")
+    return found
+
+
+def _plain(value: Any, number: int, column: str) -> Any:
+    """As a value of JSON: nothing for what is missing, ISO 8601 for dates and times."""
+    if value is None or type(value).__name__ in _MISSING:
+        return None
+    if isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return _number(float(value), number, column)
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one, number, column) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, number, column) for one in value]
+    if isinstance(value, datetime):
+        return value.isoformat(" ") if value.time() != time() or value.tzinfo else value.date().isoformat()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID | timedelta):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return _plain(value.tolist(), number, column)
+    raise TableError(
+        f"row {number}, column '{column}': {type(value).__name__} is no value of JSON. Make text of it first."
+    )
+
+
+def _number(value: float, number: int, column: str) -> float | None:
+    if math.isinf(value):
+        raise TableError(f"row {number}, column '{column}': {value} is no number of JSON.")
+    return None if math.isnan(value) else value
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    """Of two columns of one name, one would be lost."""
+    seen: set[str] = set()
+    for name in map(str, names):
+        if name in seen:
+            raise TableError(f"Two columns are called '{name}'. Give each a name of its own.")
+        seen.add(name)
