@@ -21,9 +21,11 @@ from api import (
     metrics,
     openapi,
     scale,
+    table_results,
     tracing,
     usage,
 )
+from api.new_batch import views as new_batch
 from api.openai import batches, completions, files, models, responses, webhook_endpoints
 from api.overview import views as overview
 from api.services import EXTENSION, Services
@@ -70,11 +72,12 @@ def create_app(settings: Settings, connection: Redis | None = None) -> Flask:
     tracing.register(app, settings)
     auth.register(app, settings, connection)
     errors.register(app, settings)
-    ours = (home, openapi, gate, health, metrics, jobs, keys, usage, scale, batch_report)
+    ours = (home, openapi, gate, health, metrics, jobs, keys, usage, scale, batch_report, table_results)
     for module in (*ours, completions, responses, models, files, batches, webhook_endpoints):
         app.register_blueprint(module.blueprint)
     for blueprint in (completions.text_blueprint, completions.stored_blueprint, responses.stored_blueprint):
         app.register_blueprint(blueprint)
+    app.register_blueprint(new_batch.blueprint)
     overview.register(app)
     dashboard.register(app, settings.redis_url)
     return app

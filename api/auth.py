@@ -51,6 +51,8 @@ _KEEP_SECONDS = 600
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,2000}")
 #: the operator's: what is about everybody's requests, or changes what everybody gets
 _OPERATORS = ("/rq/", "/page/", "/metrics", "/v1/gate/", "/v1/keys", "/v1/scale")
+#: styles and scripts, which tell nothing
+_STATIC = "/page/static/"
 
 
 def register(app: Flask, settings: Settings, connection: Redis) -> None:
@@ -70,7 +72,7 @@ def register(app: Flask, settings: Settings, connection: Redis) -> None:
         g.is_trusted = g.refusal is None and is_operator()
         if request.path not in OPEN_PATHS:
             require()
-            if request.path.startswith(_OPERATORS):
+            if request.path.startswith(_OPERATORS) and not request.path.startswith(_STATIC):
                 require_operator()
 
 
@@ -121,6 +123,15 @@ def require_operator() -> None:
     require()
     if not is_operator():
         raise _forbidden("This takes a key of the operator's: one of NIGHTSHIFT_API_KEYS, or one made with --admin.")
+
+
+def require_same_origin() -> None:
+    """Refuse a form that another site's page has sent: a browser sends its key along with it. Raises `ErrorReply`."""
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "")
+    # Browsers name the site only to https and to this machine; the origin they name wherever they send a form.
+    is_ours = site == "same-origin" if site is not None else origin.partition("://")[2] == request.host
+    if not is_ours:
+        raise _forbidden("This button works on Nightshift's own page only. Programs use the addresses under /v1/.")
 
 
 def is_page(path: str) -> bool:

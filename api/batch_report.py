@@ -1,6 +1,7 @@
 """The morning report: `/batches/{id}` for people, `/v1/batches/{id}/report` for programs, and the files that the page links to.
 
-The page runs no script and loads nothing: it can be saved, mailed and opened as it is.
+The page of a batch that has ended runs no script and loads nothing: it can be saved, mailed and opened as it is. Before that a script
+keeps it as the server would draw it now, wherever it is not to be read away from this server.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, Response, current_app, render_template, request
 from markupsafe import Markup
 
-from api import auth, figures, params, report_chart
+from api import auth, figures, params, report_chart, table_results
 from api.figures import Clock
+from api.new_batch.making import PROMPT_FILE
 from api.openai.batch_object import batch_object
 from api.openai.batches import file_so_far
 from api.openapi_meta import described
@@ -23,7 +25,8 @@ from api.services import current_services
 from app import errors, window
 from app.batches import report
 from app.batches.capacity import beyond_reserve
-from app.batches.record import OF_ACCOUNTS
+from app.batches.formats.answers import TABLE_FORMAT
+from app.batches.record import OF_ACCOUNTS, Hold
 from app.batches.report import examples
 from app.batches.report.conditions import ways_of
 from app.batches.validation import read_faults
@@ -39,6 +42,8 @@ blueprint = Blueprint("batch_report", __name__)
 MAX_ANSWERS = 100
 #: what is shown of a file's faults, and of a batch's waits before the others are folded away
 _FAULTS, _WAITS = 20, 8
+#: answers of a trial that are not folded
+_OPEN = 10
 #: width and height of the chart, for a desk and for a phone
 _SHAPES = {"wide": (960, 280), "narrow": (336, 240)}
 #: a batch's files, and what is in them
@@ -70,15 +75,20 @@ def page(batch_id: str) -> Response:
     """The page. `?answers=N&skip=M`: with N answers after the first M; `?links=absolute`: to be read away from this server."""
     services = current_services()
     record = services.batches.require(batch_id, auth.seen_owner())
-    shown = min(record.tried, MAX_ANSWERS) if record.held else 0
+    # A trial is for its answers; one that had no more lines has ended with it.
+    is_trial = bool(record.held) or 0 < record.total <= record.tried
+    shown = min(record.tried, MAX_ANSWERS) if is_trial else 0
     # Those that were tried are shown, not the ones before them, which were copied.
     first = record.copied if shown else 0
     most, skip = params.number("answers", shown, 0, MAX_ANSWERS), params.number("skip", first, 0, 10**9)
     found = _report(record)
-    has_buttons = bool(record.held) and auth.is_operator() and params.choice("links", _LINKS) != "absolute"
-    style, policy = _style(has_buttons=has_buttons)
+    is_here = params.choice("links", _LINKS) != "absolute"
+    has_buttons = bool(record.held) and is_here
+    # What changes yet is followed by a script; a page of what has ended has none, to be saved and mailed.
+    is_live = is_here and not record.status.is_final
+    style, policy = _style(has_buttons=has_buttons, is_live=is_live)
     clock = _clock(record, found)
-    base = request.url_root if params.choice("links", _LINKS) == "absolute" else "/"
+    base = "/" if is_here else request.url_root
     response = Response(
         render_template(
             "batch_report.html",
@@ -94,9 +104,13 @@ def page(batch_id: str) -> Response:
             now=batch_object(record, services, is_listed=True)["nightshift"],
             faults=read_faults(services.batches.storage, record.id, _FAULTS) if found.faults else [],
             files=_files(record),
+            table=_table(record),
+            prompt_url=_prompt_url(record) if has_buttons else None,
             answers=examples.answers(services.batches.storage, record, skip=skip, most=most) if most else [],
             has_buttons=has_buttons,
+            is_live=is_live,
             can_continue=record.held not in OF_ACCOUNTS,
+            are_open=is_trial and 0 < most <= _OPEN,
             most=most,
             skip=skip,
             url=f"{base}batches/{record.id}",
@@ -110,6 +124,24 @@ def page(batch_id: str) -> Response:
     response.headers["Referrer-Policy"] = "same-origin" if has_buttons else "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+@blueprint.post("/batches/<batch_id>/continue")
+@described(answers={303: ()}, errors=(404, 409))
+def continue_batch(batch_id: str) -> Response:
+    """The button of a held batch's page: it goes on. Only from that page; programs use `/v1/batches/{id}/continue`."""
+    auth.require_same_origin()
+    current_services().batches.go_on(batch_id, auth.seen_owner())
+    return Response(status=303, headers={"Location": f"/batches/{batch_id}"})
+
+
+@blueprint.post("/batches/<batch_id>/cancel")
+@described(answers={303: ()}, errors=(404, 409))
+def cancel_batch(batch_id: str) -> Response:
+    """The other button: it is cancelled. Only from that page."""
+    auth.require_same_origin()
+    current_services().batches.cancel(batch_id, auth.seen_owner())
+    return Response(status=303, headers={"Location": f"/batches/{batch_id}"})
 
 
 @blueprint.get("/batches/<batch_id>/<name>")
@@ -147,6 +179,22 @@ def _files(record: BatchRecord) -> list[tuple[str, str, int]]:
     ]
 
 
+def _table(record: BatchRecord) -> str | None:
+    """The name of the table with its answers, for a batch that was made from one."""
+    source = table_results.source_of(record)
+    if source is None or not (record.output_bytes or record.error_bytes):
+        return None
+    return table_results.name_of(source, record.metadata[TABLE_FORMAT])
+
+
+def _prompt_url(record: BatchRecord) -> str | None:
+    """Where the prompt of a batch that is tried can be changed, if it was written there."""
+    if record.held != Hold.TRIED or PROMPT_FILE not in record.metadata:
+        return None
+    source = table_results.source_of(record)
+    return None if source is None else f"/batches/new/{source.id}?instead_of={record.id}"
+
+
 def _clock(record: BatchRecord, found: Report) -> Clock:
     """Of the batch's window, which names a place; else this machine's."""
     hours = record.window or current_services().settings.batch_window
@@ -163,10 +211,14 @@ def _sparks(found: Report) -> dict[str, report_chart.Spark]:
 
 
 @cache
-def _style(*, has_buttons: bool) -> tuple[Markup, str]:
-    """The page's style sheet, and the policy that lets in this one and nothing else; `has_buttons`: but our own forms."""
-    forms = "'self'" if has_buttons else "'none'"
+def _style(*, has_buttons: bool, is_live: bool) -> tuple[Markup, str]:
+    """The page's style sheet, and the policy that lets in this one and nothing else; but our own forms and script where it has them."""
+    # The script may bring the buttons.
+    forms = "'self'" if has_buttons or is_live else "'none'"
+    script = "; script-src 'self'; connect-src 'self'" if is_live else ""
     source, _, _ = current_app.jinja_env.loader.get_source(current_app.jinja_env, "batch_report.css")  # type: ignore[union-attr]
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action {forms}"
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action {forms}{script}"
+    )
     return Markup(source), policy  # noqa: S704 - our own file

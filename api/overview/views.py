@@ -14,7 +14,6 @@ from api.overview.live import Live
 from api.services import current_services
 from app import clock, errors
 from app.error_codes import ErrorCode
-from app.errors import ErrorReply
 from app.gate import Gate
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def static_file(name: str) -> Response:
 @described(form=_PAUSE_FORM, answers={303: ()})
 def pause() -> Response:
     """`/`'s button: take no further job for the chosen time. Only from that page; programs use `/v1/gate/pause`."""
-    _require_same_origin()
+    auth.require_same_origin()
     wanted = request.form.get("for", "")
     if wanted not in PAUSES:
         raise errors.invalid_request("'for' takes 1h, 3h, 8h or nothing.", param="for", code=ErrorCode.INVALID_VALUE)
@@ -93,45 +92,14 @@ def pause() -> Response:
 @described(answers={303: ()})
 def resume() -> Response:
     """`/`'s button: take jobs again, and try what else had closed the gate. Only from that page."""
-    _require_same_origin()
+    auth.require_same_origin()
     Gate(current_services().connection).resume()
     return _back()
 
 
-@blueprint.post("/batches/<batch_id>/continue")
-@described(answers={303: ()}, errors=(409,))
-def continue_batch(batch_id: str) -> Response:
-    """The button of a held batch's page: it goes on. Only from that page; programs use `/v1/batches/{id}/continue`."""
-    _require_same_origin()
-    current_services().batches.go_on(batch_id)
-    return _back(f"/batches/{batch_id}")
-
-
-@blueprint.post("/batches/<batch_id>/cancel")
-@described(answers={303: ()}, errors=(409,))
-def cancel_batch(batch_id: str) -> Response:
-    """The other button: it is cancelled. Only from that page."""
-    _require_same_origin()
-    current_services().batches.cancel(batch_id)
-    return _back(f"/batches/{batch_id}")
-
-
-def _back(path: str = "/") -> Response:
+def _back() -> Response:
     _live().forget()
-    return Response(status=303, headers={"Location": path})
-
-
-def _require_same_origin() -> None:
-    """A browser sends its key along with whatever another site's page makes it send: only our own page may."""
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin", "")
-    # Browsers name the site only to https and to this machine; the origin they name wherever they send a form.
-    is_ours = site == "same-origin" if site is not None else origin.partition("://")[2] == request.host
-    if not is_ours:
-        raise ErrorReply(
-            403,
-            "This button works on Nightshift's own page only. Programs use the addresses under /v1/.",
-            code=ErrorCode.FORBIDDEN,
-        )
+    return Response(status=303, headers={"Location": "/"})
 
 
 def _live() -> Live:

@@ -1,6 +1,8 @@
 /* Keeps the page as the server would draw it now: the server sends sections of HTML, and what differs is changed in place, so that
    the focus, a selection and an open list stay. Times are shown in the reader's zone, and run. */
 
+import { becomeChildren } from "./become.js";
+
 const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 const AGAIN_MS = 5_000;
 const live = document.getElementById("live");
@@ -42,31 +44,6 @@ function tick(within) {
 }
 
 /* -- changes ---------------------------------------------------------------------------------------------------------- */
-
-function become(old, wanted) {
-  if (old.nodeType !== wanted.nodeType || old.nodeName !== wanted.nodeName) return old.replaceWith(wanted);
-  if (old.nodeType === Node.TEXT_NODE) {
-    if (old.data !== wanted.data) old.data = wanted.data;
-    return undefined;
-  }
-  if (old.nodeType !== Node.ELEMENT_NODE) return undefined;
-  for (const { name } of [...old.attributes]) {
-    const isOurs = name === "open" || name === "disabled";
-    if (!wanted.hasAttribute(name) && !isOurs) old.removeAttribute(name);
-  }
-  for (const { name, value } of wanted.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
-  if ("kept" in old.dataset) return undefined;
-  return becomeChildren(old, wanted);
-}
-
-function becomeChildren(old, wanted) {
-  const children = [...wanted.childNodes];
-  while (old.childNodes.length > children.length) old.lastChild.remove();
-  children.forEach((child, place) => {
-    if (place < old.childNodes.length) become(old.childNodes[place], child);
-    else old.append(child);
-  });
-}
 
 function show(sections) {
   for (const [id, html] of Object.entries(sections)) {

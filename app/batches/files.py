@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
@@ -173,6 +173,20 @@ class FileStore:
         if record is None or owner not in (None, record.owner):
             raise errors.not_found(f"No such File object: {file_id[:100]}", code=ErrorCode.FILE_NOT_FOUND, param="id")
         return record
+
+    def keep_until(self, file_id: str, expires_at: float) -> bool:
+        """It is kept until then at least, seconds since the epoch. Whether it is there (still)."""
+
+        def change(pipe: Any) -> bool:
+            record = _from_hash(pipe.hgetall(_key(file_id)))
+            pipe.multi()
+            if record is None or _is_over(record):
+                return False
+            if record.expires_at is not None and record.expires_at < expires_at:
+                put(pipe, replace(record, expires_at=expires_at))
+            return True
+
+        return transaction(self._connection, _key(file_id), change)
 
     def page(
         self,

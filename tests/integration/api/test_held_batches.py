@@ -95,23 +95,22 @@ def test_the_page_shows_it_beside_the_answers_and_its_button_continues(client: F
     assert "What the rest comes to" in page.text
     assert page.text.count("hello") >= 10
     assert "form-action 'self'" in page.headers["Content-Security-Policy"]
-    assert f'action="/page/batches/{tried}/continue"' in page.text
-    answer = client.post(f"/page/batches/{tried}/continue", headers=OURS)
+    assert f'action="/batches/{tried}/continue"' in page.text
+    answer = client.post(f"/batches/{tried}/continue", headers=OURS)
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/batches/{tried}")
     assert batch(client, tried)["nightshift"]["waiting_for"] != "tried"
     after = client.get(f"/batches/{tried}")
-    assert "form-action 'none'" in after.headers["Content-Security-Policy"]
     assert "<form" not in after.text
 
 
 def test_its_other_button_cancels(client: FlaskClient, tried: str) -> None:
-    assert client.post(f"/page/batches/{tried}/cancel", headers=OURS).status_code == 303
+    assert client.post(f"/batches/{tried}/cancel", headers=OURS).status_code == 303
     assert batch(client, tried)["status"] == "cancelling"
 
 
 @pytest.mark.parametrize("what", ["continue", "cancel"])
 def test_the_buttons_work_on_our_own_page_only(what: str, client: FlaskClient, tried: str) -> None:
-    answer = client.post(f"/page/batches/{tried}/{what}", headers={"Sec-Fetch-Site": "cross-site"})
+    answer = client.post(f"/batches/{tried}/{what}", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
     assert batch(client, tried)["nightshift"]["waiting_for"] == "tried"
 

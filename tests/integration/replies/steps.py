@@ -345,8 +345,12 @@ def _file(ground: Ground) -> None:
     ground.batches.files.keep(draft, filename="a", purpose=Purpose.BATCH)
 
 
+def _the_file(ground: Ground) -> str:
+    return texts(ground.redis.zrange("nightshift:files", 0, 0))[0]
+
+
 def _delete_file(ground: Ground) -> bool:
-    return ground.batches.files.delete(texts(ground.redis.zrange("nightshift:files", 0, 0))[0])
+    return ground.batches.files.delete(_the_file(ground))
 
 
 def _worker(ground: Ground) -> None:
@@ -488,6 +492,7 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "workers: say": (_nothing, lambda g: worker_status.write(g.redis, _STATUS)),
     "workers: leave": (lambda g: worker_status.write(g.redis, _STATUS), lambda g: worker_status.remove(g.redis, "w1")),
     "files: keep": (_nothing, _file),
+    "files: keep longer": (_file, lambda g: g.batches.files.keep_until(_the_file(g), 4e9)),
     "files: delete": (_file, _delete_file),
     "batches: create": (_nothing, lambda g: g.batch().status),
     "batches: cancel": (_fed, lambda g: g.batches.cancel(g.the_batch()).status),
