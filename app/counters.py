@@ -7,6 +7,7 @@ few, since each label is one of a known set (`app.tally`).
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -45,6 +46,19 @@ FIRST_TOKEN = "first_token"  # noqa: S105 - of an answer
 BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 10800.0, 28800.0)
 _INFINITE = "+Inf"
 
+#: KEYS hashes; ARGV for each of them its seconds to keep (0: no end), how many fields, and each field with what is added to it
+_COUNT = """
+local at = 1
+for _, key in ipairs(KEYS) do
+  local is_new = false
+  for i = at + 2, at + 2 * ARGV[at + 1], 2 do
+    if redis.call('HINCRBY', key, ARGV[i], ARGV[i + 1]) == tonumber(ARGV[i + 1]) then is_new = true end
+  end
+  if is_new and ARGV[at] ~= '0' then redis.call('EXPIRE', key, ARGV[at]) end
+  at = at + 2 + 2 * ARGV[at + 1]
+end
+"""
+
 #: what was counted, by name and labels
 Counts = dict[tuple[str, ...], int]
 
@@ -57,6 +71,33 @@ class Counting(Protocol):
 
     def expire(self, name: str, time: int, /) -> Any:
         """The same."""
+
+
+class Sums:
+    """What is counted in one step, added up; `put` has it in one command."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+        self._ttls: dict[str, int] = {}
+
+    def hincrby(self, name: str, key: str, amount: int = 1, /) -> None:
+        """As a pipeline's."""
+        self._counts.setdefault(name, Counter())[key] += amount
+
+    def expire(self, name: str, time: int, /) -> None:
+        """The same; from the first count of a field on."""
+        self._ttls[name] = time
+
+    def put(self, pipe: Pipeline) -> None:
+        """Put the command on the caller's pipeline."""
+        if not self._counts:
+            return
+        given: list[Any] = []
+        for name, fields in self._counts.items():
+            given += [self._ttls.get(name, 0), len(fields)]
+            for pair in fields.items():
+                given += pair
+        pipe.eval(_COUNT, len(self._counts), *self._counts, *given)
 
 
 def field(name: str, *labels: str) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from app.used_windows import UsedWindow
 
 PREFIX = "nightshift:spent:"
-#: how long what was spent in a day or month is kept after its last answer, seconds
+#: how long what was spent in a day or month is kept after its first answer, seconds
 _KEEP_SECONDS = {"day": 3 * 86400, "month": 33 * 86400}
 _FORMATS = {"day": "%Y-%m-%d", "month": "%Y-%m"}
 #: fields of the hash: millionths of a dollar; answers whose cost nobody knows; tokens read and written

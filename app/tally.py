@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from app import clock, counters, spending, usage
@@ -48,31 +47,14 @@ def count(pipe: Counting, record: JobRecord, outcome: Outcome, used: Used, now: 
 
 
 def count_all(pipe: Pipeline, ended: Iterable[tuple[JobRecord, Outcome]]) -> None:
-    """What is counted of many lines that end in one step without a job, with few commands. Each record has the time at which it did."""
-    total = _Total()
+    """What is counted of many lines that end in one step without a job. Each record has the time at which it did."""
+    total = counters.Sums()
     for record, outcome in ended:
         used = usage.of(outcome)
         spending.count(total, outcome, clock.now())
         spending.count_used(total, record.owner, used, clock.now())
         count(total, record, outcome, used, record.finished_at or record.created_at)
-    for (key, name), by in total.counts.items():
-        pipe.hincrby(key, name, by)
-    for key, seconds in total.ttls.items():
-        pipe.expire(key, seconds)
-
-
-class _Total:
-    """Takes what a pipeline takes of that, and adds it up."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.ttls: dict[str, int] = {}
-
-    def hincrby(self, name: str, key: str, amount: int = 1, /) -> None:
-        self.counts[name, key] += amount
-
-    def expire(self, name: str, time: int, /) -> None:
-        self.ttls[name] = time
+    total.put(pipe)
 
 
 def outcome_label(error: ErrorReply | None) -> str:

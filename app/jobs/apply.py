@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from app import clock, hashes, rates, spending, tally, usage
+from app import clock, counters, hashes, rates, spending, tally, usage
 from app.connection import transaction
 from app.ids import OWNER
 from app.jobs import choices, removal, tickets
@@ -167,8 +167,7 @@ def _move_ticket(connection: Redis, pipe: Pipeline, job_id: str, change: Change)
                 yields=after.yields,
             )
         case Ticket.STARTED if after is not None:
-            tickets.start(pipe, job, after.worker, after.execution)
-            tickets.describe(pipe, job, after.description)
+            tickets.start(pipe, job, after.worker, after.execution, description=after.description)
         case Ticket.FIRST | Ticket.FIRST_OF_KIND | Ticket.LAST:
             is_behind = change.ticket is Ticket.FIRST_OF_KIND and after is not None and after.yields
             tickets.requeue(pipe, job, execution, at_front=change.ticket is not Ticket.LAST, is_behind_others=is_behind)
@@ -183,7 +182,8 @@ def _move_ticket(connection: Redis, pipe: Pipeline, job_id: str, change: Change)
         case Ticket.ENDED if change.outcome is not None:
             if execution is None:
                 tickets.take_out(pipe, job)
-            tickets.finish(pipe, job, execution, failed=_cause(change.outcome), ttl_seconds=change.ttl_seconds)
+            failed, ttl, yields = _cause(change.outcome), change.ttl_seconds, before is None or before.yields
+            tickets.finish(pipe, job, execution, failed=failed, ttl_seconds=ttl, yields=yields)
 
 
 def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) -> None:
@@ -192,21 +192,24 @@ def _end(pipe: Pipeline, record: JobRecord, outcome: Outcome, change: Change) ->
     pipe.set(outcome_key(record.id), outcome.to_json())
     # A request may be megabytes; it is kept for those who want to see why it ended like this.
     pipe.expire(request_key(record.id), ttl if record.is_stored else min(ttl, REQUEST_TTL_SECONDS))
-    pipe.expire(stream_key(record.id), min(ttl, STREAM_TTL_SECONDS))
+    if record.streams:
+        pipe.expire(stream_key(record.id), min(ttl, STREAM_TTL_SECONDS))
     pipe.zrem(ABANDONED, record.id)
     if outcome.error is None:
         family = family_of(record.model)
         ways = [Way(way) for way in outcome.way.split(", ")] if outcome.way else [*Way]
         pipe.delete(*(scope.overloads_key for way in ways for scope in scopes_of(way, family)))
+    sums, now = counters.Sums(), clock.now()
     if not record.choices:
         # What its choices cost was counted with each of them.
-        spending.count(pipe, outcome, clock.now())
+        spending.count(sums, outcome, now)
     if record.kind != JobKind.CHOICE:
         used = usage.of(outcome)
-        tally.count(pipe, record, outcome, used, clock.now())
-        spending.count_used(pipe, record.owner, used, clock.now())
+        tally.count(sums, record, outcome, used, now)
+        spending.count_used(sums, record.owner, used, now)
         if record.kind != JobKind.BATCH_LINE:
             rates.spend(pipe, record.owner, used)
+    sums.put(pipe)
     pipe.publish(DONE, json.dumps({"id": record.id}))
     if change.interrupts:
         # Should this message be lost, the worker sees within a beat that its lease is gone.

@@ -113,15 +113,17 @@ def issue(
     )
     pipeline.sadd(home.redis_queues_keys, home.key)
     # Queue.enqueue_call() would start a MULTI of its own, to watch for dependencies: there are none here.
-    home._enqueue_job(job, pipeline=pipeline, at_front=at_front and not yields)  # noqa: SLF001 - held by a contract test
+    home._prepare_for_queue(job)  # noqa: SLF001 - held by a contract test
+    job.save(pipeline=pipeline)
+    home.push_job_id(job_id, pipeline=pipeline, at_front=at_front and not yields)
     if at_front == yields:
         pipeline.eval(_GO_BEFORE, 2, home.key, YIELDING, job_id)
     if yields:
         pipeline.sadd(YIELDING, job_id)
 
 
-def start(pipeline: Pipeline, job: Job, worker_name: str, execution_id: str) -> None:
-    """Queued (or rather: between queue and worker) to started."""
+def start(pipeline: Pipeline, job: Job, worker_name: str, execution_id: str, *, description: str) -> None:
+    """Queued (or rather: between queue and worker) to started. `description`: what RQ's tools show, nothing of the request."""
     # `Execution.create` makes up its id: a step that is done again has to make the same one.
     execution = Execution(execution_id, job.id, job.connection, worker_name=worker_name)
     execution.save(RQ_LEASE_SECONDS, pipeline)
@@ -129,29 +131,27 @@ def start(pipeline: Pipeline, job: Job, worker_name: str, execution_id: str) -> 
     job.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=RQ_LEASE_SECONDS, xx=False)
     pipeline.sadd(execution.worker_executions_key, execution.composite_key)
     pipeline.expire(execution.worker_executions_key, RQ_LEASE_SECONDS + 60)
-    job.prepare_for_execution(worker_name, pipeline)
-    pipeline.persist(job.key)
+    # RQ's `prepare_for_execution`, and the description in the same command.
+    began = utcformat(datetime.fromtimestamp(clock.now(), UTC))
+    shown: dict[Any, Any] = {"status": JobStatus.STARTED, "worker_name": worker_name, "description": description}
+    pipeline.hset(job.key, mapping=shown | {"last_heartbeat": began, "started_at": began})
     pipeline.lrem(_home(job).intermediate_queue_key, 1, job.id)
 
 
-def describe(pipeline: Pipeline, job: Job, description: str) -> None:
-    """What RQ's tools show of it. Nothing of the request belongs there."""
-    pipeline.hset(job.key, "description", description)
-
-
-def finish(pipeline: Pipeline, job: Job, execution: Execution | None, *, failed: str, ttl_seconds: int) -> None:
+def finish(
+    pipeline: Pipeline, job: Job, execution: Execution | None, *, failed: str, ttl_seconds: int, yields: bool
+) -> None:
     """Started to finished, or, with a reason in `failed`, to failed."""
     _end_execution(pipeline, job, execution)
-    pipeline.hset(job.key, "ended_at", utcformat(datetime.fromtimestamp(clock.now(), UTC)))
+    status = JobStatus.FAILED if failed else JobStatus.FINISHED
+    ended = utcformat(datetime.fromtimestamp(clock.now(), UTC))
+    pipeline.hset(job.key, mapping={"status": status, "ended_at": ended})
     if failed:
-        job.set_status(JobStatus.FAILED, pipeline=pipeline)
         Result.create_failure(job, ttl_seconds, exc_string=failed, pipeline=pipeline)
-        registry = _home(job).failed_job_registry
-    else:
-        job.set_status(JobStatus.FINISHED, pipeline=pipeline)
-        registry = _home(job).finished_job_registry
+    registry = _home(job).failed_job_registry if failed else _home(job).finished_job_registry
     _register(pipeline, registry.key, job, ttl_seconds)
-    pipeline.srem(YIELDING, job.id)
+    if yields:
+        pipeline.srem(YIELDING, job.id)
 
 
 def requeue(
@@ -221,9 +221,12 @@ def tidy(connection: Redis, name: str) -> None:
 
 
 def _end_execution(pipeline: Pipeline, job: Job, execution: Execution | None) -> None:
+    """What RQ's `Execution.delete` does: a job has one at a time, so that its registry goes with it."""
     if execution is not None:
-        execution.delete(job=job, pipeline=pipeline)
-        pipeline.delete(f"rq:executions:{job.id}")
+        pipeline.delete(execution.key, f"rq:executions:{job.id}")
+        job.started_job_registry.remove_execution(execution, pipeline=pipeline)
+        if execution.worker_name:
+            pipeline.srem(execution.worker_executions_key, execution.composite_key)
 
 
 def intermediate(connection: Redis, name: str) -> list[str]:

@@ -127,6 +127,18 @@ def test_enqueueing_on_a_pipeline_does_nothing_by_itself(queue: Queue, connectio
     assert tickets.queue(connection).get_job_ids() == ["j1"]
 
 
+def test_a_started_ticket_says_what_rq_would(queue: Queue, connection: Redis) -> None:
+    """RQ notes the same fields of a job that it starts as we do, but for the description."""
+    stock = queue.enqueue_call("json.dumps", args=("x",), job_id="stock")
+    before = set(connection.hgetall(stock.key))
+    pipe = connection.pipeline()
+    stock.prepare_for_execution("w", pipe)
+    tickets.start(pipe, tickets.ticket(connection, "ours"), "w", "e1", description="d")
+    pipe.execute()
+    noted = set(connection.hgetall(stock.key)) - before | {b"status", b"worker_name", b"last_heartbeat", b"started_at"}
+    assert set(connection.hgetall("rq:job:ours")) == noted | {b"description"}
+
+
 def test_an_execution_is_made_and_unmade_on_a_pipeline(queue: Queue, connection: Redis) -> None:
     """Creating an execution registers it with job and worker; deleting it leaves none of its keys."""
     job = queue.enqueue_call("json.dumps", args=("x",), job_id="j1")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Trip = list[str]
 _QUESTION = {"claude_model": "sonnet", "request": {"model": "sonnet", "messages": [{"role": "user", "content": "Hi."}]}}
 #: commands that a worker sends for a job
-MAX_COMMANDS = 72
+MAX_COMMANDS = 42
 
 
 @pytest.fixture
