@@ -36,6 +36,8 @@ class Selection:
     where: tuple[str, ...] = ()
     #: of rows that are not blank
     limit: int | None = None
+    #: of a workbook; None: the first that is not hidden
+    sheet: str | None = None
 
     @property
     def tested(self) -> tuple[str, ...]:
@@ -74,7 +76,9 @@ def loaded(text: str) -> Selection:
     """The inverse of `dumped`."""
     said: dict[str, Any] = json.loads(text) if text else {}
     columns = said.get("columns")
-    return Selection(tuple(columns) if columns else None, tuple(said.get("where", ())), said.get("limit"))
+    return Selection(
+        tuple(columns) if columns else None, tuple(said.get("where", ())), said.get("limit"), said.get("sheet")
+    )
 
 
 def _check(path: Path, option: str, name: str, known: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from app.batches.formats import cells, delimited, json_table, packed
+from app.batches.formats import cells, delimited, json_table, packed, sheet, sheet_writer
 from app.batches.formats.columns import nearest
 from app.batches.formats.json_file import FormatError, open_text
 from app.batches.formats.selection import ALL, Selection
@@ -60,6 +60,9 @@ class Format:
     write: Callable[[IO[bytes], Iterable[Filled], Sequence[str], Sequence[str]], None]
     #: a cell may be a JSON value
     is_json: bool = False
+    #: it is no text
+    is_binary: bool = False
+    open_sheet: Callable[[Path, str], Table] | None = None
 
 
 @dataclass
@@ -74,7 +77,12 @@ class Rows:
     @cached_property
     def table(self) -> Table:
         """Raises `FormatError`."""
-        return FORMATS[self.kind].open(self.path)
+        found = FORMATS[self.kind]
+        if self.selection.sheet is None:
+            return found.open(self.path)
+        if found.open_sheet is None:
+            raise FormatError(f"{self.path}: --sheet is for XLSX; {self.kind} has no sheets.")
+        return found.open_sheet(self.path, self.selection.sheet)
 
     @property
     def columns(self) -> Sequence[str]:
@@ -142,6 +150,8 @@ def format_in(path: Path) -> str | None:
     """By the file's first bytes; None: they say nothing."""
     with path.open("rb") as file:
         start = file.read(64)
+    if start.startswith(b"PK\x03\x04"):
+        return "xlsx"
     return "json" if start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[") else None
 
 
@@ -201,6 +211,9 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         ),
         "jsonl": Format((".jsonl", ".ndjson"), json_table.JsonTable, json_table.write, is_json=True),
         "json": Format((".json",), json_table.JsonTable, json_table.write_array, is_json=True),
+        "xlsx": Format(
+            (".xlsx", ".xlsm"), sheet.SheetTable, sheet_writer.write, is_binary=True, open_sheet=sheet.SheetTable
+        ),
         TEXT: Format((), Lines, delimited.write),
     }
 )

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from app.batches.formats import answers, packed, selection, tables
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
+from app.batches.formats.tables import FORMATS
 from ops.cli.batch import server
 from ops.cli.batch.server import Server
 from ops.cli.batch.watch import BatchId
@@ -131,6 +132,10 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int
     kind = metadata[TABLE_FORMAT]
     wanted = tables.format_of(output) if output is not None else kind
     ending = packed.split(output)[1] if output is not None else None
+    if output is None and FORMATS[kind].is_binary and sys.stdout.isatty():
+        raise TargetError(
+            f"The table is {kind}, which a terminal can't show: -o FILE.{kind} writes it, -o FILE.csv as text."
+        )
     found = dict(answers.of(line) for line in api.output(batch["id"]))
     found |= dict(answers.of(line) for line in api.output(batch["id"], errors=True))
     with tempfile.TemporaryDirectory() as directory:

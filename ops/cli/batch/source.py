@@ -20,6 +20,7 @@ from app.batches.formats import json_file, line, packed, tables, template
 from app.batches.formats.from_table import Lines
 from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import ALL, Selection
+from app.batches.formats.sheet import SheetTable
 from app.batches.formats.tables import TEXT
 from app.settings import Settings
 from ops.cli import options
@@ -70,6 +71,7 @@ class How:
     format: Annotated[str | None, Parameter(choices=tuple(tables.FORMATS), help="of FILE (default: by its ending)")] = (
         None
     )
+    sheet: Annotated[str | None, Parameter(help="of a workbook (default: the first that is not hidden)")] = None
     columns: Annotated[
         tuple[str, ...],
         Parameter(converter=_names, help="the only columns to read and to give back, with commas between them"),
@@ -92,10 +94,12 @@ class How:
     @property
     def selection(self) -> Selection:
         """The part of a table that is meant."""
-        return Selection(self.columns or None, self.where, self.limit)
+        return Selection(self.columns or None, self.where, self.limit, self.sheet)
 
 
 DEFAULT = How()
+#: what is no text, and what its program can save it as
+_OTHERS = {".xls": ".xlsx", ".xlsb": ".xlsx", ".ods": ".xlsx", ".numbers": ".xlsx", ".docx": ".csv", ".pdf": ".csv"}
 
 
 @contextlib.contextmanager
@@ -105,7 +109,7 @@ def opened(place: Place, how: How) -> Iterator[Source]:
     if isinstance(place, Path) and is_path and not place.is_file():
         options.fail(f"{place} is no file.")
     if how.template is None and (how.system or how.schema or how.id_column or how.selection != ALL):
-        options.fail("--system, --schema, --id-column, --columns, --where and --limit belong to --template.")
+        options.fail("--system, --schema, --id-column, --sheet, --columns, --where and --limit belong to --template.")
     if how.template is None and isinstance(place, Path) and is_path and packed.packing(place) is None:
         with _as_requests(place, place, how) as found:
             yield found
@@ -117,12 +121,24 @@ def opened(place: Place, how: How) -> Iterator[Source]:
             return
         kind = how.format or _kind(file, place)
         rows = tables.Rows(file.path, kind, how.selection)
+        _say_sheet(rows, shown(place))
         with _made(_from_table(rows, _recipe(how), shown(place))) as made:
             yield Source(made, file, kind, "row")
 
 
+def _say_sheet(rows: tables.Rows, name: str) -> None:
+    """Which one it is, where there are several."""
+    if isinstance(rows.table, SheetTable) and (others := rows.table.passed_over()):
+        say(
+            f"nightshift: {name}: its sheet '{rows.table.sheet.name}' is read. Others: --sheet {', '.join(map(repr, others))}."
+        )
+
+
 def _kind(file: Taken, place: Place) -> str:
     """The format of a table that nobody named."""
+    ending = Path(file.name).suffix.lower()
+    if ending in _OTHERS:
+        options.fail(f"{shown(place)}: {ending} is not read. Save it as {_OTHERS[ending]}.")
     kind = tables.format_of(Path(file.name))
     if kind != TEXT:
         return kind
