@@ -42,14 +42,13 @@ class Taken:
 
 
 class Inbox:
-    """Filled by the listener's thread, emptied by the client's. A new one says "look": the job may be old."""
+    """Filled by the listener's thread, emptied by the client's. One for a job that may be old says "look" first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_new: bool = False) -> None:
         self._changed = threading.Condition()
         self._pieces: deque[Delta] = deque()
         self._bytes = 0
-        self._has_missed = True
-        self._may_have_ended = True
+        self._has_missed = self._may_have_ended = not is_new
 
     def put(self, piece: Delta) -> None:
         """A piece was emitted."""

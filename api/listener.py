@@ -48,14 +48,14 @@ class Listener:
         self._is_stopped = False
 
     def register(self, job_id: str) -> threading.Event:
-        """An event that is set once the job may have ended. Look at the job once more after this, then wait."""
+        """An event that is set once the job may have ended. Look at a job that there is already once more after this, then wait."""
         event = threading.Event()
         self._add(job_id, event)
         return event
 
-    def register_reader(self, job_id: str) -> Inbox:
-        """The same for one who reads along: an inbox for the pieces of the answer."""
-        inbox = Inbox()
+    def register_reader(self, job_id: str, *, is_new: bool = False) -> Inbox:
+        """The same for one who reads along: an inbox for the pieces of the answer. `is_new`: the job is yet to be made."""
+        inbox = Inbox(is_new=is_new)
         self._add(job_id, inbox)
         return inbox
 

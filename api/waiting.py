@@ -95,13 +95,15 @@ class Waiting:
         self.place.is_closed = True
         self.listener.stop()
 
-    def wait(self, wait: Wait) -> Outcome:
-        """The job's outcome. Raises `ErrorReply` when the wait ends before the job does."""
+    def wait(self, wait: Wait, heard: threading.Event | None = None) -> Outcome:
+        """The job's outcome. Raises `ErrorReply` when the wait ends before the job does.
+
+        `heard`: registered for the job since before there was one. Else it may have ended before we register: nobody would wake us for it.
+        """
         job_id = wait.record.id
-        event = self.listener.register(job_id)
+        event = self.listener.register(job_id) if heard is None else heard
         try:
-            # The job may have ended before we registered: nobody would wake us for it.
-            outcome = self._jobs.outcome(job_id) or self.look_around(wait)
+            outcome = (self._jobs.outcome(job_id) if heard is None else None) or self.look_around(wait)
             while outcome is None:
                 outcome = self._look_after_slice(wait, event)
             return outcome

@@ -17,7 +17,9 @@ from app import clock, errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Event
 
+    from api.inbox import Inbox
     from app.errors import ErrorReply
     from app.jobs.record import JobKind, JobRecord
     from app.openai.accept import Accepted
@@ -52,14 +54,23 @@ def respond(
             )
         seconds = headers.timeout_seconds(services.settings, is_async=is_async)
         events_of = shape(asked)
+        # Who listens before there is a job need not look for what it has missed.
+        listener = services.waiting.listener
+        inbox = listener.register_reader(job_id, is_new=True) if streams else None
+        heard = listener.register(job_id) if not streams and not is_async else None
+        if (early := inbox or heard) is not None:
+            until_answered.callback(listener.forget, job_id, early)
         record = submission.submit(services, accepted, fence, seconds, kind=kind, job_id=job_id, background=is_async)
         del accepted, asked
+        if record.id != job_id:
+            # It has joined the job of an earlier try.
+            inbox = heard = None
         if is_async:
             return _accepted(services, record)
         if streams:
             events = events_of(record.id, int(record.created_at), record.model)
-            return streamed(services, record, seconds, events, until_answered)
-        return answered(services, record, seconds)
+            return streamed(services, record, seconds, events, until_answered, inbox=inbox)
+        return answered(services, record, seconds, heard=heard)
 
 
 def answered(
@@ -67,9 +78,14 @@ def answered(
     record: JobRecord,
     seconds: float,
     in_its_words: Callable[[ErrorReply], ErrorReply] | None = None,
+    *,
+    heard: Event | None = None,
 ) -> Response:
-    """The job's outcome, waited for. `in_its_words`: its error as one about the request that the client sent."""
-    outcome = services.waiting.wait(_wait(record, seconds, streams=False))
+    """The job's outcome, waited for. `in_its_words`: its error as one about the request that the client sent.
+
+    `heard`: the listener's event for it, registered before there was a job.
+    """
+    outcome = services.waiting.wait(_wait(record, seconds, streams=False), heard)
     error = outcome.error
     if error is None:
         response = jsonify(outcome.body)
@@ -87,6 +103,7 @@ def streamed(
     until_answered: ExitStack,
     *,
     only_reads: bool = False,
+    inbox: Inbox | None = None,
 ) -> Response:
     """The stream. It keeps the client's place until it is closed; an error that comes at once is an answer as any other.
 
@@ -98,6 +115,7 @@ def streamed(
         events,
         silence_seconds=stream.silence_seconds(headers.read_timeout_seconds()),
         is_writable=client_socket.is_writable(),
+        inbox=inbox,
     )
     until_answered.callback(body.close)
     if not only_reads:

@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from api.errors import redis_trouble
-from api.inbox import Feed
+from api.inbox import Feed, Inbox
 from api.openai import chunks
 from app import errors
 from app.connection import AWAY
@@ -75,14 +75,16 @@ class Stream:
         *,
         silence_seconds: float,
         is_writable: Callable[[float], bool],
+        inbox: Inbox | None = None,
     ) -> None:
+        """`inbox`: registered for the job since before there was one."""
         self._jobs = services.jobs
         self._waiting = services.waiting
         self._wait = wait
         self._shape = shape
         self._silence_seconds = silence_seconds
         self._is_writable = is_writable
-        self._inbox = self._waiting.listener.register_reader(wait.record.id)
+        self._inbox = inbox or self._waiting.listener.register_reader(wait.record.id)
         self._feed = Feed(services.connection, wait.record.id, self._inbox)
         self._pieces: list[dict[str, Any]] = []
         self._outcome: Outcome | None = None

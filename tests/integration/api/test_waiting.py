@@ -277,7 +277,7 @@ def test_too_many_waiting(connection: Redis, redis_url: str, worker: FakeWorker)
         first = [server.connect() for _ in range(2)]
         for waiting in first:
             send(waiting, "POST", PATH, chat_body())
-        wait_until(lambda: server.waiting() == 2, "two waiting clients")
+        wait_until(lambda: server.waiting() == Jobs(connection, Settings()).queued() == 2, "two waiting clients")
         answer = server.chat()
         assert (answer.status, answer.error["code"]) == (429, "too_many_waiting")
         assert int(answer.headers["retry-after"]) >= 1
@@ -297,7 +297,7 @@ def test_sigterm(redis_url: str, connection: Redis) -> None:
         # A stream's head is sent after some seconds, which a busy machine needs for a hundred requests: the streams come last.
         for number, one in enumerate(waiting):
             send(one, "POST", PATH, chat_body(stream=number >= 90), {"x-stainless-read-timeout": "600"})
-        wait_until(lambda: server.waiting() == 100, "waiting clients")
+        wait_until(lambda: server.waiting() == Jobs(connection, Settings()).queued() == 100, "waiting clients")
         server.process.terminate()
         answers = [receive(one) for one in waiting]
         server.process.wait(120)
