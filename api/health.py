@@ -16,6 +16,7 @@ from app import clock, disk, way_status
 from app.batches.parts.steps import totals
 from app.connection import RedisError
 from app.health import look, unready, warnings
+from app.hosts import hosts_of, shared_logins
 from app.memory import MIB, held_mb
 from app.ways import Way
 from app.worker_status import WorkerState
@@ -74,6 +75,7 @@ def ready() -> Response:
 
 def _of_redis(services: Services, now: Health) -> dict[str, Any]:
     error = unready(now, services.settings)
+    hosts = hosts_of([row for row in now.workers if row.is_alive(services.settings.lease_seconds)], now.supervisors)
     is_sound = error is None and now.redis.is_persisting
     feeder = now.feeders[0] if now.feeders else None
     return {
@@ -95,6 +97,8 @@ def _of_redis(services: Services, now: Health) -> dict[str, Any]:
         "feeders": [asdict(one) for one in now.feeders],
         "parts": None if services.settings.step(Way.BATCHES) is None else totals(services.connection),
         "supervisors": [{**asdict(row), "beat_seconds_ago": _age(row.beat_at)} for row in now.supervisors],
+        "hosts": [asdict(one) for one in hosts],
+        "shared_logins": [{**asdict(one), "message": one.in_words} for one in shared_logins(hosts)],
         "clocks_off": clocks_off(now),
         "callbacks": {"waiting": now.callbacks_waiting, "undelivered": now.callbacks_undelivered},
         "redis": {"reachable": True, **asdict(now.redis), "is_persisting": now.redis.is_persisting},

@@ -6,7 +6,6 @@ by their process, of which there is another after each restart.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -180,8 +179,7 @@ def by_place(rows: list[WorkerStatus]) -> dict[str, WorkerStatus]:
     """Workers by host and number, `HOST-worker-1`; of two at one place the one that spoke last."""
     found = {}
     for row in sorted(rows, key=lambda row: row.beat_at):
-        named = re.fullmatch(r"(.+)-\d+-(worker-\d+)-[0-9a-f]{6}", row.name)
-        found[f"{named[1]}-{named[2]}" if named else row.name] = row
+        found[row.place] = row
     return found
 
 

@@ -34,6 +34,9 @@ _BY_VARIABLE: tuple[tuple[str, LoginKind, str], ...] = (
     ("CLAUDE_CODE_OAUTH_TOKEN", "oauth_token", "a subscription's token (CLAUDE_CODE_OAUTH_TOKEN)"),
 )
 
+#: the variable that has the login, by its kind; of a cloud provider's, the switch for it
+VARIABLE_OF: dict[str, str] = {kind: variable for variable, kind, _ in _BY_VARIABLE}
+
 #: Kinds that are a subscription's.
 SUBSCRIPTIONS = ("oauth_token", "claude_home")
 #: Kinds that are a cloud provider's.
@@ -126,14 +129,18 @@ def is_default_home(claude_home: Path) -> bool:
     return False
 
 
+def state_file(claude_home: Path) -> Path:
+    """Where the CLI keeps what it knows of the account, beside the login."""
+    return (claude_home.parent if is_default_home(claude_home) else claude_home) / ".claude.json"
+
+
 def _is_logged_in(claude_home: Path) -> bool:
     if (claude_home / ".credentials.json").is_file():
         return True
     # On macOS the token is in the keychain; the account's name beside it is the only trace in a file.
     if platform.system() != "Darwin":
         return False
-    state = claude_home.parent / ".claude.json" if is_default_home(claude_home) else claude_home / ".claude.json"
     try:
-        return bool(json.loads(state.read_text(encoding="utf-8")).get("oauthAccount"))
+        return bool(json.loads(state_file(claude_home).read_text(encoding="utf-8")).get("oauthAccount"))
     except (OSError, ValueError, AttributeError):
         return False

@@ -10,6 +10,7 @@ import os
 import socket
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from app import clock, hashes
@@ -45,6 +46,8 @@ class SupervisorStatus:
     part: str
     host: str
     data_dir: str
+    #: of the code that it runs; empty: older code
+    version: str = ""
     #: how far its machine's clock is ahead of Redis' (below 0: behind), as far as it is known for sure
     clock_skew_seconds: float = 0.0
     #: why it leaves the maintenance to others; empty: it does not
@@ -68,6 +71,7 @@ def of_this_process(settings: Settings, part: Part) -> SupervisorStatus:
         part=part,
         host=host,
         data_dir=os.path.abspath(settings.data_dir),  # noqa: PTH100 - resolve() would follow the user's symlinks
+        version=version("claude-nightshift"),
         secrets=digests(settings.webhook_secret or "") if sends else "",
     )
 

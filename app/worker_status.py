@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 WORKERS = "nightshift:workers"
 #: how long a silent worker is still shown, seconds
 KEEP_SECONDS = 60
+_NAME = re.compile(r"(.+)-\d+-(worker-\d+)-[0-9a-f]{6}")
 
 
 class WorkerState(StrEnum):
@@ -61,6 +63,11 @@ class WorkerStatus:
     cli_version: str = ""
     #: which login is in use: its kind, never itself
     login: str = ""
+    #: the same as a label (`app.login_label`), of the way that it goes now; empty: older code
+    login_label: str = ""
+    #: the machine that it is on, and the version of the code that it runs; empty: older code
+    host: str = ""
+    version: str = ""
     #: which way it goes to Claude now, or went last (`app.ways`)
     way: str = ""
     #: those that it can use, comma-separated; empty: none yet, or older code
@@ -70,6 +77,18 @@ class WorkerStatus:
     #: how far its machine's clock is ahead of Redis' (below 0: behind), as far as it is known for sure
     clock_skew_seconds: float = 0.0
     beat_at: float = field(default_factory=clock.now)
+
+    @property
+    def machine(self) -> str:
+        """The machine that it is on; older code has it in its name alone."""
+        named = _NAME.fullmatch(self.name)
+        return self.host or (named[1] if named else self.name)
+
+    @property
+    def place(self) -> str:
+        """Its machine and its number there, which another process has after a restart: `HOST-worker-1`."""
+        named = _NAME.fullmatch(self.name)
+        return f"{named[1]}-{named[2]}" if named else self.name
 
     def serves(self, way: str) -> bool:
         """Whether it can use that way to Claude, as far as it has said; older code says nothing."""

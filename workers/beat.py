@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
+import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rq.utils import now, utcformat
 
-from app import clock, worker_status
+from app import clock, login_label, worker_status
 from app.connection import AWAY, connect
 from app.gate import Cause, read_closings
 from app.jobs import transitions
@@ -34,6 +37,8 @@ log = logging.getLogger(__name__)
 FOR_CLAUDE = "claude"
 #: RQ takes a worker for gone when its key has expired, seconds
 _RQ_KEY_SECONDS = 60
+#: how often a login is looked at for its label, seconds
+_LABEL_SECONDS = 60.0
 
 
 class Beat:
@@ -53,6 +58,10 @@ class Beat:
         self._name = name
         self._engines = engines
         self._works_by = works_by
+        self._version = version("claude-nightshift")
+        self._label_key = b""
+        #: of each way, when its login was looked at, `time.monotonic()`, and its label then
+        self._labels: dict[Way, tuple[float, str]] = {}
         #: what it went last
         self._way = engines.ways[0]
         self._started_at = clock.now()
@@ -134,12 +143,25 @@ class Beat:
             python_rss_mb=found.python_rss_mb,
             cli_version=found.cli_version or "",
             login=found.login or "",
+            login_label=self._login_label(),
+            host=socket.gethostname(),
+            version=self._version,
             way=self._way,
             ways=",".join(way for way in self._engines.ways if self._works_by(way)),
             pid=os.getpid(),
             started_at=self._started_at,
             clock_skew_seconds=round(clock.skew() or 0.0, 3),
         )
+
+    def _login_label(self) -> str:
+        """Somebody may log in anew: looked at now and then."""
+        at, label = self._labels.get(self._way, (float("-inf"), ""))
+        step = self._settings.step(self._way)
+        if step is not None and time.monotonic() - at > _LABEL_SECONDS:
+            self._label_key = self._label_key or login_label.read_key(self._connection)
+            label = login_label.label(self._settings, step, self._label_key)
+            self._labels[self._way] = time.monotonic(), label
+        return label
 
     def _closed_by(self) -> str:
         """A worker that blocks on an empty queue has not met the gate yet."""

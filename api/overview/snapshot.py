@@ -9,6 +9,7 @@ from api.health import clocks_off
 from api.openai.batch_object import batch_object
 from api.overview import past
 from app import clock, hashes, health, history, way_status
+from app.hosts import hosts_of, shared_logins
 from app.jobs.record import JobRecord, record_key
 from app.scopes import FAMILIES
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from app.batches.record import BatchRecord
     from app.gate import Closed, Closings
     from app.history import Ended
+    from app.hosts import Host, SharedLogin
     from app.way_status import WayStatus
     from app.ways import Way
     from app.worker_status import WorkerStatus
@@ -80,6 +82,9 @@ class Snapshot:
     has_feeder: bool
     is_persisting: bool
     workers: Sequence[Worker]
+    #: the machines that share this Redis, and the logins that several of them have
+    hosts: Sequence[Host] = ()
+    shared_logins: Sequence[SharedLogin] = ()
     #: those of the ladder, in its order
     ways: Sequence[WayStatus]
     batches: Sequence[Batch]
@@ -94,6 +99,8 @@ class Snapshot:
 def take(services: Services, hours: Past) -> Snapshot:
     """A new one, around the hours that were read a while ago. Raises redis-py's errors when Redis is away."""
     at, now = clock.now(), health.look(services.connection)
+    alive = [row for row in now.workers if row.is_alive(services.settings.lease_seconds)]
+    hosts = hosts_of(alive, now.supervisors)
     return Snapshot(
         at=at,
         offline=services.settings.offline,
@@ -108,6 +115,8 @@ def take(services: Services, hours: Past) -> Snapshot:
         is_persisting=now.redis.is_persisting,
         ways=way_status.read(services.connection, services.settings.ways),
         workers=_workers(services, now.workers, hours),
+        hosts=hosts,
+        shared_logins=shared_logins(hosts),
         batches=_batches(services, at),
         past=hours,
         ended=history.ended_since(services.connection, hours.since),

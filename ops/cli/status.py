@@ -103,6 +103,8 @@ def _watch(api: Server) -> int:
 
 
 _BAR = 20
+#: below this a clock is right, seconds
+_SKEW_SHOWN = 0.1
 #: batches that have ended are shown so long, seconds
 _RECENT_SECONDS = 12 * 3600
 
@@ -116,6 +118,8 @@ def text(found: dict[str, Any], now: float, width: int) -> list[str]:
     shown.append("")
     if "queue" in health:
         shown += [*_rest(health, now), ""]
+    if len(health.get("hosts", ())) > 1:
+        shown += _section("Machines", [*map(_host, health["hosts"]), *_shared(health)], "none")
     if "workers" in health:
         shown += _section("Workers", [_worker(row) for row in health["workers"]], "none")
     batches = [one for one in found["batches"] if not _ended_long_ago(one, now)]
@@ -192,9 +196,22 @@ def _worker(row: dict[str, Any]) -> str:
     job = f"{row['job']} for {_span(row['job_seconds'] or 0)}" if row["job"] else row["reason"]
     restarts = ", ".join(f"{number} {reason}" for reason, number in row["restarts"].items()) or "none"
     return (
-        f"{row['name']}  {row['state']:<10} {row.get('way', ''):<4} {row['turns_total']:>6} turns  {row['errors']:>4} errors"
+        f"{row['name']}  {row['state']:<10} {row.get('way', ''):<4} {row.get('login_label', ''):<19} {row['turns_total']:>6} turns  {row['errors']:>4} errors"
         f"  {row['rss_mb'] + row['python_rss_mb']:>6,.0f} MB  replaced: {restarts}  {job}"
     ).rstrip()
+
+
+def _host(host: dict[str, Any]) -> str:
+    skew = host["clock_skew_seconds"]
+    return (
+        f"{host['name']}  {', '.join(host['parts']) or 'no supervisor'}  {host['workers']} workers  {host['memory_mb']:,.0f} MB"
+        f"  login: {', '.join(host['logins']) or 'none'}  version: {', '.join(host['versions']) or 'unknown'}"
+        f"  clock: {f'{skew:+.1f} s' if abs(skew) >= _SKEW_SHOWN else 'right'}"
+    )
+
+
+def _shared(health: dict[str, Any]) -> list[str]:
+    return [one["message"] for one in health.get("shared_logins", ())]
 
 
 def _batch(batch: dict[str, Any], now: float) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: what `TTL` says of a key that does not expire; of one that is gone it says another
 _NEVER = -1
 #: Workers beat: their keys are theirs as long as they live. `place` is the directory's, `rq:queues` names the two queues,
-#: and history and counters have their bounds elsewhere (`app/history`).
+#: the key of the logins' labels is one and stays, and history and counters have their bounds elsewhere (`app/history`).
 _LIVING = (
     "rq:worker:",
     "rq:queues",
@@ -37,6 +37,7 @@ _LIVING = (
     "nightshift:batches:place",
     "nightshift:history:",
     "nightshift:counters",
+    "nightshift:login_labels:key",
 )
 #: indexes whose scores are ends
 _ENDS = (RETENTION, BATCH_RETENTION, EXPIRY)

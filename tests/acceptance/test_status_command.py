@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from tests.acceptance.stack import ROOT, Stack
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+HOST, VERSION = socket.gethostname(), version("claude-nightshift")
 ARGV = [sys.executable, "-m", "ops.cli.main", "status"]
 
 
@@ -45,7 +49,12 @@ def test_once(stack: Stack) -> None:
     assert "SERVES" in shown.stdout
     assert f"{failed}  sonnet  invalid_request_error: too rude" in shown.stdout
     found = json.loads(status(stack, "--json").stdout)
-    assert [row["state"] for row in found["health"]["workers"]] == ["idle", "idle"]
+    rows = found["health"]["workers"]
+    assert [(row["state"], row["host"], row["version"]) for row in rows] == [("idle", HOST, VERSION)] * 2
+    # One login, whose label has nothing of it.
+    (label,) = {row["login_label"] for row in rows}
+    assert re.fullmatch(r"api_key [0-9a-f]{6}", label) and label in shown.stdout
+    assert [(one["name"], one["workers"], one["logins"]) for one in found["health"]["hosts"]] == [(HOST, 2, [label])]
     away = status(stack, NIGHTSHIFT_URL="http://127.0.0.1:9")
     assert (away.returncode, away.stderr.count("No answer from http://127.0.0.1:9")) == (1, 1)
 

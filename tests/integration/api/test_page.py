@@ -6,13 +6,14 @@ import contextlib
 import json
 import signal
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from app import worker_status
 from app.gate import Gate
 from app.worker_status import WorkerState, WorkerStatus
+from tests.browser import PHONE
 from tests.integration.api.running import api, send
 from tests.redis_server import wait_until
 
@@ -35,6 +36,12 @@ def locked(_redis_for_session: RedisForTests) -> Iterator[RunningApi]:
     settings = {"NIGHTSHIFT_API_KEYS": "secret", "NIGHTSHIFT_API_THREADS": "8", "NIGHTSHIFT_MAX_WAITING": "5"}
     with api(_redis_for_session.url, **settings) as running:
         yield running
+
+
+def add_worker(connection: Redis, host: str, label: str) -> None:
+    name = f"{host}-1-worker-1-abcdef"
+    row = WorkerStatus(name=name, state=WorkerState.IDLE, rss_mb=200, host=host, login_label=label, version="0.1.0")
+    worker_status.write(connection, row)
 
 
 def test_a_key_is_asked_for(locked: RunningApi) -> None:
@@ -87,6 +94,27 @@ def test_what_others_wrote_is_text(make_client: MakeClient, connection: Redis) -
     assert "unsafe" not in page.headers["Content-Security-Policy"]
 
 
+def test_all_machines_are_shown(make_client: MakeClient, connection: Redis) -> None:
+    """A row each, and what those have in common that share a login; one machine by itself needs no table."""
+    client = make_client()
+    label = "subscription 3fa09c"
+    add_worker(connection, "night-1", label)
+    assert "<h3>Machines</h3>" not in client.get("/", headers=HTML).text
+    add_worker(connection, "night-2", label)
+    add_worker(connection, "night-3", "api_key <b>")
+    page = make_client().get("/", headers=HTML).text
+    assert [f'<span class="host">night-{number}</span>' in page for number in (1, 2, 3)] == [True] * 3
+    said = "2 machines share one subscription (3fa09c): its limits hold for both. They are night-1, night-2."
+    assert said in page and "&lt;b&gt;" in page
+    health: Any = client.get("/health").json
+    assert [(host["name"], host["workers"], host["logins"]) for host in health["hosts"]] == [
+        ("night-1", 1, [label]),
+        ("night-2", 1, [label]),
+        ("night-3", 1, ["api_key <b>"]),
+    ]
+    assert [one["message"] for one in health["shared_logins"]] == [said]
+
+
 def test_redis_away(make_client: MakeClient) -> None:
     """The page comes all the same, and says so."""
     answer = make_client(redis_url="unix:///nowhere/redis.sock").get("/", headers=HTML)
@@ -107,8 +135,10 @@ def test_leaving(redis_url: str) -> None:
 
 
 def test_places_of_live_pages(locked: RunningApi, connection: Redis, browser: Browser) -> None:
-    """One more than may be live is told so and looks by itself now and then; a page that is closed gives its place back."""
-    del connection
+    """One more than may be live is told so and looks by itself now and then; a page that is closed gives its place back.
+
+    Machines that come while it is live get their rows, and these fit on a phone.
+    """
     key = {"Authorization": f"Basic {b64encode(b'me:secret').decode()}"}
     held = locked.connect()
     with contextlib.closing(held):
@@ -123,6 +153,12 @@ def test_places_of_live_pages(locked: RunningApi, connection: Redis, browser: Br
         first.close()
     browser.wait("document.getElementById('live').textContent === 'live'")
     assert locked.ask("GET", "/page/live", headers=key).status == 429
+    browser.view(PHONE)
+    add_worker(connection, "night-1.example.internal", "subscription 3fa09c")
+    add_worker(connection, "night-2.example.internal", "subscription 3fa09c")
+    browser.wait("document.querySelectorAll('.machines tbody tr').length === 2")
+    assert browser.overflow() == 0
+    browser.view()
     browser.open("about:blank")
 
     def is_free() -> bool:

@@ -94,6 +94,21 @@ def test_several_machines() -> None:
     assert "none: no batch goes on" in text(found(feeders=[], feeder=None))
 
 
+def test_each_machine_has_a_line() -> None:
+    """What it runs, its login and its clock; and what those have in common that share a login."""
+    host = {"parts": ["worker"], "workers": 2, "memory_mb": 480.0, "versions": ["0.1.0"], "clock_skew_seconds": 0.01}
+    hosts = [
+        {**host, "name": "a", "logins": ["subscription 3fa09c"]},
+        {**host, "name": "b", "logins": [], "clock_skew_seconds": -2.5},
+    ]
+    shared = [{"message": "2 machines share one subscription"}]
+    said = text(found(hosts=hosts, shared_logins=shared))
+    assert "a  worker  2 workers  480 MB  login: subscription 3fa09c  version: 0.1.0  clock: right" in said
+    assert "login: none  version: 0.1.0  clock: -2.5 s" in said
+    assert "2 machines share one subscription" in said
+    assert "Machines" not in text(found(hosts=hosts[:1]))
+
+
 def test_times_are_the_servers() -> None:
     """How long things take is told by the server's time, whatever the clock is of the machine that asks."""
     what = found(now=NOW, gate={"open": False, "cause": "paused", "reason": "by hand", "until": NOW + 60})
