@@ -119,7 +119,6 @@ def page(batch_id: str) -> Response:
         )
     )
     response.headers["Content-Security-Policy"] = f"{policy}; frame-ancestors 'none'"
-    response.headers["X-Content-Type-Options"] = "nosniff"
     # Forms tell where they come from; with `no-referrer` they would not.
     response.headers["Referrer-Policy"] = "same-origin" if has_buttons else "no-referrer"
     response.headers["Cache-Control"] = "no-store"
@@ -153,7 +152,6 @@ def download(batch_id: str, name: str) -> Response:
         raise errors.not_found(_GONE, code=ErrorCode.FILE_NOT_FOUND)
     response = file_so_far(record, name, gone=_GONE)
     response.headers["Content-Disposition"] = f'attachment; filename="{record.id}_{name}.jsonl"'
-    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -27,6 +28,17 @@ _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_.\[\]-]{1,80}")
 _MAX_NAMED = 30
+#: of every answer that says nothing else of it. What clients and Claude wrote is data: no browser shall run it as a page or a script, show
+#: it in a frame, hand it to a page of another site or keep it. (Pages that may ask have CORS, which goes before the last.)
+_FOR_BROWSERS = MappingProxyType(
+    {
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+)
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -47,6 +59,8 @@ def register(app: Flask, settings: Settings) -> None:
             # The answer may have its own: what the model did not take.
             of_the_answer = response.headers.get(IGNORED)
             response.headers[IGNORED] = ", ".join(filter(None, [of_the_answer, _as_header(ignored)]))
+        for name, value in _FOR_BROWSERS.items():
+            response.headers.setdefault(name, value)
         if settings.offline:
             response.headers["x-nightshift-simulated"] = "true"
         _log(response)

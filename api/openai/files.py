@@ -104,11 +104,13 @@ def get_content(file_id: str) -> Response:
         store.open(record),
         mimetype="application/octet-stream",
         download_name=record.id,
+        as_attachment=True,
         etag=False,
         conditional=False,
         last_modified=record.created_at,
     )
     response.content_length = record.bytes
+    response.headers["Cache-Control"] = "no-store"
     return response
 
 

@@ -44,7 +44,6 @@ def page() -> Response:
     if len(sections) == 1:
         response.status_code = 503
     response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
     # Forms send their origin; with `no-referrer` they would not.
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
@@ -71,7 +70,6 @@ def live() -> Response:
 def static_file(name: str) -> Response:
     """What `/` is made of."""
     response = send_from_directory("static", name)
-    response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-cache"
     return response
 
