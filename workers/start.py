@@ -9,24 +9,57 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rq import SimpleWorker
+from rq.job import Job
 
 from app import allocator, clock, logs, spans
 from app.connection import REFUSING, connect
+from app.jobs.tickets import TASK_PATH
 from app.parent import die_with_parent
 from app.settings import Settings, SettingsError
+from app.webhooks.dispatch import DELIVER_TASK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
     from rq import Queue
-    from rq.job import Job
 
 
 log = logging.getLogger(__name__)
 
 
-class PatientWorker(SimpleWorker):
-    """Waits for Redis for as long as it is away or takes no writes, and is back soon after it."""
+class OwnTasks(Job):
+    """RQ's job that calls no function but Nightshift's own.
 
+    RQ imports and calls whatever function Redis names, as the task and as what follows it: whoever can write there could run anything
+    where Claude's login is.
+    """
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """RQ's. Raises `PermissionError` for a function that is not ours."""
+        if self.instance or self.func_name not in (TASK_PATH, DELIVER_TASK):
+            raise PermissionError(f"the ticket {self.id} names a function that is not Nightshift's")
+        found: Callable[..., Any] = super().func
+        return found
+
+    @property
+    def success_callback(self) -> None:
+        """RQ's: none."""
+
+    @property
+    def failure_callback(self) -> None:
+        """RQ's: none."""
+
+    @property
+    def stopped_callback(self) -> None:
+        """RQ's: none."""
+
+
+class PatientWorker(SimpleWorker):
+    """Waits for Redis for as long as it is away or takes no writes, and is back soon after it. It runs Nightshift's own tasks only."""
+
+    job_class = OwnTasks
     max_connection_wait_time = 2.0
     log_result_lifespan = False
 
