@@ -15,6 +15,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from app.secret_values import secrets_of, without
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,8 +28,6 @@ EXTRAS = ("request_id", "job_id", "batch_id", "worker", "event_id", "attempt", "
 MAX_CONTENT = 2000
 #: of a message, and of a traceback, characters: what others say in errors may be of any length
 MAX_MESSAGE = 8000
-#: shorter ones would blot out words
-_MIN_SECRET = 8
 #: exceptions whose texts are of this program and its machine; those of others may quote what they could not read
 _TELLING = (OSError, RuntimeError, AttributeError, ImportError, NameError)
 #: our own packages: only theirs are the lines that `NIGHTSHIFT_LOG_LEVEL=debug` adds, for others may quote a prompt in theirs
@@ -91,17 +91,6 @@ def content(kind: str, value: Any) -> None:
         log.info("[CONTENT] %s: %s%s", kind, text[:MAX_CONTENT], "…" if len(text) > MAX_CONTENT else "")
 
 
-def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """What no line may have, wherever it comes from: clients' keys, the webhooks' secret, Claude's logins."""
-    login = (
-        value
-        for name, value in settings.claude_environment.items()
-        if name.endswith(("_KEY", "_TOKEN", "_SECRET")) or "SECRET" in name
-    )
-    found = {*settings.api_keys, settings.webhook_secret or "", *login}
-    return tuple(sorted((one for one in found if len(one) >= _MIN_SECRET), key=len, reverse=True))
-
-
 class ForPeople(logging.Formatter):
     """`2026-11-22 08:43:52.120 INFO    worker-1 | message  job_id=...`; a traceback follows on lines of its own."""
 
@@ -113,13 +102,13 @@ class ForPeople(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, whatever the message contains; then the traceback."""
         when = datetime.fromtimestamp(record.created).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        message = one_line(_cut(_without(self._secrets, record.getMessage())))
+        message = one_line(_cut(without(self._secrets, record.getMessage())))
         line = f"{when}.{record.msecs:03.0f} {record.levelname:<7} {self._process_name} | {message}"
         # A worker's lines begin with its name.
         extras = [(name, value) for name, value in _extras(record).items() if value != self._process_name]
         line += "".join(f"  {name}={one_line(str(value))}" for name, value in extras)
-        line = _without(self._secrets, line)
-        return "\n".join([line, _cut(_without(self._secrets, _traceback(record)))]) if record.exc_info else line
+        line = without(self._secrets, line)
+        return "\n".join([line, _cut(without(self._secrets, _traceback(record)))]) if record.exc_info else line
 
 
 class JsonLines(logging.Formatter):
@@ -137,11 +126,11 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "process": self._process_name,
             "logger": record.name,
-            "message": _cut(_without(self._secrets, record.getMessage())),
-            **_extras(record),
+            "message": _cut(without(self._secrets, record.getMessage())),
+            **{n: without(self._secrets, v) if isinstance(v, str) else v for n, v in _extras(record).items()},
         }
         if record.exc_info:
-            found["exception"] = _cut(_without(self._secrets, _traceback(record)))
+            found["exception"] = _cut(without(self._secrets, _traceback(record)))
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
@@ -152,12 +141,6 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
         **{name: value for name in EXTRAS if (value := record.__dict__.get(name)) is not None},
     }
     return {name: known[name] for name in EXTRAS if name in known}
-
-
-def _without(secrets: tuple[str, ...], text: str) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
 
 
 def _cut(text: str) -> str:

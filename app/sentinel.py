@@ -2,7 +2,8 @@
 
 The URL is the one that Celery, Airflow and rq-dashboard know:
 `redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/service[/db]`, with `rediss+sentinel://` for TLS. Name and
-password are the servers'; the Sentinels' own are `?sentinel_username=` and `?sentinel_password=`.
+password are the servers'; the Sentinels' own are `?sentinel_username=` and `?sentinel_password=`. By TLS, `ssl_ca_certs=`, `ssl_certfile=` and
+`ssl_keyfile=` are files for both.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ SCHEMES = ("redis+sentinel", "rediss+sentinel")
 DEFAULT_PORT = 26379
 #: for one Sentinel to answer; the next one is asked after it, seconds
 ANSWER_SECONDS = 0.5
-_QUERY = ("sentinel_username", "sentinel_password")
+_OF_SENTINELS = ("sentinel_username", "sentinel_password")
+_OF_TLS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 #: `urlsplit` knows one host a URL, and newer ones refuse an IPv6 address among several. A login may have an `@` in it.
 _URL = re.compile(
     r"(?P<scheme>rediss?\+sentinel)://(?:(?P<user>[^/?#:]*)(?::(?P<password>[^/?#]*))?@)?(?P<hosts>[^/?#@]+)"
@@ -50,8 +52,9 @@ class SentinelUrl:
         if parts is None:
             raise ValueError("a Sentinel URL is redis+sentinel://HOST:PORT,HOST:PORT,.../SERVICE[/DB]")
         query = dict(parse_qsl(parts["query"] or ""))
-        if unknown := sorted(set(query) - set(_QUERY)):
-            raise ValueError(f"{', '.join(unknown)} is not understood; it may have {' and '.join(_QUERY)}")
+        known = _OF_SENTINELS + (_OF_TLS if parts["scheme"] == "rediss+sentinel" else ())
+        if unknown := sorted(set(query) - set(known)):
+            raise ValueError(f"{', '.join(unknown)} is not understood; it may have {' and '.join(known)}")
         server: dict[str, Any] = {"db": int(parts["db"] or 0)}
         if parts["user"]:
             server["username"] = unquote(parts["user"])
@@ -59,7 +62,8 @@ class SentinelUrl:
             server["password"] = unquote(parts["password"])
         if parts["scheme"] == "rediss+sentinel":
             server["ssl"] = True
-        own = {name.removeprefix("sentinel_"): value for name, value in query.items()}
+        server |= {name: query[name] for name in _OF_TLS if name in query}
+        own = {name.removeprefix("sentinel_"): query[name] for name in _OF_SENTINELS if name in query}
         sentinels = tuple(_address(host) for host in parts["hosts"].split(","))
         return cls(sentinels, unquote(parts["service"]), server, own)
 
@@ -90,7 +94,8 @@ def client(url: str, kind_of_client: type[Redis], **options: Any) -> Redis:
     asking: dict[str, Any] = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
     kind: type[SentinelManagedConnection] = _Connection
     if found.server.get("ssl"):
-        asking["ssl"], kind = True, _SSLConnection
+        kind = _SSLConnection
+        asking |= {name: value for name, value in found.server.items() if name == "ssl" or name in _OF_TLS}
     sentinels = Sentinel(found.sentinels, sentinel_kwargs={**asking, **found.own})  # type: ignore[no-untyped-call]
     primary: Redis = sentinels.master_for(  # type: ignore[no-untyped-call]
         found.service, redis_class=kind_of_client, connection_class=kind, **found.server, **options

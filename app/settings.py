@@ -36,13 +36,17 @@ IGNORABLE_FIELDS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings of a process. A field `x_y` is read from `NIGHTSHIFT_X_Y` unless its metadata names another."""
+    """All settings of a process. A field `x_y` is read from `NIGHTSHIFT_X_Y` unless its metadata names another.
+
+    What is a secret, or may have one in it (a URL with a login), says `secret` in its metadata and is left out of the repr: it is struck
+    out of every log line (`app.secret_values`), and quoted in no error.
+    """
 
     #: where state lives: Redis' files, secrets, the workers' private directories
     data_dir: Path = field(default_factory=lambda: environment.home_path("~/.nightshift"))
     #: `redis://`, `rediss://` or `unix://` of a server of your own, or `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
     #: without it one is started under the data dir
-    redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL"})
+    redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL", "secret": True}, repr=False)
     #: replicas of a Redis of your own that must have a request before it is accepted, and an outcome before it counts
     wait_replicas: int = 0
     #: the address to listen on; any but a loopback one needs API keys
@@ -52,11 +56,11 @@ class Settings:
     #: how many workers `nightshift up` and `nightshift worker` start; each runs one request at a time
     workers: int = 2
     #: comma-separated keys that clients send as `Authorization: Bearer KEY`; none: loopback only
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    api_keys: tuple[str, ...] = field(default=(), metadata={"secret": True}, repr=False)
     #: comma-separated origins, e.g. `https://app.example.com`, whose pages' scripts may ask `/v1/` and read the answers (CORS)
     cors_origins: tuple[str, ...] = ()
     #: `whsec_` + base64; signs callbacks. When not set it is made at the first start, kept in the data dir, and shared by a Redis of your own
-    webhook_secret: str | None = field(default=None, repr=False)
+    webhook_secret: str | None = field(default=None, metadata={"secret": True}, repr=False)
     #: comma-separated host names that callbacks may go to although they are not public addresses
     callback_allowed_hosts: tuple[str, ...] = ()
     #: the ways to Claude in the order in which they are used, each with its login and how much it may spend, if you like, e.g.
@@ -173,7 +177,9 @@ class Settings:
     #: the kind of login that `--offline` plays; a `subscription` has usage limits
     offline_login: Literal["api_key", "subscription"] = "api_key"
     #: where OpenTelemetry's spans go by OTLP over HTTP, e.g. `http://127.0.0.1:4318`; needs the extra `otel`
-    otlp_endpoint: str | None = field(default=None, metadata={"env": "OTEL_EXPORTER_OTLP_ENDPOINT"})
+    otlp_endpoint: str | None = field(
+        default=None, metadata={"env": "OTEL_EXPORTER_OTLP_ENDPOINT", "secret": True}, repr=False
+    )
     #: log lines for people (`human`) or for programs (`json`)
     log_format: Literal["human", "json"] = "human"
     #: the least that is logged: `warning` and `error` leave out requests, `debug` adds each batch line that completed
@@ -204,6 +210,8 @@ class Settings:
                 except ways.WaysError as error:
                     raise SettingsError(f"{name} {error}.") from error
                 except ValueError as error:
+                    if f.metadata.get("secret"):  # the reason may quote it, too
+                        raise SettingsError(f"{name} is not understood.") from None
                     raise SettingsError(f"{name}={environ[name]!r} is not understood: {error}") from error
         values["claude_environment"] = MappingProxyType(environment.for_claude(environ))
         if home := environ.get("CLAUDE_CONFIG_DIR"):

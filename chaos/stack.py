@@ -1,4 +1,4 @@
-"""The whole product as a user starts it: `nightshift up --offline` as processes of its own, on a private data dir.
+"""The whole product as a user starts it: `nightshift up`, mostly `--offline`, as processes of its own, on a private data dir.
 
 For the chaos runs and, with more to talk to it by, for the acceptance tests.
 """
@@ -59,6 +59,10 @@ class Stack:
     port: int = 0
     #: an installed `nightshift` that is to run instead of this tree's
     program: Path | None = None
+    #: Claude's answers are simulated by the stack itself; else the settings say where Claude is
+    offline: bool = True
+    #: what `http` sends as the key; empty: none
+    key: str = ""
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
@@ -66,7 +70,7 @@ class Stack:
         # Clients that want other versions of things than the product live in an environment of their own.
         python = os.environ.get("NIGHTSHIFT_TEST_PYTHON", sys.executable)
         command = [str(self.program)] if self.program else [python, "-m", "ops.cli.main"]
-        argv = [*command, "up", "--offline", "--data-dir", str(self.data_dir)]
+        argv = [*command, "up", "--data-dir", str(self.data_dir), *["--offline"][: self.offline]]
         argv += ["--workers", str(self.workers), "--port", str(self._own_port())]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -152,7 +156,8 @@ class Stack:
     ) -> Reply:
         """A plain request; error statuses are answers too."""
         data = json.dumps(body).encode() if body is not None else None
-        sent = {"Content-Type": "application/json", **(headers or {})}
+        key = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        sent = {"Content-Type": "application/json", **key, **(headers or {})}
         request = urllib.request.Request(self.url + path, data, sent, method=method)  # noqa: S310 - ours, http
         try:
             with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310 - ours, http

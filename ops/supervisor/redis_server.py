@@ -27,7 +27,7 @@ from urllib.parse import quote
 import psutil
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 from redis.retry import Retry
 
 from app.connection import connect
@@ -226,9 +226,23 @@ def check_external(url: str) -> None:
         reason = "In a password, write / ? # % as %2F %3F %23 %25." if "@" in url else f"{str(error).rstrip('.')}."
         raise StackError(f"REDIS_URL is not understood: {shown}. {reason} {REDIS_URL_FORMS}") from error
     except (RedisError, OSError) as error:
-        raise StackError(f"REDIS_URL names {shown}, which does not answer: {error}") from error
+        raise StackError(f"REDIS_URL names {shown}, which does not answer: {error}{_advice(url, error)}") from error
     if _numbers(version) < OLDEST:
         raise StackError(f"REDIS_URL names {shown}, version {version}; Nightshift needs Redis 6.2 or newer, or Valkey.")
+
+
+def _advice(url: str, error: Exception) -> str:
+    """What to do about a server that does not answer as it should, where that can be known; it begins with a blank."""
+    text = str(error)
+    if isinstance(error, NoPermissionError):
+        return " docs/deploy.md has the rights that Nightshift's user needs."
+    if "CERTIFICATE_VERIFY_FAILED" in text and "ismatch" not in text:
+        return " Name the CA that signed its certificate: add ?ssl_ca_certs=FILE to REDIS_URL."
+    if url.startswith("rediss") and re.search(r"No such file|X509|PEM|ermission denied", text):
+        return " Look at the files that ssl_ca_certs, ssl_certfile and ssl_keyfile name."
+    if url.startswith("redis:") and re.search("reset|closed", text):
+        return " If it speaks TLS, write rediss:// instead of redis://."
+    return ""
 
 
 def _without_passwords(url: str) -> str:

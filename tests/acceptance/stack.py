@@ -35,7 +35,7 @@ class Stack(Started):
 
     def client(self, **options: Any) -> OpenAI:
         """OpenAI's own client."""
-        return OpenAI(base_url=f"{self.url}/v1", api_key="unused", **{"max_retries": 0, **options})
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.key or "unused", **{"max_retries": 0, **options})
 
     def ask(self, prompt: str, **fields: Any) -> str:
         """One prompt, one answer."""

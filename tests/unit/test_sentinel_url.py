@@ -17,6 +17,17 @@ def test_all_of_it() -> None:
     assert "p@ss" not in repr(found)
 
 
+def test_files_of_tls() -> None:
+    """A CA of one's own and a certificate are for the servers' connections; without TLS they are refused."""
+    query = "ssl_ca_certs=/ca.pem&ssl_certfile=/a.pem&ssl_keyfile=/a.key"
+    found = SentinelUrl.parse(f"rediss+sentinel://one/night?{query}&sentinel_password=s")
+    files = {"ssl_ca_certs": "/ca.pem", "ssl_certfile": "/a.pem", "ssl_keyfile": "/a.key"}
+    assert found.server == {"db": 0, "ssl": True, **files}
+    assert found.own == {"password": "s"}
+    with pytest.raises(ValueError, match="not understood"):
+        SentinelUrl.parse(f"redis+sentinel://one/night?{query}")
+
+
 @pytest.mark.parametrize(
     ("login", "password"),
     [("me:p%40ss@", "p@ss"), ("me:p@ss@", "p@ss"), ("me:p:s@", "p:s"), (":p@", "p"), ("me@", None)],

@@ -12,6 +12,7 @@ from typing import Literal
 import pytest
 
 from app import logs
+from app.secret_values import secrets_of
 from app.settings import Settings
 from ops.cli import main, screen
 
@@ -242,6 +243,6 @@ def test_secrets_are_struck_out() -> None:
     """A client's key, the webhooks' secret and Claude's login are in no line, whoever puts them there."""
     login = MappingProxyType({"ANTHROPIC_API_KEY": "sk-ant-1234567", "PATH": "/usr/bin:/bin"})
     settings = Settings(api_keys=("first-key", "k"), webhook_secret="whsec_abcdef", claude_environment=login)
-    secrets = logs.secrets_of(settings)
+    secrets = secrets_of(settings)
     line = logs.ForPeople("api", secrets).format(_record("first-key whsec_abcdef sk-ant-1234567 /usr/bin:/bin ok"))
     assert line.endswith("| *** *** *** /usr/bin:/bin ok")
