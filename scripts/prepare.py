@@ -15,7 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 #: their versions of shared packages differ, so each of these sets has an environment of its own
-APART = tuple(f"requirements-{name}.lock" for name in ("clients", "clients-openai-2", "clients-openai-3", "docs"))
+APART = tuple(
+    f"requirements-{name}.lock" for name in ("clients", "clients-openai-2", "clients-openai-3", "docs", "audit")
+)
 CLIENTS_PIP = "requirements-clients-pip.lock"
 IS_APART = sys.argv[1:] in ([name] for name in APART)
 VENV = ROOT / (
