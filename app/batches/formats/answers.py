@@ -60,21 +60,24 @@ def write(
     is_json = FORMATS[kind].is_json
     columns = rows.columns
     names = [free(columns, name) for name in names]
+    is_back = kind == source_kind and rows.table.can_write_back(selection.columns)
+    # What is passed on as it is need not be looked at.
+    wanted = ([id_column] if id_column else []) if is_back else None
     missing = 0
 
     def filled() -> Iterable[Filled]:
         nonlocal missing
-        for number, row, kept in rows.records():
+        for number, row, kept in rows.records(wanted):
             found = None if row is None else find(row_id(row, number, id_column))
             missing += found is None and row is not None and not is_blank(row)
             if found is not None:
                 found = [_parsed(value) if is_json else value for value in found]
             yield row, kept, found
 
-    if kind != source_kind:
-        FORMATS[kind].write(target, filled(), columns, names)
-    elif rows.table.can_write_back(selection.columns):
+    if is_back:
         rows.table.write_back(target, filled(), names)
+    elif kind != source_kind:
+        FORMATS[kind].write(target, filled(), columns, names)
     else:
         rows.table.write(target, filled(), columns, names)
     return missing

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
+
+from app.batches.formats.json_file import FormatError
 
 
 class Number(float):
@@ -17,6 +20,13 @@ class Number(float):
         made = super().__new__(cls, text)
         made.text = text
         return made
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """What a cell has that is no text, and why: whoever wants its text gets a `FormatError`."""
+
+    reason: str
 
 
 def as_text(value: Any) -> str:
@@ -33,6 +43,8 @@ def as_text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, timedelta):
         return str(value)
+    if isinstance(value, Unfit):
+        raise FormatError(value.reason)
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

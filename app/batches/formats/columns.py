@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class Column(str):
+    """The name of a new column. `kind`: of its cells, where a format has types: `str`, `int`, `float` or `bool`."""
+
+    kind: type
+
+    def __new__(cls, name: str, kind: type = str) -> Column:
+        """Of text unless something is said."""
+        made = super().__new__(cls, name)
+        made.kind = kind
+        return made
+
+
 def unique(path: Path, names: list[str]) -> list[str]:
     """The header. Of two columns of one name, one would be lost: raises `FormatError`."""
     places: dict[str, list[int]] = {}
@@ -26,10 +38,11 @@ def unique(path: Path, names: list[str]) -> list[str]:
 
 
 def free(columns: Collection[str], name: str) -> str:
-    """A column's name that is not among them."""
-    while name in columns:
-        name += "_"
-    return name
+    """A column's name that is not among them, of the same type."""
+    found = name
+    while found in columns:
+        found += "_"
+    return Column(found, getattr(name, "kind", str))
 
 
 def nearest(name: str, columns: Iterable[str]) -> str:

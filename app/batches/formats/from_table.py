@@ -30,7 +30,7 @@ class Lines:
     def __iter__(self) -> Iterator[bytes]:
         """An empty line for a row that is blank or not selected, so that the others keep their numbers. Raises `FormatError`."""
         blank = last = 0
-        for number, row in self.rows.numbered():
+        for number, row in self.rows.numbered(self.recipe.columns):
             if last == 0:
                 template.check(self.recipe.template, row)
             yield b"\n" * (number - last - 1)

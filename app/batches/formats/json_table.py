@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
@@ -154,6 +155,6 @@ def _after_blanks(text: str, at: int) -> int:
 
 def _dumps(value: Any) -> str:
     if isinstance(value, Number):
-        return value.text
+        return value.text if math.isfinite(value) else f'"{value.text}"'
     is_json = value is None or isinstance(value, str | int | float | dict | list)
     return json_text.line(value if is_json else as_text(value)).decode().rstrip("\n")

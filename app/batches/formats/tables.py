@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from app.batches.formats import cells, delimited, json_table, packed, sheet, sheet_writer
+from app.batches.formats import cells, columnar, columnar_writer, delimited, json_table, packed, sheet, sheet_writer
 from app.batches.formats.columns import nearest
 from app.batches.formats.json_file import FormatError, open_text
 from app.batches.formats.selection import ALL, Selection
@@ -39,7 +39,7 @@ class Table(Protocol):
         """In their order."""
 
     def records(self, wanted: Collection[str] | None = None) -> Iterator[Record]:
-        """In their order. `wanted`: the columns that are looked at; rows may lack the others."""
+        """In their order. `wanted`: the columns that are looked at; what is wrong with others is no fault then."""
 
     def can_write_back(self, columns: Sequence[str] | None) -> bool:
         """Whether `write_back` can give back these columns, None: all."""
@@ -152,6 +152,10 @@ def format_in(path: Path) -> str | None:
         start = file.read(64)
     if start.startswith(b"PK\x03\x04"):
         return "xlsx"
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    if start.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return "arrow"
     return "json" if start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[") else None
 
 
@@ -213,6 +217,18 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "json": Format((".json",), json_table.JsonTable, json_table.write_array, is_json=True),
         "xlsx": Format(
             (".xlsx", ".xlsm"), sheet.SheetTable, sheet_writer.write, is_binary=True, open_sheet=sheet.SheetTable
+        ),
+        "parquet": Format(
+            (".parquet", ".pq"),
+            partial(columnar.ColumnarTable, kind="parquet"),
+            partial(columnar_writer.write, kind="parquet"),
+            is_binary=True,
+        ),
+        "arrow": Format(
+            (".arrow", ".feather", ".ipc", ".arrows"),
+            partial(columnar.ColumnarTable, kind="arrow"),
+            partial(columnar_writer.write, kind="arrow"),
+            is_binary=True,
         ),
         TEXT: Format((), Lines, delimited.write),
     }

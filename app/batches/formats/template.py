@@ -30,6 +30,11 @@ class Recipe:
     #: of one answer; None: as many as the model gives
     max_tokens: int | None = None
 
+    @property
+    def columns(self) -> set[str]:
+        """Those that it looks at."""
+        return {*names(self.template), *([self.id_column] if self.id_column else ())}
+
 
 def names(template: str) -> list[str]:
     """The columns that it names."""
