@@ -171,6 +171,8 @@ class Settings:
     callback_timeout_seconds: float = 15.0
     #: processes that deliver callbacks
     callback_workers: int = 1
+    #: `on`: `nightshift up` keeps this machine awake while a batch has requests left (`systemd-inhibit`, `caffeinate`)
+    keep_awake: bool = False
 
     #: answers come from the simulated Messages API that `nightshift up --offline` starts
     offline: bool = False

@@ -105,6 +105,16 @@ KEY_COMMANDS = {
     "rotate": ("keys:rotate", "Give a key another secret; prints it, this once. The old one ends."),
     "revoke": ("keys:revoke", "Refuse a key from now on, for good."),
 }
+#: those of `nightshift service`
+SERVICE_COMMANDS = {
+    "install": (
+        "service:install",
+        "Run Nightshift in the background from now on, and after each login or boot, with this shell's settings.",
+    ),
+    "status": ("service:status", "Show what systemd or launchd says of it."),
+    "logs": ("service:logs", "Show its log."),
+    "uninstall": ("service:uninstall", "Stop it and remove it; what is queued stays."),
+}
 #: the exit status of a program whose reader has left, as shells know it
 SIGPIPE_STATUS = 141
 WRONG_USE = 2
@@ -148,7 +158,7 @@ def _run(tokens: list[str]) -> int:
             print(f"nightshift: warning: {complaint}", file=sys.stderr)
     status = command(*bound.args, **bound.kwargs)
     # Help that was not asked for is an error, too.
-    return WRONG_USE if tokens in ([], ["batch"], ["keys"]) else status or 0
+    return WRONG_USE if tokens in ([], ["batch"], ["keys"], ["service"]) else status or 0
 
 
 def app() -> App:
@@ -170,11 +180,18 @@ def app() -> App:
         help="Keys with names: whose requests are whose, and what each may do.",
         sort_key=list(COMMANDS).index("doctor"),
     )
-    for parent, commands in ((found, COMMANDS), (batch, BATCH_COMMANDS), (keys, KEY_COMMANDS)):
+    service = App(
+        name="service",
+        help="Nightshift as a service of yours: systemd's on Linux, launchd's on macOS.",
+        sort_key=list(COMMANDS).index("status"),
+    )
+    groups = ((found, COMMANDS), (batch, BATCH_COMMANDS), (keys, KEY_COMMANDS), (service, SERVICE_COMMANDS))
+    for parent, commands in groups:
         for place, (name, (path, text)) in enumerate(commands.items()):
             parent.command(f"ops.cli.{path}", name=name, help=text, sort_key=place)
     found.command(batch)
     found.command(keys)
+    found.command(service)
     found.register_install_completion_command(help="Install completion for the shell that this is called in.")
     return found
 

@@ -7,6 +7,7 @@ import logging
 import sys
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -139,7 +140,8 @@ def _start(supervisor: Supervisor, settings: Settings, listener: socket.socket) 
     ]
     lane = process_specs.lane(settings, env)
     supervisor.start([process_specs.api(settings, env, listener), *workers, *callbacks, *lane])
-    for name, seconds, work in (*hooks.maintenance(settings, supervisors.Part.UP), *hooks.batches(settings)):
+    work_of = (hooks.maintenance(settings, supervisors.Part.UP), hooks.batches(settings))
+    for name, seconds, work in chain(*work_of, hooks.keeping_awake(settings, supervisor.knows)):
         supervisor.every(seconds, work, name)
     found: tuple[str, str] | None = None
 

@@ -56,6 +56,8 @@ class Periodic:
 BATCH_SECONDS = 0.25
 #: how often leases, retries, deadlines and the outbox are looked at, seconds
 MAINTENANCE_SECONDS = 1.0
+#: how often it is looked whether the machine has to stay awake, seconds
+AWAKE_SECONDS = 5.0
 #: how long a dead worker's jobs are tried to be requeued while Redis is away, seconds
 RELEASE_SECONDS = 30.0
 
@@ -92,6 +94,25 @@ def batches(settings: Settings) -> Sequence[tuple[str, float, Callable[[], objec
     from app.batches.feeder import Feeder  # noqa: PLC0415 - as above
 
     return [("batches", BATCH_SECONDS, Feeder(connect(_url(settings)), settings).run_once)]
+
+
+def keeping_awake(
+    settings: Settings, started: Callable[[int], None]
+) -> Sequence[tuple[str, float, Callable[[], object]]]:
+    """The same for keeping the machine awake, if that is wanted. `started`: is told each process that is started for it."""
+    if not settings.keep_awake:
+        return []
+    from app.batches.record import Hold  # noqa: PLC0415 - as above
+    from app.batches.store import Batches  # noqa: PLC0415 - as above
+    from ops.supervisor.awake import Awake, program  # noqa: PLC0415 - most have no use for it
+
+    batches = Batches(connect(_url(settings)), settings)
+
+    def is_wanted() -> bool:
+        """A batch that waits for its hours or for a limit goes on by itself; one that waits for somebody's word does not."""
+        return any(record.held not in (Hold.TRIED, Hold.BUDGET) for record in batches.active())
+
+    return [("keeping awake", AWAKE_SECONDS, Awake(is_wanted, started, program()).run_once)]
 
 
 def _url(settings: Settings) -> str:

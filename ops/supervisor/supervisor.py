@@ -93,6 +93,10 @@ class Supervisor:
         """Call `work` so often, in a thread, until the stop."""
         self._periodic.append(Periodic(name, seconds, work))
 
+    def knows(self, pid: int) -> None:
+        """A child of this process that is nobody's orphan, though the supervisor did not start it, and ends by itself."""
+        self._others |= {pid}
+
     def wait(self, until: Callable[[], bool] | None = None, seconds: float = float("inf")) -> bool:
         """Keep everything running until a signal asks to stop; then False. True: `until` came true. False: time is up."""
         give_up = time.monotonic() + seconds

@@ -95,6 +95,8 @@ def test_start(stack: Stack, tmp_path: Path) -> None:
     at_home = {"HOME": str(tmp_path), "SHELL": "/bin/bash"}
     assert sh("nightshift --install-completion", stack, tmp_path, **at_home).returncode == 0
     assert "complete" in sh("bash -c '. ~/.bashrc && complete -p nightshift'", stack, tmp_path, **at_home).stdout
+    service = next(one for one in shell_in("Start", stack) if "service" in one).partition("#")[0]
+    assert sh(f"{service} --offline --print", stack, tmp_path).returncode == 0
     shown = sh("nightshift status", stack, tmp_path)
     assert (shown.returncode, "SERVES" in shown.stdout) == (0, True), shown
 
