@@ -114,7 +114,8 @@ class Rows:
         with _faults(self.path):
             for row, kept in self.table.records(wanted):
                 if row is None:
-                    yield number, None, kept
+                    if where is None:
+                        yield number, None, kept
                     continue
                 number += 1
                 if where is not None and not where(row):
