@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from app.environment import CLAUDE_ENVIRONMENT
 from app.settings import Settings
@@ -96,3 +97,17 @@ def test_offline_no_real_login_gets_into_a_container() -> None:
     assert "a-real-one" not in "".join(found.values())
     assert "ANTHROPIC_BASE_URL: http://simulator:8300" in found["worker"]
     assert set(found) == {"redis", "api", "worker", "callbacks", "simulator"}
+
+
+def test_workers_alone_get_all_that_their_file_says(tmp_path: Path) -> None:
+    """On a machine of their own: no Redis, no API and no keys; else they are as those of compose.yaml."""
+    shutil.copy(ROOT / "deploy" / "worker.yaml", tmp_path)
+    given = {"REDIS_URL": "rediss://n:p@redis.example.com:6379/0", "ANTHROPIC_API_KEY": "k", "NIGHTSHIFT_WORKERS": "4"}
+    (tmp_path / "worker.env").write_text("".join(f"{name}={value}\n" for name, value in given.items()))
+    file = str(tmp_path / "worker.yaml")
+    found = yaml.safe_load(config("-f", file, environ={"MACHINE": "night-1"}))["services"]
+    assert set(found) == {"worker"}
+    assert (found["worker"]["environment"], found["worker"]["hostname"]) == (given, "night-1")
+    beside = yaml.safe_load(config(environ=REQUIRED))["services"]["worker"]
+    for name in ("init", "stop_grace_period", "read_only", "cap_drop", "security_opt", "tmpfs", "healthcheck"):
+        assert found["worker"][name] == beside[name], name
