@@ -1,4 +1,4 @@
-"""`/batches/{id}/table`: the table that a batch was made from, with the answers beside the rows, in the format that it came in."""
+"""`/batches/{id}/table`: the table that a batch was made from, with the answers beside the rows, in the format that it came in or another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import pydantic_core
 from flask import Blueprint, Response
 
-from api import auth
+from api import auth, params
 from api.new_batch.table import Busy, on_disk
 from api.openapi_meta import described
 from api.services import current_services
@@ -35,9 +35,17 @@ _RETRY_SECONDS = 60.0
 
 
 @blueprint.get("/batches/<batch_id>/table")
-@described(answers={200: ("application/octet-stream",)}, errors=(404, 429))
+@described(
+    query={"format": {"enum": list(tables.FORMATS)}},
+    answers={200: ("application/octet-stream",)},
+    errors=(400, 404, 429),
+)
 def download(batch_id: str) -> Response:
-    """The table with the columns `answer` and `error`, as far as the batch is; 404 for a batch that was made of no table."""
+    """The table with the columns `answer` and `error`, as far as the batch is; 404 for a batch that was made of no table.
+
+    `?format=jsonl` and its like: in that format.
+    """
+    wanted = params.choice("format", tuple(tables.FORMATS))
     services = current_services()
     batch = services.batches.require(batch_id, auth.seen_owner())
     source = source_of(batch)
@@ -53,7 +61,7 @@ def download(batch_id: str) -> Response:
         ):
             answers.write(
                 target,
-                kind,
+                wanted or kind,
                 ended.find,
                 source=found.path,
                 source_kind=kind,
@@ -71,7 +79,7 @@ def download(batch_id: str) -> Response:
     target.seek(0)
     response = Response(pieces(target, size), mimetype="application/octet-stream")
     response.headers["Content-Length"] = str(size)
-    response.headers.set("Content-Disposition", "attachment", filename=name_of(source, kind))
+    response.headers.set("Content-Disposition", "attachment", filename=name_of(source, wanted or kind))
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from nightshift_client.table import Kind, Table
 
 #: in the metadata of a batch, as the command has them: the table's file, its format, the column that names its rows, and
-#: which requests were submitted; the last one is ours: the answers are values of JSON
+#: which requests were submitted, and which part of the table was meant; the last one is ours: the answers are values of JSON
 TABLE_FILE, TABLE_FORMAT, TABLE_ID, DIGEST = (
     "nightshift_table",
     "nightshift_format",
     "nightshift_id_column",
     "nightshift_digest",
 )
+TABLE_SELECTION = "nightshift_selection"
 ANSWERS = "nightshift_answers"
 #: the same requests within this time are the same batch, seconds
 SAME_SECONDS = 24 * 3600
@@ -139,6 +140,9 @@ def read(
         raise BatchFailed(batch)
     if not batch.has_ended and not is_partial:
         raise BatchNotEnded(batch)
+    if source is None and _is_of_the_command(batch):
+        rows = yield from ask(Call("GET", f"/batches/{batch_id}/table?format=jsonl", is_raw=True))
+        return results.framed(table.stored(rows), kind or "dicts")
     found = table.of(source) if source is not None else (yield from _table_of(batch))
     output = yield from ask(Call("GET", f"/v1/batches/{batch_id}/output", is_raw=True))
     errors = yield from ask(Call("GET", f"/v1/batches/{batch_id}/output?errors=true", is_raw=True))
@@ -229,10 +233,16 @@ def _validated(batch: Batch) -> Flow[Batch]:
     return batch
 
 
+def _is_of_the_command(batch: Batch) -> bool:
+    """Whether its table may have any format that the server knows, or be a part of one: what reads it is there."""
+    ours = batch.metadata.get(TABLE_FORMAT) == "jsonl" and TABLE_SELECTION not in batch.metadata
+    return TABLE_FILE in batch.metadata and not ours
+
+
 def _table_of(batch: Batch) -> Flow[Table]:
     """What it was made of: the table that is kept beside it, or only the ids of its requests."""
     if TABLE_FILE in batch.metadata:
         content = yield from ask(Call("GET", f"/v1/files/{batch.metadata[TABLE_FILE]}/content", is_raw=True))
-        return table.of(table.parse(content, batch.metadata[TABLE_FORMAT]))
+        return table.of(table.stored(content))
     content = yield from ask(Call("GET", f"/v1/files/{batch.raw['input_file_id']}/content", is_raw=True))
     return table.of([{"custom_id": json.loads(line)["custom_id"]} for line in content.split(b"\n") if line.strip()])

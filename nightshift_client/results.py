@@ -43,6 +43,11 @@ def joined(table: Table, found: dict[str, Outcome], id_column: str | None, kind:
     if kind == table.kind and kind != "dicts":
         return _beside(table, names, pairs)
     rows = [{**row, names[0]: answer, names[1]: error} for row, (answer, error) in zip(table.rows, pairs, strict=True)]
+    return framed(rows, kind)
+
+
+def framed(rows: list[Row], kind: Kind) -> Any:
+    """Rows as what is asked for."""
     return rows if kind == "dicts" else frame(rows, kind)
 
 

@@ -81,16 +81,9 @@ def is_blank(row: Row) -> bool:
     return all(value is None or (isinstance(value, str) and not value.strip()) for value in row.values())
 
 
-def parse(content: bytes, kind: str) -> list[Row]:
-    """The rows of a table that the server keeps beside a batch. Raises `TableError` for a format that is the command's alone."""
-    text = content.decode("utf-8-sig")
-    if kind == "jsonl":
-        return _json_rows(text, "the table")
-    if kind in ("csv", "tsv"):
-        return list(_csv_rows(text.splitlines(keepends=True), "\t" if kind == "tsv" else ",", "the table"))
-    raise TableError(
-        f"This batch was made of a {kind} file. `nightshift batch results` writes it; or pass the same rows: results(batch, table=...)."
-    )
+def stored(content: bytes) -> list[Row]:
+    """The rows of JSONL that the server has. Raises `TableError`."""
+    return _json_rows(content.decode(), "the table")
 
 
 def _read(path: Path) -> Iterable[Row]:

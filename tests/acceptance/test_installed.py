@@ -117,4 +117,12 @@ def test_the_client(stack: Stack, installed: Path, tmp_path: Path) -> None:
     assert set(cities[0]["answer"]) == {"name"} and cities[1]["answer"] is None
     csv_of_command = sh(f"nightshift batch results {batch_id} --url {stack.url}", installed, tmp_path)
     assert "Simulated answer to: Kind? Fine." in csv_of_command and "007" in csv_of_command
+    submitted = sh(
+        f"nightshift batch submit reviews.csv --template Q:{{text}} --model haiku --watch --url {stack.url}",
+        installed,
+        tmp_path,
+    )
+    read = f"from nightshift_client import Nightshift as N; print(N().results('{submitted.split()[0]}')[0])"
+    done = subprocess.run([programs / "python", "-c", read], env=environ, capture_output=True, text=True, check=True)
+    assert "'id': '007'" in done.stdout and "Simulated answer to: Q:Arrived broken." in done.stdout
     assert list((programs.parent / "lib").glob("python*/site-packages/nightshift_client/py.typed"))

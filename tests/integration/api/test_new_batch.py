@@ -138,6 +138,15 @@ def test_the_whole_way(client: FlaskClient, feeder: Feeder, worker: FakeWorker) 
     assert lines[1] == f'r0,"Review, number 0","=1+1 ""{EVIL}""",'
     assert lines[4] == 'r3,"Review, number 3",,invalid_request_error: too rude'
     assert len(lines) == 13
+    again = client.get(f"/batches/{made['id']}/table?format=jsonl")
+    assert again.headers["Content-Disposition"] == "attachment; filename=reviews.answers.jsonl"
+    assert json.loads(again.text.splitlines()[3]) == {
+        "id": "r3",
+        "text": "Review, number 3",
+        "answer": None,
+        "error": "invalid_request_error: too rude",
+    }
+    assert client.get(f"/batches/{made['id']}/table?format=doc").status_code == 400
     # Whoever has made a batch of it keeps the table, which is part of the results.
     left: Any = client.get(f"/v1/files/{path.rpartition('/')[2]}").json
     assert left["expires_at"] > clock.now() + UPLOAD_KEEP_SECONDS - 60

@@ -210,6 +210,17 @@ def test_results_without_a_table() -> None:
     assert found == [{"custom_id": "b", "answer": "2", "error": None}, {"custom_id": "a", "answer": "1", "error": None}]
 
 
+@pytest.mark.parametrize(
+    "more", [{"nightshift_format": "xlsx"}, {"nightshift_format": "jsonl", "nightshift_selection": "{}"}]
+)
+def test_results_of_a_table_of_the_commands(more: dict[str, str]) -> None:
+    """The server reads it, whatever its format is."""
+    answers = [batch(metadata={"nightshift_table": "file-1", **more}), b'{"a": 1, "answer": "x", "error": null}\n']
+    found, asked = run(flows.read("batch_1", None, None, is_partial=False, as_json=None), in_turn(answers))
+    assert found == [{"a": 1, "answer": "x", "error": None}]
+    assert asked[-1] == "GET /batches/batch_1/table?format=jsonl"
+
+
 def test_a_batch_that_goes_on_or_failed_has_no_results() -> None:
     with pytest.raises(nightshift_client.BatchNotEnded, match="partial=True"):
         run(flows.read("b", None, None, is_partial=False, as_json=None), in_turn([batch("in_progress")]))

@@ -13,7 +13,7 @@ import pytest
 
 from nightshift_client import TableError
 from nightshift_client.lines import Recipe, fill
-from nightshift_client.table import of, parse
+from nightshift_client.table import of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,16 +101,12 @@ def test_what_is_no_table(table: Any, message: str) -> None:
         ("a\n1,2\n", ":2: more fields than the header has columns"),
     ],
 )
-def test_what_is_no_csv(text: str, message: str) -> None:
+def test_what_is_no_csv(text: str, message: str, tmp_path: Path) -> None:
     """It is not guessed."""
+    path = tmp_path / "t.csv"
+    path.write_text(text)
     with pytest.raises(TableError, match=message):
-        parse(text.encode(), "csv")
-
-
-def test_a_format_of_the_command() -> None:
-    """It says what reads it."""
-    with pytest.raises(TableError, match="nightshift batch results"):
-        parse(b"", "xlsx")
+        of(path)
 
 
 def test_lines() -> None:
@@ -141,8 +137,8 @@ def test_the_template_is_the_commands() -> None:
     """The same row and template make the same prompt."""
     from app.batches.formats import template
 
-    row = {"a b": "x{y}", "n": 1.5, "l": ["é", {"k": True}], "t": "{a b}"}
-    text = "{{{a b}}} {n} {l} {t} {} {\n} }}{{"
+    row = {"a b": "x{y}", "n": 1.5, "l": ["é", {"k": True}], "t": "{a b}", "none": None}
+    text = "{{{a b}}} {n} {l} {t} {none} {} {\n} }}{{"
     assert fill(text, row, 1) == template.fill(text, row, 1)
 
 
