@@ -37,11 +37,13 @@ def text(
     new_secret: str | None,
     *,
     embedded: bool,
+    is_kept: bool = False,
     trouble: str = "",
 ) -> str:
     """What runs where, and how to try it.
 
-    `address`: the socket's own; `new_secret`: made at this start, shown this once; `trouble`: why nothing is served yet.
+    `address`: the socket's own; `new_secret`: made at this start, shown this once, but not on a screen that `is_kept` (a journal);
+    `trouble`: why nothing is served yet.
     """
     base = url(settings)
     rows = [
@@ -54,8 +56,10 @@ def text(
         ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),
     ]
     if new_secret:
-        rows.append(("Webhooks", f"signed with {new_secret}"))
-        rows.append(("", f"made just now, kept in {settings.data_dir / 'webhook-secret'}, not shown again"))
+        file = settings.data_dir / "webhook-secret"
+        shown = f"the secret in {file}" if is_kept else new_secret
+        rows.append(("Webhooks", f"signed with {shown}"))
+        rows.append(("", "made just now" if is_kept else f"made just now, kept in {file}, not shown again"))
     title = f"Nightshift runs, and can't answer yet. {trouble}" if trouble else "Nightshift is up."
     lines = ["", title + (f"  {OFFLINE}" if settings.offline else ""), ""]
     lines += [f"  {name:<10} {value}" for name, value in rows]

@@ -79,6 +79,8 @@ def up(
             login.description if login else None,
             secret if is_new else None,
             embedded=server is not None,
+            # systemd's word that what is printed goes to its journal
+            is_kept="JOURNAL_STREAM" in environment.variables(),
         )
         try:
             _keep_up(settings, server, listener, shown)

@@ -245,9 +245,15 @@ def test_an_open_address_needs_keys(up: Start) -> None:
 
 
 def test_the_secret_is_shown_once(up: Start) -> None:
-    """The webhook secret is made at the first start, shown then, and the same later."""
+    """The webhook secret is made at the first start, shown then unless a journal would keep it, and the same later."""
+    none = up(JOURNAL_STREAM="8:1").started()
+    kept = none.data_dir / "webhook-secret"
+    assert kept.read_text().strip() not in none.output
+    none.process.terminate()
+    none.ended()
+    kept.unlink()
     one = up().started()
-    secret = (one.data_dir / "webhook-secret").read_text().strip()
+    secret = kept.read_text().strip()
     assert secret in one.output
     one.process.terminate()
     one.ended()

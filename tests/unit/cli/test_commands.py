@@ -136,6 +136,14 @@ def test_the_screen_has_addresses_login_and_a_curl(tmp_path: Path) -> None:
     assert "OFFLINE" not in shown
 
 
+def test_a_secret_is_not_shown_to_a_journal(tmp_path: Path) -> None:
+    """It would be kept there: the screen says which file has it."""
+    settings = Settings(data_dir=tmp_path)
+    shown = screen.text(settings, ("127.0.0.1", 8204), "an API key", "whsec_x", embedded=True, is_kept=True)
+    assert "whsec_x" not in shown
+    assert str(tmp_path / "webhook-secret") in shown
+
+
 def test_the_screen_says_that_answers_are_simulated(tmp_path: Path) -> None:
     """Offline it says so, and asks for keys where there are some."""
     settings = Settings(data_dir=tmp_path, offline=True, host="::", api_keys=("k",))
