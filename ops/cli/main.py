@@ -123,6 +123,8 @@ WRONG_USE = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point of `nightshift`."""
     tokens = list(sys.argv[1:] if argv is None else argv)
+    if tokens[:1] == ["help"]:  # as git and others have it: `nightshift help batch submit`
+        tokens = [*tokens[1:], "--help"]
     try:
         status = _run(tokens)
         sys.stdout.flush()

@@ -62,13 +62,25 @@ def test_wrong_use_is_refused(argv: list[str]) -> None:
     assert main.main(argv) == 2
 
 
+@pytest.mark.parametrize(
+    ("argv", "shown"), [(["help"], "Start everything"), (["help", "batch", "cancel"], "what runs is stopped")]
+)
+def test_help_is_a_command_too(argv: list[str], shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`help COMMAND` is `COMMAND --help`."""
+    assert main.main(argv) == 0
+    assert shown in capsys.readouterr().out
+
+
 def test_a_number_that_is_none_is_told_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     """The message has the range and what was given."""
     assert main.main(["up", "--port", "abc"]) == 2
     assert "--port: takes 0 to 65535, not 'abc'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", [path for path, _ in (*main.COMMANDS.values(), *main.BATCH_COMMANDS.values())])
+@pytest.mark.parametrize(
+    "path",
+    [path for path, _ in (*main.COMMANDS.values(), *main.BATCH_COMMANDS.values(), *main.SERVICE_COMMANDS.values())],
+)
 def test_every_command_is_there(path: str) -> None:
     """Commands are imported when they are called: each path leads to a function."""
     module, _, name = path.partition(":")
