@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import gzip
+import io
 import json
 import os
 import pty
@@ -16,7 +18,9 @@ import sys
 import termios
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import openpyxl
 
 from chaos.until import PATIENCE_SECONDS
 from tests.acceptance.stack import ROOT, Stack
@@ -133,6 +137,35 @@ def test_a_table_comes_back_with_answers(stack: Stack, tmp_path: Path) -> None:
     assert "was submitted" not in again.stderr
     assert f"What failed in {batch_id} was submitted" in nightshift(stack, "retry", batch_id).stderr
     assert batch_id in nightshift(stack, "list").stdout
+
+
+def test_a_part_of_a_workbook_comes_back_with_fields_and_costs(stack: Stack, tmp_path: Path) -> None:
+    """A sheet, its rows of one kind, a schema: the fields of the answers are columns, with what each row used."""
+    book = openpyxl.Workbook()
+    sheet = book.create_sheet("Reviews")
+    for row in (["id", "lang", "text"], ["007", "de", "Gut"], ["008", "en", "Good"], ["009", "de", "Na ja"]):
+        sheet.append(row)
+    book.save(tmp_path / "book.xlsx")
+    schema = {"type": "object", "properties": {"stars": {"type": "integer"}, "word": {"type": "string"}}}
+    (tmp_path / "schema.json").write_text(json.dumps({**schema, "required": ["stars", "word"]}))
+    argv: list[object] = ["--template", "Rate: {text}", "--sheet", "Reviews", "--where", "lang=de", "--schema"]
+    argv += [tmp_path / "schema.json", "--id-column", "id", "--watch"]
+    watched = nightshift(stack, "submit", tmp_path / "book.xlsx", *argv)
+    assert watched.returncode == 0, watched.stderr
+    batch_id = watched.stdout.strip()
+    for name in ("out.xlsx", "out.csv.gz"):
+        done_ = nightshift(stack, "results", batch_id, "-o", tmp_path / name, "--expand", "--usage")
+        assert done_.returncode == 0, done_.stderr
+    cells: list[list[Any]] = [
+        [cell.value for cell in row] for row in openpyxl.load_workbook(tmp_path / "out.xlsx")["Reviews"].iter_rows()
+    ]
+    used = ["input_tokens", "cached_tokens", "output_tokens", "cost_usd"]
+    assert cells[0] == ["id", "lang", "text", "stars", "word", "error", *used]
+    assert [row[:3] for row in cells[1:]] == [["007", "de", "Gut"], ["009", "de", "Na ja"]]
+    assert [list(map(type, row[3:5])) for row in cells[1:]] == [[int, str]] * 2
+    assert all(row[6] > 0 and row[9] > 0 for row in cells[1:])
+    rows = list(csv.DictReader(io.StringIO(gzip.decompress((tmp_path / "out.csv.gz").read_bytes()).decode())))
+    assert [(row["id"], row["stars"]) for row in rows] == [(row[0], str(row[3])) for row in cells[1:]]
 
 
 def test_openais_lines(stack: Stack, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ TABLE_FILE, TABLE_FORMAT, TABLE_ID = "nightshift_table", "nightshift_format", "n
 TABLE_SELECTION = "nightshift_selection"
 
 
-def of(line: bytes) -> tuple[str, tuple[str, str]]:
+def of(line: bytes | dict[str, Any]) -> tuple[str, tuple[str, str]]:
     """A line of an output or error file as `custom_id`, answer and error; one of the last two is empty."""
-    found: dict[str, Any] = json.loads(line)
+    found: dict[str, Any] = line if isinstance(line, dict) else json.loads(line)
     if (error := cause_and_message(found)) is not None:
         return found["custom_id"], ("", ": ".join(error))
     message = found["response"]["body"]["choices"][0]["message"]
@@ -59,8 +59,14 @@ def write(
     kind = kind_of(kind, source_kind)
     is_json = FORMATS[kind].is_json
     columns = rows.columns
-    names = [free(columns, name) for name in names]
-    is_back = kind == source_kind and rows.table.can_write_back(selection.columns)
+    # An answer that is JSON is a value there; a field's text is text.
+    parsed = [is_json and name == "answer" for name in names]
+    taken = set(columns)
+    free_names = []
+    for name in names:
+        free_names.append(free(taken, name))
+        taken.add(free_names[-1])
+    is_back = kind == source_kind and rows.table.can_write_back(selection)
     # What is passed on as it is need not be looked at.
     wanted = ([id_column] if id_column else []) if is_back else None
     missing = 0
@@ -71,21 +77,21 @@ def write(
             found = None if row is None else find(row_id(row, number, id_column))
             missing += found is None and row is not None and not is_blank(row)
             if found is not None:
-                found = [_parsed(value) if is_json else value for value in found]
+                found = [_parsed(value, is_json=one) for value, one in zip(found, parsed, strict=True)]
             yield row, kept, found
 
     if is_back:
-        rows.table.write_back(target, filled(), names)
+        rows.table.write_back(target, filled(), free_names)
     elif kind != source_kind:
-        FORMATS[kind].write(target, filled(), columns, names)
+        FORMATS[kind].write(target, filled(), columns, free_names)
     else:
-        rows.table.write(target, filled(), columns, names)
+        rows.table.write(target, filled(), columns, free_names)
     return missing
 
 
-def _parsed(value: Any) -> Any:
+def _parsed(value: Any, *, is_json: bool) -> Any:
     """Structured answers as what they are, prose as a string; None for none."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
+    if is_json and isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return json.loads(value)
         except ValueError:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
+    from app.batches.formats.selection import Selection
     from app.batches.formats.tables import Filled, Record
 
 #: of a batch, at most; and how much of a file it may be, bytes
@@ -68,9 +69,9 @@ class ColumnarTable:
                     is_row = any(value is not None for value in row)
                     yield dict(zip(names, row, strict=True)) if is_row else None, (kept, index)
 
-    def can_write_back(self, columns: Sequence[str] | None) -> bool:
-        """Always: columns are left out as they are passed on."""
-        return columns is None
+    def can_write_back(self, selection: Selection) -> bool:
+        """With all columns; without some of them it is written in the same way."""
+        return selection.columns is None
 
     def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:
         """The same batches with further columns."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from app.batches.formats.selection import Selection
     from app.batches.formats.tables import Filled, Record
 
 _MARKS = (",", ";", "\t", "|")
@@ -130,9 +131,9 @@ class Delimited:
             else:
                 yield dict(zip(columns, cells, strict=True)), text
 
-    def can_write_back(self, columns: Sequence[str] | None) -> bool:
-        """Whether this is what is wanted: all columns."""
-        return columns is None
+    def can_write_back(self, selection: Selection) -> bool:
+        """With all columns."""
+        return selection.columns is None
 
     def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:
         """The table as it was, each record with further cells."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from app.batches.formats.selection import Selection
     from app.batches.formats.tables import Filled, Record
 
 #: a line break and what follows it; a string has none
@@ -54,9 +55,9 @@ class JsonTable:
             else:
                 yield part.value, part
 
-    def can_write_back(self, columns: Sequence[str] | None) -> bool:
-        """Whether this is what is wanted: all columns."""
-        return columns is None
+    def can_write_back(self, selection: Selection) -> bool:
+        """With all columns."""
+        return selection.columns is None
 
     def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:
         """The file as it was, each object with further fields; where rows are left out, so is what is around them."""

@@ -40,6 +40,11 @@ class Selection:
     sheet: str | None = None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether all columns and rows are meant."""
+        return self.columns is None and not self.where and self.limit is None
+
+    @property
     def tested(self) -> tuple[str, ...]:
         """The columns that the conditions name."""
         return tuple(_parsed(text)[0] for text in self.where)

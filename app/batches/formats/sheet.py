@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from app.batches.formats.selection import Selection
     from app.batches.formats.tables import Filled, Record
 
 #: what shows a number with leading zeros
@@ -93,9 +94,9 @@ class SheetTable:
                     is_row = True
                 yield row if is_row else None, (number, cells)
 
-    def can_write_back(self, columns: Sequence[str] | None) -> bool:
-        """Whether this is what is wanted: all columns."""
-        return columns is None
+    def can_write_back(self, selection: Selection) -> bool:
+        """All of it: a workbook in which rows are left out would be another one."""
+        return selection.is_whole
 
     def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:
         """The workbook as it was, with further cells in this sheet."""

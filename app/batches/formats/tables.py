@@ -41,8 +41,8 @@ class Table(Protocol):
     def records(self, wanted: Collection[str] | None = None) -> Iterator[Record]:
         """In their order. `wanted`: the columns that are looked at; what is wrong with others is no fault then."""
 
-    def can_write_back(self, columns: Sequence[str] | None) -> bool:
-        """Whether `write_back` can give back these columns, None: all."""
+    def can_write_back(self, selection: Selection) -> bool:
+        """Whether `write_back` can give back this part of it."""
 
     def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:
         """The table as it was with further columns of these names. `filled`: its own records, with their cells."""
@@ -191,9 +191,9 @@ class Lines:
             for line in lines:
                 yield {TEXT: line.rstrip("\r\n")} if line.strip() else None, None
 
-    def can_write_back(self, columns: Sequence[str] | None) -> bool:
+    def can_write_back(self, selection: Selection) -> bool:
         """Never: lines have no columns."""
-        del columns
+        del selection
         return False
 
     def write_back(self, target: IO[bytes], filled: Iterable[Filled], names: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,9 @@ from cyclopts import Parameter
 from app.batches.formats import answers, packed, selection, tables
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
 from app.batches.formats.tables import FORMATS
+from ops.cli import options
 from ops.cli.batch import server
+from ops.cli.batch.ended import Ended
 from ops.cli.batch.server import Server
 from ops.cli.batch.watch import BatchId
 from ops.cli.options import AsJson, Url
@@ -58,6 +61,18 @@ def opened(path: Path | None) -> Iterator[IO[bytes]]:
             part.unlink(missing_ok=True)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """Which columns a table gets."""
+
+    expand: Annotated[
+        bool, Parameter(help="a column for each field of the answers, which are JSON objects (submit --schema)")
+    ] = False
+    usage: Annotated[bool, Parameter(help="columns with the tokens and the cost of each row")] = False
+
+
+PLAIN = Added()
 Force = Annotated[bool, Parameter(help="overwrite the file")]
 
 
@@ -69,6 +84,7 @@ def results(
     partial: Annotated[bool, Parameter(help="also before the batch has ended: what there is")] = False,
     force: Force = False,
     raw: Annotated[bool, Parameter(help="OpenAI's lines for a table, too")] = False,
+    how: Added = PLAIN,
     url: Url = None,
     as_json: AsJson = False,
 ) -> int:
@@ -76,6 +92,8 @@ def results(
     check(output, force=force)
     with server.Server(url) as api:
         batch = api.batch(batch_id)
+        if how != PLAIN and (raw or TABLE_FILE not in (batch["metadata"] or {})):
+            options.fail("--expand and --usage add columns to a table: OpenAI's lines have all of it already.")
         if batch["status"] not in server.FINAL and not partial:
             counts = batch["request_counts"]
             done = counts["completed"] + counts["failed"]
@@ -85,7 +103,7 @@ def results(
             )
             return 1
         if TABLE_FILE in (batch["metadata"] or {}) and not raw:
-            missing = _write_table(api, batch, output)
+            missing = _write_table(api, batch, output, how)
         else:
             if output is not None:
                 check(_errors_file(output), force=force)
@@ -127,7 +145,7 @@ def report(
     return server.status_of(batch) if batch["status"] in server.FINAL else 0
 
 
-def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int:
+def _write_table(api: Server, batch: dict[str, Any], output: Path | None, how: Added) -> int:
     metadata = batch["metadata"]
     kind = metadata[TABLE_FORMAT]
     wanted = tables.format_of(output) if output is not None else kind
@@ -136,21 +154,25 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None) -> int
         raise TargetError(
             f"The table is {kind}, which a terminal can't show: -o FILE.{kind} writes it, -o FILE.csv as text."
         )
-    found = dict(answers.of(line) for line in api.output(batch["id"]))
-    found |= dict(answers.of(line) for line in api.output(batch["id"], errors=True))
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(prefix="nightshift-") as directory:
         source = Path(directory) / "table"
         api.download(metadata[TABLE_FILE], source)
-        with opened(output) as file, packed.packing_into(file, ending) as target:
-            return answers.write(
-                target,
-                wanted,
-                found.get,
-                source=source,
-                source_kind=kind,
-                id_column=metadata.get(TABLE_ID),
-                selection=selection.loaded(metadata.get(TABLE_SELECTION, "")),
-            )
+        schema = api.schema(batch["input_file_id"]) if how.expand else None
+        with Ended(Path(directory), expand=how.expand, usage=how.usage, schema=schema) as ended:
+            ended.add(api.output(batch["id"]))
+            ended.add(api.output(batch["id"], errors=True))
+            names = ended.names()
+            with opened(output) as file, packed.packing_into(file, ending) as target:
+                return answers.write(
+                    target,
+                    wanted,
+                    ended.find,
+                    source=source,
+                    source_kind=kind,
+                    id_column=metadata.get(TABLE_ID),
+                    names=names,
+                    selection=selection.loaded(metadata.get(TABLE_SELECTION, "")),
+                )
 
 
 def _write_lines(api: Server, batch: dict[str, Any], output: Path | None) -> int:

@@ -160,6 +160,17 @@ class Server:
             for piece in self._pieces(f"/v1/files/{file_id}/content"):
                 target.write(piece)
 
+    def schema(self, input_file_id: str) -> Any:
+        """The JSON schema that the first request of a batch's input asks for; None: none, or the file was deleted."""
+        try:
+            first = next((line for line in self._lines(f"/v1/files/{input_file_id}/content") if line.strip()), b"{}")
+        except ServerAway:
+            raise
+        except ServerError:
+            return None
+        sent = json.loads(first).get("body", {}).get("response_format") or {}
+        return sent.get("json_schema", {}).get("schema")
+
     def _lines(self, path: str) -> Iterator[bytes]:
         rest = b""
         for piece in self._pieces(path):

@@ -128,6 +128,8 @@ def test_some_of_a_sheet(book: Path) -> None:
         [42, datetime(2026, 3, 4), "a\nb\t<&>]]> AA", "2", "e,"],
     ]
     assert (sheet["A2"].number_format, sheet["C2"].data_type) == ("00000", "s")
+    back = given_back(book, "xlsx", selection=Selection(limit=1))
+    assert len(values(back, "Re & views")) == 2
     with pytest.raises(FormatError, match=r"no sheet 'Re&views'\. Did you mean 'Re & views'\? There are: Hidden, Re"):
         rows_of(book, Selection(sheet="Re&views"))
     assert rows_of(book, Selection(sheet="Hidden")) == []
