@@ -86,7 +86,10 @@ def page(batch_id: str) -> Response:
     has_buttons = bool(record.held) and is_here
     # What changes yet is followed by a script; a page of what has ended has none, to be saved and mailed.
     is_live = is_here and not record.status.is_final
-    style, policy = _style(has_buttons=has_buttons, is_live=is_live)
+    # The script may bring the buttons. Forms tell where they come from; with `no-referrer` they would not.
+    has_forms = has_buttons or is_live
+    referrer = "same-origin" if has_forms else "no-referrer"
+    style, policy = _style(has_forms=has_forms, is_live=is_live)
     clock = _clock(record, found)
     base = "/" if is_here else request.url_root
     response = Response(
@@ -105,9 +108,13 @@ def page(batch_id: str) -> Response:
             faults=read_faults(services.batches.storage, record.id, _FAULTS) if found.faults else [],
             files=_files(record),
             table=_table(record),
+            home=request.url_root if is_here and auth.is_operator() else None,
+            r_tried=record.tried,
+            is_trying=bool(record.tried) and not record.held and record.continued_at is None,
             prompt_url=_prompt_url(record) if has_buttons else None,
             answers=examples.answers(services.batches.storage, record, skip=skip, most=most) if most else [],
             has_buttons=has_buttons,
+            referrer=referrer,
             is_live=is_live,
             can_continue=record.held not in OF_ACCOUNTS,
             are_open=is_trial and 0 < most <= _OPEN,
@@ -119,8 +126,7 @@ def page(batch_id: str) -> Response:
         )
     )
     response.headers["Content-Security-Policy"] = f"{policy}; frame-ancestors 'none'"
-    # Forms tell where they come from; with `no-referrer` they would not.
-    response.headers["Referrer-Policy"] = "same-origin" if has_buttons else "no-referrer"
+    response.headers["Referrer-Policy"] = referrer
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -209,10 +215,9 @@ def _sparks(found: Report) -> dict[str, report_chart.Spark]:
 
 
 @cache
-def _style(*, has_buttons: bool, is_live: bool) -> tuple[Markup, str]:
+def _style(*, has_forms: bool, is_live: bool) -> tuple[Markup, str]:
     """The page's style sheet, and the policy that lets in this one and nothing else; but our own forms and script where it has them."""
-    # The script may bring the buttons.
-    forms = "'self'" if has_buttons or is_live else "'none'"
+    forms = "'self'" if has_forms else "'none'"
     script = "; script-src 'self'; connect-src 'self'" if is_live else ""
     source, _, _ = current_app.jinja_env.loader.get_source(current_app.jinja_env, "batch_report.css")  # type: ignore[union-attr]
     digest = base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

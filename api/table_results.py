@@ -80,7 +80,6 @@ def download(batch_id: str) -> Response:
     response = Response(pieces(target, size), mimetype="application/octet-stream")
     response.headers["Content-Length"] = str(size)
     response.headers.set("Content-Disposition", "attachment", filename=name_of(source, wanted or kind))
-    response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 
 

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.needs import needs
 from tests.redis_server import wait_until
@@ -29,6 +31,20 @@ DESK = (1280, 800)
 _HERE = ("127.0.0.1", "localhost")
 #: of a page's own pieces, `data:` say, nobody else hears
 _NETWORK = ("http", "https", "ws", "wss")
+#: the lowest contrast of text with what is behind it
+_CONTRAST = """
+const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const light = (c) => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number); return .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b); };
+const behind = (e) => { const c = getComputedStyle(e).backgroundColor; return e.parentElement && /, 0\\)$/.test(c) ? behind(e.parentElement) : c; };
+let lowest = [99, ""];
+for (const e of document.querySelectorAll("body *")) {
+  if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility()) continue;
+  const [high, low] = [light(getComputedStyle(e).color), light(behind(e))].sort((a, b) => b - a);
+  const ratio = (high + .05) / (low + .05);
+  if (ratio < lowest[0]) lowest = [ratio, e.textContent.trim().slice(0, 40)];
+}
+return lowest;
+"""
 _ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",  # refuses to run as root, and where a container allows no namespaces
@@ -118,6 +134,24 @@ class Browser:
     def overflow(self) -> int:
         """By how many pixels the page is wider than the window: a phone would scroll sideways, or shrink it."""
         return int(self.run("return document.documentElement.scrollWidth")) - self._width
+
+    def contrast(self) -> tuple[float, str]:
+        """The lowest of a text with what is behind it, and that text."""
+        ratio, text = self.run(_CONTRAST)
+        return float(ratio), str(text)
+
+    def tab_to(self, text: str, most: int = 40) -> None:
+        """Press Tab until what reads so, or has this id, has the focus."""
+        named = "document.activeElement.textContent.trim()", "document.activeElement.id"
+        for _ in range(most):
+            ActionChains(self.driver).send_keys(Keys.TAB).perform()
+            if text in [self.run(f"return {one}") for one in named]:
+                return
+        raise AssertionError(f"Tab leads to no '{text}'")
+
+    def press(self, *keys: str) -> None:
+        """On the keyboard, into what has the focus."""
+        ActionChains(self.driver).send_keys(*keys).perform()
 
     def screenshot(self, path: Path) -> None:
         """The whole page as a PNG: for people."""

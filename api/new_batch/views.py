@@ -220,7 +220,6 @@ def _page(faults: Mapping[str, str] | None = None, *, status: int = 200, **shown
     )
     response = Response(text, status=status)
     response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
     # Forms send their origin; with `no-referrer` they would not.
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"

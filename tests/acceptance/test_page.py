@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 #: three answers, a failure, and a batch of five
 TURNS = 9
 PROMPT, ANSWER = "the prompt that nobody may see", "the answer that nobody may see"
-#: the lowest contrast of text with what is behind it
-CONTRAST = """
-const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-const light = (c) => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number); return .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b); };
-const behind = (e) => { const c = getComputedStyle(e).backgroundColor; return e.parentElement && /, 0\\)$/.test(c) ? behind(e.parentElement) : c; };
-let lowest = [99, ""];
-for (const e of document.querySelectorAll("body *")) {
-  if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || !e.checkVisibility()) continue;
-  const [high, low] = [light(getComputedStyle(e).color), light(behind(e))].sort((a, b) => b - a);
-  const ratio = (high + .05) / (low + .05);
-  if (ratio < lowest[0]) lowest = [ratio, e.textContent.trim().slice(0, 40)];
-}
-return lowest;
-"""
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +143,7 @@ def test_anybody_can_read_it(page: Browser, size: tuple[int, int], *, dark: bool
     page.view(size, dark=dark)
     page.run("document.querySelector('summary').click()")
     assert page.overflow() <= 0
-    ratio, text = page.run(CONTRAST)
+    ratio, text = page.contrast()
     assert ratio >= 4.5, text
     assert (page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(16, 20, 27)") == dark
     count = page.run("return ['main', 'h1', 'table', 'table > caption'].map(s => document.querySelectorAll(s).length)")

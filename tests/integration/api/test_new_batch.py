@@ -322,6 +322,24 @@ def test_what_was_left_goes(client: FlaskClient, feeder: Feeder, connection: Red
     assert post(client, path).status_code == 404
 
 
+def test_a_table_of_few_rows(client: FlaskClient, feeder: Feeder, worker: FakeWorker) -> None:
+    """All of it is run; the page brings buttons and script as long as something may change, and shows the answers at the end."""
+    path = uploaded(client, "text\nNice.\nRude.\n")
+    assert "Run its 2 rows" in client.get(path).text
+    batch_id = batch_of(client, post(client, path))["id"]
+    before = client.get(f"/batches/{batch_id}")
+    # What the script brings are forms: these tell where they come from, which `no-referrer` would forbid.
+    assert before.headers["Referrer-Policy"] == "same-origin"
+    assert '<meta name="referrer" content="same-origin">' in before.text
+    assert "form-action 'self'; script-src 'self'; connect-src 'self'" in before.headers["Content-Security-Policy"]
+    assert "<script" not in client.get(f"/batches/{batch_id}?links=absolute").text
+    run(feeder, worker, client, batch_id)
+    after = client.get(f"/batches/{batch_id}")
+    assert "<script" not in after.text
+    assert after.text.count("<details open>") == 2
+    assert "script-src" not in after.headers["Content-Security-Policy"]
+
+
 def test_keys_with_names(make_client: MakeClient, connection: Redis, tmp_path: Path) -> None:
     """Each has a page of its own tables and batches; models that a key may not use are neither offered nor taken."""
     client = make_client(api_keys=("operator",), data_dir=tmp_path)
