@@ -64,10 +64,10 @@ def make(wanted: Wanted, source: OnDisk) -> BatchRecord:
         return _kept(earlier, wanted.table)
     kept: list[FileRecord] = []
     try:
-        kept.append(_keep(draft, wanted.table.filename, Purpose.BATCH))
+        kept.append(_keep(draft, wanted.table.filename, Purpose.BATCH, wanted.table.owner))
         prompt = storage.draft()
         prompt.write(wanted.prompt.stored())
-        kept.append(_keep(prompt, "prompt.json", Purpose.USER_DATA))
+        kept.append(_keep(prompt, "prompt.json", Purpose.USER_DATA, wanted.table.owner))
         metadata = {
             TRY: str(TRIED),
             TABLE_FILE: wanted.table.id,
@@ -133,10 +133,10 @@ def _fence(wanted: Wanted, digest: str) -> idempotency.Fence | None:
     return idempotency.by_key(f"{auth.caller()}\n/batches/new", f"{wanted.form}\n{fingerprint}", fingerprint)
 
 
-def _keep(draft: IO[bytes], name: str, purpose: Purpose) -> FileRecord:
+def _keep(draft: IO[bytes], name: str, purpose: Purpose, owner: str) -> FileRecord:
     files = current_services().batches.files
     try:
-        return files.keep(draft, filename=name, purpose=purpose, owner=auth.owner())
+        return files.keep(draft, filename=name, purpose=purpose, owner=owner)
     except BaseException:
         files.storage.discard(draft)
         raise

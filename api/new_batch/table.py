@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 SHOWN = 5
 #: columns that are shown, and that a JSONL table may have for the page
 MAX_COLUMNS = 200
-#: JSON that is no JSONL is read as a whole
-MAX_JSON_BYTES = 32 * 1024 * 1024
+#: JSON that is no JSONL is read as a whole, and so are the texts of a workbook
+MAX_JSON_BYTES, MAX_WORKBOOK_BYTES = 32 * 1024 * 1024, 256 * 1024 * 1024
 _JSON = ("json", "jsonl")
 #: tables that are read at the same time, and how long another one waits for its turn, seconds
 _AT_ONCE, _PATIENCE_SECONDS = 2, 30.0
@@ -93,12 +94,25 @@ class OnDisk:
             raise FormatError(
                 f"{self.path} is compressed: unpack it first. `nightshift batch submit` takes it as it is."
             )
+        if self.kind == "xlsx" and _unpacked_bytes(self.path) > MAX_WORKBOOK_BYTES:
+            raise FormatError(
+                f"{self.path} holds more than {MAX_WORKBOOK_BYTES // 1024 // 1024} MB. Save the sheet as CSV."
+            )
         is_large = self.kind in _JSON and self.path.stat().st_size > MAX_JSON_BYTES
         if is_large and _is_one_value(self.path):
             raise FormatError(
                 f"{self.path} is one JSON value of more than {MAX_JSON_BYTES // 1024 // 1024} MB. Save it as JSONL: one"
                 " object a line."
             )
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """Of a workbook; 0 for what is none, as its reader will say."""
+    try:
+        with zipfile.ZipFile(path) as package:
+            return sum(part.file_size for part in package.infolist())
+    except zipfile.BadZipFile:
+        return 0
 
 
 def _is_one_value(path: Path) -> bool:

@@ -210,7 +210,7 @@ def _page(faults: Mapping[str, str] | None = None, *, status: int = 200, **shown
         faults=faults or {},
         figures=figures,
         tried=TRIED,
-        endings=[ending for one in tables.FORMATS.values() for ending in one.suffixes],
+        endings=[one.suffixes[0] for one in tables.FORMATS.values() if one.suffixes],
         max_bytes=settings.max_file_bytes,
         max_rows=settings.max_batch_lines,
         keep_hours=DRAFT_KEEP_SECONDS // 3600,

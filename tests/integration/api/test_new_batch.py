@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 
 from api.new_batch import table as new_table
@@ -188,6 +189,9 @@ def test_bounds(make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.Mon
     assert "larger than 3000 bytes" in said(upload(client, "a\n" + "x" * 3000))["file"]
     monkeypatch.setattr(new_table, "MAX_JSON_BYTES", 20)
     assert "Save it as JSONL" in said(upload(client, json.dumps([{"text": "a" * 20}]), "a.json"))["file"]
+    monkeypatch.setattr(new_table, "MAX_WORKBOOK_BYTES", 20)
+    large = make_client(data_dir=tmp_path)
+    assert "Save the sheet as CSV" in said(upload(large, workbook(["id"], [1]), "a.xlsx"))["file"]
     path = uploaded(client, REVIEWS + "one,more\n")
     assert "More than 12 rows" in client.get(path).text
     assert "more than 12 rows" in said(post(client, path))["template"]
@@ -199,13 +203,27 @@ def test_bounds(make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.Mon
     assert stored(client) == ["reviews.csv", "reviews.csv"]
 
 
+def workbook(*rows: list[Any]) -> bytes:
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    for row in rows:
+        sheet.append(row)
+    for cell in (cell for row in sheet for cell in row if isinstance(cell.value, str)):
+        cell.data_type = "s"
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
 def test_other_formats(client: FlaskClient) -> None:
-    """TSV, JSONL whose rows differ, and lines of text are shown, too."""
+    """TSV, JSONL whose rows differ, lines of text and a workbook are shown, too."""
     assert "<bdi>two</bdi>" in client.get(uploaded(client, "a\tb\none\ttwo\n", "a.tsv")).text
     page = client.get(uploaded(client, '{"a": 1}\n{"a": null, "b": {"c": [2]}}\n', "a.jsonl")).text
     assert "2 rows, 2 columns" in page
     assert "<bdi>{&#34;c&#34;: [2]}</bdi>" in page
     assert "<bdi>{text}</bdi>" in client.get(uploaded(client, "hello\n", "notes")).text
+    page = client.get(uploaded(client, workbook(["id", "text"], [1, "=1+1 as text"]), "a.xlsx")).text
+    assert "<td><bdi>1</bdi></td><td><bdi>=1+1 as text</bdi></td>" in page
 
 
 @pytest.mark.parametrize(
