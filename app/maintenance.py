@@ -15,6 +15,7 @@ from app.history import closings, sampling
 from app.jobs import tickets
 from app.jobs.record import LEASES
 from app.jobs.recovery import Recovery
+from app.notices.scan import Scan
 from app.webhooks import dispatch
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Maintenance:
         self._jumps = clock.jumps()
         self._patient_until = 0.0
         self._server_run = ""
+        self._notices = Scan(connection, settings)
 
     def run_once(self) -> None:
         """Do all that is due; first what makes room, which a Redis that is full lets pass."""
@@ -60,6 +62,7 @@ class Maintenance:
             self._recovery.reissue_lost()
             self._deliver()
             self._note_history()
+            self._notify()
         except AWAY as error:
             # Workers could not beat either: they get a whole lease once Redis is back.
             self._patient_until = time.monotonic() + self._settings.lease_seconds
@@ -103,6 +106,11 @@ class Maintenance:
         if time.monotonic() >= self._patient_until:
             dispatch.drop_abandoned(callbacks)
         dispatch.dispatch_due(self._connection, callbacks, clock.now())
+
+    def _notify(self) -> None:
+        """Messages to people: what is to be said, and the process that says it."""
+        if self._notices.is_due():
+            dispatch.dispatch_notices(tickets.queue(self._connection, tickets.CALLBACK_QUEUE))
 
     def _note_history(self) -> None:
         if sampling.take_due(self._connection, clock.now()):

@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from app import budgets, environment, price_file, usage_shares, ways, window
+from app import budgets, environment, notify_settings, price_file, usage_shares, ways, window
 from app.usage_shares import Shares
 from app.ways import LoginName, Step, Way
 
@@ -157,6 +157,23 @@ class Settings:
     #: between ([nights](docs/cost.md#budgets)); empty: any amount
     budget: tuple[Budget, ...] = field(default=(), metadata={"read": budgets.read_house})
 
+    #: where messages are sent when a batch is done, waits or fails: URLs of [Apprise](docs/notifications.md), with spaces between; needs the
+    #: extra `notify`
+    notify: tuple[str, ...] = field(
+        default=(), metadata={"read": notify_settings.read_urls, "secret": True}, repr=False
+    )
+    #: when the last day's batches are summed up in a message, e.g. `07:00 Europe/Berlin`; empty: never
+    notify_digest: str = ""
+    #: a message says so when more than this share of a batch's requests that have ended failed, 0 to 1; 0: never
+    notify_failed_share: float = 0.1
+    #: what addresses of pages in messages begin with, e.g. `https://nightshift.example.com`; empty: messages have none
+    notify_links: str = ""
+    #: attach the [morning report](docs/morning-report.md) where the service takes files; errors in it may quote an answer
+    notify_report: bool = False
+    #: comma-separated: what the URLs begin with that clients may name for their own batches, e.g. `tgram://`
+    #: ([who may](docs/notifications.md#messages-for-one-batch)); empty: none
+    notify_from_clients: tuple[str, ...] = ()
+
     #: a worker that has not beaten for so long is taken for dead, seconds
     lease_seconds: float = 10.0
     #: how often a worker renews its lease, seconds
@@ -213,7 +230,7 @@ class Settings:
                     raise SettingsError(f"{name} {error}.") from error
                 except ValueError as error:
                     if f.metadata.get("secret"):  # the reason may quote it, too
-                        raise SettingsError(f"{name} is not understood.") from None
+                        raise SettingsError(f"{name} is not understood{_shown(error)}.") from None
                     raise SettingsError(f"{name}={environ[name]!r} is not understood: {error}") from error
         values["claude_environment"] = MappingProxyType(environment.for_claude(environ))
         if home := environ.get("CLAUDE_CONFIG_DIR"):
@@ -256,6 +273,17 @@ class Settings:
                 price_file.read(self.prices)
             except price_file.PriceFileError as error:
                 raise SettingsError(f"NIGHTSHIFT_PRICES={str(self.prices)!r} {error}.") from error
+        if self.notify_digest:
+            try:
+                notify_settings.read_time(self.notify_digest)
+            except ValueError as error:
+                raise SettingsError(f"NIGHTSHIFT_NOTIFY_DIGEST={self.notify_digest!r} {error}.") from error
+        if self.notify_failed_share > 1:
+            raise SettingsError("NIGHTSHIFT_NOTIFY_FAILED_SHARE takes 0 to 1.")
+        if wrong := [one for one in self.notify_from_clients if "://" not in one]:
+            raise SettingsError(
+                f"NIGHTSHIFT_NOTIFY_FROM_CLIENTS: {wrong[0]!r} is no beginning of a URL, such as tgram://."
+            )
         if self.batch_window:
             try:
                 window.parse(self.batch_window)
@@ -308,6 +336,11 @@ class Settings:
         """The variables that make a child process read the same settings (the login's are inherited as they are)."""
         values = {_variable(f): getattr(self, f.name) for f in fields(self)}
         return {n: environment.spell(value) for n, value in values.items() if n is not None and value is not None}
+
+
+def _shown(error: ValueError) -> str:
+    """The reason, if it says of itself that it quotes nothing."""
+    return f": it {error}" if isinstance(error, notify_settings.UrlsError) else ""
 
 
 def variables() -> set[str]:

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from api import holds
 from app import clock, window
-from app.batches import eta, leadership, pace
+from app.batches import eta, leadership, pace, waiting
 from app.batches.capacity import beyond_reserve, living
 from app.batches.parts.record import parts_key, parts_of
 from app.batches.record import FILES_LOST, BatchStatus, Hold
 from app.batches.report import conditions
 from app.batches.validation import read_faults
-from app.gate import read_closings
-from app.openai import model_names
-from app.scopes import family_of
 from app.ways import Way
 
 if TYPE_CHECKING:
@@ -84,13 +81,6 @@ def _errors(record: BatchRecord, services: Services, limit: int) -> dict[str, An
     return {"object": "list", "data": read_faults(services.batches.storage, record.id, limit)}
 
 
-def _held_by(record: BatchRecord, services: Services) -> Closed | None:
-    """What keeps all of its lines from going: those of its model, where they have one."""
-    ways = [Way(record.way)] if record.way else [step.way for step in services.settings.ways]
-    model = model_names.resolved_or_itself(record.model, services.settings)
-    return read_closings(services.connection).holding_all(ways, family_of(model))
-
-
 def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     found: dict[str, Any] = {
         "cost_usd": record.known_cost_usd(),
@@ -126,7 +116,7 @@ def _ours(record: BatchRecord, services: Services) -> dict[str, Any]:
     if record.held:
         return found | holds.words(record, services)
     when = record.window or services.settings.batch_window
-    closed = _held_by(record, services)
+    closed = waiting.held_by(services.connection, services.settings, record)
     found["done_at"] = _done_at(record, services, closed)
     if parts.by_id and not parts.unsent and parts.lines >= record.total - record.ended:
         # All that is left was sent: whatever is closed holds nothing of it.

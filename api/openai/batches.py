@@ -45,6 +45,8 @@ class CreateBatch(BaseModel):
     completion_window: str
     metadata: Metadata | None = None
     output_expires_after: ExpiresAfter | None = None
+    #: ours: where messages about this batch go; no answer has it
+    notify: list[str] | None = None
 
 
 @blueprint.post("/v1/batches")
@@ -66,6 +68,7 @@ def create_batch() -> dict[str, Any]:
             completion_window=wanted.completion_window,
             metadata=wanted.metadata or {},
             output_keep_seconds=seconds,
+            notify=tuple(wanted.notify or ()),
             owner=auth.seen_owner(),
         ),
         fence=headers.fence(body),

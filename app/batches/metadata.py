@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: names in a batch's metadata that mean something here
 CALLBACK_URL, WINDOW, ON_BAD_LINE, WAY = "callback_url", "batch_window", "on_bad_line", "way"
+#: not here: see `check`
+NOTIFY = "notify"
 TRY, MAX_COST, MAX_TOKENS, MAX_SHARE = "try", "max_cost", "max_tokens", "max_share"
 #: lines that may be tried
 MOST_TRIED = 1000
@@ -58,6 +60,12 @@ def check(metadata: Mapping[str, str], settings: Settings) -> str:
             raise errors.invalid_request(
                 f"'{WINDOW}' {error}.", f"metadata.{WINDOW}", ErrorCode.INVALID_VALUE
             ) from error
+    if NOTIFY in metadata:
+        raise errors.invalid_request(
+            "Whoever sees the batch sees its metadata: name URLs for messages in the request's own field 'notify'.",
+            f"metadata.{NOTIFY}",
+            ErrorCode.INVALID_VALUE,
+        )
     for name, takes in ((ON_BAD_LINE, (FAIL, REFUSE)), (PROMPT_CACHE, (OFF,))):
         if metadata.get(name, takes[0]) not in takes:
             raise errors.invalid_value(f"metadata.{name}", f"takes {' or '.join(takes)}")

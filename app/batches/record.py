@@ -23,6 +23,8 @@ BATCHES = "nightshift:batches"
 ACTIVE = "nightshift:batches:active"
 #: ids of final batches by the second at which they are removed
 BATCH_RETENTION = "nightshift:batches:retention"
+#: ids of batches whose maker is told what becomes of them by messages
+WITH_URLS = "nightshift:batches:notify"
 #: how long a batch is remembered after its end, seconds
 KEEP_SECONDS = 30 * 24 * 3600
 #: lines of a batch with a budget that run at once before anybody knows what one costs
@@ -298,6 +300,11 @@ class BatchRecord(LineCounts):
 def batch_key(batch_id: str) -> str:
     """The hash of the batch's state."""
     return f"nightshift:batch:{batch_id}"
+
+
+def urls_key(batch_id: str) -> str:
+    """A string: JSON, where its maker wants messages. A key of its own, for URLs hold tokens: whoever is shown the batch is not shown these."""
+    return f"nightshift:batch:{batch_id}:notify"
 
 
 def lines_key(batch_id: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from app import clock, errors, hashes, redis_index, window
+from app import clock, errors, hashes, notify_settings, redis_index, window
 from app.batches import lifecycle, metadata, since, steps
 from app.batches.change import Found
 from app.batches.files import FileStore, Purpose, new_file_id
@@ -18,12 +19,14 @@ from app.batches.record import (
     BATCH_RETENTION,
     BATCHES,
     KEEP_SECONDS,
+    WITH_URLS,
     BatchRecord,
     BatchStatus,
     again_key,
     batch_key,
     lines_key,
     runs_key,
+    urls_key,
 )
 from app.batches.storage import names, open_storage
 from app.connection import texts, transaction
@@ -54,6 +57,8 @@ class NewBatch:
     endpoint: str
     completion_window: str = "24h"
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: where its maker wants messages: URLs with tokens in them
+    notify: tuple[str, ...] = field(default=(), repr=False)
     output_keep_seconds: int | None = None
     #: whose file it must be; None: anybody's
     owner: str | None = None
@@ -91,6 +96,7 @@ class Batches:
             return earlier
         seconds = window.completion_seconds(new.completion_window)
         callback_url = metadata.check(new.metadata, self._settings)
+        notify_settings.check_clients(new.notify, self._settings.notify_from_clients)
         source = self.files.get(new.input_file_id)
         if source is None or new.owner not in (None, source.owner):
             raise errors.invalid_request(
@@ -135,7 +141,7 @@ class Batches:
         self.storage.link(names.stored_file(source.id), names.batch_input(record.id))
         if earlier is not None:
             since.link(self.storage, earlier, record.id)
-        made = self._make(record, fence)
+        made = self._make(record, fence, new.notify)
         if made.id != record.id:
             self.storage.remove_folder(record.id)
         confirm(self._connection, batch_key(made.id), self._settings.wait_replicas)
@@ -149,7 +155,7 @@ class Batches:
         offline = self._settings.offline
         return since.check(self.files, self.get(name), name, endpoint=new.endpoint, owner=owner, offline=offline)
 
-    def _make(self, record: BatchRecord, fence: Fence | None) -> BatchRecord:
+    def _make(self, record: BatchRecord, fence: Fence | None, notify: tuple[str, ...] = ()) -> BatchRecord:
         """Put it into Redis, unless another try of its request was quicker. The batch of both."""
 
         def change(pipe: Any) -> BatchRecord:
@@ -164,6 +170,9 @@ class Batches:
             pipe.hset(batch_key(record.id), mapping=record.to_hash())
             pipe.zadd(BATCHES, {record.id: record.created_at})
             pipe.zadd(ACTIVE, {record.id: record.created_at})
+            if notify:
+                pipe.set(urls_key(record.id), json.dumps(notify), exat=int(record.expires_at + KEEP_SECONDS))
+                pipe.sadd(WITH_URLS, record.id)
             if fence is not None:
                 known_until = record.expires_at + self._settings.result_ttl_seconds
                 fence.note(pipe, record.id, known_until - clock.now() if fence.has_key else _TRIES_SECONDS)
@@ -245,7 +254,9 @@ class Batches:
             pipe = self._connection.pipeline()
             pipe.sadd(_left_key(where), batch_id)
             pipe.expire(_left_key(where), KEEP_SECONDS)
-            pipe.delete(*(key(batch_id) for key in (batch_key, lines_key, again_key, runs_key, parts_key)))
+            keys = (batch_key, lines_key, again_key, runs_key, parts_key, urls_key)
+            pipe.delete(*(key(batch_id) for key in keys))
+            pipe.srem(WITH_URLS, batch_id)
             for key in (BATCHES, ACTIVE, BATCH_RETENTION):
                 pipe.zrem(key, batch_id)
             pipe.execute()

@@ -14,7 +14,7 @@ from app import environment
 from app.settings import Settings, SettingsError
 from ops.cli import misspelled, options
 from ops.cli.options import AsJson, DataDir, Host, Port
-from ops.doctor import claude, finding, machine, redis
+from ops.doctor import claude, finding, machine, messages, redis
 from ops.doctor.finding import Finding
 
 _SIGNS = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL"}
@@ -61,4 +61,5 @@ def _findings(given: dict[str, Any], *, asks: bool) -> Iterator[Finding]:
         machine.look(settings),
         redis.look(settings),
         claude.look(settings, environment.variables(), asks=asks),
+        messages.look(settings, environment.variables(), asks=asks),
     )

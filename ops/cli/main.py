@@ -115,6 +115,10 @@ SERVICE_COMMANDS = {
     "logs": ("service:logs", "Show its log."),
     "uninstall": ("service:uninstall", "Stop it and remove it; what is queued stays."),
 }
+#: those of `nightshift notify`
+NOTIFY_COMMANDS = {
+    "test": ("notify:send_test", "Send a trial message to each URL of NIGHTSHIFT_NOTIFY."),
+}
 #: the exit status of a program whose reader has left, as shells know it
 SIGPIPE_STATUS = 141
 WRONG_USE = 2
@@ -160,7 +164,7 @@ def _run(tokens: list[str]) -> int:
             print(f"nightshift: warning: {complaint}", file=sys.stderr)
     status = command(*bound.args, **bound.kwargs)
     # Help that was not asked for is an error, too.
-    return WRONG_USE if tokens in ([], ["batch"], ["keys"], ["service"]) else status or 0
+    return WRONG_USE if tokens in ([], ["batch"], ["keys"], ["service"], ["notify"]) else status or 0
 
 
 def app() -> App:
@@ -187,13 +191,25 @@ def app() -> App:
         help="Nightshift as a service of yours: systemd's on Linux, launchd's on macOS.",
         sort_key=list(COMMANDS).index("status"),
     )
-    groups = ((found, COMMANDS), (batch, BATCH_COMMANDS), (keys, KEY_COMMANDS), (service, SERVICE_COMMANDS))
+    notify = App(
+        name="notify",
+        help="Messages to people when batches are done, wait or fail.",
+        sort_key=list(COMMANDS).index("doctor"),
+    )
+    groups = (
+        (found, COMMANDS),
+        (batch, BATCH_COMMANDS),
+        (keys, KEY_COMMANDS),
+        (service, SERVICE_COMMANDS),
+        (notify, NOTIFY_COMMANDS),
+    )
     for parent, commands in groups:
         for place, (name, (path, text)) in enumerate(commands.items()):
             parent.command(f"ops.cli.{path}", name=name, help=text, sort_key=place)
     found.command(batch)
     found.command(keys)
     found.command(service)
+    found.command(notify)
     found.register_install_completion_command(help="Install completion for the shell that this is called in.")
     return found
 

@@ -13,6 +13,7 @@ from app import environment, logs, spans, supervisors
 from app.connection import connect
 from app.settings import Settings
 from app.supervisors import Part
+from ops import notify
 from ops.cli import options
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
 from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
@@ -28,6 +29,7 @@ def api(*, host: Host = None, port: Port = None, data_dir: DataDir = None) -> in
     """Supervise it until a signal comes. Redis may be away: requests are answered with 503 until it is there."""
     settings = Settings.from_environment(host=host, port=port, data_dir=data_dir)
     options.require_redis(settings)
+    notify.check(settings)
     options.check_exposure(settings)
     settings = replace(settings, data_dir=absolute(settings.data_dir))
     with probe.bound(settings.host, settings.port) as listener:
@@ -51,6 +53,7 @@ def worker(
     """Supervise them until a signal comes, bring back the jobs of dead ones, here and elsewhere, and do the batches' work."""
     settings = Settings.from_environment(workers=count, reserve=reserve, data_dir=data_dir)
     options.require_redis(settings)
+    notify.check(settings)
     if settings.workers:
         options.require_login(settings)
     settings = replace(settings, data_dir=prepare(settings.data_dir))
@@ -70,6 +73,7 @@ def callbacks(
     """Supervise them until a signal comes, and do the maintenance, which says what is due."""
     settings = Settings.from_environment(callback_workers=count)
     options.require_redis(settings)
+    notify.check(settings)
     redis_server.check_external(settings.redis_url or "")
     settings = replace(settings, webhook_secret=_secret(settings))
     env = process_specs.environment(settings, environment.variables())

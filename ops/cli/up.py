@@ -16,6 +16,7 @@ from app import environment, logs, spans, supervisors
 from app.connection import connect
 from app.error_codes import ErrorCode
 from app.settings import Settings
+from ops import notify
 from ops.cli import options, screen
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
 from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
@@ -53,6 +54,7 @@ def up(
         host=host, port=port, workers=workers, reserve=reserve, data_dir=data_dir, offline=offline
     )
     options.check_exposure(settings)
+    notify.check(settings)
     if not settings.redis_url:
         options.check_reserve(settings)
     settings = replace(settings, data_dir=prepare(settings.data_dir))

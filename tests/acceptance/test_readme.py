@@ -40,6 +40,7 @@ RUN_HERE = (
     "Try before you pay",
     "Don't pay twice",
     "When Claude can't",
+    "Get messages",
     "For several users",
     "Back up",
     "Without a queue",
@@ -273,6 +274,16 @@ def test_back_up(stack: Stack, tmp_path: Path) -> None:
     assert sh(make, stack, tmp_path, NIGHTSHIFT_DATA_DIR=str(stack.data_dir)).returncode == 0
     assert sh(bring_back, stack, tmp_path, HOME=str(tmp_path)).returncode == 0
     assert (tmp_path / "nightshift-again/redis").is_dir()
+
+
+def test_get_messages(stack: Stack, tmp_path: Path) -> None:
+    """The trial message arrives."""
+    export, trial = shell_in("Get messages", stack)
+    with receiver.running() as hook:
+        here = export.replace("ntfys://ntfy.sh/my-secret-topic", f"ntfy://127.0.0.1:{hook.port}/topic")
+        done = sh(f"{here}\n{trial}", stack, tmp_path)
+        assert (done.returncode, done.stdout) == (0, "ntfy://: sent\n"), done
+        assert json.loads(hook.received[0].body)["topic"] == "topic"
 
 
 def test_for_several_users(stack: Stack, tmp_path: Path) -> None:

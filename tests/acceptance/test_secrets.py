@@ -43,6 +43,10 @@ PLANTED: Mapping[str, tuple[str, list[str]]] = {
     "redis_url": ("{redis}", [REDIS_PASSWORD, REDIS_PASSWORD.replace("/", "%2F")]),
     "api_keys": (",".join(_KEYS), _KEYS),
     "webhook_secret": (" ".join(f"whsec_{one}" for one in _WEBHOOK), _WEBHOOK),
+    "notify": (
+        "json://user:planted-notify-4c01@127.0.0.1:9/planted-notify-4c02?x-key=planted-notify-4c03",
+        ["planted-notify"],
+    ),
     # Nobody listens there, which is said in the log.
     "otlp_endpoint": ("http://user:planted-otlp-77aa@127.0.0.1:9/?token=planted-otlp-77ab", ["planted-otlp-77"]),
 }
@@ -63,7 +67,10 @@ ALL = [
 ]
 #: a setting with such a word in its name is a secret, or one of the others
 _SOUNDS = ("key", "secret", "token", "password", "url", "endpoint", "notify", "storage", "callback", "hook")
-_NONE = {"callback_allowed_hosts", "callback_timeout_seconds", "callback_workers"}
+_NONE = {
+    *("callback_allowed_hosts", "callback_timeout_seconds", "callback_workers"),
+    *("notify_digest", "notify_failed_share", "notify_from_clients", "notify_links", "notify_report"),
+}
 
 
 def test_each_setting_that_may_have_a_secret_is_known_as_one() -> None:

@@ -17,7 +17,7 @@ from ops.supervisor.data_dir import DataDirLock
 from ops.supervisor.errors import StackError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 #: a large upload is answered when it is on the server's disk, seconds
@@ -93,14 +93,16 @@ class Server:
         form = {"purpose": (None, "batch"), "file": (name, file, "application/octet-stream")}
         return str(self._ask("POST", "/v1/files", files=form)["id"])
 
-    def create(self, file_id: str, metadata: dict[str, str], completion_window: str) -> dict[str, Any]:
-        """The batch."""
+    def create(
+        self, file_id: str, metadata: dict[str, str], completion_window: str, notify: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """The batch. `notify`: where messages about it go."""
         body = {
             "input_file_id": file_id,
             "endpoint": "/v1/chat/completions",
             "completion_window": completion_window,
             "metadata": metadata,
-        }
+        } | ({"notify": list(notify)} if notify else {})
         return self._ask("POST", "/v1/batches", json=body)
 
     def check_model(self, name: str) -> None:

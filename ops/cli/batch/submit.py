@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
+from app.notify_settings import read_urls
 from app.ways import Way
 from app.window import WindowError, parse
 from ops.cli import options
@@ -97,6 +99,12 @@ def submit(
     ] = None,
     completion_window: Annotated[str, Parameter(help="the batch expires then (default 24h; 1h to 7d)")] = "24h",
     callback_url: Annotated[str | None, Parameter(help="gets a signed webhook when the batch has ended")] = None,
+    notify: Annotated[
+        Path | None,
+        Parameter(
+            help="a file with URLs of Apprise: messages go there when it is done or waits (docs/notifications.md)"
+        ),
+    ] = None,
     again_: Again = False,
     stay: Stay = False,
     url: Url = None,
@@ -106,6 +114,7 @@ def submit(
     metadata = _metadata(window, way, callback_url, is_strict=how.strict)
     limits = {"try": tried, "max_cost": max_cost, "max_tokens": max_tokens, "max_share": max_share, "since": since}
     metadata |= {name: str(value) for name, value in limits.items() if value is not None}
+    urls = () if notify is None else _urls(notify)
     with Server(url) as api:
         if since is not None:
             api.batch(since)
@@ -121,7 +130,7 @@ def submit(
                 return 1
             file_id = api.upload(found.file, name_of(file))
             metadata |= table(api, found, how)
-        batch = api.create(file_id, metadata, completion_window)
+        batch = api.create(file_id, metadata, completion_window, urls)
         watch.name(api, batch, as_json=as_json)
         say_again(earlier, shown(file))
         with watch.goes_on(batch["id"]):
@@ -135,6 +144,15 @@ def submit(
         if since is not None:
             _say_copied(batch, since)
         return watch.follow(api, batch, stay=stay or tried is not None, as_json=as_json)
+
+
+def _urls(path: Path) -> tuple[str, ...]:
+    if "://" in str(path) or ":/" in str(path):
+        options.fail("--notify takes a file with URLs, for they hold tokens, and others can read a command line.")
+    try:
+        return read_urls(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        options.fail(f"--notify {path}: {error}.")
 
 
 def table(api: Server, found: source.Source, how: How) -> dict[str, str]:

@@ -18,7 +18,7 @@ from app.batches.parts import entries
 from app.batches.parts import lifecycle as part_lifecycle
 from app.batches.parts.entries import Entry
 from app.batches.parts.steps import PartSteps
-from app.batches.record import line_id
+from app.batches.record import ACTIVE, BATCH_RETENTION, KEEP_SECONDS, batch_key, line_id
 from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.connection import texts
@@ -29,6 +29,11 @@ from app.jobs import apply, deltas, lifecycle, recovery, removal, tickets, trans
 from app.jobs.change import Change, Found, Lease, Reason, Requeue
 from app.jobs.record import JobRecord, Status, lease_member
 from app.jobs.store import Jobs
+from app.notices import outbox as notices
+from app.notices.outbox import Notice, NoticeOutbox
+from app.notices.rules import Kind as NoticeKind
+from app.notices.scan import Scan
+from app.notices.words import Message
 from app.outcome import Outcome
 from app.scopes import Lot
 from app.ways import Step, Way
@@ -387,6 +392,32 @@ def _dispatch(ground: Ground) -> None:
     dispatch.dispatch_due(ground.redis, queue, 1001)
 
 
+def _notifying(ground: Ground) -> Settings:
+    """Settings with somebody who gets messages."""
+    return replace(ground.settings, notify=("json://example.com/",))
+
+
+def _all_said(ground: Ground) -> None:
+    """A batch has ended since somebody looked last."""
+    Scan(ground.redis, _notifying(ground)).look()
+    batch_id, now = ground.batch().id, time.time()
+    ground.redis.hset(batch_key(batch_id), mapping={"status": "failed", "failed_at": now})
+    ground.redis.zrem(ACTIVE, batch_id)
+    ground.redis.zadd(BATCH_RETENTION, {batch_id: now + KEEP_SECONDS})
+
+
+def _notice(ground: Ground) -> None:
+    pipe = ground.redis.pipeline()
+    notices.add(pipe, NoticeKind.ENDED, Message("done", "all of it"), "settings:x", ["batch_1"])
+    pipe.execute()
+
+
+def _claimed(ground: Ground) -> Notice:
+    found = NoticeOutbox(ground.redis).claim()
+    assert found is not None
+    return found
+
+
 def _tell(ground: Ground) -> bool:
     return deltas.write(ground.redis, _LEASE, 1, '{"delta":{"content":"a"}}', keep=True, expires_at=2e9)
 
@@ -473,6 +504,10 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "outbox: postpone": (Ground.event, lambda g: Outbox(g.redis).postpone("evt_1", 1001, 1.0)),
     "outbox: resend": (_has_delivered, lambda g: Outbox(g.redis).resend("evt_1", 1002)),
     "outbox: dispatch": (Ground.event, _dispatch),
+    "notices: say": (_all_said, lambda g: Scan(g.redis, _notifying(g)).look()),
+    "notices: claim": (_notice, lambda g: _claimed(g).title),
+    "notices: end": (_notice, lambda g: NoticeOutbox(g.redis).end(_claimed(g))),
+    "notices: failed": (_notice, lambda g: bool(NoticeOutbox(g.redis).failed(_claimed(g)))),
     "endpoints: create": (_nothing, lambda g: bool(g.endpoint())),
     "endpoints: update": (Ground.endpoint, lambda g: Endpoints(g.redis).update(g.the_endpoint(), name="other") is None),
     "endpoints: delete": (Ground.endpoint, lambda g: Endpoints(g.redis).delete(g.the_endpoint())),
