@@ -30,6 +30,8 @@ TABLE_FILE, TABLE_FORMAT, TABLE_ID, DIGEST = (
 )
 TABLE_SELECTION = "nightshift_selection"
 ANSWERS = "nightshift_answers"
+#: the server's own: the batch whose failed requests this one runs again
+RETRY_OF = "retry_of"
 #: the same requests within this time are the same batch, seconds
 SAME_SECONDS = 24 * 3600
 #: what a batch that is submitted again can't be
@@ -141,15 +143,12 @@ def read(
     if not batch.has_ended and not is_partial:
         raise BatchNotEnded(batch)
     if source is None and _is_of_the_command(batch):
-        rows = yield from ask(Call("GET", f"/batches/{batch_id}/table?format=jsonl", is_raw=True))
-        return results.framed(table.stored(rows), kind or "dicts")
+        return results.framed((yield from _rows_of_the_server(batch)), kind or "dicts")
     found = table.of(source) if source is not None else (yield from _table_of(batch))
-    output = yield from ask(Call("GET", f"/v1/batches/{batch_id}/output", is_raw=True))
-    errors = yield from ask(Call("GET", f"/v1/batches/{batch_id}/output?errors=true", is_raw=True))
+    has_table = TABLE_FILE in batch.metadata or source is not None
     is_json = batch.metadata.get(ANSWERS) == "json" if as_json is None else as_json
-    answers = results.outcomes(output, errors, as_json=is_json)
+    answers = yield from _outcomes(batch, as_json=is_json, with_earlier=has_table)
     if id_column is None:
-        has_table = TABLE_FILE in batch.metadata or source is not None
         id_column = batch.metadata.get(TABLE_ID) if has_table else "custom_id"
     return results.joined(found, answers, id_column, kind, is_whole=batch.has_ended)
 
@@ -237,6 +236,27 @@ def _is_of_the_command(batch: Batch) -> bool:
     """Whether its table may have any format that the server knows, or be a part of one: what reads it is there."""
     ours = batch.metadata.get(TABLE_FORMAT) == "jsonl" and TABLE_SELECTION not in batch.metadata
     return TABLE_FILE in batch.metadata and not ours
+
+
+def _rows_of_the_server(batch: Batch) -> Flow[list[table.Row]]:
+    """The table with its answers, as JSON; those of the batch that this one is a retry of, too."""
+    rows = table.stored((yield from ask(Call("GET", f"/batches/{batch.id}/table?format=jsonl", is_raw=True))))
+    if RETRY_OF not in batch.metadata:
+        return rows
+    earlier = yield from status(batch.metadata[RETRY_OF])
+    before = yield from _rows_of_the_server(earlier)
+    return [new if results.has_outcome(new) else old for new, old in zip(rows, before, strict=True)]
+
+
+def _outcomes(batch: Batch, *, as_json: bool, with_earlier: bool) -> Flow[dict[str, results.Outcome]]:
+    """What became of the requests; `with_earlier`: also of those of the batch that this one is a retry of."""
+    output = yield from ask(Call("GET", f"/v1/batches/{batch.id}/output", is_raw=True))
+    errors = yield from ask(Call("GET", f"/v1/batches/{batch.id}/output?errors=true", is_raw=True))
+    found = results.outcomes(output, errors, as_json=as_json)
+    if not with_earlier or RETRY_OF not in batch.metadata:
+        return found
+    earlier = yield from status(batch.metadata[RETRY_OF])
+    return (yield from _outcomes(earlier, as_json=as_json, with_earlier=True)) | found
 
 
 def _table_of(batch: Batch) -> Flow[Table]:

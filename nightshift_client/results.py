@@ -46,6 +46,11 @@ def joined(table: Table, found: dict[str, Outcome], id_column: str | None, kind:
     return framed(rows, kind)
 
 
+def has_outcome(row: Row) -> bool:
+    """Whether a row of a table with its answers, which are in the last two columns, has one."""
+    return any(value is not None for value in list(row.values())[-2:])
+
+
 def framed(rows: list[Row], kind: Kind) -> Any:
     """Rows as what is asked for."""
     return rows if kind == "dicts" else frame(rows, kind)

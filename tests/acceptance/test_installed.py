@@ -34,6 +34,9 @@ with Nightshift() as night:
     night.continue_(batch)
     ended = night.watch(batch)
     rows = night.results(batch.id)
+    rude = night.submit([{"text": "polite"}, {"text": "rude"}], "{text}", model="haiku")
+    failed = night.results(night.watch(rude))
+    retried = night.results(night.watch(night.retry(rude)))
     try:
         night.status("batch_none")
     except NotFoundError as error:
@@ -48,7 +51,7 @@ async def ask():
 
 
 cities = asyncio.run(ask())
-print(json.dumps([batch.id, held.waiting_for, held.done, forecast["requests"], ended.status, rows, refused, cities]))
+print(json.dumps([batch.id, held.waiting_for, held.done, forecast["requests"], ended.status, rows, refused, cities, failed, retried]))
 """
 
 
@@ -101,11 +104,12 @@ def test_the_client(stack: Stack, installed: Path, tmp_path: Path) -> None:
     wheel = wheels.build(CLIENT, parts, tmp_path / "wheel")
     programs = wheels.environment(wheel, tmp_path / "venv", only=["httpx"])
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "NIGHTSHIFT_URL": stack.url}
+    stack.simulator.add_rule({"error": {"status": 400, "message": "too rude"}}, match={"contains": "rude"}, times=1)
     done = subprocess.run(
         [programs / "python", "-c", ASKED], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    batch_id, waiting_for, tried, left, status, rows, refused, cities = json.loads(done.stdout)
+    batch_id, waiting_for, tried, left, status, rows, refused, cities, failed, retried = json.loads(done.stdout)
     assert (waiting_for, tried, left, status) == ("tried", 1, 1, "completed")
     assert [(row["id"], row["text"], row["error"]) for row in rows] == [
         ("007", "Arrived broken.", None),
@@ -115,6 +119,9 @@ def test_the_client(stack: Stack, installed: Path, tmp_path: Path) -> None:
     assert refused[1] == "batch_id"
     assert [row["city"] for row in cities] == ["Rome", "", "Milan"]
     assert set(cities[0]["answer"]) == {"name"} and cities[1]["answer"] is None
+    assert [row["answer"] for row in failed] == ["Simulated answer to: polite", None]
+    assert "too rude" in failed[1]["error"]
+    assert [row["answer"] for row in retried] == ["Simulated answer to: polite", "Simulated answer to: rude"]
     csv_of_command = sh(f"nightshift batch results {batch_id} --url {stack.url}", installed, tmp_path)
     assert "Simulated answer to: Kind? Fine." in csv_of_command and "007" in csv_of_command
     submitted = sh(

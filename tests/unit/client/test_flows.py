@@ -221,6 +221,32 @@ def test_results_of_a_table_of_the_commands(more: dict[str, str]) -> None:
     assert asked[-1] == "GET /batches/batch_1/table?format=jsonl"
 
 
+def test_results_of_a_retry_are_those_of_the_whole_table() -> None:
+    """What had been answered before is there, and what is answered now replaces its error, whoever reads the table."""
+    ours = {"nightshift_table": "file-1", "nightshift_format": "jsonl"}
+    answers = [
+        batch(metadata=ours | {"retry_of": "batch_0"}),
+        b'{"a": 1}\n{"a": 2}\n',
+        line("row-2", "now"),
+        b"",
+        batch(metadata=ours),
+        line("row-1", "then"),
+        line("row-2", error="No."),
+    ]
+    found, _ = run(flows.read("batch_1", None, None, is_partial=False, as_json=None), in_turn(answers))
+    expected = [{"a": 1, "answer": "then", "error": None}, {"a": 2, "answer": "now", "error": None}]
+    assert found == expected
+    theirs = ours | {"nightshift_format": "csv"}
+    answers = [
+        batch(metadata=theirs | {"retry_of": "batch_0"}),
+        b'{"a": 1, "answer": null, "error": null}\n{"a": 2, "answer": "now", "error": null}\n',
+        batch(metadata=theirs),
+        b'{"a": 1, "answer": "then", "error": null}\n{"a": 2, "answer": null, "error": "No."}\n',
+    ]
+    found, _ = run(flows.read("batch_1", None, None, is_partial=False, as_json=None), in_turn(answers))
+    assert found == expected
+
+
 def test_a_batch_that_goes_on_or_failed_has_no_results() -> None:
     with pytest.raises(nightshift_client.BatchNotEnded, match="partial=True"):
         run(flows.read("b", None, None, is_partial=False, as_json=None), in_turn([batch("in_progress")]))
