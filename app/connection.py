@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from app import clock, sentinel
-from app.redis_client import Client, WatchingPipeline
+from app.redis_client import Client, Packer, WatchingPipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,7 @@ def _client(url: str, **options: Any) -> Redis:
     """For any URL that `REDIS_URL` may have. Raises `ValueError` for others."""
     options["max_connections"] = MAX_CONNECTIONS
     options["redis_connect_func"] = _greet
+    options["command_packer"] = Packer()
     if url.startswith(tuple(f"{scheme}://" for scheme in sentinel.SCHEMES)):
         return sentinel.client(url, Client, **options)
     _check(url)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from hiredis import pack_command
 from redis import Redis
 from redis.client import Pipeline
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ResponseError
 
 #: commands that leave Redis as it is
@@ -41,6 +43,18 @@ SAME_TWICE = frozenset(
         *("HSET", "HDEL", "SADD", "SREM", "ZADD", "ZREM", "ZREMRANGEBYSCORE", "LTRIM", "XTRIM"),
     }
 )
+
+
+class Packer(HiredisRespSerializer):
+    """redis-py's own looks at each argument of each command for kinds that hiredis does not take: here only when it does not."""
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """One command as Redis reads it."""
+        try:
+            return [pack_command(args if " " not in args[0] else (*args[0].split(), *args[1:]))]
+        except TypeError:
+            found: list[bytes] = super().pack(*args)
+            return found
 
 
 class WatchingPipeline(Pipeline):

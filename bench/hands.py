@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
-from rq import Queue
 from rq.exceptions import DequeueTimeout
-from rq.serializers import JSONSerializer
 
 from app.connection import connect
 from app.jobs import tickets, transitions
@@ -50,7 +48,7 @@ class Hands:
 
     def _one(self, redis: Redis, name: str) -> None:
         try:
-            found = Queue.dequeue_any([tickets.queue(redis)], 1, connection=redis, serializer=JSONSerializer)
+            found = tickets.ClaudeQueue.dequeue_any([tickets.queue(redis)], 1, connection=redis)
         except DequeueTimeout:
             return
         if found is None or (claimed := transitions.claim(redis, found[0].id, name, _LEASE_SECONDS)) is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from app import clock, spending, tally
+from app import clock, merging, spending, tally
 from app.batches import files, lifecycle
 from app.batches.change import Found
 from app.batches.files import FileRecord, Purpose
@@ -106,13 +106,16 @@ def write(connection: Redis, pipe: Any, change: Change) -> BatchRecord:
     was, now = before.to_hash(), after.to_hash()
     if changed := {name: text for name, text in now.items() if was.get(name) != text}:
         pipe.hset(batch_key(batch_id), mapping=changed)
-    for line in change.submitted:
-        ttl = max(3600, int(after.expires_at - clock.now()) + 3600)
-        payload = json.dumps(line.payload, ensure_ascii=False, separators=(",", ":"))
-        transitions.submit(connection, pipe, line.record, payload, ttl_seconds=ttl)
+    ttl = max(3600, int(after.expires_at - clock.now()) + 3600)
+    with merging.merged(pipe) as together:
+        for line in change.submitted:
+            payload = json.dumps(line.payload, ensure_ascii=False, separators=(",", ":"))
+            transitions.submit(connection, together, line.record, payload, ttl_seconds=ttl)
     _move_lines(pipe, change)
-    for number in change.forgotten:
-        removal.forget(connection, pipe, line_id(batch_id, number))
+    collected = {*change.collected}
+    with merging.merged(pipe) as together:
+        for number in change.forgotten:
+            removal.forget(connection, together, line_id(batch_id, number), has_ended=number in collected)
     for number, lot in change.parked.items():
         pipe.zrem(parked_key(lot), line_id(batch_id, number))
     _move_parts(pipe, change)

@@ -32,9 +32,9 @@ def remove(connection: Redis, job_id: str) -> None:
     pipe.execute()
 
 
-def forget(connection: Redis, pipe: Pipeline, job_id: str) -> None:
-    """Put the commands that delete a job, its ticket included, on the caller's pipeline."""
-    tickets.forget(pipe, tickets.ticket(connection, job_id))
+def forget(connection: Redis, pipe: Pipeline, job_id: str, *, has_ended: bool = False) -> None:
+    """Put the commands that delete a job, its ticket included, on the caller's pipeline. `has_ended`: for sure, so that it waits nowhere."""
+    tickets.forget(pipe, tickets.ticket(connection, job_id), waits=not has_ended)
     _delete(pipe, job_id)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rq import Queue
 from rq.executions import Execution, ExecutionRegistry
@@ -69,9 +69,27 @@ def queue(connection: Redis, name: str = CLAUDE_QUEUE) -> Queue:
 
 def ticket(connection: Redis, job_id: str) -> Job:
     """The RQ job of that id without reading it: good for status and place, not for its function."""
-    job = Job(job_id, connection=connection, serializer=JSONSerializer)
+    job = Job(job_id, connection=connection)
+    # RQ examines each serializer that it is given, which takes longer than all the rest.
+    job.serializer = JSONSerializer
     job.origin = CLAUDE_QUEUE
     return job
+
+
+class _Registries(NamedTuple):
+    """The keys of a queue's. RQ makes an object to find out each."""
+
+    started: str
+    finished: str
+    failed: str
+    canceled: str
+    scheduled: str
+
+
+@lru_cache(maxsize=32)
+def _registries(home: Queue) -> _Registries:
+    made = (home.started_job_registry, home.finished_job_registry, home.failed_job_registry)
+    return _Registries(*(one.key for one in (*made, home.canceled_job_registry, home.scheduled_job_registry)))
 
 
 class ClaudeQueue(Queue):
@@ -81,9 +99,15 @@ class ClaudeQueue(Queue):
     def _fetch_dequeued_job(
         cls, connection: Redis, queue_key: str, job_id: str, *_: Any, **__: Any
     ) -> tuple[Job, Queue] | None:
-        job = ticket(connection, job_id)
-        job.func_name, job.instance, job.args, job.kwargs = TASK_PATH, None, (job_id,), {}
-        return job, queue(connection, queue_key.removeprefix(cls.redis_queue_namespace_prefix))
+        home = queue(connection, queue_key.removeprefix(cls.redis_queue_namespace_prefix))
+        return _performable(connection, job_id), home
+
+
+def _performable(connection: Redis, job_id: str) -> Job:
+    """A ticket with its function, which is the same for all, and its only argument."""
+    job = ticket(connection, job_id)
+    job.func_name, job.instance, job.args, job.kwargs = TASK_PATH, None, (job_id,), {}
+    return job
 
 
 def issue(
@@ -100,17 +124,8 @@ def issue(
 
     One that `yields` is put at the queue's end, or, `at_front`, before all that yield; others are put before those, or at the head.
     """
-    home = queue(connection)
-    job = home.create_job(
-        TASK_PATH,
-        args=(job_id,),
-        job_id=job_id,
-        timeout=-1,
-        result_ttl=ttl_seconds,
-        failure_ttl=ttl_seconds,
-        description=description,
-        status=JobStatus.QUEUED,
-    )
+    home, job = queue(connection), _performable(connection, job_id)
+    job.description, job.timeout, job.result_ttl, job.failure_ttl = description, -1, ttl_seconds, ttl_seconds
     pipeline.sadd(home.redis_queues_keys, home.key)
     # Queue.enqueue_call() would start a MULTI of its own, to watch for dependencies: there are none here.
     home._prepare_for_queue(job)  # noqa: SLF001 - held by a contract test
@@ -128,7 +143,7 @@ def start(pipeline: Pipeline, job: Job, worker_name: str, execution_id: str, *, 
     execution = Execution(execution_id, job.id, job.connection, worker_name=worker_name)
     execution.save(RQ_LEASE_SECONDS, pipeline)
     ExecutionRegistry(job.id, connection=pipeline).add(execution=execution, ttl=RQ_LEASE_SECONDS, pipeline=pipeline)
-    job.started_job_registry.add_execution(execution, pipeline=pipeline, ttl=RQ_LEASE_SECONDS, xx=False)
+    pipeline.zadd(_registries(_home(job)).started, {execution.composite_key: int(clock.now()) + RQ_LEASE_SECONDS})
     pipeline.sadd(execution.worker_executions_key, execution.composite_key)
     pipeline.expire(execution.worker_executions_key, RQ_LEASE_SECONDS + 60)
     # RQ's `prepare_for_execution`, and the description in the same command.
@@ -148,8 +163,8 @@ def finish(
     pipeline.hset(job.key, mapping={"status": status, "ended_at": ended})
     if failed:
         Result.create_failure(job, ttl_seconds, exc_string=failed, pipeline=pipeline)
-    registry = _home(job).failed_job_registry if failed else _home(job).finished_job_registry
-    _register(pipeline, registry.key, job, ttl_seconds)
+    registries = _registries(_home(job))
+    _register(pipeline, registries.failed if failed else registries.finished, job, ttl_seconds)
     if yields:
         pipeline.srem(YIELDING, job.id)
 
@@ -170,7 +185,7 @@ def requeue_later(pipeline: Pipeline, job: Job, execution: Execution | None, *, 
     """Started to scheduled: `due` names it from the second `at` on."""
     _end_execution(pipeline, job, execution)
     job.set_status(JobStatus.SCHEDULED, pipeline=pipeline)
-    pipeline.zadd(_home(job).scheduled_job_registry.key, {job.id: at})
+    pipeline.zadd(_registries(_home(job)).scheduled, {job.id: at})
 
 
 def due(connection: Redis, now: float, limit: int = 1000) -> list[str]:
@@ -184,7 +199,7 @@ def cancel(pipeline: Pipeline, job: Job, execution: Execution | None, *, ttl_sec
     _end_execution(pipeline, job, execution)
     take_out(pipeline, job)
     job.set_status(JobStatus.CANCELED, pipeline=pipeline)
-    _register(pipeline, _home(job).canceled_job_registry.key, job, ttl_seconds)
+    _register(pipeline, _registries(_home(job)).canceled, job, ttl_seconds)
     pipeline.srem(YIELDING, job.id)
 
 
@@ -193,15 +208,16 @@ def take_out(pipeline: Pipeline, job: Job) -> None:
     home = _home(job)
     pipeline.lrem(home.key, 0, job.id)
     pipeline.lrem(home.intermediate_queue_key, 0, job.id)
-    pipeline.zrem(home.scheduled_job_registry.key, job.id)
+    pipeline.zrem(_registries(home).scheduled, job.id)
 
 
-def forget(pipeline: Pipeline, job: Job) -> None:
-    """Delete a ticket, whatever its state."""
-    home = _home(job)
-    take_out(pipeline, job)
-    for registry in (home.finished_job_registry, home.failed_job_registry, home.canceled_job_registry):
-        pipeline.zrem(registry.key, job.id)
+def forget(pipeline: Pipeline, job: Job, *, waits: bool = True) -> None:
+    """Delete a ticket, whatever its state. `waits`: it may be in the queue."""
+    if waits:
+        take_out(pipeline, job)
+    registries = _registries(_home(job))
+    for key in (registries.finished, registries.failed, registries.canceled):
+        pipeline.zrem(key, job.id)
     pipeline.delete(job.key, f"rq:results:{job.id}", f"rq:executions:{job.id}")
     pipeline.srem(YIELDING, job.id)
 
@@ -224,7 +240,7 @@ def _end_execution(pipeline: Pipeline, job: Job, execution: Execution | None) ->
     """What RQ's `Execution.delete` does: a job has one at a time, so that its registry goes with it."""
     if execution is not None:
         pipeline.delete(execution.key, f"rq:executions:{job.id}")
-        job.started_job_registry.remove_execution(execution, pipeline=pipeline)
+        pipeline.zrem(_registries(_home(job)).started, execution.composite_key)
         if execution.worker_name:
             pipeline.srem(execution.worker_executions_key, execution.composite_key)
 

@@ -127,6 +127,24 @@ def test_enqueueing_on_a_pipeline_does_nothing_by_itself(queue: Queue, connectio
     assert tickets.queue(connection).get_job_ids() == ["j1"]
 
 
+def test_an_issued_ticket_says_what_rq_would(connection: Redis) -> None:
+    """It has the fields that RQ writes of the same call, with the same values but for the times."""
+    home = tickets.queue(connection)
+    stock = home.enqueue_call(
+        tickets.TASK_PATH, args=("j1",), job_id="j1", timeout=-1, result_ttl=60, failure_ttl=60, description="d"
+    )
+    theirs, pipe = connection.hgetall(stock.key), connection.pipeline()
+    pipe.delete(stock.key)
+    tickets.issue(pipe, connection, "j1", description="d", ttl_seconds=60)
+    pipe.execute()
+    ours = connection.hgetall(stock.key)
+    times = {b"created_at", b"enqueued_at"}
+    assert {name: text for name, text in ours.items() if name not in times} == {
+        name: text for name, text in theirs.items() if name not in times
+    }
+    assert ours.keys() == theirs.keys()
+
+
 def test_a_started_ticket_says_what_rq_would(queue: Queue, connection: Redis) -> None:
     """RQ notes the same fields of a job that it starts as we do, but for the description."""
     stock = queue.enqueue_call("json.dumps", args=("x",), job_id="stock")

@@ -7,7 +7,7 @@ output is: bytes beyond the counted length do not count.
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from app import clock
@@ -52,7 +52,8 @@ class LineStats:
     cache_saved_usd: float = 0.0
 
 
-_KIND = [one.name for one in fields(LineStats)].index("kind")
+_NAMES = [one.name for one in fields(LineStats)]
+_KIND = _NAMES.index("kind")
 
 
 def of(number: int, line: Ended, job: JobRecord | None) -> LineStats:
@@ -82,7 +83,7 @@ def of(number: int, line: Ended, job: JobRecord | None) -> LineStats:
 
 def encode(stats: LineStats) -> bytes:
     """As it is written down."""
-    return json.dumps(astuple(stats), separators=(",", ":")).encode() + b"\n"
+    return json.dumps([getattr(stats, name) for name in _NAMES], separators=(",", ":")).encode() + b"\n"
 
 
 def read(storage: Readable, record: BatchRecord) -> Iterator[LineStats]:

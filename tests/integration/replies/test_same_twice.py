@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from app.connection import connect, transaction
-from app.redis_client import READS, SAME_TWICE
+from app.redis_client import READS, SAME_TWICE, Packer
 from chaos.lossy import Kind, Loss, LossyProxy, Once
 from tests.integration.replies import state
 
@@ -120,3 +121,12 @@ def test_a_step_that_watches_looks_again(lossy: LossyProxy, client: Redis, conne
 
 def _counts(request: Request) -> bool:
     return request.has("INCR")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("CONFIG GET", "save"), ("SET", "k", b"\x00", "EX", 3), ("GET", bytearray(b"k")), ("ZADD", "ü", 1.5, "m")],
+)
+def test_commands_are_packed_as_redis_py_packs_them(command: tuple[Any, ...]) -> None:
+    """Ours looks at fewer arguments, and sends the same bytes."""
+    assert Packer().pack(*command) == HiredisRespSerializer().pack(*command)
