@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 DEFAULT_PORT = 8204
@@ -19,9 +22,8 @@ class Server:
 
     @classmethod
     def of(cls, base_url: str | None, api_key: str | None) -> Server:
-        """What is given; else `NIGHTSHIFT_URL`, or this machine's `NIGHTSHIFT_PORT`; and `NIGHTSHIFT_API_KEY`, or the first of `NIGHTSHIFT_API_KEYS`."""
-        port = os.environ.get("NIGHTSHIFT_PORT") or DEFAULT_PORT
-        url = base_url or os.environ.get("NIGHTSHIFT_URL") or f"http://127.0.0.1:{port}"
+        """What is given; else `NIGHTSHIFT_URL`, this machine's `NIGHTSHIFT_PORT`, what runs on its data dir, or the default port; and `NIGHTSHIFT_API_KEY`, or the first of `NIGHTSHIFT_API_KEYS`."""
+        url = base_url or os.environ.get("NIGHTSHIFT_URL") or _of_this_machine()
         if "://" not in url:
             url = f"http://{url}"
         first = os.environ.get("NIGHTSHIFT_API_KEYS", "").split(",")[0].strip()
@@ -37,3 +39,23 @@ class Server:
     def may_need_a_proxy(self) -> bool:
         """Whether `HTTP_PROXY` and its like are for it: no proxy leads to this machine."""
         return (urlsplit(self.url).hostname or "") not in _LOOPBACK
+
+
+def _of_this_machine() -> str:
+    if port := os.environ.get("NIGHTSHIFT_PORT"):
+        return f"http://127.0.0.1:{port}"
+    return _running() or f"http://127.0.0.1:{DEFAULT_PORT}"
+
+
+def _running() -> str | None:
+    """The address of the `nightshift up` of this user, which writes it into the file that it holds a lock on."""
+    data_dir = os.environ.get("NIGHTSHIFT_DATA_DIR") or "~/.nightshift"
+    with suppress(ImportError, OSError, RuntimeError, ValueError, TypeError, KeyError):
+        import fcntl  # noqa: PLC0415 - Windows has none, and no Nightshift
+
+        with (Path(data_dir).expanduser() / "nightshift.lock").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return str(json.loads(file.read(4096))["address"])
+    return None

@@ -17,9 +17,11 @@ from nightshift_client.lines import Recipe
 from nightshift_client.results import joined, outcomes
 from nightshift_client.server import Server
 from nightshift_client.table import of
+from ops.supervisor.data_dir import DataDirLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 RECIPE = Recipe("{a}", "haiku")
 
@@ -271,6 +273,7 @@ def test_the_server(
     environ: dict[str, str], given: tuple[str | None, str | None], url: str, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is given goes before the command's variables."""
+    monkeypatch.setenv("NIGHTSHIFT_DATA_DIR", "/nowhere")
     for name in ("NIGHTSHIFT_URL", "NIGHTSHIFT_PORT", "NIGHTSHIFT_API_KEY", "NIGHTSHIFT_API_KEYS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environ.items():
@@ -278,3 +281,13 @@ def test_the_server(
     found = Server.of(*given)
     assert (found.url, found.key) == (url, key)
     assert "k" not in repr(found).replace("key", "")
+
+
+def test_what_runs_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is found as the command finds it, and only while it runs."""
+    for name in ("NIGHTSHIFT_URL", "NIGHTSHIFT_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NIGHTSHIFT_DATA_DIR", str(tmp_path))
+    with DataDirLock(tmp_path, "http://127.0.0.1:77"):
+        assert Server.of(None, None).url == "http://127.0.0.1:77"
+    assert Server.of(None, None).url == "http://127.0.0.1:8204"
