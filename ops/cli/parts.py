@@ -29,7 +29,6 @@ def api(*, host: Host = None, port: Port = None, data_dir: DataDir = None) -> in
     """Supervise it until a signal comes. Redis may be away: requests are answered with 503 until it is there."""
     settings = Settings.from_environment(host=host, port=port, data_dir=data_dir)
     options.require_redis(settings)
-    notify.check(settings)
     options.check_exposure(settings)
     settings = replace(settings, data_dir=absolute(settings.data_dir))
     with probe.bound(settings.host, settings.port) as listener:
@@ -53,7 +52,6 @@ def worker(
     """Supervise them until a signal comes, bring back the jobs of dead ones, here and elsewhere, and do the batches' work."""
     settings = Settings.from_environment(workers=count, reserve=reserve, data_dir=data_dir)
     options.require_redis(settings)
-    notify.check(settings)
     if settings.workers:
         options.require_login(settings)
     settings = replace(settings, data_dir=prepare(settings.data_dir))

@@ -7,9 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from app.settings import Settings
 from chaos.until import wait_until
 from tests.acceptance.stack import ROOT
 from tests.integration.webhooks import receiver
+from workers.notices import reports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +50,9 @@ def test_a_night_that_says_when_it_needs_somebody(stack: Stack, tmp_path: Path) 
     assert tried["title"] == f"rows.csv ({batch}) waits: its first requests were tried"
     assert done["title"] == f"rows.csv ({batch}) is done" and "3 of 3 answered" in done["message"]
     assert "notified" not in str([tried, done])
+    (report,) = reports.fetch(Settings(port=stack.port), [batch], tmp_path)
+    page = report.read_text()
+    assert report.name == f"{batch}.html" and batch in page and "notified one" not in page
     sent = f"ended message about {batch} to json://: sent"
     wait_until(lambda: sent in stack.log.read_text(), "the line that says so")
     shown = [stack.http("GET", path).body for path in ("/v1/batches", f"/v1/batches/{batch}", "/health", "/v1/events")]

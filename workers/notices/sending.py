@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: for one message, seconds
 SECONDS = 30.0
-#: Apprise ends at DEBUG what URLs have in them, and urllib3 at WARNING
-_LOUD = ("apprise", "urllib3", "requests", "httpx", "httpcore", "paho", "smtplib")
+#: Apprise has URLs in its lines at DEBUG, what it sends by at other levels
+_LOUD = ("apprise", "urllib3", "requests", "httpx", "httpcore", "paho", "aiohttp", "slixmpp")
 _STATUS = re.compile(r"error=(\d{3})\b")
 
 
@@ -55,6 +55,8 @@ def quiet() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+        # Without any handler Python would write warnings to stderr by itself.
+        logger.addHandler(logging.NullHandler())
 
 
 def service(url: str) -> Any:
