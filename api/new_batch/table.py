@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SHOWN = 5
 #: columns that are shown, and that a JSONL table may have for the page
 MAX_COLUMNS = 200
-#: JSON that is no JSONL is read as a whole, and so are the texts of a workbook
+#: a JSON value is read as a whole, and so are the texts of a workbook
 MAX_JSON_BYTES, MAX_WORKBOOK_BYTES = 32 * 1024 * 1024, 256 * 1024 * 1024
 _JSON = ("json", "jsonl")
 #: tables that are read at the same time, and how long another one waits for its turn, seconds
@@ -99,9 +99,9 @@ class OnDisk:
                 f"{self.path} holds more than {MAX_WORKBOOK_BYTES // 1024 // 1024} MB. Save the sheet as CSV."
             )
         is_large = self.kind in _JSON and self.path.stat().st_size > MAX_JSON_BYTES
-        if is_large and _is_one_value(self.path):
+        if is_large and (_is_one_value(self.path) or _has_long_line(self.path)):
             raise FormatError(
-                f"{self.path} is one JSON value of more than {MAX_JSON_BYTES // 1024 // 1024} MB. Save it as JSONL: one"
+                f"{self.path} has a JSON value of more than {MAX_JSON_BYTES // 1024 // 1024} MB. Save it as JSONL: one"
                 " object a line."
             )
 
@@ -119,6 +119,11 @@ def _is_one_value(path: Path) -> bool:
     with json_file.open_text(path) as lines:
         beginning = lines.read(1024).lstrip()
     return beginning.startswith("[") or "\n" in beginning.partition("}")[0]
+
+
+def _has_long_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        return any(len(line) > MAX_JSON_BYTES for line in iter(lambda: file.readline(MAX_JSON_BYTES + 1), b""))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,8 @@
 /* Changes what is shown into what the server has drawn anew, in place, so that the focus, a selection and an open list stay. */
 
+/* What the reader has opened or closed stays so, and what was pressed. */
+const OURS = ["open", "disabled"];
+
 function become(old, wanted) {
   if (old.nodeType !== wanted.nodeType || old.nodeName !== wanted.nodeName) return old.replaceWith(wanted);
   if (old.nodeType === Node.TEXT_NODE) {
@@ -7,11 +10,10 @@ function become(old, wanted) {
     return undefined;
   }
   if (old.nodeType !== Node.ELEMENT_NODE) return undefined;
-  for (const { name } of [...old.attributes]) {
-    const isOurs = name === "open" || name === "disabled";
-    if (!wanted.hasAttribute(name) && !isOurs) old.removeAttribute(name);
+  for (const { name } of [...old.attributes]) if (!wanted.hasAttribute(name) && !OURS.includes(name)) old.removeAttribute(name);
+  for (const { name, value } of wanted.attributes) {
+    if (old.getAttribute(name) !== value && !OURS.includes(name)) old.setAttribute(name, value);
   }
-  for (const { name, value } of wanted.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
   if ("kept" in old.dataset) return undefined;
   return becomeChildren(old, wanted);
 }

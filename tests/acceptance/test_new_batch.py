@@ -85,6 +85,14 @@ def test_from_a_table_to_its_answers(stack: Stack, browser: Browser, tmp_path: P
     said = browser.run("return document.getElementById('said').textContent")
     assert said == "5 of 8 requests done so far: its first requests were tried; continue it"
     assert browser.run("return window.stays") == "the same page"
+    # What is folded by hand stays so, whatever the page does with itself meanwhile.
+    browser.run("document.querySelector('#answers details').open = false")
+    browser.run("document.querySelector('#answers summary').textContent = 'drawn anew'")
+    browser.wait("document.querySelector('#answers summary').textContent !== 'drawn anew'")
+    assert browser.run("return [...document.querySelectorAll('#answers details')].map((one) => one.open)") == [
+        False,
+        *[True] * 4,
+    ]
     browser.tab_to("Continue")
     browser.press(Keys.ENTER)
     browser.wait("document.getElementById('verdict')?.textContent === 'All 8 requests were answered'")

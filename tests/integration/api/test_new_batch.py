@@ -188,7 +188,12 @@ def test_bounds(make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.Mon
     client = make_client(data_dir=tmp_path, max_file_bytes=3000, max_batch_lines=12)
     assert "larger than 3000 bytes" in said(upload(client, "a\n" + "x" * 3000))["file"]
     monkeypatch.setattr(new_table, "MAX_JSON_BYTES", 20)
-    assert "Save it as JSONL" in said(upload(client, json.dumps([{"text": "a" * 20}]), "a.json"))["file"]
+    for data in (
+        json.dumps([{"text": "a" * 20}]),
+        json.dumps([{"text": "a"}] * 4, indent=1),
+        '{"text": "a", "b": 12345}',
+    ):
+        assert "Save it as JSONL" in said(upload(client, data, "a.json"))["file"]
     monkeypatch.setattr(new_table, "MAX_WORKBOOK_BYTES", 20)
     large = make_client(data_dir=tmp_path)
     assert "Save the sheet as CSV" in said(upload(large, workbook(["id"], [1]), "a.xlsx"))["file"]
