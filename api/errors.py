@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from api import auth
 from api.client_socket import SlowClientError
 from app import errors
+from app.batches.storage import FilesAltered, StorageError
 from app.connection import AWAY, CannotSaveError, OutOfMemoryError, ReadOnlyError, TooFewReplicasError
 from app.durability import NotReplicatedError
 from app.error_codes import ErrorCode, known
@@ -77,6 +78,7 @@ def register(app: Flask, settings: Settings) -> None:
     app.register_error_handler(HTTPException, lambda error: _http(error, settings))
     for away in AWAY:
         app.register_error_handler(away, lambda error: answer(redis_trouble(error)))
+    app.register_error_handler(StorageError, _storage)
     for kind, reply in _CONNECTION.items():
         app.register_error_handler(kind, lambda _, reply=reply: answer(reply))
     app.register_error_handler(Exception, _unexpected)
@@ -145,6 +147,14 @@ def redis_trouble(error: Exception) -> ErrorReply:
 def is_no_room(error: BaseException) -> bool:
     """Whether the system refused to write because there is no room."""
     return isinstance(error, OSError) and error.errno in _NO_ROOM
+
+
+def _storage(error: StorageError) -> Response:
+    log.error("[STORAGE] %s", error.strerror or error, extra=_request())
+    if is_no_room(error):
+        return answer(errors.storage_full())
+    why = error.strerror or str(error)
+    return answer(errors.files_altered(why) if isinstance(error, FilesAltered) else errors.storage_unavailable(why))
 
 
 def _unexpected(error: Exception) -> Response:

@@ -120,7 +120,9 @@ class ErrorCode(StrEnum):
     REDIS_CANNOT_SAVE = "redis_cannot_save", "the queue can't write to its disk"
     REDIS_READ_ONLY = "redis_read_only", "the queue's server is not the primary"
     REDIS_NOT_REPLICATED = "redis_not_replicated", "the queue's replicas did not have it in time"
-    STORAGE_FULL = "storage_full", "the disk is full"
+    STORAGE_FULL = "storage_full", "the disk, or the object store, is full"
+    STORAGE_UNAVAILABLE = "storage_unavailable", "the object store with the files does not answer, or refuses"
+    FILES_ALTERED = "files_altered", "somebody has changed stored bytes, which are not handed out"
 
     # It was accepted, and has no answer.
     DEADLINE_EXCEEDED = "deadline_exceeded", "the client's time was over"

@@ -199,6 +199,16 @@ def storage_full() -> ErrorReply:
     return unavailable("The server's disk is full. Try again later.", ErrorCode.STORAGE_FULL, FULL_RETRY_SECONDS)
 
 
+def storage_unavailable(why: str) -> ErrorReply:
+    """The object store can't be asked, or refuses: `why` for people."""
+    return unavailable(f"The files can't be used now: {why}.", ErrorCode.STORAGE_UNAVAILABLE, FILES_RETRY_SECONDS)
+
+
+def files_altered(why: str) -> ErrorReply:
+    """Bytes are not those that were written: asking again changes nothing."""
+    return ErrorReply(500, f"The file can't be handed out: {why}.", ErrorType.SERVER, code=ErrorCode.FILES_ALTERED)
+
+
 def upstream_failed(message: str, status: int = 502, code: ErrorCode = ErrorCode.UPSTREAM_ERROR) -> ErrorReply:
     """Claude failed, and all attempts are used up. Clients are asked not to start over."""
     return ErrorReply(status, message, ErrorType.SERVER, code=code)

@@ -10,7 +10,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from app import budgets, environment, notify_settings, price_file, usage_shares, ways, window
+from app import budgets, environment, notify_settings, price_file, storage_url, usage_shares, ways, window
 from app.usage_shares import Shares
 from app.ways import LoginName, Step, Way
 
@@ -44,6 +44,9 @@ class Settings:
 
     #: where state lives: Redis' files, secrets, the workers' private directories
     data_dir: Path = field(default_factory=lambda: environment.home_path("~/.nightshift"))
+    #: where the bytes of files and batches are: `file:///DIRECTORY`, or an object store that several machines share, `s3://BUCKET/PREFIX`,
+    #: `gs://` or `az://`, which needs the extra `storage` ([storage](docs/storage.md)); empty: `batches` in the data dir
+    storage: str = field(default="", metadata={"read": storage_url.read})
     #: `redis://`, `rediss://` or `unix://` of a server of your own, or `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
     #: without it one is started under the data dir
     redis_url: str | None = field(default=None, metadata={"env": "REDIS_URL", "secret": True}, repr=False)
@@ -226,7 +229,7 @@ class Settings:
                 try:
                     read = f.metadata.get("read")
                     values[f.name] = read(environ[name]) if read else environment.parse(environ[name], str(f.type))
-                except ways.WaysError as error:
+                except (ways.WaysError, storage_url.StorageUrlError) as error:
                     raise SettingsError(f"{name} {error}.") from error
                 except ValueError as error:
                     if f.metadata.get("secret"):  # the reason may quote it, too

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 #: their versions of shared packages differ, so each of these sets has an environment of its own
 APART = tuple(
-    f"requirements-{name}.lock" for name in ("clients", "clients-openai-2", "clients-openai-3", "docs", "audit")
+    f"requirements-{name}.lock" for name in ("clients", "clients-openai-2", "clients-openai-3", "docs", "audit", "s3")
 )
 CLIENTS_PIP = "requirements-clients-pip.lock"
 IS_APART = sys.argv[1:] in ([name] for name in APART)

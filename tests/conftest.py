@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from simulator.process import RunningSimulator
     from tests.browser import Browser
+    from tests.s3 import S3ForTests
 
 # Tests that were started in the background, or by nohup, inherit ignored signals, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,6 +48,24 @@ def own_redis() -> Iterator[RedisForTests]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def _s3_for_session() -> Iterator[S3ForTests]:
+    from tests.s3 import started  # few tests need it
+
+    server = started()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3(_s3_for_session: S3ForTests, monkeypatch: pytest.MonkeyPatch) -> S3ForTests:
+    """An object store with one empty bucket, `nightshift`, and the variables that name it."""
+    _s3_for_session.clear()
+    for name, value in _s3_for_session.environment.items():
+        monkeypatch.setenv(name, value)
+    return _s3_for_session
 
 
 @pytest.fixture(scope="session")

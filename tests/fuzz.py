@@ -147,14 +147,15 @@ def upload() -> Callable[[bytes], None]:
     app = Flask("fuzz")
 
     class Store:
-        file = io.BytesIO()
-
-        def part(self) -> Store:
+        def draft(self) -> Store:
             self.file = io.BytesIO()
             return self
 
-        def discard(self) -> None:
-            self.file.close()
+        def write(self, data: bytes) -> int:
+            return self.file.write(data)
+
+        def discard(self, draft: Store) -> None:
+            draft.file.close()
 
     def one(data: bytes) -> None:
         kind = "multipart/form-data; boundary=x"

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from app.batches.storage import FilesLost, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class Segments:
@@ -21,6 +21,10 @@ class Segments:
         self.objects: dict[tuple[str, int], tuple[float, bytes]] = {}
         self._identity = secrets.token_hex(16)
         self.where = "memory"
+        self.gather_seconds = 0.0
+
+    def check(self) -> None:
+        """It can always be used."""
 
     def identity(self) -> str:
         return self._identity
@@ -31,7 +35,10 @@ class Segments:
     def lock(self, _role: str) -> IO[bytes]:
         return io.BytesIO()  # what was appended by a writer that slept is cut off as what was not counted is
 
-    def draft(self) -> IO[bytes]:
+    def guard(self, is_held: Callable[[], bool]) -> None:
+        """As above."""
+
+    def draft(self, _name: str) -> IO[bytes]:
         return io.BytesIO()
 
     def keep(self, draft: IO[bytes], name: str) -> int:

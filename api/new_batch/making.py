@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from api import auth, headers
 from api.new_batch.prompt import FormError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from api.new_batch.prompt import Prompt
     from api.new_batch.table import OnDisk
-    from app.batches.files import FileRecord
+    from app.batches.files import FileDraft, FileRecord
     from app.batches.formats.template import Recipe
     from app.batches.record import BatchRecord
     from app.settings import Settings
@@ -51,21 +51,21 @@ class Wanted:
 def make(wanted: Wanted, source: OnDisk) -> BatchRecord:
     """The batch, which tries its first rows. Raises `FormError` for rows that make no request, and `ErrorReply` as batches do."""
     services = current_services()
-    batches, storage = services.batches, services.batches.storage
-    draft = storage.draft()
+    batches, files = services.batches, services.batches.files
+    draft = files.draft()
     try:
         digest = _write(draft, source, wanted.recipe, services.settings)
     except BaseException:
-        storage.discard(draft)
+        files.discard(draft)
         raise
     fence = _fence(wanted, digest)
     if (earlier := batches.made_by(fence)) is not None:
-        storage.discard(draft)
+        files.discard(draft)
         return _kept(earlier, wanted.table)
     kept: list[FileRecord] = []
     try:
         kept.append(_keep(draft, wanted.table.filename, Purpose.BATCH, wanted.table.owner))
-        prompt = storage.draft()
+        prompt = files.draft()
         prompt.write(wanted.prompt.stored())
         kept.append(_keep(prompt, "prompt.json", Purpose.USER_DATA, wanted.table.owner))
         metadata = {
@@ -94,7 +94,7 @@ def replace_trial(batch_id: str) -> None:
             batches.cancel(batch_id, auth.seen_owner())
 
 
-def _write(draft: IO[bytes], source: OnDisk, recipe: Recipe, settings: Settings) -> str:
+def _write(draft: FileDraft, source: OnDisk, recipe: Recipe, settings: Settings) -> str:
     """The requests' lines into the draft; their digest."""
     digest = hashlib.sha256()
     size = 0
@@ -133,12 +133,12 @@ def _fence(wanted: Wanted, digest: str) -> idempotency.Fence | None:
     return idempotency.by_key(f"{auth.caller()}\n/batches/new", f"{wanted.form}\n{fingerprint}", fingerprint)
 
 
-def _keep(draft: IO[bytes], name: str, purpose: Purpose, owner: str) -> FileRecord:
+def _keep(draft: FileDraft, name: str, purpose: Purpose, owner: str) -> FileRecord:
     files = current_services().batches.files
     try:
         return files.keep(draft, filename=name, purpose=purpose, owner=owner)
     except BaseException:
-        files.storage.discard(draft)
+        files.discard(draft)
         raise
 
 

@@ -73,15 +73,11 @@ def upload() -> Response:
     services = current_services()
     store = services.batches.files
     try:
-        sent = files.receive(store.storage, services.settings.max_file_bytes)
+        sent = files.receive(store, services.settings.max_file_bytes)
     except ErrorReply as error:
         return _page({"file": error.message}, status=error.status)
+    record: FileRecord | None = None
     try:
-        if not sent.draft.seek(0, 2):
-            raise FormatError("Choose a file first: this one is empty, or none was chosen.")
-        sent.draft.seek(0)
-        with on_disk(sent.draft, sent.filename) as found:
-            found.look(services.settings.max_batch_lines)
         record = store.keep(
             sent.draft,
             filename=sent.filename,
@@ -89,8 +85,14 @@ def upload() -> Response:
             expires_after_seconds=DRAFT_KEEP_SECONDS,
             owner=auth.owner(),
         )
+        if not record.bytes:
+            raise FormatError("Choose a file first: this one is empty, or none was chosen.")
+        with on_disk(store.open(record), sent.filename) as found:
+            found.look(services.settings.max_batch_lines)
     except BaseException as error:
-        store.storage.discard(sent.draft)
+        store.discard(sent.draft)
+        if record is not None:
+            store.delete(record.id)
         if isinstance(error, FormatError):
             return _page({"file": str(error)}, status=400)
         if isinstance(error, Busy):

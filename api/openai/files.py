@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any, cast
 
-from flask import Blueprint, Response, request, send_file
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
@@ -15,14 +17,14 @@ from api.openapi_meta import AFTER, described
 from api.services import current_services
 from app import errors
 from app.batches.files import UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES, Purpose
+from app.batches.storage import pieces
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
-    from app.batches.files import FileRecord
-    from app.batches.storage import Storage
+    from app.batches.files import FileDraft, FileRecord, FileStore
 
 
 blueprint = Blueprint("files", __name__)
@@ -49,7 +51,7 @@ def upload_file() -> dict[str, Any]:
     """The file object. Files are kept for any purpose of OpenAI's, and used for `batch`. 413 beyond NIGHTSHIFT_MAX_FILE_BYTES."""
     services = current_services()
     store = services.batches.files
-    sent = receive(store.storage, services.settings.max_file_bytes)
+    sent = receive(store, services.settings.max_file_bytes)
     try:
         purpose = _purpose(sent.fields.get("purpose"))
         record = store.keep(
@@ -61,7 +63,7 @@ def upload_file() -> dict[str, Any]:
             fence=headers.fence_of(_fingerprint(sent)),
         )
     except BaseException:
-        store.storage.discard(sent.draft)
+        store.discard(sent.draft)
         raise
     return file_object(record)
 
@@ -100,16 +102,10 @@ def get_content(file_id: str) -> Response:
     """The file's bytes as they are; 404 `file_not_found`, 503 `files_elsewhere` where this machine does not have them."""
     store = current_services().batches.files
     record = store.require(file_id, auth.seen_owner())
-    response = send_file(
-        store.open(record),
-        mimetype="application/octet-stream",
-        download_name=record.id,
-        as_attachment=True,
-        etag=False,
-        conditional=False,
-        last_modified=record.created_at,
-    )
+    response = Response(pieces(store.open(record), record.bytes), mimetype="application/octet-stream")
+    response.headers.set("Content-Disposition", "attachment", filename=record.id)
     response.content_length = record.bytes
+    response.last_modified = datetime.fromtimestamp(record.created_at, UTC)
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -153,9 +149,7 @@ def keep_seconds(anchor: Any, seconds: Any, name: str) -> int:
 def _fingerprint(sent: Upload) -> str:
     """Of the form as it was meant: its boundary is another each time."""
     fields = [sent.filename, *sorted(f"{name}={value}" for name, value in sent.fields.items(multi=True))]
-    sent.draft.seek(0)
-    digest = hashlib.file_digest(sent.draft, "sha256").hexdigest()  # type: ignore[arg-type]
-    return headers.fingerprint_of(digest, *fields)
+    return headers.fingerprint_of(sent.digest, *fields)
 
 
 def _expires_after(fields: MultiDict[str, str], purpose: Purpose) -> int | None:
@@ -187,14 +181,32 @@ _ENVELOPE_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Upload:
-    """The form. `draft` is written, and whoever has it keeps it or discards it."""
+    """The form. `draft` is written, and whoever has it keeps it or discards it. `digest`: of its bytes, SHA-256."""
 
     fields: MultiDict[str, str]
     filename: str
-    draft: IO[bytes]
+    draft: FileDraft
+    digest: str
 
 
-def receive(storage: Storage, max_bytes: int) -> Upload:
+class _Part(io.RawIOBase):
+    """Where Werkzeug writes the file: it is digested on its way into the storage, from which it can't be read yet."""
+
+    def __init__(self, draft: FileDraft) -> None:
+        super().__init__()
+        self.draft = draft
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # any buffer
+        self.draft.write(data)
+        self.digest.update(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self.draft.file.seek(offset, whence)
+
+
+def receive(store: FileStore, max_bytes: int) -> Upload:
     """Read the request's form, with a file named `file`. Raises `ErrorReply`: 400, 413, 415."""
     if request.mimetype != "multipart/form-data":
         raise ErrorReply(
@@ -204,7 +216,7 @@ def receive(storage: Storage, max_bytes: int) -> Upload:
         )
     params.refuse_encoding()
     request.max_content_length = max_bytes + _ENVELOPE_BYTES
-    drafts: list[IO[bytes]] = []
+    parts: list[_Part] = []
 
     def new_part(
         total_content_length: int | None = None,  # noqa: ARG001 - Werkzeug's signature
@@ -212,20 +224,20 @@ def receive(storage: Storage, max_bytes: int) -> Upload:
         filename: str | None = None,  # noqa: ARG001
         content_length: int | None = None,  # noqa: ARG001
     ) -> IO[bytes]:
-        if drafts:
+        if parts:
             raise errors.invalid_request(
                 "Send one file, in the field 'file'.", param="file", code=ErrorCode.INVALID_VALUE
             )
-        drafts.append(storage.draft())
-        return drafts[0]
+        parts.append(_Part(store.draft()))
+        return cast("IO[bytes]", parts[0])
 
     try:
         return _parsed(
-            FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), drafts, max_bytes
+            FormDataParser(new_part, _MAX_FIELD_BYTES, max_form_parts=_MAX_FIELDS, silent=False), parts, max_bytes
         )
     except BaseException as error:
-        for draft in drafts:
-            storage.discard(draft)
+        for part in parts:
+            store.discard(part.draft)
         if isinstance(error, RequestEntityTooLarge):
             raise _too_large(max_bytes) from error
         if isinstance(error, ValueError):
@@ -235,16 +247,16 @@ def receive(storage: Storage, max_bytes: int) -> Upload:
         raise
 
 
-def _parsed(parser: FormDataParser, drafts: list[IO[bytes]], max_bytes: int) -> Upload:
+def _parsed(parser: FormDataParser, parts: list[_Part], max_bytes: int) -> Upload:
     _, fields, found = parser.parse(request.stream, request.mimetype, request.content_length, request.mimetype_params)
     sent = found.get("file")
     if sent is None:
         raise errors.invalid_request(
             "Missing required parameter: 'file'.", param="file", code=ErrorCode.MISSING_REQUIRED_PARAMETER
         )
-    if drafts[0].seek(0, 2) > max_bytes:
+    if parts[0].seek(0, 2) > max_bytes:
         raise _too_large(max_bytes)
-    return Upload(fields, sent.filename or "upload", drafts[0])
+    return Upload(fields, sent.filename or "upload", parts[0].draft, parts[0].digest.hexdigest())
 
 
 def _too_large(max_bytes: int) -> ErrorReply:

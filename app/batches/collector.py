@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: lines that are named at once when a batch ends before they ran
 _CHUNK = 2000
+#: batches whose last writing is remembered
+_REMEMBERED = 1000
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,16 @@ class Collector:
         self._jobs = jobs
         self.storage = storage
         self._offline = offline
+        #: by batch: when its files were written last, monotonic; and the jobs that have ended since, while they are gathered
+        self._written: dict[str, float] = {}
+        self._ended: dict[str, dict[int, JobRecord]] = {}
 
     def collect(self, record: BatchRecord) -> Look:
         """Take in what has ended, and see what has not."""
         numbers = sorted(int(number) for number in cast("set[bytes]", self._connection.smembers(lines_key(record.id))))
-        keys = (record_key(line_id(record.id, number)) for number in numbers)
-        jobs = dict(zip(numbers, hashes.read_all(self._connection, JobRecord, keys), strict=True))
+        jobs = self._jobs_of(record, numbers)
+        if self._gathers(record, jobs):
+            return self._look(record, jobs, moved=True)
         outcomes = self._outcomes({n: job for n, job in jobs.items() if job is not None and job.status.is_final})
         lost = [n for n, job in jobs.items() if job is None or (job.status.is_final and n not in outcomes)]
         if lost:
@@ -117,13 +124,35 @@ class Collector:
             )
             record = self._steps.withdraw(record.id, lost)
         record = self._write(record, [(n, _ended(jobs[n], outcomes[n])) for n in outcomes], fed=record.fed, jobs=jobs)
+        return self._look(record, jobs, moved=bool(outcomes or lost))
+
+    def _jobs_of(self, record: BatchRecord, numbers: Sequence[int]) -> dict[int, JobRecord | None]:
+        """Those that are known to have ended are not read again."""
+        ended = self._ended.get(record.id, {})
+        unknown = [number for number in numbers if number not in ended]
+        keys = (record_key(line_id(record.id, number)) for number in unknown)
+        read = dict(zip(unknown, hashes.read_all(self._connection, JobRecord, keys), strict=True))
+        return {number: ended.get(number) or read[number] for number in numbers}
+
+    def _gathers(self, record: BatchRecord, jobs: Mapping[int, JobRecord | None]) -> bool:
+        """Whether what has ended is left where it is for a moment. Not what is to be told apart from what is in flight, for a budget."""
+        ended = {n: job for n, job in jobs.items() if job is not None and job.status.is_final}
+        self._ended.pop(record.id, None)
+        seconds = self.storage.gather_seconds
+        is_early = time.monotonic() - self._written.get(record.id, 0.0) < seconds
+        if not ended or not is_early or len(ended) == len(jobs) or record.has_budget:
+            return False
+        self._ended[record.id] = ended
+        return True
+
+    def _look(self, record: BatchRecord, jobs: Mapping[int, JobRecord | None], *, moved: bool) -> Look:
         going = {n: job for n, job in jobs.items() if job is not None and not job.status.is_final}
         waiting = tuple(n for n, job in going.items() if job.public_status is Status.QUEUED)
         parked = tuple(n for n in waiting if going[n].parked)
         delayed = tuple(n for n in waiting if going[n].waiting_for and n not in parked)
         near = tuple(sorted(going.keys() - {*delayed, *parked}))
         is_held = any(going[n].service_tier != Tier.FLEX for n in parked)
-        return Look(record, near, delayed, parked, is_held, waiting, moved=bool(outcomes or lost))
+        return Look(record, near, delayed, parked, is_held, waiting, moved=moved)
 
     def _outcomes(self, jobs: dict[int, JobRecord]) -> dict[int, Outcome]:
         if not jobs:
@@ -177,6 +206,9 @@ class Collector:
         if not lines:
             return record
         written = {**self.append(record, lines, jobs), "fed": fed}
+        if len(self._written) > _REMEMBERED:
+            self._written.clear()
+        self._written[record.id] = time.monotonic()
         return self._steps.do(record.id, counting.collected, record, lines, written, offline=self._offline)
 
     def append(

@@ -79,8 +79,9 @@ class Feeder:
         """Do what there is to do."""
         until = time.monotonic() + BUSY_SECONDS
         try:
-            while self._leadership.hold() and self._round() and time.monotonic() < until:
-                time.sleep(LOOK_SECONDS)
+            with self._leadership.kept():
+                while self._leadership.hold() and self._round() and time.monotonic() < until:
+                    time.sleep(LOOK_SECONDS)
         except AWAY as error:
             log.warning("[BATCH] waits for Redis (%s: %s)", type(error).__name__, error)
         except NotLeader as error:

@@ -74,6 +74,19 @@ def new_file_id() -> str:
     return new_id("file-")
 
 
+class FileDraft:
+    """A file whose bytes come: whoever has it keeps it or discards it."""
+
+    def __init__(self, storage: Storage) -> None:
+        #: what it will be known by
+        self.id = new_file_id()
+        self.file = storage.draft(names.stored_file(self.id))
+
+    def write(self, data: bytes) -> int:
+        """More of it; how many bytes. Raises `OSError`."""
+        return self.file.write(data)
+
+
 class FileStore:
     """All that is done with stored files. Safe to share between threads."""
 
@@ -92,8 +105,11 @@ class FileStore:
 
     def open(self, record: FileRecord) -> IO[bytes]:
         """Its bytes. Raises `ErrorReply`: 503 when another storage has them, 404 when they are gone."""
-        self.check_bytes(record)
-        return self.storage.open(names.stored_file(record.id))
+        try:
+            return self.storage.open(names.stored_file(record.id))
+        except FileNotFoundError:
+            self.check_bytes(record)
+            raise
 
     def check_bytes(self, record: FileRecord) -> None:
         """Whether they can be read. Raises `ErrorReply` as `open` does."""
@@ -103,9 +119,17 @@ class FileStore:
             raise errors.files_elsewhere(record.id, self.storage.where)
         raise errors.files_gone(record.id, self.storage.where)
 
+    def draft(self) -> FileDraft:
+        """A file to be."""
+        return FileDraft(self.storage)
+
+    def discard(self, draft: FileDraft) -> None:
+        """Nobody wants it. Nothing happens to one that was kept."""
+        self.storage.discard(draft.file)
+
     def keep(
         self,
-        draft: IO[bytes],
+        draft: FileDraft,
         *,
         filename: str,
         purpose: Purpose,
@@ -113,14 +137,14 @@ class FileStore:
         owner: str = OWNER,
         fence: Fence | None = None,
     ) -> FileRecord:
-        """A draft of the storage becomes a file: stored first, then known. Or the file that an earlier try of the request made.
+        """A draft becomes a file: stored first, then known. Or the file that an earlier try of the request made.
 
         Raises `ErrorReply` (409) for a key that was used for another file.
         """
         now = clock.now()
-        file_id = new_file_id()
+        file_id = draft.id
         name = names.stored_file(file_id)
-        size = self.storage.keep(draft, name)
+        size = self.storage.keep(draft.file, name)
         record = FileRecord(
             id=file_id,
             filename=filename,

@@ -4,8 +4,9 @@ Each storage has a name of its own, and batches and files remember theirs. A pro
 them to those that do.
 
 Each storage has one leader. A lease in Redis decides which process it is, and each change of a batch is made only while the
-lease is held (WATCH). A file lock stops a leader that slept through its lease from writing to files that its successor
-writes to. If the leader dies, another takes over within five seconds.
+lease is held (WATCH). On a disk a file lock stops a leader that slept through its lease from writing to files that its
+successor writes to; in an object store, conditional writes and a look at the lease before each (`storage.object_store`). If the
+leader dies, another takes over within five seconds.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import json
 import os
 import secrets
 import socket
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
 from app.batches.record import Hold
 from app.batches.storage import Location
+from app.connection import AWAY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis import Redis
 
     from app.batches.record import BatchRecord
@@ -35,6 +41,8 @@ _ONLY = "nightshift:batches:place"
 
 #: another process takes over when the lease has not been renewed for this long, seconds
 LEASE_SECONDS = 5.0
+#: how often it is renewed while a round goes on, seconds, and how often at most: then a request that never ends is given up
+_BEAT_SECONDS, _MOST_BEATS = 1.0, 120
 
 
 def storage_of(connection: Redis, place: str) -> str:
@@ -125,6 +133,42 @@ class Leadership:
         self.place = ""
         self.lost: list[str] = []
         self._is_registered = False
+        self.guard(storage)
+
+    def guard(self, storage: Storage) -> None:
+        """Writes to it ask whether the lease is still held, where a lock is not enough."""
+        storage.guard(self.is_held)
+
+    def is_held(self) -> bool:
+        """Whether the lease is this process's, for `LEASE_SECONDS` from now. For any thread."""
+        lease = lease_key(self.place, self._role)
+        if self._connection.get(lease) != self._token.encode():
+            return False
+        self._connection.pexpire(lease, int(LEASE_SECONDS * 1000))
+        return True
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew the lease meanwhile, from another thread: requests to a storage that is far away may take seconds."""
+        done = threading.Event()
+        if not self._storage.gather_seconds:
+            yield
+            return
+        thread = threading.Thread(target=self._keep, args=(done,), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _keep(self, done: threading.Event) -> None:
+        for _ in range(_MOST_BEATS):
+            if done.wait(_BEAT_SECONDS):
+                return
+            # A lease that is lost is found out by the next step.
+            with suppress(*AWAY):
+                self.is_held()
 
     def hold(self) -> bool:
         """Become or remain the one who does it, for `LEASE_SECONDS` from now. False: another one is."""
@@ -180,5 +224,11 @@ def stalled(connection: Redis, record: BatchRecord) -> Stalled | None:
     if not where or any(leader.place == where for leader in led):
         return None
     address = known_storages(connection).get(where)
-    at = f"in {address.path} on {address.host}" if address else "in a data dir"
+    at = (
+        "in a data dir"
+        if address is None
+        else f"in {address.path} on {address.host}"
+        if address.host
+        else f"in {address.path}"
+    )
     return Stalled(Hold.FILES_ELSEWHERE, f"Its files are {at}, where no Nightshift runs now; others don't have them.")

@@ -279,6 +279,11 @@ class BatchRecord(LineCounts):
         return self.completed_at or self.failed_at or self.expired_at or self.cancelled_at
 
     @property
+    def has_budget(self) -> bool:
+        """Whether the batch has one of its own, in dollars or tokens."""
+        return bool(self.max_cost_usd or self.max_tokens)
+
+    @property
     def files(self) -> list[tuple[str, int]]:
         """Those that it writes, output and errors, and how many bytes of each count."""
         return [(self.output_file, self.output_bytes), (self.error_file, self.error_bytes)]

@@ -65,7 +65,7 @@ def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, err
     """The lines of the input whose ids are in the error file, as a file of their own."""
     with batches.files.open(error_file) as file:
         wanted = {json.loads(line)["custom_id"] for line in file}
-    draft = batches.storage.draft()
+    draft = batches.files.draft()
     try:
         with batches.storage.open(names.batch_input(record.id)) as file:
             for _, raw in split(file, settings.max_body_bytes):
@@ -73,5 +73,5 @@ def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, err
                     draft.write(raw if raw.endswith(b"\n") else raw + b"\n")
         return batches.files.keep(draft, filename=f"{record.id}_retry.jsonl", purpose=Purpose.BATCH, owner=record.owner)
     except BaseException:
-        batches.storage.discard(draft)
+        batches.files.discard(draft)
         raise

@@ -14,7 +14,7 @@ import hashlib
 import json
 from array import array
 from collections import deque
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from app import errors
 from app.batches.change import Copied
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from app.batches.files import FileStore
     from app.batches.formats.line import Line
     from app.batches.record import BatchRecord
-    from app.batches.storage import Storage
+    from app.batches.storage import Appending, Storage
     from app.openai.accept import Accepted
     from app.settings import Settings
 
@@ -154,7 +154,7 @@ class Copying:
         """The new batch's next line; None for one that is refused."""
         self._wanted += _NONE if request is None else b"".join(_digests(*request))
 
-    def copy(self, index: bytes, target: IO[bytes], done: Done) -> Iterator[None]:
+    def copy(self, index: bytes, target: Appending, done: Done) -> Iterator[None]:
         """Write the answers that the new batch's lines have already. `index`: where these are, in the file's order."""
         chosen = self._chosen()
         with self._storage.open(names.batch_input(self._record.id)) as asked, self._storage.open(self._output) as old:

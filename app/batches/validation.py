@@ -7,6 +7,7 @@ file. A line whose body is refused is that line's error, and the rest runs, unle
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import time
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from app.batches import since, trial
 from app.batches.endpoints import accept_line
 from app.batches.formats.line import BodyError, Fault, LineError, parse
 from app.batches.lines import ByteSpan, index_entry, split, why_not_lines
-from app.batches.storage import names
+from app.batches.storage import Appending, names
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.openai import model_names
@@ -166,7 +167,9 @@ class Validation:
         self._copying = since.Copying(storage, record, settings) if record.since else None
         self._copies = since.Done()
         self._input = storage.open(names.batch_input(record.id))
-        self._index, self._faults, self._output = storage.draft(), storage.draft(), storage.draft()
+        #: 16 bytes a line
+        self._index = io.BytesIO()
+        self._faults = storage.draft(names.faults(record.id))
         self._work = self._validate()
 
     @property
@@ -190,18 +193,15 @@ class Validation:
             self._note(verdict)
             yield
         if self._copying is not None and not self.faults:
-            yield from self._copying.copy(self._read_index(), self._output, self._copies)
-            self._storage.keep(self._output, names.stored_file(self._record.output_file))
+            output = Appending(self._storage, names.stored_file(self._record.output_file))
+            yield from self._copying.copy(self._index.getvalue(), output, self._copies)
+            output.flush()
+        index = self._index.getvalue()
         if self._copies.lines or self._record.tried:
-            copied, others = since.first(self._read_index(), self._copies.lines)
-            self._index.seek(0)
-            self._index.write(copied + trial.chosen_first(others, self._record.tried))
+            copied, others = since.first(index, self._copies.lines)
+            index = copied + trial.chosen_first(others, self._record.tried)
         self._storage.keep(self._faults, names.faults(self._record.id))
-        self._storage.keep(self._index, names.line_index(self._record.id))
-
-    def _read_index(self) -> bytes:
-        self._index.seek(0)
-        return self._index.read()
+        self._storage.put(names.line_index(self._record.id), index)
 
     def _note(self, verdict: Verdict) -> None:
         self.refused += verdict.is_refused
@@ -217,8 +217,7 @@ class Validation:
         """Let go of all files, finished or not."""
         self._work.close()
         self._input.close()
-        for draft in (self._faults, self._index, self._output):
-            self._storage.discard(draft)
+        self._storage.discard(self._faults)
 
 
 def read_faults(storage: Readable, batch_id: str, limit: int) -> list[dict[str, Any]]:

@@ -25,6 +25,10 @@ _NOT_OURS = (
     "REDIS_URL names a server of your own, which has its own way to be backed up. Do that first, and then copy {}: in that order, what"
     " Redis knows of is in the copy."
 )
+_ELSEWHERE = (
+    "The files of batches are in {}, which is backed up in its own way (docs/storage.md). Stop Nightshift, and copy the data dir and that: in"
+    " that order, what Redis knows of is in the copy."
+)
 
 
 def backup(
@@ -59,7 +63,9 @@ def _own(data_dir: Path | None) -> Path:
     settings = Settings.from_environment(data_dir=data_dir)
     where = data_dirs.absolute(settings.data_dir)
     if settings.redis_url:
-        fail(_NOT_OURS.format(where / "batches"))
+        fail(_NOT_OURS.format(settings.storage or where / "batches"))
+    if settings.storage:
+        fail(_ELSEWHERE.format(settings.storage))
     return where
 
 

@@ -16,7 +16,7 @@ from app.supervisors import Part
 from ops import notify
 from ops.cli import options
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
-from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
+from ops.supervisor import hooks, probe, process_specs, redis_server, secrets, storage_check
 from ops.supervisor.data_dir import absolute, prepare
 from ops.supervisor.errors import Stopped
 from ops.supervisor.process import ProcessSpec
@@ -31,6 +31,7 @@ def api(*, host: Host = None, port: Port = None, data_dir: DataDir = None) -> in
     options.require_redis(settings)
     options.check_exposure(settings)
     settings = replace(settings, data_dir=absolute(settings.data_dir))
+    storage_check.check(settings, may_be_away=True)
     with probe.bound(settings.host, settings.port) as listener:
         settings = replace(settings, port=int(listener.getsockname()[1]))
         env = process_specs.without_claude(settings, environment.variables())
@@ -55,6 +56,7 @@ def worker(
     if settings.workers:
         options.require_login(settings)
     settings = replace(settings, data_dir=prepare(settings.data_dir))
+    storage_check.check(settings, may_be_away=True)
     env = process_specs.environment(settings, environment.variables())
     specs = [process_specs.chat_worker(settings, env, index) for index in range(1, settings.workers + 1)]
     specs += process_specs.lane(settings, env)

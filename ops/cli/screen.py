@@ -55,6 +55,8 @@ def text(
         ("Workers", f"{settings.workers}, by {', then '.join(map(_way, settings.ways))}"),
         ("Data", f"{settings.data_dir}{'' if embedded else ' (jobs: in the Redis of REDIS_URL)'}"),
     ]
+    if settings.storage:
+        rows.append(("Files", settings.storage))
     if new_secret:
         file = settings.data_dir / "webhook-secret"
         shown = f"the secret in {file}" if is_kept else new_secret

@@ -19,7 +19,7 @@ from app.settings import Settings
 from ops import notify
 from ops.cli import options, screen
 from ops.cli.options import DataDir, Host, Port, Reserve, whole_number
-from ops.supervisor import hooks, probe, process_specs, redis_server, secrets
+from ops.supervisor import hooks, probe, process_specs, redis_server, secrets, storage_check
 from ops.supervisor.data_dir import DataDirLock, prepare
 from ops.supervisor.errors import StackError, Stopped
 from ops.supervisor.pidfile import Record
@@ -64,6 +64,7 @@ def up(
     # so that a second start hears of the first one and not of its port.
     if settings.port == 0:
         settings = replace(settings, port=probe.claim_port(settings.host, 0))
+    storage_check.check(settings)
     with DataDirLock(settings.data_dir, screen.url(settings)):
         login = options.require_login(settings)
         listener = probe.bound(settings.host, settings.port)

@@ -13,6 +13,7 @@ import httpx
 import psutil
 
 from app import disk
+from app.batches.storage import open_storage
 from app.ways import Way, ways_of_workers
 from ops.doctor.finding import Finding, fail, ok, warn
 from ops.supervisor import probe
@@ -37,6 +38,8 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield _python()
     yield _directory(settings.data_dir)
     yield _disk(settings.data_dir)
+    if settings.storage:
+        yield _storage(settings)
     yield _memory(settings)
     yield _port(settings)
     yield _time_zones(settings)
@@ -71,6 +74,15 @@ def _disk(data_dir: Path) -> Finding:
     if free < _NO_DISK:
         return fail("Disk", text, mend)
     return warn("Disk", text, mend) if free < _LITTLE_DISK else ok("Disk", text)
+
+
+def _storage(settings: Settings) -> Finding:
+    try:
+        open_storage(settings).check()
+    except OSError as error:
+        mend = "Look at NIGHTSHIFT_STORAGE, the variables of its login and the bucket's rights (docs/storage.md)."
+        return fail("Storage", error.strerror or str(error), mend)
+    return ok("Storage", f"{settings.storage} can be written to")
 
 
 def _memory(settings: Settings) -> Finding:

@@ -11,7 +11,9 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from app import storage_url
 from app.environment import CLAUDE_ENVIRONMENT
+from app.environment import variables as environment_variables
 from app.login import login_of
 from app.settings import SettingsError
 from app.ways import Way
@@ -69,6 +71,14 @@ def environment(settings: Settings, environ: Mapping[str, str], simulator_url: s
 def without_claude(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """The same for an API that runs alone: nothing is to be found there that answers."""
     return {**environ, **settings.to_environment(), "NIGHTSHIFT_SUPERVISOR_PID": str(os.getpid())}
+
+
+def _with_storage(settings: Settings, env: Mapping[str, str]) -> Mapping[str, str]:
+    """For what uses the storage: the login of an object store, which offline is left out with the logins of Claude."""
+    if not storage_url.is_object_store(settings.storage):
+        return env
+    prefixes = ("AWS_", "GOOGLE_", "AZURE_")
+    return {**{k: v for k, v in environment_variables().items() if k.startswith(prefixes)}, **env}
 
 
 def redis(server: RedisServer, environ: Mapping[str, str]) -> ProcessSpec:
@@ -134,7 +144,7 @@ def api(settings: Settings, env: Mapping[str, str], listener: socket.socket) -> 
         ProcessSpec(
             name="api",
             argv=(),
-            env=env,
+            env=_with_storage(settings, env),
             ready=lambda: probe.status(settings.host, settings.port, "/health") is not None,
             renew=fresh,
             pass_fds=[listener.fileno()],
@@ -167,7 +177,7 @@ def lane(settings: Settings, env: Mapping[str, str]) -> list[ProcessSpec]:
         ProcessSpec(
             name="lane",
             argv=[*_python(LANE_MODULE), "--name", name],
-            env=env,
+            env=_with_storage(settings, env),
             drain_signal=signal.SIGTERM,
             drain_seconds=settings.restart_grace_seconds,
         )

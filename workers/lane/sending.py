@@ -55,17 +55,18 @@ class Sender:
         numbers = list(part.line_numbers)
         runs = runs_of(self._tools.connection, record.id, numbers)
         lines = LineReader(self._tools.storage, record.id).read(numbers)
-        with self._tools.drafts(2) as (body, refused):
+        refused_name, body_name = names.part_refused(record.id, part.id), names.part_body(record.id, part.id)
+        with self._tools.drafts(body_name, refused_name) as (body, refused):
             made = self._tools.composer.compose(record, part, lines, runs, (body, refused))
             if made.lines < part.lines:
                 self._tools.steps.divide(record.id, part.id, made.lines, clock.now())
             if made.refused:
-                self._tools.storage.keep(refused, names.part_refused(record.id, part.id))
+                self._tools.storage.keep(refused, refused_name)
             else:
                 # It may have been composed before, of more lines, when one of them was refused.
-                self._tools.storage.remove(names.part_refused(record.id, part.id))
+                self._tools.storage.remove(refused_name)
             if made.requests:
-                self._tools.storage.keep(body, names.part_body(record.id, part.id))
+                self._tools.storage.keep(body, body_name)
         betas = ",".join(sorted(made.betas))
         after = self._tools.steps.do(record.id, part.id, lifecycle.compose, requests=made.requests, betas=betas)
         if after is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import tempfile
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from app.batches.store import Batches
 from app.gate import Cause, Gate
 from app.messages.failure import FailureKind
 from app.outcome import Outcome
+from app.private_files import private
 from app.scopes import Scope
 from app.ways import Way
 from workers.asking import Unsupported
@@ -53,6 +55,7 @@ class Tools:
         self.steps = steps
         self.batches = Batches(connection, settings)
         self.storage = self.batches.storage
+        steps.leadership.guard(self.storage)
         self.gate = Gate(connection, Scope(Way.BATCHES))
         self.times = Timetable()
         unsupported = Unsupported()
@@ -60,21 +63,26 @@ class Tools:
         self._settler = Settler(settings, self.composer, unsupported)
 
     @contextmanager
-    def drafts(self, count: int) -> Iterator[tuple[IO[bytes], ...]]:
-        """Files to write to; those that are not kept are gone afterwards."""
-        made = tuple(self.storage.draft() for _ in range(count))
+    def drafts(self, *names: str) -> Iterator[tuple[IO[bytes], ...]]:
+        """Drafts of these names; those that are not kept are gone afterwards."""
+        made = tuple(map(self.storage.draft, names))
         try:
             yield made
         finally:
             for draft in made:
                 self.storage.discard(draft)
 
+    def scratch(self) -> IO[bytes]:
+        """A file to write to and to read again, gone once it is closed."""
+        return tempfile.TemporaryFile(dir=private(self.settings.data_dir))
+
     def answer(self, record: BatchRecord, part: Part, found: Results | Outcome | None) -> None:
         """What became of each line into the storage. `found`: what the API has; or the outcome of the one line; None: nothing."""
         numbers = list(part.line_numbers)
         runs = runs_of(self.connection, record.id, numbers)
         refused = {entry.number: entry for entry in self._refused_entries(record, part)}
-        with self.drafts(1) as (file,):
+        name = names.part_answers(record.id, part.id)
+        with self.drafts(name) as (file,):
             size = 0
             for number, raw in LineReader(self.storage, record.id).read(numbers):
                 entry = refused.get(number)
@@ -84,7 +92,7 @@ class Tools:
                     if isinstance(found, Outcome):
                         entry = Entry(number, entry.custom_id, found, entry.runs)
                 size += file.write(entries.encode(entry))
-            self.storage.keep(file, names.part_answers(record.id, part.id))
+            self.storage.keep(file, name)
         if self.steps.do(record.id, part.id, lifecycle.answer, size, clock.now()) is None:
             self.forget_files(record, part)
         self.storage.remove(names.part_body(record.id, part.id))

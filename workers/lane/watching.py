@@ -68,7 +68,7 @@ class Watcher:
         """Its results, from the start."""
         if (batch := self._described(record, part)) is None:
             return
-        with self._tools.drafts(1) as (file,):
+        with self._tools.scratch() as file:
             with self._tools.api.results(batch) as pieces:
                 for piece in pieces:
                     file.write(piece)

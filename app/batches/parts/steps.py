@@ -34,7 +34,7 @@ class PartSteps:
 
     def __init__(self, connection: Redis, leadership: Leadership) -> None:
         self._connection = connection
-        self._leadership = leadership
+        self.leadership = leadership
 
     def read(self, batch_id: str) -> Parts:
         """A batch's parts."""
@@ -67,7 +67,7 @@ class PartSteps:
 
     def _step(self, batch_id: str, part_id: str, change: Callable[[Part, Parts], list[Part]]) -> Part | None:
         def step(pipe: Any) -> Part | None:
-            if not self._leadership.watch(pipe, self._leadership.place):
+            if not self.leadership.watch(pipe, self.leadership.place):
                 raise NotLeader(f"{batch_id}: another process sends its parts now")
             parts = parts_of(pipe.hgetall(parts_key(batch_id)))
             part = parts.by_id.get(part_id)

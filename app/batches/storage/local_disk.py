@@ -19,7 +19,7 @@ from app.batches.storage.protocol import FilesLost, Location
 from app.private_files import private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 #: a draft that has not been written to for this long was left by a crash, seconds
 STRAY_SECONDS = 24 * 3600
@@ -37,6 +37,10 @@ class LocalDisk:
     @property
     def where(self) -> str:
         return str(self._root / _FILES)
+
+    def check(self) -> None:
+        with tempfile.TemporaryFile(dir=self._files(), prefix=_PART) as file:
+            file.write(b"1")
 
     def identity(self) -> str:
         path = private(self._root) / ".place"
@@ -71,7 +75,15 @@ class LocalDisk:
             return None
         return file
 
-    def draft(self) -> IO[bytes]:
+    def guard(self, is_held: Callable[[], bool]) -> None:
+        """Its locks are the kernel's."""
+
+    @property
+    def gather_seconds(self) -> float:
+        return 0.0
+
+    def draft(self, name: str) -> IO[bytes]:
+        self._path(name)
         return tempfile.NamedTemporaryFile(dir=self._files(), prefix=_PART, delete=False)
 
     def keep(self, draft: IO[bytes], name: str) -> int:
@@ -89,7 +101,7 @@ class LocalDisk:
         Path(draft.name).unlink(missing_ok=True)
 
     def put(self, name: str, data: bytes) -> None:
-        draft = self.draft()
+        draft = self.draft(name)
         try:
             draft.write(data)
             self.keep(draft, name)

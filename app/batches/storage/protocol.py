@@ -6,16 +6,31 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 class FilesLost(OSError):
     """Bytes that were counted are not there: somebody has removed them, or cut them off."""
 
 
+class StorageError(OSError):
+    """An object store can't be asked, or refuses: the text is for people."""
+
+
+class FilesAltered(StorageError):
+    """Bytes are not those that were written: they are not handed out."""
+
+
+class NotOurs(StorageError):
+    """Another process does the work by now: nothing was written."""
+
+
 @dataclass(frozen=True)
 class Location:
-    """Where a storage was seen last. Two that are equal are the same path on the same disk of a machine that was not restarted."""
+    """Where a storage was seen last. Two that are equal are the same path on the same disk of a machine that was not restarted.
+
+    Of an object store, which all machines see: no host, its URL, and its endpoint as the machine.
+    """
 
     host: str
     path: str
@@ -40,6 +55,9 @@ class Storage(Readable, Protocol):
     def where(self) -> str:
         """Where it is, for people."""
 
+    def check(self) -> None:
+        """Whether it can be used. Raises `OSError` that says why not."""
+
     def identity(self) -> str:
         """Its name, made up when the storage is created, so that one that was deleted and created again has another."""
 
@@ -52,11 +70,21 @@ class Storage(Readable, Protocol):
         The feeder's is the right to append, the lane's the right to send parts.
         """
 
-    def draft(self) -> IO[bytes]:
-        """For bytes that are written once: to write to, and to read again. Nobody can ask for them until they are kept."""
+    def guard(self, is_held: Callable[[], bool]) -> None:
+        """Whoever has a lock that is not the storage's own (a lease) says whether it is still held. Asked before each write from then on.
+
+        A write that finds another process's, or finds that the lease is another's, raises `NotOurs`.
+        """
+
+    @property
+    def gather_seconds(self) -> float:
+        """How long what is to be appended is best gathered for, since each append costs as much as a large one; 0: not at all."""
+
+    def draft(self, name: str) -> IO[bytes]:
+        """For bytes that are written once, from the first to the last; `tell` says how many. Nobody can ask for them until they are kept."""
 
     def keep(self, draft: IO[bytes], name: str) -> int:
-        """They are there for good under that name, in the place of what was there; how many bytes they are."""
+        """They are there for good under that name, the draft's, in the place of what was there; how many bytes they are."""
 
     def discard(self, draft: IO[bytes]) -> None:
         """Nobody wants them. Nothing happens to those that were kept."""

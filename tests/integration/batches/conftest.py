@@ -60,7 +60,7 @@ class Night:
         return lease_key(self.batches.storage.identity())
 
     def upload(self, data: bytes, owner: str = OWNER) -> str:
-        draft = self.batches.storage.draft()
+        draft = self.batches.files.draft()
         draft.write(data)
         return self.batches.files.keep(draft, filename="night.jsonl", purpose=Purpose.BATCH, owner=owner).id
 

@@ -55,8 +55,8 @@ def test_a_full_disk(night: Night, caplog: pytest.LogCaptureFixture) -> None:
 
 def test_an_upload_without_room_leaves_nothing(night: Night) -> None:
     """The draft of an upload that the disk had no room for is gone once it is discarded."""
-    draft = night.batches.storage.draft()
+    draft = night.batches.files.draft()
     draft.write(b"x" * 100)
     with no_file_grows():
-        night.batches.storage.discard(draft)
+        night.batches.files.discard(draft)
     assert not list(night.batches.storage.find("files/"))

@@ -389,7 +389,7 @@ def test_a_batch_that_can_not_be_copied_from_is_a_400_that_says_why(night: Night
 
 def test_anothers_batch_is_none(night: Night) -> None:
     old = first(night, [line("a")])
-    draft = night.batches.storage.draft()
+    draft = night.batches.files.draft()
     draft.write(json.dumps(line("a")).encode() + b"\n")
     theirs = night.batches.files.keep(draft, filename="x.jsonl", purpose=Purpose.BATCH, owner="key_2")
     new = NewBatch(input_file_id=theirs.id, endpoint=old.endpoint, metadata={"since": old.id})

@@ -106,7 +106,7 @@ class Ground:
         return self.batches.create(self.new_batch(lines))
 
     def new_batch(self, lines: int = 3) -> NewBatch:
-        draft = self.batches.storage.draft()
+        draft = self.batches.files.draft()
         for number in range(lines):
             body = {"model": "haiku", "messages": [{"role": "user", "content": "hi"}]}
             line = {"custom_id": f"line-{number}", "method": "POST", "url": CHAT_COMPLETIONS, "body": body}
@@ -345,7 +345,7 @@ def _cancelled_part(ground: Ground) -> None:
 
 
 def _file(ground: Ground) -> None:
-    draft = ground.batches.storage.draft()
+    draft = ground.batches.files.draft()
     draft.write(b"{}")
     ground.batches.files.keep(draft, filename="a", purpose=Purpose.BATCH)
 

@@ -202,7 +202,7 @@ def test_an_attempt_to_deliver_whose_claim_is_lost_is_made(lossy: LossyProxy, he
 
 
 def _keep(store: FileStore) -> None:
-    draft = store.storage.draft()
+    draft = store.draft()
     draft.write(b"{}")
     store.keep(draft, filename="a", purpose=Purpose.BATCH)
 

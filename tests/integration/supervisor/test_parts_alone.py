@@ -108,7 +108,7 @@ def test_a_worker_command_without_workers(redis_url: str, tmp_path: Path) -> Non
     """`nightshift worker --count 0` needs no login, and does the batches' work where its data dir is."""
     connection = Redis.from_url(redis_url)
     batches = Batches(connection, Settings(data_dir=tmp_path / "data"))
-    upload = batches.storage.draft()
+    upload = batches.files.draft()
     upload.write(batch_line("a"))
     file_id = batches.files.keep(upload, filename="night.jsonl", purpose=Purpose.BATCH).id
     made = batches.create(NewBatch(input_file_id=file_id, endpoint=CHAT_COMPLETIONS))

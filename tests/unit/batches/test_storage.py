@@ -10,14 +10,18 @@ import pytest
 
 from app.batches.storage import FilesLost, Storage, counted_lines, pieces
 from app.batches.storage.local_disk import LocalDisk
+from app.batches.storage.object_store import ObjectStore
 from tests.segments import Segments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["disk", "segments"])
+@pytest.fixture(params=["disk", "segments", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+        return ObjectStore("s3://nightshift/of/tests")
     return LocalDisk(tmp_path / "batches") if request.param == "disk" else Segments()
 
 
@@ -29,13 +33,13 @@ def read(storage: Storage, name: str) -> bytes:
 def test_a_draft_is_nowhere_until_it_is_kept(storage: Storage) -> None:
     """Then all of it is there, in the place of what was; one that is discarded leaves nothing."""
     storage.put("files/a", b"old")
-    draft = storage.draft()
+    draft = storage.draft("files/a")
     draft.write(b"new bytes")
     assert read(storage, "files/a") == b"old"
     assert storage.keep(draft, "files/a") == 9
     assert (read(storage, "files/a"), storage.size("files/a")) == (b"new bytes", 9)
     storage.discard(draft)
-    unwanted = storage.draft()
+    unwanted = storage.draft("files/b")
     unwanted.write(b"x")
     storage.discard(unwanted)
     assert [name for name, _ in storage.find("files/")] == ["files/a"]
