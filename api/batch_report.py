@@ -110,7 +110,7 @@ def page(batch_id: str) -> Response:
             table=_table(record),
             home=request.url_root if is_here and auth.is_operator() else None,
             r_tried=record.tried,
-            is_trying=bool(record.tried) and not record.held and record.continued_at is None,
+            is_trying=0 < record.tried < record.total and not record.held and record.continued_at is None,
             prompt_url=_prompt_url(record) if has_buttons else None,
             answers=examples.answers(services.batches.storage, record, skip=skip, most=most) if most else [],
             has_buttons=has_buttons,

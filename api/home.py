@@ -21,6 +21,7 @@ ENDPOINTS = {
     "POST /v1/completions": "OpenAI's text completions; waits, or answers 202 with 'Prefer: respond-async'",
     "POST /v1/files": "OpenAI's files, for batches; GET /v1/files, /v1/files/{id}, /v1/files/{id}/content, DELETE",
     "POST /v1/batches": "OpenAI's batches; GET, /v1/batches/{id}, /output, /report, POST /cancel, /retry_failed",
+    "GET /batches/new": "a batch from a table, in a browser; /batches/{id}, /batches/{id}/table",
     "POST /v1/responses": "OpenAI's responses; 'background': true to poll; GET, DELETE /v1/responses/{id}, /input_items, POST /cancel",
     "POST /v1/webhook_endpoints": "OpenAI's webhook endpoints; GET, DELETE /{id}, POST /{id}, /rotate_secret, /test",
     "GET /v1/models": "the models that may be named",

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pydantic_core
+
 from api import auth, headers
 from api.new_batch.prompt import FormError
 from api.services import current_services
@@ -17,6 +19,7 @@ from app.batches.formats import tables
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID
 from app.batches.formats.from_table import Lines
 from app.batches.formats.json_file import FormatError
+from app.batches.formats.line import MAX_CUSTOM_ID
 from app.batches.metadata import TRY
 from app.batches.record import Hold
 from app.batches.store import NewBatch
@@ -99,9 +102,12 @@ def _write(draft: FileDraft, source: OnDisk, recipe: Recipe, settings: Settings)
     digest = hashlib.sha256()
     size = 0
     lines = Lines(tables.Rows(source.path, source.kind), recipe, settings.max_body_bytes)
+    seen: set[str] | None = None if recipe.id_column is None else set()
     try:
         with source.named():
             for made in _checked(lines, settings):
+                if seen is not None:
+                    _check_name(made, seen)
                 size += draft.write(made)
                 if size > settings.max_file_bytes:
                     raise FormatError(
@@ -124,6 +130,21 @@ def _checked(lines: Lines, settings: Settings) -> Iterator[bytes]:
                 f"The table has more than {settings.max_batch_lines:,} rows (NIGHTSHIFT_MAX_BATCH_LINES): split it."
             )
         yield made
+
+
+def _check_name(made: bytes, seen: set[str]) -> None:
+    """A batch of two lines of one name would fail as a whole. Raises `FormError`."""
+    if not made.strip():
+        return
+    name = pydantic_core.from_json(made)["custom_id"]
+    if name in seen or not 0 < len(name) <= MAX_CUSTOM_ID:
+        why = (
+            f"Two rows have '{name[:100]}' there"
+            if name in seen
+            else "A row has nothing there, or a text that is too long"
+        )
+        raise FormError({"id_column": f"{why}: choose another column, or the row's number."})
+    seen.add(name)
 
 
 def _fence(wanted: Wanted, digest: str) -> idempotency.Fence | None:

@@ -32,6 +32,8 @@ _FIELDS = {
     "body.max_completion_tokens": "max_tokens",
 }
 _SCHEMA_NAME = "answer"
+#: of the column that names the rows: it is kept in the batch's metadata, characters
+_MAX_NAME = 512
 
 
 class FormError(Exception):
@@ -81,6 +83,8 @@ class Prompt:
             faults["max_tokens"] = "Write a whole number from 1 up, or nothing."
         if self.id_column and self.id_column not in table.columns:
             faults["id_column"] = f"There is no column '{self.id_column}'."
+        elif len(self.id_column) > _MAX_NAME:
+            faults["id_column"] = f"A column that names the rows has a name of up to {_MAX_NAME} characters."
         made = Recipe(
             template=self.template,
             model=self.model.strip() or DEFAULT_MODEL,

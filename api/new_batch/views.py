@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("new_batch", __name__, url_prefix="/batches/new")
 
 #: a table of which no batch is made is deleted after this time, seconds
-DRAFT_KEEP_SECONDS = 2 * 3600
+UNUSED_KEEP_SECONDS = 2 * 3600
 #: characters of a cell that are shown
 CELL = 160
 #: nothing from elsewhere, no inline script or style
@@ -82,7 +82,7 @@ def upload() -> Response:
             sent.draft,
             filename=sent.filename,
             purpose=Purpose.USER_DATA,
-            expires_after_seconds=DRAFT_KEEP_SECONDS,
+            expires_after_seconds=UNUSED_KEEP_SECONDS,
             owner=auth.owner(),
         )
         if not record.bytes:
@@ -105,7 +105,7 @@ def upload() -> Response:
 @described(query={"instead_of": _TEXT}, answers={200: _HTML, 404: _HTML})
 def prompt_page(file_id: str) -> Response:
     """The table's first rows, and the form of its prompt. `?instead_of=batch_…`: filled with what that batch was made with."""
-    record = _draft(file_id)
+    record = _uploaded(file_id)
     return _with_table(record, _prompt_of(request.args.get("instead_of", "")))
 
 
@@ -114,7 +114,7 @@ def prompt_page(file_id: str) -> Response:
 def try_it(file_id: str) -> Response:
     """The page's second button: a batch that tries its first rows and waits. Only from that page; programs use `/v1/batches`."""
     auth.require_same_origin()
-    record = _draft(file_id)
+    record = _uploaded(file_id)
     services = current_services()
     request.max_form_memory_size = services.settings.max_body_bytes
     prompt = Prompt.read(request.form)
@@ -139,13 +139,13 @@ def try_it(file_id: str) -> Response:
 def discard(file_id: str) -> Response:
     """The page's other button: the table is deleted at once, unless a batch was made of it. Only from that page."""
     auth.require_same_origin()
-    record = _draft(file_id)
-    if _is_draft(record):
+    record = _uploaded(file_id)
+    if _is_unused(record):
         current_services().batches.files.delete(record.id)
     return _see("/batches/new")
 
 
-def _draft(file_id: str) -> FileRecord:
+def _uploaded(file_id: str) -> FileRecord:
     """The table, of whoever asks. Raises `ErrorReply` (404)."""
     record = current_services().batches.files.get(file_id)
     if record is None or record.purpose is not Purpose.USER_DATA or not auth.may_see(record.owner):
@@ -163,8 +163,8 @@ def _told(error: ErrorReply) -> Response:
     return _page({"file": error.message}, status=404) if error.status == 404 else answer(error)
 
 
-def _is_draft(record: FileRecord) -> bool:
-    return record.expires_at is not None and record.expires_at <= record.created_at + DRAFT_KEEP_SECONDS
+def _is_unused(record: FileRecord) -> bool:
+    return record.expires_at is not None and record.expires_at <= record.created_at + UNUSED_KEEP_SECONDS
 
 
 def _prompt_of(batch_id: str) -> Prompt:
@@ -196,7 +196,7 @@ def _with_table(
         table=table,
         cells=[[_cell(row.get(column)) for column in table.columns] for row in table.first],
         file_id=record.id,
-        expires_at=record.expires_at if _is_draft(record) else None,
+        expires_at=record.expires_at if _is_unused(record) else None,
         prompt=prompt,
         models=_models(prompt.model),
         form=secrets.token_hex(16),
@@ -215,7 +215,7 @@ def _page(faults: Mapping[str, str] | None = None, *, status: int = 200, **shown
         endings=[one.suffixes[0] for one in tables.FORMATS.values() if one.suffixes],
         max_bytes=settings.max_file_bytes,
         max_rows=settings.max_batch_lines,
-        keep_hours=DRAFT_KEEP_SECONDS // 3600,
+        keep_hours=UNUSED_KEEP_SECONDS // 3600,
         is_operator=auth.is_operator(),
         offline=settings.offline,
         **shown,

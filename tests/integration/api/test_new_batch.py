@@ -12,7 +12,7 @@ import openpyxl
 import pytest
 
 from api.new_batch import table as new_table
-from api.new_batch.views import DRAFT_KEEP_SECONDS
+from api.new_batch.views import UNUSED_KEEP_SECONDS
 from api.services import EXTENSION
 from app import clock, errors
 from app.api_keys import ApiKeys
@@ -269,9 +269,17 @@ def test_a_row_far_below_that_has_no_such_column(client: FlaskClient) -> None:
     assert stored(client) == ["a.jsonl"]
 
 
-def test_two_rows_of_one_name(client: FlaskClient) -> None:
-    path = uploaded(client, "id,text\n1,a\n1,b\n")
-    assert "'1' was used on an earlier line" in said(post(client, path, id_column="id"))["id_column"]
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("r0", "'r0' was used on an earlier line"), ("r7", "Two rows have 'r7' there"), ("", "A row has nothing there")],
+)
+def test_a_column_that_does_not_name_the_rows(client: FlaskClient, name: str, message: str) -> None:
+    """Among the rows that are shown, or far below."""
+    head, *rows = REVIEWS.splitlines()
+    rows.insert(1 if name == "r0" else len(rows), f'{name},"Once more"')
+    path = uploaded(client, "\n".join([head, *rows]))
+    assert message in said(post(client, path, id_column="id"))["id_column"]
+    assert stored(client) == ["reviews.csv"]
 
 
 def test_hostile_cells_are_text(client: FlaskClient) -> None:
@@ -333,9 +341,9 @@ def test_what_was_left_goes(client: FlaskClient, feeder: Feeder, connection: Red
     """A table of which nothing was made is deleted after two hours, and at once by its button."""
     uploaded(client)
     (left,) = client.get("/v1/files").json["data"]  # type: ignore[index]
-    assert left["expires_at"] - left["created_at"] == DRAFT_KEEP_SECONDS
+    assert left["expires_at"] - left["created_at"] == UNUSED_KEEP_SECONDS
     files = client.application.extensions[EXTENSION].batches.files
-    files.remove_old(clock.now() + DRAFT_KEEP_SECONDS + 1)
+    files.remove_old(clock.now() + UNUSED_KEEP_SECONDS + 1)
     path = uploaded(client)
     assert client.post(f"{path}/discard", headers=OURS).headers["Location"] == "/batches/new"
     assert list((tmp_path / "batches" / "files").iterdir()) == []
