@@ -67,18 +67,21 @@ class Recipe:
 
 
 def fill(template: str, row: Row, number: int) -> str:
-    """`{column}` becomes the row's value, `{{` and `}}` braces. Nothing else in a template means anything."""
+    """`{column}` becomes the row's value, `{column|text}` the text where there is none, `{{` and `}}` braces. All else is text."""
 
     def value(found: re.Match[str]) -> str:
         if found[0] in ("{{", "}}"):
             return found[0][0]
-        name = found[1]
+        name, has_default, default = found[1], "", ""
+        if name not in row:
+            name, has_default, default = name.partition("|")
         if name not in row:
             raise TableError(
                 f"row {number}: the template names '{name}', which is no column. There are: {', '.join(row)}."
                 f" Braces that are text are written twice: '{{{{{name}}}}}'."
             )
-        return as_text(row[name])
+        text = as_text(row[name])
+        return default if has_default and not text.strip() else text
 
     return _NAME.sub(value, template)
 

@@ -107,7 +107,7 @@ def _is_count(text: str) -> bool:
 def _template_fault(text: str, columns: tuple[str, ...]) -> str:
     if not text.strip():
         return "Write what Claude is to do with each row."
-    named = template.names(text)
+    named = template.names(text, columns)
     if not named:
         return (
             "It names no column, so that every row would ask the same. Put a column's name in braces, such as"

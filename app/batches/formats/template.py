@@ -6,13 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from app.batches.formats import line, tables
+from app.batches.formats import jinja, line, tables
 from app.batches.formats.cells import as_text
 from app.batches.formats.columns import nearest
 from app.batches.formats.json_file import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 _NAME = re.compile(r"\{\{|\}\}|\{([^{}\n]+)\}")
 
@@ -30,32 +30,57 @@ class Recipe:
     #: of one answer; None: as many as the model gives
     max_tokens: int | None = None
 
+    #: the template is in Jinja's language
+    is_jinja: bool = False
+
     @property
     def columns(self) -> set[str]:
-        """Those that it looks at."""
-        return {*names(self.template), *([self.id_column] if self.id_column else ())}
+        """Those that it may look at."""
+        named = names(self.template) if not self.is_jinja else jinja.parsed(self.template).names
+        whole = [] if self.is_jinja else [found[1] for found in _NAME.finditer(self.template) if found[1]]
+        return {*named, *whole, *([self.id_column] if self.id_column else ())}
+
+    def check(self, columns: Collection[str]) -> None:
+        """Raises `FormatError` for a template that names no column, or one that is not there."""
+        if self.is_jinja:
+            found, text = jinja.parsed(self.template).names, ""
+        else:
+            found, text = names(self.template, columns), " Braces that are text are written twice: '{{{{{0}}}}}'."
+        check(found, columns, text)
+
+    def prompt(self, row: dict[str, Any], number: int) -> str:
+        """Of a row. Raises `FormatError`."""
+        if self.is_jinja:
+            return jinja.parsed(self.template).fill(row, number)
+        return fill(self.template, row, number)
 
 
-def names(template: str) -> list[str]:
-    """The columns that it names."""
-    return [found[1] for found in _NAME.finditer(template) if found[1] is not None]
+def names(template: str, columns: Collection[str] = ()) -> list[str]:
+    """The columns that it names, without what stands for empty cells (`{column|text}`), unless a column is called so."""
+    found = [found[1] for found in _NAME.finditer(template) if found[1] is not None]
+    return [name if name in columns else name.partition("|")[0] for name in found]
 
 
-def check(template: str, columns: Iterable[str]) -> None:
-    """Raises `FormatError` for one that no column goes into: each row would be asked the same."""
-    if not names(template):
-        known = list(columns)
-        example = f"{{{known[0] if known else 'text'}}}"
+def check(named: Collection[str], columns: Collection[str], advice: str) -> None:
+    """Raises `FormatError` for no column at all: each row would be asked the same; and for one that is not there."""
+    if not named:
+        example = f"{{{next(iter(columns), 'text')}}}"
         raise FormatError(
             f"The template names no column, so that every row would ask the same. Put a column's name in braces, e.g."
-            f" --template 'Summarise: {example}'. There are: {', '.join(known)}."
+            f" --template 'Summarise: {example}'. There are: {', '.join(columns)}."
         )
+    for name in named:
+        if name not in columns:
+            raise FormatError(
+                f"The template names '{name}', which is no column. {nearest(name, columns)}There are:"
+                f" {', '.join(columns)}.{advice.format(name)}"
+            )
 
 
 def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
     """The line of a batch's input file. Raises `FormatError`."""
     messages = [{"role": "system", "content": recipe.system}] if recipe.system else []
-    messages.append({"role": "user", "content": fill(recipe.template, row, number)})
+    messages.append({"role": "user", "content": recipe.prompt(row, number)})
     body: dict[str, Any] = {"model": recipe.model, "messages": messages}
     if recipe.max_tokens is not None:
         body["max_completion_tokens"] = recipe.max_tokens
@@ -70,17 +95,20 @@ def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
 
 
 def fill(template: str, row: dict[str, Any], number: int) -> str:
-    """`{column}` becomes the row's value, `{{` and `}}` braces. Nothing else in a template means anything."""
+    """`{column}` becomes the row's value, `{column|text}` the text where there is none, `{{` and `}}` braces. All else is text."""
 
     def value(found: re.Match[str]) -> str:
         if found[0] in ("{{", "}}"):
             return found[0][0]
-        name = found[1]
+        name, has_default, default = found[1], "", ""
         if name not in row:
+            name, has_default, default = name.partition("|")
+        if name not in row and not has_default:
             raise FormatError(
                 f"row {number}: the template names '{name}', which is no column. {nearest(name, row)}"
                 f"There are: {', '.join(row)}. Braces that are text are written twice: '{{{{{name}}}}}'."
             )
-        return as_text(row[name])
+        text = as_text(row.get(name))
+        return default if has_default and not text.strip() else text
 
     return _NAME.sub(value, template)

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 from cyclopts import Parameter, Token
 
 from app import json_text
-from app.batches.formats import json_file, line, packed, tables, template
+from app.batches.formats import jinja, json_file, line, packed, tables, template
 from app.batches.formats.from_table import Lines
 from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import ALL, Selection
@@ -65,6 +65,9 @@ class How:
     template: Annotated[
         str | None, Parameter(allow_leading_hyphen=True, help="the prompt of each row, e.g. 'Summarise: {text}'")
     ] = None
+    template_file: Annotated[
+        Path | None, Parameter(help="a file with the template; one that ends in .j2 is in Jinja's language")
+    ] = None
     system: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="the system prompt of each row")] = None
     schema: Annotated[Path | None, Parameter(help="a file with a JSON schema that the answers satisfy")] = None
     id_column: Annotated[str | None, Parameter(help="the column that names a row (default: its number)")] = None
@@ -92,6 +95,11 @@ class How:
     )
 
     @property
+    def is_table(self) -> bool:
+        """Whether the file is a table, from which requests are made."""
+        return self.template is not None or self.template_file is not None
+
+    @property
     def selection(self) -> Selection:
         """The part of a table that is meant."""
         return Selection(self.columns or None, self.where, self.limit, self.sheet)
@@ -108,14 +116,16 @@ def opened(place: Place, how: How) -> Iterator[Source]:
     is_path = isinstance(place, Path) and str(place) != PIPE
     if isinstance(place, Path) and is_path and not place.is_file():
         options.fail(f"{place} is no file.")
-    if how.template is None and (how.system or how.schema or how.id_column or how.selection != ALL):
+    if not how.is_table and (how.system or how.schema or how.id_column or how.selection != ALL):
         options.fail("--system, --schema, --id-column, --sheet, --columns, --where and --limit belong to --template.")
-    if how.template is None and isinstance(place, Path) and is_path and packed.packing(place) is None:
+    if how.template is not None and how.template_file is not None:
+        options.fail("--template and --template-file: which of the two? Leave one out.")
+    if not how.is_table and isinstance(place, Path) and is_path and packed.packing(place) is None:
         with _as_requests(place, place, how) as found:
             yield found
         return
     with taken(place) as file:
-        if how.template is None:
+        if not how.is_table:
             with _as_requests(file.path, place, how) as found:
                 yield found
             return
@@ -199,7 +209,15 @@ def _recipe(how: How) -> template.Recipe:
         except (OSError, ValueError, RecursionError) as error:
             options.fail(f"--schema {how.schema}: {error}")
         schema = (re.sub(r"[^a-zA-Z0-9_-]", "_", how.schema.stem)[:64], found)
-    return template.Recipe(how.template or "", how.model or "sonnet", how.system, schema, how.id_column)
+    text, is_jinja = how.template or "", False
+    if how.template_file is not None:
+        try:
+            # The line feed at its end is the editor's.
+            text = how.template_file.read_bytes().decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
+        except (OSError, ValueError) as error:
+            options.fail(f"--template-file {how.template_file}: {error}")
+        is_jinja = how.template_file.suffix.lower() in jinja.ENDINGS
+    return template.Recipe(text, how.model or "sonnet", how.system, schema, how.id_column, is_jinja=is_jinja)
 
 
 def _from_table(rows: tables.Rows, recipe: template.Recipe, name: str) -> Iterator[bytes]:

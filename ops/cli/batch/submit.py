@@ -118,7 +118,7 @@ def submit(
     with Server(url) as api:
         if since is not None:
             api.batch(since)
-        if model := how.model or (how.template and "sonnet"):
+        if model := how.model or ("sonnet" if how.is_table else None):
             api.check_model(model)
         with source.opened(file, how) as found:
             metadata[server.DIGEST] = found.digest()

@@ -138,7 +138,7 @@ def test_the_template_is_the_commands() -> None:
     from app.batches.formats import template
 
     row = {"a b": "x{y}", "n": 1.5, "l": ["é", {"k": True}], "t": "{a b}", "none": None}
-    text = "{{{a b}}} {n} {l} {t} {none} {} {\n} }}{{"
+    text = "{{{a b}}} {n} {l} {t} {none} {} {\n} }}{{ {none|no one} {a b|x}"
     assert fill(text, row, 1) == template.fill(text, row, 1)
 
 
