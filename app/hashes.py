@@ -38,6 +38,18 @@ def to_hash(record: Any) -> dict[Any, Any]:
     return {name: to_text(value) for name, value in vars(record).items() if value is not None}
 
 
+def difference(before: Any, after: Any) -> tuple[dict[Any, Any], list[str]]:
+    """What to write, and the fields to delete, for the hash of `before` to become that of `after`, a record of the same kind."""
+    was, changed, gone = vars(before), {}, []
+    for name, value in vars(after).items():
+        if value is not was[name] and value != was[name]:
+            if value is None:
+                gone.append(name)
+            else:
+                changed[name] = to_text(value)
+    return changed, gone
+
+
 def from_hash(kind: type[_T], data: Mapping[Any, Any]) -> _T | None:
     """The inverse; None for an empty hash, which is how Redis says that there is none. Raises `ValueError` for what is none of ours."""
     if not data:

@@ -113,10 +113,10 @@ def write(connection: Redis, pipe: Pipeline, job_id: str, change: Change) -> Non
 
 def _move(pipe: Pipeline, before: JobRecord | None, after: JobRecord) -> None:
     """Write the difference: fields, and the indexes that name the job."""
-    was, now = before.to_hash() if before else {}, after.to_hash()
-    changed = {name: text for name, text in now.items() if was.get(name) != text}
-    pipe.hset(record_key(after.id), mapping=changed or {"status": now["status"]})  # type: ignore[arg-type]
-    if gone := was.keys() - now.keys():
+    changed, gone = hashes.difference(before, after) if before is not None else (after.to_hash(), [])
+    fields: dict[Any, Any] = changed or {"status": str(after.status)}
+    pipe.hset(record_key(after.id), mapping=fields)
+    if gone:
         pipe.hdel(record_key(after.id), *gone)
     listed, lists = _indexes(before), _indexes(after)
     if before is not None and before.choices:

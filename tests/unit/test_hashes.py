@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -231,3 +232,22 @@ def test_what_is_no_record_raises() -> None:
     """It is not taken for one with defaults."""
     with pytest.raises(ValueError, match="created_at"):
         JobRecord.from_hash(stored({"id": "job", "kind": "k", "status": "queued", "model": "m", "deadline_at": "2"}))
+
+
+def test_the_difference_makes_one_hash_the_other() -> None:
+    """What is written and deleted is what the two hashes do not share."""
+    before = JobRecord(
+        id="chatcmpl-1",
+        kind="chat.completion",
+        status=Status.QUEUED,
+        model="sonnet",
+        created_at=1.0,
+        deadline_at=2.0,
+        started_at=1.0,
+        metadata={"a": "b"},
+    )
+    after = replace(before, started_at=None, attempts=1, finished_at=2.0, metadata={"a": "c"})
+    changed, gone = hashes.difference(before, after)
+    assert (changed, gone) == ({"attempts": "1", "finished_at": "2.0", "metadata": '{"a": "c"}'}, ["started_at"])
+    assert {name: text for name, text in (before.to_hash() | changed).items() if name not in gone} == after.to_hash()
+    assert hashes.difference(after, after) == ({}, [])
