@@ -138,7 +138,6 @@ def _wait(record: JobRecord, seconds: float, *, streams: bool, only_reads: bool 
 
 
 def _accepted(services: Services, record: JobRecord) -> Response:
-    record = services.jobs.get(record.id) or record
     response = jsonify(job_object(record, services.jobs))
     response.status_code = 202
     response.headers["Location"] = f"/v1/jobs/{record.id}"

@@ -176,7 +176,7 @@ class Jobs:
 
     def position(self, job_id: str) -> int | None:
         """How many jobs are ahead of it in the queue; None when it is not in the queue."""
-        return tickets.queue(self._connection).get_job_position(job_id)
+        return tickets.position(self._connection, job_id)
 
     def queued(self) -> int:
         """How many jobs wait, those included that wait for a retry, and the choices of those that have begun."""

@@ -53,6 +53,8 @@ if first then
 end
 """
 
+#: at how many tickets a look for one begins, at each end of the queue
+_NEAR = 1000
 #: RQ's own lease; long, because the lease that counts is ours (`record.LEASES`) and RQ's recovery must stay out of it
 RQ_LEASE_SECONDS = 30 * 24 * 3600
 
@@ -275,6 +277,23 @@ def all_waiting(connection: Redis, name: str) -> set[str]:
     pipe.lrange(found.intermediate_queue_key, 0, -1)
     pipe.zrange(found.scheduled_job_registry.key, 0, -1)
     return {job_id for ids in pipe.execute() for job_id in texts(ids)}
+
+
+def position(connection: Redis, job_id: str) -> int | None:
+    """How many tickets are before it in the queue; None when it is not there.
+
+    A queue may be long: it is looked for at both ends first, where a new one is and one that comes next.
+    """
+    key = queue(connection).key
+    pipe = connection.pipeline(transaction=False)
+    pipe.lpos(key, job_id, rank=-1, maxlen=_NEAR)
+    pipe.lpos(key, job_id, maxlen=_NEAR)
+    found: list[int | None] = pipe.execute()
+    near = next((one for one in found if one is not None), None)
+    if near is not None:
+        return near
+    whole: Any = connection.lpos(key, job_id)
+    return None if whole is None else int(whole)
 
 
 def _home(job: Job) -> Queue:
