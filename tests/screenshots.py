@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from selenium.webdriver.common.by import By
+
 from chaos.stack import ROOT
 from tests.acceptance.stack import Stack, running
 from tests.browser import DESK, PHONE, chromium
@@ -31,6 +33,15 @@ _RULES: tuple[tuple[str, dict[str, Any], float], ...] = (
     ("slow", {}, 1.4),
     ("refuse", {"error": {"status": 400}}, 0.2),
     ("", {"usage": {"input_tokens": 900, "output_tokens": 140}}, 0.45),
+)
+#: number, text and stars of a table's rows
+_REVIEWS = (
+    (1, "Arrived broken, twice.", 1),
+    (2, "Does what it says.", 4),
+    (3, "My mother uses it each day, and so do I by now.", 5),
+    (4, "The second one was better packed. Thank you for your patience with me!", 5),
+    (5, "Too loud.", 2),
+    (6, "Nobody answers my mails.", 1),
 )
 
 
@@ -58,6 +69,7 @@ def main() -> int:
                 ):
                     _take(browser, f"{stack.url}/", name, size, dark=dark)
                 _take(browser, f"{stack.url}/batches/{ended}", "report", (1280, 1000))
+                take_new_batch(browser, stack)
     heavy = [path.name for path in IMAGES.glob("*.png") if path.stat().st_size > _MOST_BYTES]
     sys.stderr.write(f"Too large: {', '.join(heavy)}\n" if heavy else "")
     return 1 if heavy else 0
@@ -82,6 +94,20 @@ def _wait_for(stack: Stack, batch_id: str) -> None:
     wait_until(
         lambda: stack.http("GET", f"/v1/batches/{batch_id}").body["status"] == "completed", "the batch's end", 300
     )
+
+
+def take_new_batch(browser: Browser, stack: Stack) -> None:
+    """The page on which a prompt is written for a table."""
+    with tempfile.TemporaryDirectory(prefix="nightshift-") as place:
+        table = Path(place) / "reviews.csv"
+        table.write_text("id,text,stars\n" + "".join(f'{n},"{text}",{stars}\n' for n, text, stars in _REVIEWS))
+        browser.view((1000, 800))
+        browser.open(f"{stack.url}/batches/new")
+        browser.driver.find_element(By.ID, "file").send_keys(str(table))
+        browser.driver.find_element(By.CSS_SELECTOR, "#upload button").click()
+        browser.wait("document.activeElement.id === 'template'")
+        browser.press("Is this review kind? Answer with one word. {text}")
+        browser.screenshot(IMAGES / "new-batch.png")
 
 
 def _take(browser: Browser, url: str, name: str, size: tuple[int, int], *, dark: bool = False) -> None:
