@@ -14,6 +14,8 @@ from app.batches.formats.json_file import FormatError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from app.batches.formats.attachments import Attachments
+
 _NAME = re.compile(r"\{\{|\}\}|\{([^{}\n]+)\}")
 
 
@@ -32,13 +34,15 @@ class Recipe:
 
     #: the template is in Jinja's language
     is_jinja: bool = False
+    attachments: Attachments | None = None
 
     @property
     def columns(self) -> set[str]:
         """Those that it may look at."""
         named = names(self.template) if not self.is_jinja else jinja.parsed(self.template).names
         whole = [] if self.is_jinja else [found[1] for found in _NAME.finditer(self.template) if found[1]]
-        return {*named, *whole, *([self.id_column] if self.id_column else ())}
+        files = self.attachments.columns if self.attachments else ()
+        return {*named, *whole, *files, *([self.id_column] if self.id_column else ())}
 
     def check(self, columns: Collection[str]) -> None:
         """Raises `FormatError` for a template that names no column, or one that is not there."""
@@ -46,7 +50,9 @@ class Recipe:
             found, text = jinja.parsed(self.template).names, ""
         else:
             found, text = names(self.template, columns), " Braces that are text are written twice: '{{{{{0}}}}}'."
-        check(found, columns, text)
+        if self.attachments is not None:
+            self.attachments.check(columns)
+        check(found, columns, text, has_files=self.attachments is not None)
 
     def prompt(self, row: dict[str, Any], number: int) -> str:
         """Of a row. Raises `FormatError`."""
@@ -61,9 +67,9 @@ def names(template: str, columns: Collection[str] = ()) -> list[str]:
     return [name if name in columns else name.partition("|")[0] for name in found]
 
 
-def check(named: Collection[str], columns: Collection[str], advice: str) -> None:
+def check(named: Collection[str], columns: Collection[str], advice: str, *, has_files: bool = False) -> None:
     """Raises `FormatError` for no column at all: each row would be asked the same; and for one that is not there."""
-    if not named:
+    if not named and not has_files:
         example = f"{{{next(iter(columns), 'text')}}}"
         raise FormatError(
             f"The template names no column, so that every row would ask the same. Put a column's name in braces, e.g."
@@ -79,8 +85,11 @@ def check(named: Collection[str], columns: Collection[str], advice: str) -> None
 
 def request(row: dict[str, Any], number: int, recipe: Recipe) -> dict[str, Any]:
     """The line of a batch's input file. Raises `FormatError`."""
-    messages = [{"role": "system", "content": recipe.system}] if recipe.system else []
-    messages.append({"role": "user", "content": recipe.prompt(row, number)})
+    messages: list[dict[str, Any]] = [{"role": "system", "content": recipe.system}] if recipe.system else []
+    content: Any = recipe.prompt(row, number)
+    if recipe.attachments is not None and (files := recipe.attachments.parts(row, number)):
+        content = [*files, {"type": "text", "text": content}]
+    messages.append({"role": "user", "content": content})
     body: dict[str, Any] = {"model": recipe.model, "messages": messages}
     if recipe.max_tokens is not None:
         body["max_completion_tokens"] = recipe.max_tokens

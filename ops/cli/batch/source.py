@@ -17,6 +17,7 @@ from cyclopts import Parameter, Token
 
 from app import json_text
 from app.batches.formats import jinja, json_file, line, packed, tables, template
+from app.batches.formats.attachments import Attachments
 from app.batches.formats.from_table import Lines
 from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import ALL, Selection
@@ -25,7 +26,7 @@ from app.batches.formats.tables import TEXT
 from app.settings import Settings
 from ops.cli import options
 from ops.cli.batch.server import say
-from ops.cli.batch.table_file import PIPE, Place, Taken, Url, shown, taken
+from ops.cli.batch.table_file import PIPE, Place, Taken, Url, fetched, shown, taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,10 @@ class How:
     ] = None
     system: Annotated[str | None, Parameter(allow_leading_hyphen=True, help="the system prompt of each row")] = None
     schema: Annotated[Path | None, Parameter(help="a file with a JSON schema that the answers satisfy")] = None
+    attach: Annotated[
+        tuple[str, ...],
+        Parameter(help="a column of paths or https:// addresses of images, PDFs and texts, which the prompt is about"),
+    ] = ()
     id_column: Annotated[str | None, Parameter(help="the column that names a row (default: its number)")] = None
     format: Annotated[str | None, Parameter(choices=tuple(tables.FORMATS), help="of FILE (default: by its ending)")] = (
         None
@@ -116,8 +121,10 @@ def opened(place: Place, how: How) -> Iterator[Source]:
     is_path = isinstance(place, Path) and str(place) != PIPE
     if isinstance(place, Path) and is_path and not place.is_file():
         options.fail(f"{place} is no file.")
-    if not how.is_table and (how.system or how.schema or how.id_column or how.selection != ALL):
-        options.fail("--system, --schema, --id-column, --sheet, --columns, --where and --limit belong to --template.")
+    if not how.is_table and (how.system or how.schema or how.id_column or how.attach or how.selection != ALL):
+        options.fail(
+            "--system, --schema, --attach, --id-column, --sheet, --columns, --where and --limit belong to --template."
+        )
     if how.template is not None and how.template_file is not None:
         options.fail("--template and --template-file: which of the two? Leave one out.")
     if not how.is_table and isinstance(place, Path) and is_path and packed.packing(place) is None:
@@ -132,7 +139,7 @@ def opened(place: Place, how: How) -> Iterator[Source]:
         kind = how.format or _kind(file, place)
         rows = tables.Rows(file.path, kind, how.selection)
         _say_sheet(rows, shown(place))
-        with _made(_from_table(rows, _recipe(how), shown(place))) as made:
+        with _made(_from_table(rows, _recipe(how, place), shown(place))) as made:
             yield Source(made, file, kind, "row")
 
 
@@ -201,7 +208,7 @@ def _requests(path: Path, place: Place) -> JsonFile:
     return found
 
 
-def _recipe(how: How) -> template.Recipe:
+def _recipe(how: How, place: Place) -> template.Recipe:
     schema = None
     if how.schema is not None:
         try:
@@ -217,7 +224,12 @@ def _recipe(how: How) -> template.Recipe:
         except (OSError, ValueError) as error:
             options.fail(f"--template-file {how.template_file}: {error}")
         is_jinja = how.template_file.suffix.lower() in jinja.ENDINGS
-    return template.Recipe(text, how.model or "sonnet", how.system, schema, how.id_column, is_jinja=is_jinja)
+    files = None
+    if how.attach:
+        folder = place.parent if isinstance(place, Path) else None
+        files = Attachments(how.attach, folder, fetched, Settings.from_environment().max_body_bytes)
+    model = how.model or "sonnet"
+    return template.Recipe(text, model, how.system, schema, how.id_column, is_jinja=is_jinja, attachments=files)
 
 
 def _from_table(rows: tables.Rows, recipe: template.Recipe, name: str) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ A table is read twice, for its requests and for the server to keep it. So it is 
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import shutil
 import sys
@@ -57,8 +58,8 @@ FilePath = Annotated[
         name="FILE",
         converter=_named,
         allow_leading_hyphen=True,
-        help="OpenAI's JSONL; or a table with --template: CSV, TSV, JSON, lines of text, all of them as .gz or .zst, too; - for"
-        " standard input; or an https:// address",
+        help="OpenAI's JSONL; or a table with --template: CSV, TSV, JSON, XLSX, Parquet, Arrow, lines of text, all of them as .gz or .zst,"
+        " too; - for standard input; or an https:// address",
     ),
 ]
 
@@ -79,7 +80,7 @@ def taken(place: Place) -> Iterator[Taken]:
         original = Path(directory) / "original"
         with original.open("wb") as target:
             if isinstance(place, Url):
-                _fetch(place, target)
+                _fetch(place, target, Settings.from_environment().max_file_bytes)
             elif str(place) == PIPE:
                 shutil.copyfileobj(sys.stdin.buffer, target)
             else:
@@ -123,7 +124,14 @@ def _copy(path: Path, target: IO[bytes]) -> None:
         )
 
 
-def _fetch(url: str, target: IO[bytes]) -> None:
+def fetched(url: str) -> bytes:
+    """What is at an address, of the size of a request at most. Raises `FormatError`."""
+    target = io.BytesIO()
+    _fetch(url, target, Settings.from_environment().max_body_bytes)
+    return target.getvalue()
+
+
+def _fetch(url: str, target: IO[bytes], most: int) -> None:
     """Raises `FormatError`; by its own account no part of it was used then."""
     from app.outbound import ForbiddenTarget, OutboundClient, OutboundError  # noqa: PLC0415 - seldom needed
 
@@ -138,7 +146,7 @@ def _fetch(url: str, target: IO[bytes]) -> None:
                 checked,
                 headers={"accept": "*/*", "accept-encoding": "identity"},
                 timeout_seconds=FETCH_SECONDS,
-                max_body_bytes=settings.max_file_bytes,
+                max_body_bytes=most,
                 into=target,
             )
         except ForbiddenTarget as error:
@@ -152,8 +160,8 @@ def _fetch(url: str, target: IO[bytes]) -> None:
             raise FormatError(f"{url}: its server answered {reply.status}.{via}")
         if not reply.complete:
             raise FormatError(
-                f"{url}: it has more than {settings.max_file_bytes:,} bytes (NIGHTSHIFT_MAX_FILE_BYTES), or its end did not"
-                f" come.{via}"
+                f"{url}: it has more than {most:,} bytes (NIGHTSHIFT_MAX_FILE_BYTES; of a file for a prompt:"
+                f" NIGHTSHIFT_MAX_BODY_BYTES), or its end did not come.{via}"
             )
         return
     raise FormatError(f"{url}: it redirects more than {MAX_REDIRECTS} times.")
