@@ -48,6 +48,11 @@ CLAUDE_ENVIRONMENT = (
     "TZ",
 )
 
+#: by the scheme of an object store: what its login's variables begin with, and what says that Claude is reached by the same cloud
+_LOGINS_OF_STORAGE = MappingProxyType(
+    {"s3": ("AWS_", "CLAUDE_CODE_USE_BEDROCK"), "gs": ("GOOGLE_", "CLAUDE_CODE_USE_VERTEX")}
+)
+
 Number = TypeVar("Number", int, float)
 
 
@@ -57,8 +62,14 @@ def variables() -> dict[str, str]:
 
 
 def for_claude(environ: Mapping[str, str]) -> dict[str, str]:
-    """The part of it that a Claude process may see."""
-    return {k: v for k, v in environ.items() if any(_matches(k, allowed) for allowed in CLAUDE_ENVIRONMENT)}
+    """The part of it that a Claude process may see. The login of an object store is none of it, unless Claude is reached by the same cloud."""
+    prefix, by_cloud = _LOGINS_OF_STORAGE.get(environ.get("NIGHTSHIFT_STORAGE", "").partition("://")[0], ("", ""))
+    withheld = (prefix,) if prefix and not environ.get(by_cloud) else ()
+    return {
+        k: v
+        for k, v in environ.items()
+        if any(_matches(k, allowed) for allowed in CLAUDE_ENVIRONMENT) and not k.startswith(withheld)
+    }
 
 
 def parse(text: str, annotation: str) -> Any:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from app.batches.storage import FilesLost, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Segments:
@@ -66,6 +66,9 @@ class Segments:
         self.cut(name, length)
         self.objects[name, length] = time.time(), data
         return length + len(data)
+
+    def append_all(self, appends: Sequence[tuple[str, int, bytes]]) -> list[int]:
+        return [self.append(*one) for one in appends]
 
     def cut(self, name: str, length: int) -> None:
         for at in self._offsets(name):

@@ -140,7 +140,9 @@ class Collector:
         self._ended.pop(record.id, None)
         seconds = self.storage.gather_seconds
         is_early = time.monotonic() - self._written.get(record.id, 0.0) < seconds
-        if not ended or not is_early or len(ended) == len(jobs) or record.has_budget:
+        # The last ones: nothing is to come that they could wait for.
+        is_last = len(ended) == len(jobs) and record.fed >= record.limit
+        if not ended or not is_early or is_last or record.has_budget:
             return False
         self._ended[record.id] = ended
         return True
@@ -220,18 +222,14 @@ class Collector:
         stats = [line_stats.of(number, line, jobs.get(number)) for number, line in lines]
         # What Message Batches did took no worker's time.
         ran = [one.run_seconds for one in stats if one.run_seconds is not None and one.worker]
-        return {
-            "timed": record.timed + len(ran),
-            "run_seconds": round(record.run_seconds + sum(ran), 3),
-            "output_bytes": self._append(names.stored_file(record.output_file), record.output_bytes, good),
-            "error_bytes": self._append(names.stored_file(record.error_file), record.error_bytes, bad),
-            "facts_bytes": self._append(
-                names.line_stats(record.id), record.facts_bytes, list(map(line_stats.encode, stats))
-            ),
+        found = {"timed": record.timed + len(ran), "run_seconds": round(record.run_seconds + sum(ran), 3)}
+        appends = {
+            "output_bytes": (names.stored_file(record.output_file), record.output_bytes, b"".join(good)),
+            "error_bytes": (names.stored_file(record.error_file), record.error_bytes, b"".join(bad)),
+            "facts_bytes": (names.line_stats(record.id), record.facts_bytes, b"".join(map(line_stats.encode, stats))),
         }
-
-    def _append(self, name: str, length: int, added: list[bytes]) -> int:
-        return self.storage.append(name, length, b"".join(added)) if added else length
+        appends = {field: one for field, one in appends.items() if one[2]}
+        return found | dict(zip(appends, self.storage.append_all(list(appends.values())), strict=True))
 
 
 def _why(record: BatchRecord) -> ErrorCode:

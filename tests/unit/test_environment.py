@@ -62,4 +62,7 @@ def test_a_child_reads_what_its_parent_has() -> None:
 def test_claude_sees_what_is_its_own() -> None:
     """Names are taken whole or by their prefix; all else stays outside."""
     own = {"ANTHROPIC_API_KEY": "key", "AWS_REGION": "eu", "PATH": "/bin"}
+    storage = {"NIGHTSHIFT_STORAGE": "s3://bucket/prefix", "CLAUDE_CODE_USE_BEDROCK": ""}
+    assert "AWS_REGION" not in environment.for_claude(own | storage)
+    assert "AWS_REGION" in environment.for_claude(own | storage | {"CLAUDE_CODE_USE_BEDROCK": "1"})
     assert environment.for_claude(own | {"PATHS": "/", "OPENAI_API_KEY": "k", "MY_AWS_REGION": "eu"}) == own

@@ -19,7 +19,7 @@ from app.batches.storage.protocol import FilesLost, Location
 from app.private_files import private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 #: a draft that has not been written to for this long was left by a crash, seconds
 STRAY_SECONDS = 24 * 3600
@@ -125,6 +125,9 @@ class LocalDisk:
             while left:
                 left = left[os.write(descriptor, left) :]
         return length + len(data)
+
+    def append_all(self, appends: Sequence[tuple[str, int, bytes]]) -> list[int]:
+        return [self.append(*one) for one in appends]
 
     def cut(self, name: str, length: int) -> None:
         if length or self._path(name).exists():

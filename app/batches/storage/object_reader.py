@@ -96,13 +96,16 @@ class Memory:
         if len(self.versions) > _WINDOWS:
             del self.versions[next(iter(self.versions))]
 
-    def window(self, path: str, start: int, read: Callable[[], bytes]) -> bytes:
-        """As it is remembered, or is read now."""
-        data = self.windows.pop((path, start), None)
-        self.windows[path, start] = data = read() if data is None else data
-        if len(self.windows) > _WINDOWS:
-            del self.windows[next(iter(self.windows))]
-        return data
+    def window(self, path: str, start: int, read: Callable[[int], bytes]) -> bytes:
+        """As it is remembered, or is read now: with those that follow, where the one before it was read, too. `read` takes how many bytes."""
+        if (path, start) not in self.windows:
+            is_next = (path, start - WINDOW_BYTES) in self.windows
+            data = read(_AHEAD_BYTES if is_next else WINDOW_BYTES)
+            for at in range(0, len(data), WINDOW_BYTES):
+                self.windows[path, start + at] = data[at : at + WINDOW_BYTES]
+            while len(self.windows) > _WINDOWS:
+                del self.windows[next(iter(self.windows))]
+        return self.windows[path, start]
 
 
 class OneObject(_Reader):
@@ -131,8 +134,9 @@ class OneObject(_Reader):
                 self._start, self._window = at, self._read(at, _AHEAD_BYTES)
             else:
                 start = at // WINDOW_BYTES * WINDOW_BYTES
-                read = partial(self._read, start, WINDOW_BYTES)
-                self._window = read() if self._memory is None else self._memory.window(self._path, start, read)
+                read = partial(self._read, start)
+                memory = self._memory
+                self._window = read(WINDOW_BYTES) if memory is None else memory.window(self._path, start, read)
                 self._start = start
         return self._window[at - self._start :][:most]
 
@@ -147,7 +151,7 @@ class OneObject(_Reader):
         return found.data
 
 
-class Blocks(_Reader):
+class ManyBlocks(_Reader):
     """What grows: each block is checked before any of it is handed out."""
 
     def __init__(self, bucket: Bucket, path_of: Callable[[int], str], first: bytes, size: Callable[[], int]) -> None:

@@ -17,48 +17,30 @@ import io
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from typing import IO, TYPE_CHECKING, cast
 
 from app import clock
+from app.batches.storage import object_check
 from app.batches.storage.bucket import Bucket, Conflict, Version
+from app.batches.storage.object_blocks import TRIES, Blocks, block_path
 from app.batches.storage.object_draft import ObjectDraft
-from app.batches.storage.object_reader import (
-    BLOCK_BYTES,
-    DIGEST,
-    WINDOW_BYTES,
-    Blocks,
-    Memory,
-    OneObject,
-    digest_of,
-    read_block,
-)
+from app.batches.storage.object_reader import BLOCK_BYTES, WINDOW_BYTES, ManyBlocks, Memory, OneObject, read_block
 from app.batches.storage.protocol import FilesLost, Location, NotOurs, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 #: what is appended is gathered for this long: each append costs a request or two, whatever its size, seconds
 GATHER_SECONDS = 1.0
 _PLACE = ".place"
 #: how long the storage's name is taken for true without looking, seconds
 _PLACE_SECONDS = 30.0
-#: how often a block is written anew because another version was there; nobody else should be writing at all
-_TRIES = 5
-#: ends of blocks that are kept in memory, so that they need not be read before they are written anew
-_TAILS = 16
 _NAME = re.compile(r"[\w-]+/\.?[\w-][\w.-]*")
 #: names that are looked for by their beginning are in a folder of their own
 _HIDDEN, _HIDDEN_FOLDER = "files/.", "hidden/."
-
-
-@dataclass(frozen=True)
-class _Tail:
-    """The block that is written anew: what is in it, and what that version is known by."""
-
-    number: int
-    data: bytes
-    version: Version
 
 
 class ObjectStore:
@@ -71,7 +53,7 @@ class ObjectStore:
         self._endpoint = endpoint
         self._bucket = Bucket(url)
         self._is_held: Callable[[], bool] | None = None
-        self._tails: dict[str, _Tail] = {}
+        self._blocks = Blocks(self._bucket, self._check_guard)
         self._memory = Memory()
         self._place: tuple[str, float] = ("", 0.0)
 
@@ -83,7 +65,7 @@ class ObjectStore:
         return found
 
     def _read_place(self) -> str:
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             try:
                 return self._bucket.get(_PLACE).data.decode()
             except FileNotFoundError:
@@ -99,12 +81,13 @@ class ObjectStore:
 
     def lock(self, _role: str) -> IO[bytes]:
         # The lease decides, see above. What was read before it is another's by now.
-        self._tails.clear()
+        self._blocks.forget()
         self._memory.forget()
         return io.BytesIO()
 
     def guard(self, is_held: Callable[[], bool]) -> None:
         self._is_held = is_held
+        self._blocks.remembers = True
 
     def draft(self, name: str) -> IO[bytes]:
         return cast("IO[bytes]", ObjectDraft(self._bucket, self._path(name)))
@@ -129,7 +112,7 @@ class ObjectStore:
             self._bucket.overwrite(path, data)
             return
         version: Version | None = None
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             self._check_guard()
             try:
                 self._bucket.put(path, data, version)
@@ -159,15 +142,17 @@ class ObjectStore:
                 self._memory.note_version(path, found)
             raw = OneObject(self._bucket, path, found, self._memory if has_guard else None)
         else:
-            first = self._looked_for(lambda: read_block(self._bucket, _block(path, 0)).data)
-            raw = Blocks(self._bucket, lambda number: _block(path, number), first, lambda: self.size(name) or 0)
+            with self._unless_lost():
+                first = read_block(self._bucket, block_path(path, 0)).data
+            raw = ManyBlocks(self._bucket, partial(block_path, path), first, lambda: self.size(name) or 0)
         return cast("IO[bytes]", io.BufferedReader(raw, WINDOW_BYTES))
 
-    def _looked_for(self, read: Callable[[], bytes]) -> bytes:
+    @contextmanager
+    def _unless_lost(self) -> Iterator[None]:
+        """Whoever concludes that files are lost is to see first whether this is still the storage that it was."""
         try:
-            return read()
-        except FileNotFoundError:
-            # Whoever concludes that files are lost is to see first whether this is still the storage that it was.
+            yield
+        except (FileNotFoundError, FilesLost):
             self._place = "", 0.0
             raise
 
@@ -175,118 +160,39 @@ class ObjectStore:
         path = self._path(name)
         if (found := self._bucket.head(path)) is not None:
             return found[0]
-        last = self._last_block(path)
+        last = self._blocks.last(path)
         return None if last is None else last[0] * BLOCK_BYTES + last[1]
 
-    def _last_block(self, path: str) -> tuple[int, int] | None:
-        """Its number and size: blocks are full up to the last. By few requests, and no list, which may lag."""
-        sizes: dict[int, int] = {}
-
-        def is_full(number: int) -> bool:
-            found = self._bucket.head(_block(path, number))
-            sizes[number] = -1 if found is None else found[0]
-            return sizes[number] >= BLOCK_BYTES
-
-        beyond = 1
-        if not is_full(0):
-            return None if sizes[0] < 0 else (0, sizes[0])
-        full = 0
-        while is_full(beyond):
-            full, beyond = beyond, beyond * 2
-        while beyond - full > 1:
-            middle = (full + beyond) // 2
-            if is_full(middle):
-                full = middle
-            else:
-                beyond = middle
-        return (beyond, sizes[beyond]) if sizes[beyond] > 0 else (full, sizes[full])
-
     def append(self, name: str, length: int, data: bytes) -> int:
-        path, left = self._path(name), memoryview(data)
-        while left:
-            number, start = divmod(length, BLOCK_BYTES)
-            piece = bytes(left[: BLOCK_BYTES - start])
-            self._write(path, number, start, piece)
-            length, left = length + len(piece), left[len(piece) :]
-        return length
+        with self._unless_lost():
+            return self._blocks.append(self._path(name), length, data)
 
-    def _write(self, path: str, number: int, start: int, piece: bytes) -> None:
-        """The block's first `start` bytes, which count, and the piece."""
-        tail = self._tails.pop(path, None)
-        if tail is None or tail.number != number or len(tail.data) != start:
-            tail = self._tail(path, number, start)
-        for _ in range(_TRIES):
-            content = (tail.data[:start] if tail else b"") + piece
-            self._check_guard()
-            try:
-                version = self._bucket.put(
-                    _block(path, number),
-                    content,
-                    tail.version if tail else None,
-                    attributes={DIGEST: digest_of(content)},
-                )
-            except Conflict:
-                tail = self._tail(path, number, start)
-                # A write of ours whose answer was lost is there, and was refused when it was sent again.
-                if tail is None or tail.data != content:
-                    continue
-                version = tail.version
-            if len(content) < BLOCK_BYTES and self._is_held is not None:
-                self._tails[path] = _Tail(number, content, version)
-                if len(self._tails) > _TAILS:
-                    del self._tails[next(iter(self._tails))]
-            return
-        raise NotOurs(f"{path} in {self.where} is written by another process")
-
-    def _tail(self, path: str, number: int, start: int) -> _Tail | None:
-        """The block as it is, None when there is none. Raises `FilesLost` when less than `start` of it, or of what is before it, is there."""
-        if number and not start:
-            before = self._bucket.head(_block(path, number - 1))
-            if before is None or before[0] < BLOCK_BYTES:
-                self._lost(path, number * BLOCK_BYTES)
-        try:
-            found = read_block(self._bucket, _block(path, number))
-        except FileNotFoundError:
-            if start:
-                self._lost(path, number * BLOCK_BYTES + start)
-            return None
-        if len(found.data) < start:
-            self._lost(path, number * BLOCK_BYTES + start)
-        return _Tail(number, found.data, found.version)
-
-    def _lost(self, path: str, length: int) -> None:
-        self._place = "", 0.0
-        raise FilesLost(f"{path} in {self.where} has less than the {length} bytes that were written to it")
+    def append_all(self, appends: Sequence[tuple[str, int, bytes]]) -> list[int]:
+        if len(appends) == 1:
+            return [self.append(*appends[0])]
+        # At once: the feeder waits for each, and workers for the feeder.
+        with ThreadPoolExecutor(len(appends) or 1) as pool:
+            return list(pool.map(lambda one: self.append(*one), appends))
 
     def cut(self, name: str, length: int) -> None:
-        path = self._path(name)
-        number, start = divmod(length, BLOCK_BYTES)
-        if length:
-            tail = self._tail(path, number, start)
-            if start and tail is not None and len(tail.data) > start:
-                self._tails[path] = tail
-                self._write(path, number, start, b"")
-        kept = number + (1 if start else 0)
-        beyond = [one.path for one in self._bucket.list(path) if one.path >= _block(path, kept)]
-        if beyond:
-            self._check_guard()
-            self._bucket.delete(beyond)
+        with self._unless_lost():
+            self._blocks.cut(self._path(name), length)
 
     def link(self, source: str, target: str) -> None:
         here, there = self._path(source), self._path(target)
         try:
             self._bucket.copy(here, there)
         except FileNotFoundError:
-            last = self._last_block(here)
+            last = self._blocks.last(here)
             if last is None:
                 self._place = "", 0.0
                 raise
             for number in range(last[0] + 1):
-                self._bucket.copy(_block(here, number), _block(there, number))
+                self._bucket.copy(block_path(here, number), block_path(there, number))
 
     def remove(self, name: str) -> None:
         path = self._path(name)
-        self._tails.pop(path, None)
+        self._blocks.forget(path)
         self._memory.forget(path)
         self._bucket.delete([path, *(one.path for one in self._bucket.list(path))])
 
@@ -308,31 +214,7 @@ class ObjectStore:
         """What was not kept is no object. Parts of uploads that died stay until a rule of the bucket's removes them (docs/storage.md)."""
 
     def check(self) -> None:
-        """Whether it can be used. Raises `StorageError` that says why not."""
-        path = f".check-{secrets.token_hex(8)}"
-        try:
-            try:
-                first = self._bucket.put(path, b"1")
-            except Conflict:
-                first = self._bucket.get(path).version
-            try:
-                second = self._bucket.put(path, b"2", first)
-            except Conflict:
-                second = self._bucket.get(path).version
-            for version in (None, first):
-                try:
-                    self._bucket.put(path, b"3", version)
-                except Conflict:
-                    continue
-                raise StorageError(
-                    errno.ENOTSUP,
-                    f"{self.where} ignores conditional writes (If-Match, If-None-Match): two machines could overwrite each other's answers",
-                )
-            if self._bucket.get(path, only=second).data != b"2":
-                raise StorageError(errno.EIO, f"{self.where} does not give back what was written to it")
-            self._bucket.delete([path])
-        except (Conflict, FileNotFoundError) as error:
-            raise StorageError(errno.EIO, f"{self.where} does not keep what was written to it ({error})") from error
+        object_check.check(self._bucket)
         self.identity()
 
     def _check_guard(self) -> None:
@@ -343,8 +225,3 @@ class ObjectStore:
         if not _NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name in a storage")
         return _HIDDEN_FOLDER + name.removeprefix(_HIDDEN) if name.startswith(_HIDDEN) else name
-
-
-def _block(path: str, number: int) -> str:
-    """In the order of their numbers when they are sorted."""
-    return f"{path}/{number:08d}"

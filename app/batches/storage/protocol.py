@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class FilesLost(OSError):
@@ -97,6 +97,9 @@ class Storage(Readable, Protocol):
 
         Raises `FilesLost` when less than `length` is there. Doing it twice is the same as once. A batch's folder is never made by it.
         """
+
+    def append_all(self, appends: Sequence[tuple[str, int, bytes]]) -> list[int]:
+        """`append` to several names; the new length of each. When it raises, some may have been appended to."""
 
     def cut(self, name: str, length: int) -> None:
         """Take away what is beyond `length`. Raises `FilesLost` when less than that is there."""
