@@ -1,4 +1,4 @@
-"""The secrets among this process's settings, and in the logins that it was started with: no log line and no error may have them.
+"""The secrets among this process's settings, and in the environment that it was started with: no log line and no error may have them.
 
 A setting says that it is one in its metadata (`secret`). Of a URL it is the login and what its query and, for services that have their
 tokens in it, its path hold; of everything else the whole, and each of several with commas or blanks between.
@@ -11,6 +11,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from app import environment
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 
 #: shorter ones would blot out words
 MIN_LENGTH = 8
-#: of the environment for Claude: what a name has that stands for a secret
-_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
+#: of the environment, Claude's login, a storage's and all else: what a name has that stands for secrets
+_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|_HEADERS")
 #: whose host, path and options are no secret: people need them to find what is wrong
 _PLAIN_SCHEMES = re.compile(r"(rediss?|unix|https?|rediss?\+sentinel|s3|gs|az|file)://", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -30,9 +32,12 @@ _OPTION = re.compile(r"pass|key|token|secret|sig|auth|cred", re.IGNORECASE)
 def secrets_of(settings: Settings) -> tuple[str, ...]:
     """All of them that are long enough, the longest first, so that none is left in part when each is struck out."""
     found = {part for f in fields(settings) if f.metadata.get("secret") for part in _parts(getattr(settings, f.name))}
-    for name, value in settings.claude_environment.items():
-        # Whatever it is for, an address may have a login: a proxy's, say.
-        found.update(_of_url(value) if _URL.match(value) else [value] if _NAME.search(name) else [])
+    for name, value in {**environment.variables(), **settings.claude_environment}.items():
+        if _PLAIN_SCHEMES.match(value):
+            # Whatever it is for, an address may have a login: a proxy's, say.
+            found.update(_of_url(value))
+        elif _NAME.search(name):
+            found.update((value, *re.split(r"[,=\s]+", value)))
     return tuple(sorted((one for one in found if len(one) >= MIN_LENGTH), key=len, reverse=True))
 
 

@@ -10,14 +10,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import psutil
 import pytest
 
-from app import environment
 from app.secret_values import secrets_of, without
 from app.settings import Settings
 from chaos.stack import ROOT
@@ -55,6 +53,7 @@ _OTHERS: Mapping[str, tuple[str, str]] = {
     "ANTHROPIC_API_KEY": ("planted-anthropic-3b41", "planted-anthropic"),
     "AWS_SECRET_ACCESS_KEY": ("planted-aws-3b43", "planted-aws"),
     "AWS_BEARER_TOKEN_BEDROCK": ("planted-bedrock-3b45", "planted-bedrock"),
+    "AZURE_STORAGE_ACCOUNT_KEY": ("planted-azure-3b44", "planted-azure"),
     "HTTPS_PROXY": ("http://user:planted-proxy-3b46@127.0.0.1:9", "planted-proxy"),
     "OTEL_EXPORTER_OTLP_HEADERS": ("authorization=planted-header-3b47", "planted-header"),
 }
@@ -69,6 +68,8 @@ ALL = [
 _SOUNDS = ("key", "secret", "token", "password", "url", "endpoint", "notify", "storage", "callback", "hook")
 _NONE = {
     *("callback_allowed_hosts", "callback_timeout_seconds", "callback_workers"),
+    # It refuses a login in its URL, and has variables for that.
+    "storage",
     *("notify_digest", "notify_failed_share", "notify_from_clients", "notify_links", "notify_report"),
 }
 
@@ -82,12 +83,14 @@ def test_each_setting_that_may_have_a_secret_is_known_as_one() -> None:
     assert not [f.name for f in fields(Settings) if f.name in secret and f.repr]
 
 
-def test_secrets_are_struck_out_of_lines() -> None:
+def test_secrets_are_struck_out_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they are and as a URL writes them; hosts, ports and what else people need to find what is wrong stay."""
-    login = environment.for_claude({name: value for name, (value, _) in _OTHERS.items()})
+    for name, (value, _) in _OTHERS.items():
+        monkeypatch.setenv(name, value)
+    values = [value for value, _ in _OTHERS.values()]
     url = f"redis://u:{REDIS_PASSWORD.replace('/', '%2F')}@host:6379/0"
-    settings = Settings(redis_url=url, api_keys=tuple(_KEYS), claude_environment=MappingProxyType(login))
-    text = f"{url} {REDIS_PASSWORD} {' '.join(login.values())} {' '.join(_KEYS)} redis://host:6379/0"
+    settings = Settings(redis_url=url, api_keys=tuple(_KEYS))
+    text = f"{url} {REDIS_PASSWORD} {' '.join(values)} {' '.join(_KEYS)} redis://host:6379/0"
     line = without(secrets_of(settings), text)
     assert "planted" not in line
     assert line.startswith("redis://u:***@host:6379/0 ***")
