@@ -48,6 +48,7 @@ ALL: dict[str, Any] = {
     "tolerations": [{"key": "night", "operator": "Exists"}],
     "podAnnotations": {"team": "nights"},
 }
+BUCKET = {**ALL, "storage": {"url": "s3://bucket/nights", "loginSecret": "store"}}
 
 
 def tool(name: str) -> Path:
@@ -89,7 +90,7 @@ def named(manifests: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any
     return {one["metadata"]["name"]: one for one in manifests if one["kind"] == kind}
 
 
-@pytest.mark.parametrize("values", [LEAST, OWN_REDIS, ALL], ids=["least", "own redis", "all"])
+@pytest.mark.parametrize("values", [LEAST, OWN_REDIS, ALL, BUCKET], ids=["least", "own redis", "all", "bucket"])
 def test_each_manifest_is_what_kubernetes_accepts(values: dict[str, Any]) -> None:
     """Nothing but what its schema knows, no name twice; each pod is a stranger on its node, and writes to its volumes only."""
     assert helm("lint", "--strict", values=values).returncode == 0
@@ -153,6 +154,21 @@ def test_settings_are_variables_that_are_read_as_they_were_meant() -> None:
     assert {"name": "NIGHTSHIFT_NO_WORKER_GRACE_SECONDS", "value": "7"} in pods(rendered(mine))["api"]["container"][
         "env"
     ]
+
+
+def test_an_object_store_needs_no_volume() -> None:
+    """The API and the workers get its address and its login; a volume that is shared is the workers', too, and one that is not is not."""
+    manifests = rendered(BUCKET)
+    assert not named(manifests, "PersistentVolumeClaim")
+    for name in ("api", "worker"):
+        container = pods(manifests)[name]["container"]
+        assert {"name": "NIGHTSHIFT_STORAGE", "value": "s3://bucket/nights"} in container["env"]
+        assert {"secretRef": {"name": "store"}} in container["envFrom"]
+        assert not any(one["name"] == "batches" for one in pods(manifests)[name]["volumes"])
+    for values, has_it in ((LEAST, False), (ALL, True)):
+        found = pods(rendered(values))
+        assert any(one["name"] == "batches" for one in found["api"]["volumes"])
+        assert any(one["name"] == "batches" for one in found["worker"]["volumes"]) == has_it
 
 
 def test_workers_come_and_go_by_demand_and_have_time_to_go() -> None:

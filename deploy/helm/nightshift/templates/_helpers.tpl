@@ -27,7 +27,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
 {{- define "nightshift.isShared" -}}
-{{ if eq .Values.storage.accessMode "ReadWriteMany" }}yes{{ end }}
+{{ if or .Values.storage.url (eq .Values.storage.accessMode "ReadWriteMany") }}yes{{ end }}
 {{- end }}
 
 {{/* What holds for each pod. */}}
@@ -78,6 +78,10 @@ securityContext:
 {{- else }}
 - name: REDIS_URL
   valueFrom: {secretKeyRef: {name: {{ $secret }}, key: redis-url}}
+{{- end }}
+{{- with .Values.storage.url }}
+- name: NIGHTSHIFT_STORAGE
+  value: {{ . | quote }}
 {{- end }}
 {{- $settings := .Values.settings }}
 {{- if and .Values.keda.enabled (eq (int .Values.keda.min) 0) }}
@@ -130,5 +134,35 @@ failureThreshold: 4
     {{- range .Values.networkPolicy.redisPorts }}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What the API and the workers have of the storage. */}}
+{{- define "nightshift.mounts" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: data, mountPath: /data}
+{{- if and (not .Values.storage.url) (or .isApi (include "nightshift.isShared" .)) }}
+- {name: batches, mountPath: /data/batches}
+{{- end }}
+{{- end }}
+
+{{- define "nightshift.batches" -}}
+{{- if and (not .Values.storage.url) (or .isApi (include "nightshift.isShared" .)) }}
+- name: batches
+  persistentVolumeClaim: {claimName: {{ include "nightshift.claim" . }}}
+{{- end }}
+{{- end }}
+
+{{/* Claude, images, receivers of callbacks and object stores, wherever those are in public. */}}
+{{- define "nightshift.public" -}}
+- to:
+    - ipBlock:
+        cidr: 0.0.0.0/0
+        except: {{- toYaml .Values.networkPolicy.privateRanges | nindent 10 }}
+    - ipBlock:
+        cidr: ::/0
+        except: [fc00::/7, fe80::/10]
+{{- with .Values.networkPolicy.extraEgress }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}
