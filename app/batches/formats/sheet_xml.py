@@ -166,7 +166,10 @@ class Editor:
         at = self._safe = self._parser.CurrentByteIndex
         prefix, _, local = name.rpartition(":")
         if local == "c" and self._dropped is not None:
-            self._edits.append((self._dropped, at + len(self._tag(at)), b""))
+            tag = self._tag(self._dropped)
+            # Of an empty element expat reports the end behind it.
+            end = self._dropped + len(tag) if tag.endswith(b"/>") else at + len(self._tag(at))
+            self._edits.append((self._dropped, end, b""))
             self._dropped = None
         elif local == "row" and self._is_open and (values := self._cells_of(self._row)) is not None:
             prefix = f"{prefix}:" if prefix else ""
