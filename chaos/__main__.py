@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, NoReturn
 
+from app import environment
 from chaos import table
 from chaos.run import WAYS, run
 
@@ -22,7 +23,14 @@ def main() -> int:
     seed = given.seed if given.seed is not None else int(time.time()) % 1_000_000
     directory = Path(tempfile.mkdtemp(prefix="nightshift-chaos-"))
     sys.stderr.write(f"chaos: seed {seed}, {given.minutes:g} minutes\n")
-    report = run(directory, seconds=60 * given.minutes, seed=seed, workers=given.workers, ways=given.ways)
+    report = run(
+        directory,
+        seconds=60 * given.minutes,
+        seed=seed,
+        workers=given.workers,
+        ways=given.ways,
+        storage=_storage(given.storage),
+    )
     sys.stdout.write(f"seed {seed}, {given.minutes:g} minutes\n" + table.text(report))
     if report.findings.are_clean and not given.keep:
         shutil.rmtree(directory, ignore_errors=True)
@@ -38,8 +46,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same faults in the same order")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="default 2")
     parser.add_argument("--ways", default=WAYS, metavar="LADDER", help="NIGHTSHIFT_WAYS, e.g. cli:subscription,api")
+    parser.add_argument(
+        "--storage", default="", metavar="URL", help="NIGHTSHIFT_STORAGE of both machines; AWS_... name its login"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the directory of a clean run too")
     return parser.parse_args()
+
+
+def _storage(url: str) -> dict[str, str]:
+    login = {name: value for name, value in environment.variables().items() if name.startswith("AWS_")}
+    return {"NIGHTSHIFT_STORAGE": url, **login} if url else {}
 
 
 def _leave(_number: int, _frame: Any) -> NoReturn:

@@ -50,6 +50,8 @@ class Killer:
         self._faults = drawn(seed)
         self._sleep_seconds = sleep_seconds
         self._asleep: list[tuple[threading.Timer, psutil.Process]] = []
+        #: parts of the second machine that were asked to end
+        self._ending: list[psutil.Process] = []
 
     def run(self, seconds: float, at_least: int = 0) -> None:
         """Fault after fault, for so long and until so many were tried: a slow machine does fewer in the time."""
@@ -72,7 +74,7 @@ class Killer:
             clock.set(0.0)
         if not self._is_up():
             self._start_again()
-        self._second.tend()
+        self._second.settle(self._ending)
 
     def wake(self) -> None:
         """Whoever still sleeps."""
@@ -90,7 +92,11 @@ class Killer:
             return self._login.go_bad()
         if fault.target == "second machine":
             found = self._second.supervisors()
-            return bool(found) and self._send(found[fault.choice % len(found)], fault)
+            if not found:
+                return False
+            hit = found[fault.choice % len(found)]
+            self._ending += [hit] if fault.signal == "TERM" else []
+            return self._send(hit, fault)
         if fault.target == "supervisor":
             return self._hit_supervisor(fault)
         found = sorted(self._processes(fault.target), key=lambda process: process.pid)

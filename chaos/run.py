@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from chaos import checks
@@ -18,7 +19,7 @@ from chaos.witness import Witness
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 #: to Claude, unless it is said
@@ -61,13 +62,14 @@ def run(
     batch_lines: int = 300,
     ways: str = WAYS,
     at_least: int = 0,
+    storage: Mapping[str, str] = MappingProxyType({}),
 ) -> Report:
     """Break a stack on this directory for so long and `at_least` so many times, which goes these ways to Claude.
 
-    Nothing of it runs afterwards.
+    `storage`: the variables of a storage that both machines share. Nothing of it runs afterwards.
     """
     (directory / "tmp").mkdir()
-    settings = {**_SETTINGS, "NIGHTSHIFT_WAYS": ways, "TMPDIR": str(directory / "tmp")}
+    settings = {**_SETTINGS, **storage, "NIGHTSHIFT_WAYS": ways, "TMPDIR": str(directory / "tmp")}
     machines = Machines.on(directory, settings, workers)
     ledger = Ledger()
     try:

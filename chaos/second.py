@@ -18,6 +18,8 @@ from ops.supervisor.probe import listens
 from simulator.client import SimulatorControl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chaos.clocks import MachineClock
     from chaos.stack import Stack
 
@@ -61,6 +63,13 @@ class SecondMachine:
             if process is None or process.poll() is not None:
                 command = [sys.executable, "-m", "ops.cli.main", part, *options, "--data-dir", str(self.data_dir)]
                 self._launch(part, command)
+
+    def settle(self, ending: Sequence[psutil.Process]) -> None:
+        """All of its parts run, once those that were asked to end have ended: they would be found running now."""
+        psutil.wait_procs(ending, _STOP_SECONDS)
+        self._next_start = 0.0
+        self.tend()
+        wait_until(lambda: listens("127.0.0.1", self.port), "the second machine's API", READY_SECONDS)
 
     def supervisors(self) -> list[psutil.Process]:
         """The processes that run the maintenance of this machine."""

@@ -18,6 +18,7 @@ from app import errors, hashes
 from app.batches import counting
 from app.batches.change import LineRuns
 from app.batches.formats.line import BodyError, LineError, parsed
+from app.batches.leadership import LEASE_SECONDS
 from app.batches.lines import LineReader
 from app.batches.output import BATCH_CANCELLED, BATCH_EXPIRED, Ended, LineEnd, ended, never_run, unrun_error
 from app.batches.record import BatchRecord, BatchStatus, again_key, line_id, lines_key, runs_key
@@ -108,7 +109,7 @@ class Collector:
         self._offline = offline
         #: by batch: when its files were written last, monotonic; and the jobs that have ended since, while they are gathered
         self._written: dict[str, float] = {}
-        self._ended: dict[str, dict[int, JobRecord]] = {}
+        self._ended: dict[str, tuple[float, dict[int, JobRecord]]] = {}
 
     def collect(self, record: BatchRecord) -> Look:
         """Take in what has ended, and see what has not."""
@@ -127,8 +128,10 @@ class Collector:
         return self._look(record, jobs, moved=bool(outcomes or lost))
 
     def _jobs_of(self, record: BatchRecord, numbers: Sequence[int]) -> dict[int, JobRecord | None]:
-        """Those that are known to have ended are not read again."""
-        ended = self._ended.get(record.id, {})
+        """Those that are known to have ended are not read again, for so short that no other process can have fed them again."""
+        seen, ended = self._ended.get(record.id, (0.0, {}))
+        if time.monotonic() - seen > LEASE_SECONDS / 2:
+            ended = {}
         unknown = [number for number in numbers if number not in ended]
         keys = (record_key(line_id(record.id, number)) for number in unknown)
         read = dict(zip(unknown, hashes.read_all(self._connection, JobRecord, keys), strict=True))
@@ -144,7 +147,7 @@ class Collector:
         is_last = len(ended) == len(jobs) and record.fed >= record.limit
         if not ended or not is_early or is_last or record.has_budget:
             return False
-        self._ended[record.id] = ended
+        self._ended[record.id] = time.monotonic(), ended
         return True
 
     def _look(self, record: BatchRecord, jobs: Mapping[int, JobRecord | None], *, moved: bool) -> Look:
