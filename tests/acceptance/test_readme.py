@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openai import OpenAI
 
-from tests.acceptance.stack import SHARED_SETTINGS, Stack, stack_fixture
+from tests.acceptance.pages import Page, sh
+from tests.acceptance.stack import ROOT, SHARED_SETTINGS, Stack, stack_fixture
 from tests.integration.webhooks import receiver
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+README = Page("README.md")
+section, python_in, shell_in = README.section, README.python_in, README.shell_in
 #: what is made here, keys among it, is for nobody else
 shared_stack = stack_fixture("module", settings=SHARED_SETTINGS)
 #: where somebody else's address is in the README
@@ -48,42 +49,9 @@ RUN_HERE = (
 RUN_ELSEWHERE = ("In containers", "For agents")  # tests/acceptance: test_compose.py, test_agents.py
 
 
-def section(title: str) -> str:
-    """The text under a heading of the second level."""
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
-
-
-def python_in(title: str, stack: Stack) -> str:
-    """A section's Python examples, on the address of this stack."""
-    blocks = re.findall(r"```python\n(.*?)```", section(title), re.DOTALL)
-    return "\n".join(blocks).replace("http://127.0.0.1:8204", stack.url)
-
-
-def shell_in(title: str, stack: Stack) -> list[str]:
-    """A section's shell commands, each without its line breaks, on the address of this stack."""
-    joined = re.sub(r"```python.*?```", "", section(title), flags=re.DOTALL).replace("\\\n", " ")
-    found = [line.strip() for line in joined.splitlines() if re.match(r"    [a-z]", line)]
-    return [line.replace("http://127.0.0.1:8204", stack.url) for line in found]
-
-
-def sh(command: str, stack: Stack, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """As a user's shell runs it: `nightshift` is the alias of the README."""
-    alias = cwd / "bin" / "nightshift"
-    alias.parent.mkdir(exist_ok=True)
-    alias.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m ops.cli.main "$@"\n')
-    alias.chmod(0o755)
-    env = {**stack._environment(), "NIGHTSHIFT_URL": stack.url, **environ}
-    env["PATH"] = f"{alias.parent}{os.pathsep}{env['PATH']}"
-    return subprocess.run(
-        ["sh", "-c", command], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=120
-    )
-
-
 def test_every_block_is_run() -> None:
     """A section that has a command or an example is one that a test runs."""
-    titles = re.findall(r"\n## (.*)\n", README)
-    with_blocks = [title for title in titles if re.search(r"```python|\n    [a-z]", section(title))]
-    assert set(with_blocks) - set(RUN_ELSEWHERE) == set(RUN_HERE)
+    assert set(README.sections_with_blocks()) - set(RUN_ELSEWHERE) == set(RUN_HERE)
 
 
 def test_start(stack: Stack, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ def test_every_link_leads_to_a_page(pages: Any) -> None:
     for source in where:
         if source.endswith(".md"):
             assert pages.moved((PROGRAM.parents[1] / source).read_text(), source, where)[1] == []
+
+
+def test_every_page_is_in_the_navigation(pages: Any) -> None:
+    """Each page of docs/, and what is beside them, is in zensical.toml once."""
+    nav = tomllib.loads((PROGRAM.parents[1] / "zensical.toml").read_text())["project"]["nav"]
+    listed = [page for group in nav for entries in group.values() for entry in entries for page in entry.values()]
+    assert sorted(listed) == sorted(
+        [*(place for place in pages.places().values() if place.endswith(".md")), "reference.md"]
+    )
 
 
 def test_links_are_those_of_the_site(pages: Any) -> None:
