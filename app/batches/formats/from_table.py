@@ -32,7 +32,7 @@ class Lines:
         blank = last = 0
         for number, row in self.rows.numbered(self.recipe.columns):
             if last == 0:
-                self.recipe.check(self.rows.columns)
+                self.recipe.check(self.rows.table.columns)
             yield b"\n" * (number - last - 1)
             last = number
             if tables.is_blank(row):

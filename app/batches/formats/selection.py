@@ -1,4 +1,4 @@
-"""The part of a table that is meant: some of its columns, the rows that satisfy conditions, and no more than so many of them."""
+"""The part of a table that is meant: the rows that satisfy conditions, no more than so many of them, and the columns that come back."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ _COMPARED: dict[str, Callable[[float, float], bool]] = {
 class Selection:
     """All of a table unless something is said."""
 
+    #: those that come back; a prompt may use the others, too
     columns: tuple[str, ...] | None = None
     #: such as `lang=de`, `note!=`, `text~refund`, `stars<3`; all of them hold
     where: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ class Rows:
 
     @property
     def columns(self) -> Sequence[str]:
-        """Those that are selected. Raises `FormatError` for one that is not there."""
+        """Those that come back. Raises `FormatError` for one that is not there."""
         with _faults(self.path):
             return self.selection.columns_of(self.path, self.table.columns)
 
@@ -107,7 +107,6 @@ class Rows:
     def records(self, wanted: Collection[str] | None = None) -> Iterator[tuple[int, Row | None, Any]]:
         """As `numbered`, with what the format keeps of it, and with what is no row. Raises `FormatError`."""
         number = taken = 0
-        chosen = self.selection.columns
         where = self.selection.condition(self.path, self.table) if self.selection.where else None
         if wanted is not None and self.selection.where:
             wanted = {*wanted, *self.selection.tested}
@@ -124,7 +123,7 @@ class Rows:
                     if taken == self.selection.limit:
                         return
                     taken += 1
-                yield number, row if chosen is None else {name: row[name] for name in chosen if name in row}, kept
+                yield number, row, kept
 
 
 class _faults:  # noqa: N801 - a context manager

@@ -82,7 +82,7 @@ class How:
     sheet: Annotated[str | None, Parameter(help="of a workbook (default: the first that is not hidden)")] = None
     columns: Annotated[
         tuple[str, ...],
-        Parameter(converter=_names, help="the only columns to read and to give back, with commas between them"),
+        Parameter(converter=_names, help="the only columns that come back, with commas between them"),
     ] = ()
     where: Annotated[
         tuple[str, ...],
@@ -139,6 +139,7 @@ def opened(place: Place, how: How) -> Iterator[Source]:
         kind = how.format or _kind(file, place)
         rows = tables.Rows(file.path, kind, how.selection)
         _say_sheet(rows, shown(place))
+        _ = rows.columns  # --columns names what is there, or nothing is made
         with _made(_from_table(rows, _recipe(how, place), shown(place))) as made:
             yield Source(made, file, kind, "row")
 
@@ -234,7 +235,12 @@ def _recipe(how: How, place: Place) -> template.Recipe:
 
 def _from_table(rows: tables.Rows, recipe: template.Recipe, name: str) -> Iterator[bytes]:
     lines = Lines(rows, recipe, Settings.from_environment().max_body_bytes)
-    yield from lines
+    has_any = False
+    for one in lines:
+        has_any = has_any or bool(one.strip())
+        yield one
+    if rows.selection.where and not has_any:
+        raise FormatError(f"{name}: --where leaves no row: nothing is asked.")
     if blank := lines.blank:
         say(f"nightshift: {name}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
 

@@ -302,3 +302,18 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["batch", "validate", str(path), "--system", "x"]) == 2
     assert main.main(["batch", "list", "--url", "http://127.0.0.1:9"]) == 1
     assert "nightshift up" in capsys.readouterr().err
+
+
+def test_a_part_of_a_table_is_asked(tmp_path: Path) -> None:
+    """A prompt may use columns that do not come back; rows that are left out keep the numbers of the others; no row is an error."""
+    path = tmp_path / "a.csv"
+    path.write_text("id,lang,text\n1,de,gut\n2,en,good\n3,de,schlecht\n")
+    found = made(path, template="{text}", columns=("id",), where=("lang=de",))
+    assert [(one["custom_id"], one["body"]["messages"][0]["content"]) for one in found] == [
+        ("row-1", "gut"),
+        ("row-3", "schlecht"),
+    ]
+    with pytest.raises(FormatError, match=r"a\.csv: --where leaves no row"):
+        made(path, template="{text}", where=("lang=fr",))
+    with pytest.raises(FormatError, match="--columns names 'idd', which is no column"):
+        made(path, template="{text}", columns=("idd",))
