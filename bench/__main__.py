@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench import (
     admission,
@@ -20,6 +20,7 @@ from bench import (
     litellm,
     memory,
     memory_table,
+    scale,
     switching,
     table,
     timeline,
@@ -28,6 +29,28 @@ from bench import (
 from bench.children import BenchError
 from bench.run import run
 from bench.sizes import FULL, QUICK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.sizes import Sizes
+
+
+def _sizes(given: argparse.Namespace) -> Sizes:
+    return QUICK if given.quick else FULL
+
+
+#: what is printed of what one option measures
+_MEASURED: dict[str, Callable[[Path, argparse.Namespace], str]] = {
+    "fleet": lambda where, given: fleet.text(fleet.run(where, given.workers, given.turns, given.against)),
+    "ways": lambda where, given: ways.text(ways.run(where, _sizes(given))) + lane.text(lane.run(where)),
+    "against_litellm": lambda where, given: litellm.text(litellm.run(where, _sizes(given), given.venv)),
+    "forecast": lambda where, _: forecast.text(forecast.run(where)),
+    "admission": lambda where, _: admission.text(admission.run(where)),
+    "scale": lambda where, _: scale.text(*scale.run(where)),
+    "timeline": lambda where, given: timeline.text(*timeline.run(where, given.way, given.against)),
+    "switching": lambda where, _: switching.text(switching.run(where)),
+}
 
 
 def main() -> int:
@@ -41,31 +64,11 @@ def main() -> int:
                 return _batch(Path(directory), given)
             if given.memory:
                 return _memory(Path(directory), given)
-            if given.fleet:
-                measured = fleet.run(Path(directory), given.workers, given.turns, given.against)
-                sys.stdout.write(fleet.text(measured))
-                return 0
-            if given.ways:
-                sys.stdout.write(ways.text(ways.run(Path(directory), QUICK if given.quick else FULL)))
-                sys.stdout.write(lane.text(lane.run(Path(directory))))
-                return 0
-            if given.against_litellm:
-                sizes = QUICK if given.quick else FULL
-                sys.stdout.write(litellm.text(litellm.run(Path(directory), sizes, given.venv)))
-                return 0
-            if given.forecast:
-                sys.stdout.write(forecast.text(forecast.run(Path(directory))))
-                return 0
-            if given.admission:
-                sys.stdout.write(admission.text(admission.run(Path(directory))))
-                return 0
-            if given.timeline:
-                sys.stdout.write(timeline.text(*timeline.run(Path(directory), given.way, given.against)))
-                return 0
-            if given.switching:
-                sys.stdout.write(switching.text(switching.run(Path(directory))))
-                return 0
-            figures, described = run(Path(directory), QUICK if given.quick else FULL, given.workers)
+            for name, measured in _MEASURED.items():
+                if getattr(given, name):
+                    sys.stdout.write(measured(Path(directory), given))
+                    return 0
+            figures, described = run(Path(directory), _sizes(given), given.workers)
         except BenchError as error:
             sys.stderr.write(f"bench: {error}\n")
             return 1
@@ -114,6 +117,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--timeline", action="store_true", help="show where the time and the round trips of a request go"
     )
+    parser.add_argument("--scale", action="store_true", help="measure what Redis has to do for a job and a worker")
     parser.add_argument("--way", default="api", choices=["api", "cli"], help="of those requests (default api)")
     parser.add_argument("--admission", action="store_true", help="measure what a key's limits and budget cost")
     parser.add_argument("--ways", action="store_true", help="measure the ways to Claude against each other")
