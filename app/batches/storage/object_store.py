@@ -161,7 +161,12 @@ class ObjectStore:
         if (found := self._bucket.head(path)) is not None:
             return found[0]
         last = self._blocks.last(path)
-        return None if last is None else last[0] * BLOCK_BYTES + last[1]
+        if last is None:
+            # A bucket that is not there has no object either, and nothing is gone from it.
+            self._place = "", 0.0
+            self.identity()
+            return None
+        return last[0] * BLOCK_BYTES + last[1]
 
     def append(self, name: str, length: int, data: bytes) -> int:
         with self._unless_lost():
