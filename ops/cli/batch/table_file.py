@@ -1,4 +1,4 @@
-"""The file that a user names, wherever it is: on the disk, in a pipe (`-`) or behind an `https://` address, packed or not.
+"""The file that a user names, wherever it is: on the disk, in a pipe (`-`), behind an `https://` address or in an object store, packed or not.
 
 A table is read twice, for its requests and for the server to keep it. So it is copied first, and is the same both times.
 """
@@ -33,6 +33,8 @@ PIPE = "-"
 _PLAIN = "plain"
 FETCH_SECONDS = 600.0
 MAX_REDIRECTS = 5
+_STORES = ("s3", "gs", "az")
+_RANGE_BYTES = 4 * 1024 * 1024
 
 
 class Url(str):
@@ -59,7 +61,7 @@ FilePath = Annotated[
         converter=_named,
         allow_leading_hyphen=True,
         help="OpenAI's JSONL; or a table with --template: CSV, TSV, JSON, XLSX, Parquet, Arrow, lines of text, all of them as .gz or .zst,"
-        " too; - for standard input; or an https:// address",
+        " too; - for standard input; or an https:// address; or s3://, gs:// or az://",
     ),
 ]
 
@@ -79,7 +81,9 @@ def taken(place: Place) -> Iterator[Taken]:
     with tempfile.TemporaryDirectory(prefix="nightshift-") as directory:
         original = Path(directory) / "original"
         with original.open("wb") as target:
-            if isinstance(place, Url):
+            if isinstance(place, Url) and urlsplit(place).scheme in _STORES:
+                _read_object(place, target)
+            elif isinstance(place, Url):
                 _fetch(place, target, Settings.from_environment().max_file_bytes)
             elif str(place) == PIPE:
                 shutil.copyfileobj(sys.stdin.buffer, target)
@@ -122,6 +126,29 @@ def _copy(path: Path, target: IO[bytes]) -> None:
         raise FormatError(
             f"{path}: it was changed while it was read. Submit it again when it is whole; nothing was made."
         )
+
+
+def _read_object(url: str, target: IO[bytes]) -> None:
+    """Raises `FormatError`."""
+    from app.batches.storage.bucket import Bucket, Conflict  # noqa: PLC0415 - seldom needed, and an extra
+
+    parts = urlsplit(url)
+    path = parts.path.lstrip("/")
+    bucket = Bucket(f"{parts.scheme}://{parts.netloc}")
+    most = Settings.from_environment().max_file_bytes
+    try:
+        found = bucket.head(path)
+        if found is None:
+            raise FormatError(f"{url}: there is no such object.")
+        size, version = found
+        if size > most:
+            raise FormatError(f"{url}: it has more than {most:,} bytes (NIGHTSHIFT_MAX_FILE_BYTES).")
+        for start in range(0, size, _RANGE_BYTES):
+            target.write(bucket.get(path, start, min(size, start + _RANGE_BYTES), only=version).data)
+    except Conflict as error:
+        raise FormatError(f"{url}: it was changed while it was read. Submit it again; nothing was made.") from error
+    except OSError as error:
+        raise FormatError(f"{url}: {error.strerror or error}.") from error
 
 
 def fetched(url: str) -> bytes:

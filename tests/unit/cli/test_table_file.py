@@ -17,12 +17,15 @@ import pytest
 
 from app.batches.formats import packed
 from app.batches.formats.json_file import FormatError
+from app.batches.storage.bucket import Bucket
 from app.settings import SettingsError
-from ops.cli.batch import source
+from ops.cli.batch import source, table_file
 from ops.cli.batch.table_file import Url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.s3 import S3ForTests
 
 TABLE = b"id;text\n007;hi\n"
 
@@ -137,3 +140,26 @@ def test_an_address(address: str) -> None:
     ):
         with pytest.raises((FormatError, SettingsError), match=says):
             texts(Url(f"{address}{path}"))
+
+
+def test_an_object_store(s3: S3ForTests, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is read from a bucket, in ranges of one version of it; what is not there is named."""
+    monkeypatch.setattr(table_file, "_RANGE_BYTES", 5)
+    bucket = Bucket("s3://nightshift")
+    bucket.overwrite("of/a.csv.gz", gzip.compress(TABLE))
+    assert texts(Url("s3://nightshift/of/a.csv.gz")) == ["hi"]
+    with pytest.raises(FormatError, match=r"s3://nightshift/of/b\.csv: there is no such object"):
+        texts(Url("s3://nightshift/of/b.csv"))
+    with pytest.raises(FormatError, match=r"s3://none/b\.csv: there is no"):
+        texts(Url("s3://none/b.csv"))
+    heads = Bucket.head
+
+    def changed(self: Bucket, path: str) -> Any:
+        found = heads(self, path)
+        bucket.overwrite("of/a.csv.gz", gzip.compress(TABLE * 2))
+        return found
+
+    monkeypatch.setattr(Bucket, "head", changed)
+    with pytest.raises(FormatError, match="it was changed while it was read"):
+        texts(Url("s3://nightshift/of/a.csv.gz"))
+    assert s3.requests
