@@ -45,6 +45,8 @@ class Notice:
     kind: Kind
     title: str
     text: str
+    #: of `words.Tone`
+    tone: str
     target: str
     batch_ids: Sequence[str]
     attempt: int
@@ -69,6 +71,7 @@ def add(pipe: Any, kind: Kind, message: Message, target: str, batch_ids: Sequenc
         "kind": str(kind),
         "title": message.title,
         "text": message.text,
+        "tone": str(message.tone),
         "target": target,
         "batch_ids": json.dumps(list(batch_ids)),
         "attempts": 0,
@@ -123,6 +126,7 @@ class NoticeOutbox:
                 Kind(fields["kind"]),
                 fields["title"],
                 fields["text"],
+                fields["tone"],
                 fields["target"],
                 json.loads(fields["batch_ids"]),
                 attempt,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,11 +57,21 @@ _ENDS = MappingProxyType(
 )
 
 
+class Tone(StrEnum):
+    """How a message looks where services have colours: Apprise's words."""
+
+    INFO = "info"
+    GOOD = "success"
+    WAITS = "warning"
+    BAD = "failure"
+
+
 class Message(NamedTuple):
     """`title` is one line."""
 
     title: str
     text: str
+    tone: Tone = Tone.INFO
 
 
 class Where(NamedTuple):
@@ -76,21 +87,22 @@ def ended(record: BatchRecord, where: Where) -> Message:
     if record.status is BatchStatus.FAILED and record.failure == FILES_LOST:
         how = "failed: its files are lost"
     failed = f", {record.failed:,} failed" if record.status is BatchStatus.COMPLETED and record.failed else ""
-    return Message(f"{_name(record)} {how}{failed}", "\n".join([*numbers(record, where), *_page(record, where)]))
+    said = "\n".join([*numbers(record, where), *_page(record, where)])
+    return Message(f"{_name(record)} {how}{failed}", said, _tone(record))
 
 
 def failing(record: BatchRecord, where: Where) -> Message:
     """Many of its requests fail."""
     title = f"{_name(record)}: {record.failed:,} of {record.ended:,} requests failed so far"
     advice = f"It goes on. To end it: nightshift batch cancel {record.id}"
-    return Message(title, "\n".join([*numbers(record, where), advice, *_page(record, where)]))
+    return Message(title, "\n".join([*numbers(record, where), advice, *_page(record, where)]), Tone.BAD)
 
 
 def held(record: BatchRecord, wait: Wait, where: Where) -> Message:
     """A batch waits."""
     why, advice = _WAITS[wait.code]
     said = [advice.format(id=record.id), *numbers(record, where), *_page(record, where)]
-    return Message(f"{_name(record)} waits: {why}{_until(wait, where)}", "\n".join(said))
+    return Message(f"{_name(record)} waits: {why}{_until(wait, where)}", "\n".join(said), Tone.WAITS)
 
 
 def all_held(records: Sequence[BatchRecord], wait: Wait, where: Where) -> Message:
@@ -99,7 +111,7 @@ def all_held(records: Sequence[BatchRecord], wait: Wait, where: Where) -> Messag
     number = f"{len(records):,} batches wait" if len(records) > 1 else f"{_name(records[0])} waits"
     lines = [_progress(record) for record in records[:_MAX_NAMED]]
     more = [f"and {len(records) - _MAX_NAMED:,} more"] if len(records) > _MAX_NAMED else []
-    return Message(f"{number}: {why}{_until(wait, where)}", "\n".join([advice, *lines, *more]))
+    return Message(f"{number}: {why}{_until(wait, where)}", "\n".join([advice, *lines, *more]), Tone.WAITS)
 
 
 def digest(records: Sequence[BatchRecord], waits: Mapping[str, Wait], where: Where) -> Message:
@@ -136,6 +148,12 @@ def numbers(record: BatchRecord, where: Where) -> list[str]:
         rate = f"{record.completed / (end - began) * _HOUR:,.0f} an hour"
         found.append(f"{_time(began, where)} to {_time(end, where)}, {rate}")
     return found
+
+
+def _tone(record: BatchRecord) -> Tone:
+    if record.status is BatchStatus.COMPLETED:
+        return Tone.WAITS if record.failed else Tone.GOOD
+    return Tone.INFO if record.status is BatchStatus.CANCELLED else Tone.BAD
 
 
 def _progress(record: BatchRecord) -> str:

@@ -28,8 +28,6 @@ log = logging.getLogger("workers.notices")
 
 #: it ends then, and leaves the rest to the next one, seconds
 _RUN_SECONDS = 240.0
-#: how a message looks where services have colours
-_TYPES = {Kind.ENDED: "success", Kind.HELD: "warning", Kind.FAILING: "failure"}
 #: with a morning report, where that is wanted
 _WITH_REPORT = (Kind.ENDED, Kind.DIGEST)
 _TEST = ("Nightshift: a test", "Messages from Nightshift arrive here.")
@@ -62,7 +60,7 @@ def _send(notice: Notice, box: NoticeOutbox, settings: Settings) -> None:
         with tempfile.TemporaryDirectory() as directory:
             wants_report = settings.notify_report and notice.kind in _WITH_REPORT
             files = reports.fetch(settings, notice.batch_ids, Path(directory)) if wants_report else []
-            sent = sending.send(url, notice.title, notice.text, files, kind=_TYPES.get(notice.kind, "info"))
+            sent = sending.send(url, notice.title, notice.text, files, tone=notice.tone)
     except NotifyError as error:
         log.error("[NOTIFY] %s can't be sent: %s", where, error)  # noqa: TRY400 - its message is all there is to say
         sent = Sent("refused", str(error))

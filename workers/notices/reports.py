@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 #: of a digest; and of one page, bytes: services refuse large ones
 _MOST = 5
 _MAX_BYTES = 5 * 1024 * 1024
-_SECONDS = 20.0
+_SECONDS = 5.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - compared, not bound
 
 

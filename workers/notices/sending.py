@@ -83,7 +83,7 @@ def service(url: str) -> Any:
 
 
 def send(
-    url: str, title: str, text: str, files: Sequence[Path] = (), *, kind: str = "info", seconds: float = SECONDS
+    url: str, title: str, text: str, files: Sequence[Path] = (), *, tone: str = "info", seconds: float = SECONDS
 ) -> Sent:
     """Send it. Raises `NotifyError`. `files`: attached where the service takes any."""
     found = service(url)
@@ -93,7 +93,7 @@ def send(
     try:
         attached = [str(file) for file in files] if files and getattr(found[0], "attachment_support", False) else None
         result = found.notify(
-            body=text or title, title=title, notify_type=kind, body_format="text", attach=attached, timeout=seconds
+            body=text or title, title=title, notify_type=tone, body_format="text", attach=attached, timeout=seconds
         )
     finally:
         logger.removeHandler(listener)

@@ -58,7 +58,7 @@ def test_http_ntfy_and_mail(hook: receiver.Receiver, tmp_path: Path) -> None:
     with smtp.running() as mail:
         address = f"mailto://user:{TOKEN}@127.0.0.1:{mail.port}?mode=insecure&from=n@example.com&to=me@example.com"
         urls = [f"json://127.0.0.1:{hook.port}/{TOKEN}", f"ntfy://127.0.0.1:{hook.port}/{TOKEN}", address]
-        found = [sending.send(url, "reviews.csv is done", text, [report], kind="success") for url in urls]
+        found = [sending.send(url, "reviews.csv is done", text, [report], tone="success") for url in urls]
         assert found == [sending.Sent("sent")] * 3
     as_json = json.loads(hook.received[0].body)
     assert (as_json["title"], as_json["message"], as_json["type"]) == ("reviews.csv is done", text, "success")

@@ -106,7 +106,9 @@ def test_the_numbers_of_the_report() -> None:
         cost_usd=1.5,
     )
     message = words.ended(done, words.Where(links="https://n.example/"))
-    assert message.title == "reviews.csv (batch_1) is done, 10 failed"
+    assert (message.title, message.tone) == ("reviews.csv (batch_1) is done, 10 failed", "warning")
+    assert words.ended(replace(done, failed=0), words.Where()).tone == "success"
+    assert words.ended(replace(done, status=BatchStatus.FAILED), words.Where()).tone == "failure"
     assert "90 of 100 answered, 10 failed\n1,234 tokens, $1.50\n" in message.text
     assert ", 90 an hour\nhttps://n.example/batches/batch_1" in message.text
     summed = words.digest([done, RUNS], {"batch_1": Wait(Cause.USAGE_LIMIT, NOW)}, words.Where())
