@@ -62,7 +62,7 @@ class Maintenance:
             self._recovery.reissue_lost()
             self._deliver()
             self._note_history()
-            self._notify()
+            self._notices.look_if_due()
         except AWAY as error:
             # Workers could not beat either: they get a whole lease once Redis is back.
             self._patient_until = time.monotonic() + self._settings.lease_seconds
@@ -106,11 +106,6 @@ class Maintenance:
         if time.monotonic() >= self._patient_until:
             dispatch.drop_abandoned(callbacks)
         dispatch.dispatch_due(self._connection, callbacks, clock.now())
-
-    def _notify(self) -> None:
-        """Messages to people: what is to be said, and the process that says it."""
-        if self._notices.is_due():
-            dispatch.dispatch_notices(tickets.queue(self._connection, tickets.CALLBACK_QUEUE))
 
     def _note_history(self) -> None:
         if sampling.take_due(self._connection, clock.now()):

@@ -13,6 +13,7 @@ from rq.serializers import JSONSerializer
 from app.connection import connect_blocking
 from app.jobs import tickets
 from app.webhooks.signing import WebhookSecretError
+from workers.callbacks import notices
 from workers.callbacks.tasks import CallbackContext, install
 from workers.start import PatientWorker, start
 
@@ -25,6 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     except WebhookSecretError as error:
         sys.exit(f"NIGHTSHIFT_WEBHOOK_SECRET: {error}")
     install(context)
+    notices.watch(settings.redis_url or "")
     waiting = connect_blocking(settings.redis_url or "")
     PatientWorker(
         [tickets.queue(waiting, tickets.CALLBACK_QUEUE)],

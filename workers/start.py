@@ -16,7 +16,7 @@ from app.connection import REFUSING, connect
 from app.jobs.tickets import TASK_PATH
 from app.parent import die_with_parent
 from app.settings import Settings, SettingsError
-from app.webhooks.dispatch import DELIVER_TASK, SEND_TASK
+from app.webhooks.dispatch import DELIVER_TASK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +38,7 @@ class OwnTasks(Job):
     @property
     def func(self) -> Callable[..., Any]:
         """RQ's. Raises `PermissionError` for a function that is not ours."""
-        if self.instance or self.func_name not in (TASK_PATH, DELIVER_TASK, SEND_TASK):
+        if self.instance or self.func_name not in (TASK_PATH, DELIVER_TASK):
             raise PermissionError(f"the ticket {self.id} names a function that is not Nightshift's")
         found: Callable[..., Any] = super().func
         return found

@@ -54,20 +54,18 @@ class Scan:
     def __init__(self, connection: Redis, settings: Settings) -> None:
         self._connection = connection
         self._settings = settings
-        self._outbox = outbox.NoticeOutbox(connection)
         self._next_look = 0.0
         zone = window.parse(settings.batch_window).zone if settings.batch_window else None
         self._digest = read_time(settings.notify_digest) if settings.notify_digest else None
         self._where = words.Where((self._digest and self._digest.zone) or zone, settings.notify_links)
 
-    def is_due(self) -> bool:
-        """Look, if it is time; and whether there is anything to send now."""
+    def look_if_due(self) -> None:
+        """Look, if it is time, and if anybody wants to know."""
         if time.monotonic() < self._next_look:
-            return False
+            return
         self._next_look = time.monotonic() + LOOK_SECONDS
         if self._settings.notify or self._connection.exists(WITH_URLS):
             self.look()
-        return self._outbox.is_due()
 
     def look(self) -> None:
         """Say what is to be said."""

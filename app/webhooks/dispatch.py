@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rq.exceptions import DuplicateJobError, NoSuchJobError
@@ -21,8 +20,6 @@ log = logging.getLogger(__name__)
 
 #: `workers` is not imported here: the queue carries the task's name
 DELIVER_TASK = "workers.callbacks.tasks.deliver_event"
-#: sends what waits to be said to people
-SEND_TASK = "workers.callbacks.tasks.send_notices"
 #: jobs in RQ's queue at most; the others wait in the outbox, where waiting costs nothing
 MAX_QUEUED = 500
 #: the task starts a thread and returns; it waits for a free place at most as long as deliveries take, seconds
@@ -41,22 +38,6 @@ def dispatch_due(connection: Redis, queue: Queue, now: float, *, limit: int = 20
         return 0
     due = Outbox(connection).take_due(now, min(limit, room))
     return sum(_enqueue(queue, event_id, f"{event_id}-{attempts + 1}") for event_id, attempts in due)
-
-
-def dispatch_notices(queue: Queue) -> None:
-    """Have a delivering process send the messages that are due, unless one is asked already."""
-    with suppress(DuplicateJobError):
-        repeated(
-            lambda: queue.enqueue_call(
-                SEND_TASK,
-                job_id="send-notices",
-                unique=True,
-                timeout=JOB_TIMEOUT_SECONDS,
-                result_ttl=0,
-                failure_ttl=_FAILURE_TTL_SECONDS,
-                description="send notices",
-            )
-        )
 
 
 def drop_abandoned(queue: Queue) -> list[str]:

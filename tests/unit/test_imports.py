@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.jobs.tickets import TASK_PATH
-from app.webhooks.dispatch import DELIVER_TASK, SEND_TASK
+from app.webhooks.dispatch import DELIVER_TASK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,7 @@ def test_one_module_reads_the_environment() -> None:
     assert readers <= {"app/environment.py", "ops/supervisor/child.py", "workers/claude/launcher.py"}
 
 
-@pytest.mark.parametrize("path", [TASK_PATH, DELIVER_TASK, SEND_TASK])
+@pytest.mark.parametrize("path", [TASK_PATH, DELIVER_TASK])
 def test_every_task_path_resolves(path: str) -> None:
     """What the API enqueues by its path exists in the worker's code."""
     module, _, name = path.rpartition(".")

@@ -13,7 +13,6 @@ from app.outbound import OutboundClient, Resolver, system_resolver
 from app.webhooks.endpoints import Endpoints
 from app.webhooks.outbox import Outbox
 from app.webhooks.signing import parse_secrets
-from workers.callbacks import notices
 from workers.callbacks.delivery import deliver
 from workers.callbacks.lanes import Lanes
 
@@ -73,11 +72,6 @@ def deliver_event(event_id: str) -> None:
         return
     if not context.lanes.start(_host(url), lambda: deliver(event_id, context)):
         _put_off(event_id, context)
-
-
-def send_notices() -> None:
-    """Begin to send the messages that are due, and return."""
-    notices.start()
 
 
 def _host(url: str) -> str:

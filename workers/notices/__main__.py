@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import logs
-from app.connection import patiently
+from app.connection import AWAY, patiently
 from app.notices.outbox import NoticeOutbox
 from app.notices.rules import Kind
 from app.notify_settings import scheme
@@ -42,8 +42,12 @@ def main(argv: list[str] | None = None) -> int:
     sending.quiet()
     box = NoticeOutbox(connection)
     until = time.monotonic() + _RUN_SECONDS
-    while time.monotonic() < until and (notice := box.claim()) is not None:
-        _send(notice, box, settings)
+    try:
+        while time.monotonic() < until and (notice := box.claim()) is not None:
+            _send(notice, box, settings)
+    except AWAY as error:
+        log.warning("[NOTIFY] Redis is away (%s): the rest is sent later", type(error).__name__)
+        return 1
     return 0
 
 
