@@ -30,12 +30,16 @@ Counts = Json[Mapping[str, int]]
 
 def to_text(value: Any) -> str:
     """A field's value as it is in a hash."""
-    return json.dumps(dict(value)) if isinstance(value, Mapping) else str(value)
+    # Most are texts and numbers: whether a value is a mapping takes longer to find out than all the rest.
+    if isinstance(value, str | int | float) or not isinstance(value, Mapping):
+        return str(value)
+    return json.dumps(dict(value))
 
 
 def to_hash(record: Any) -> dict[Any, Any]:
     """The hash, texts by names; a field that is None is left out."""
-    return {name: to_text(value) for name, value in vars(record).items() if value is not None}
+    fields = vars(record).items()
+    return {name: value if type(value) is str else to_text(value) for name, value in fields if value is not None}
 
 
 def difference(before: Any, after: Any) -> tuple[dict[Any, Any], list[str]]:
