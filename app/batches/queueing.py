@@ -125,5 +125,8 @@ def _wanted_of_cache(record: BatchRecord, request: Any) -> tuple[str | None, str
 
 def _traced(record: BatchRecord, line: LineJob) -> LineJob:
     with spans.span("accept", NONE, spans.of_job(line.record, batch_id=record.id)) as span:
-        traced = replace(line.record, traceparent=span.context.parent, tracestate=span.context.state)
-    return replace(line, record=traced)
+        context = span.context
+    if context == line.record.trace:
+        # Nobody records spans.
+        return line
+    return replace(line, record=replace(line.record, traceparent=context.parent, tracestate=context.state))
