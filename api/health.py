@@ -10,13 +10,14 @@ import psutil
 from flask import Blueprint, Response, jsonify
 
 from api import auth
-from api.gate import gate_object, ways_object
+from api.gate import closed_object, gate_object, ways_object
 from api.services import Services, current_services
 from app import clock, disk, way_status
 from app.batches.parts.steps import totals
 from app.connection import RedisError
 from app.health import look, unready, warnings
 from app.hosts import hosts_of, shared_logins
+from app.login_limits import alone
 from app.memory import MIB, held_mb
 from app.ways import Way
 from app.worker_status import WorkerState
@@ -99,6 +100,15 @@ def _of_redis(services: Services, now: Health) -> dict[str, Any]:
         "supervisors": [{**asdict(row), "beat_seconds_ago": _age(row.beat_at)} for row in now.supervisors],
         "hosts": [asdict(one) for one in hosts],
         "shared_logins": [{**asdict(one), "message": one.in_words} for one in shared_logins(hosts)],
+        "login_limits": [
+            {
+                "login": one.label,
+                "way": str(one.scope.way),
+                "family": one.scope.family or None,
+                **closed_object(one.closed),
+            }
+            for one in alone(now.login_limits, now.closings)
+        ],
         "clocks_off": clocks_off(now),
         "callbacks": {"waiting": now.callbacks_waiting, "undelivered": now.callbacks_undelivered},
         "redis": {"reachable": True, **asdict(now.redis), "is_persisting": now.redis.is_persisting},

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: of all scopes together: a pause is for everybody
 PAUSE = "nightshift:gate:pause"
+#: what single logins have met (`app.login_limits`)
+LOGIN_LIMITS = "nightshift:gate:logins"
 #: a probe that has not reported for so long has died with its worker, seconds
 PROBE_SECONDS = 120
 #: so many with no answer in between make a wall
@@ -209,8 +211,8 @@ class Gate:
         self._shut(PAUSE, Closed(Cause.PAUSED, clock.now(), until, until, reason[:500]))
 
     def resume(self) -> bool:
-        """End a pause, and try at once whatever else closed the gate. Whether there was anything to end."""
-        return self._end(*state_keys())
+        """End a pause, and try at once whatever else closed the gate, or holds a login. Whether there was anything to end."""
+        return self._end(*state_keys(), is_for_logins=True)
 
     def _shut(self, key: str, closed: Closed, *, yields: bool = False) -> bool:
         """Whether it was done: one that `yields` does not take another cause's place."""
@@ -235,20 +237,25 @@ class Gate:
 
         return transaction(self._connection, key, change)
 
-    def _end(self, *keys: str) -> bool:
+    def _end(self, *keys: str, is_for_logins: bool = False) -> bool:
+        """`is_for_logins`: the limits of single logins, too."""
         was_closed = False
+        limits = [LOGIN_LIMITS] if is_for_logins else []
 
         def change(pipe: Any) -> bool:
             nonlocal was_closed
-            pipe.watch(*keys)
+            pipe.watch(*keys, *limits)
+            has_limits = bool(limits) and bool(pipe.exists(*limits))
             ended = [hashes.from_hash(Closed, pipe.hgetall(key)) for key in keys]
             # By a try whose reply was lost, too.
-            was_closed = was_closed or any(ended)
+            was_closed = was_closed or any(ended) or has_limits
             pipe.multi()
             for key, closed in zip(keys, ended, strict=True):
                 _log_end(pipe, key, closed)
             ended_scopes = [scope for scope in SCOPES if scope.key in keys]
-            pipe.delete(*keys, *(name for scope in ended_scopes for name in (scope.probe_key, scope.overloads_key)))
+            pipe.delete(
+                *keys, *limits, *(name for scope in ended_scopes for name in (scope.probe_key, scope.overloads_key))
+            )
             return was_closed
 
         return transaction(self._connection, self._scope.key, change)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from app import clock, errors, gate, supervisors, worker_status
+from app import clock, errors, gate, login_limits, supervisors, worker_status
 from app.batches.leadership import Leader, leaders
 from app.error_codes import ErrorCode
 from app.gate import Cause, Closings
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from app.errors import ErrorReply
+    from app.login_limits import Limits
     from app.scopes import Lot
     from app.settings import Settings
     from app.supervisors import SupervisorStatus
@@ -78,6 +79,8 @@ class Health:
     #: the processes that run the maintenance
     supervisors: tuple[SupervisorStatus, ...]
     redis: Server
+    #: by a login's label, the usage limits that it alone has met
+    login_limits: Limits = field(default_factory=dict)
 
     @property
     def skews(self) -> dict[str, float]:
@@ -94,11 +97,12 @@ def look(connection: Redis) -> Health:
     pipe.zcard(outbox.DUE)
     pipe.zcard(outbox.UNDELIVERED)
     pipe.info()
+    pipe.hgetall(gate.LOGIN_LIMITS)
     for lot in LOTS:
         pipe.zcard(lot.key)
     for key in gate.state_keys():
         pipe.hgetall(key)
-    queued, in_progress, oldest, waiting, undelivered, info, *more = pipe.execute()
+    queued, in_progress, oldest, waiting, undelivered, info, limits, *more = pipe.execute()
     now = clock.now()
     return Health(
         workers=worker_status.read_all(connection),
@@ -112,6 +116,7 @@ def look(connection: Redis) -> Health:
         feeders=tuple(leaders(connection)),
         supervisors=tuple(supervisors.read_all(connection)),
         redis=_server(info),
+        login_limits=login_limits.limits_of(limits, now),
     )
 
 

@@ -87,7 +87,9 @@ def _host(name: str, workers: Sequence[WorkerStatus], supervisors: Sequence[Supe
         parts=tuple(sorted({row.part for row in supervisors})),
         workers=len(workers),
         memory_mb=round(sum(row.rss_mb + row.python_rss_mb for row in workers), 1),
-        logins=tuple(sorted({row.login_label for row in workers} - {""})),
+        logins=tuple(
+            sorted({label for row in workers for label in (row.login_label, *row.login_labels.values())} - {""})
+        ),
         versions=tuple(sorted({row.version for row in rows} - {""})),
         clock_skew_seconds=max((row.clock_skew_seconds for row in rows), key=abs, default=0.0),
     )

@@ -65,6 +65,8 @@ class WorkerStatus:
     login: str = ""
     #: the same as a label (`app.login_label`), of the way that it goes now; empty: older code
     login_label: str = ""
+    #: the same by way; empty: older code
+    login_labels: hashes.Texts = field(default_factory=dict)
     #: the machine that it is on, and the version of the code that it runs; empty: older code
     host: str = ""
     version: str = ""

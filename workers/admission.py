@@ -19,6 +19,7 @@ from app.jobs import tickets, transitions
 from app.scopes import Scope
 from workers.beat import FOR_CLAUDE
 from workers.login_check import LoginCheck
+from workers.own_limits import OwnLimits
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -65,7 +66,11 @@ class Taken:
 class Admission:
     """One worker's."""
 
-    def __init__(self, worker: str, connection: Redis, settings: Settings, engines: Engines) -> None:
+    def __init__(
+        self, worker: str, connection: Redis, settings: Settings, engines: Engines, limits: OwnLimits | None = None
+    ) -> None:
+        """`limits`: those of the worker's own logins, which hold no other's."""
+        self._limits = limits or OwnLimits(worker, settings, engines.ways)
         self._worker = worker
         self._connection = connection
         self._settings = settings
@@ -88,7 +93,7 @@ class Admission:
         self._keep_caps()
         # What the last job's claim has read is as good: should it have changed, the next one's claim reads it.
         is_known = time.monotonic() < self._seen_open_at + OPEN_SECONDS
-        closings = OPEN if is_known else read_closings(self._connection)
+        closings = self._limits.merged(OPEN if is_known else read_closings(self._connection))
         made = dict(self._engines.made())
         self._out = {way: why for way, engine in made.items() if (why := self._why_out(way, engine, closings))}
         for way in self._engines.ways:
@@ -119,7 +124,10 @@ class Admission:
 
     def _takes(self, closings: Closings, way: Way) -> bool:
         """Whether some job may go this way now. Past a closing's time one worker at a time may take one all the same."""
-        return closings.holding(way) is None or Gate(self._connection, Scope(way)).may_pass(self._worker)
+        if closings.holding(way) is None:
+            return True
+        # At a limit of its own login it does not try: the gate may be open to others', or be tried by them.
+        return not self._limits.holds(way) and Gate(self._connection, Scope(way)).may_pass(self._worker)
 
     def _usable(self) -> list[Way]:
         return [way for way in self._engines.ways if way not in self._out]
@@ -132,7 +140,7 @@ class Admission:
         def admits(record: JobRecord, is_closed: bool) -> bool:
             nonlocal refused
             taken.end()
-            closings = read_closed(self._connection) if is_closed else OPEN
+            closings = self._limits.merged(read_closed(self._connection) if is_closed else OPEN)
             self._seen_open_at = -math.inf if is_closed else time.monotonic()
             taken.admitted = self._admit(record, closings)
             refused = None if taken.admitted is not None else (record, closings)

@@ -10,18 +10,18 @@ import logging
 import os
 import socket
 import threading
-import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rq.utils import now, utcformat
 
-from app import clock, login_label, worker_status
+from app import clock, worker_status
 from app.connection import AWAY, connect
 from app.gate import Cause, read_closings
 from app.jobs import transitions
 from app.worker_status import WorkerState, WorkerStatus
 from workers import run as runs
+from workers.own_limits import OwnLimits
 from workers.run import Interruption, Run
 
 if TYPE_CHECKING:
@@ -37,17 +37,20 @@ log = logging.getLogger(__name__)
 FOR_CLAUDE = "claude"
 #: RQ takes a worker for gone when its key has expired, seconds
 _RQ_KEY_SECONDS = 60
-#: how often a login is looked at for its label, seconds
-_LABEL_SECONDS = 60.0
 
 
 class Beat:
     """One thread. The worker sets the attributes; they are read at each beat."""
 
     def __init__(
-        self, settings: Settings, name: str, engines: Engines, works_by: Callable[[Way], bool] = lambda _: True
+        self,
+        settings: Settings,
+        name: str,
+        engines: Engines,
+        works_by: Callable[[Way], bool] = lambda _: True,
+        limits: OwnLimits | None = None,
     ) -> None:
-        """`works_by`: whether the worker can use a way, for all that it knows."""
+        """`works_by`: whether the worker can use a way, for all that it knows. `limits`: its logins', kept up to date here."""
         #: why the worker takes no job; it has not looked around yet
         self.waiting_for = FOR_CLAUDE
         self.rq_state = "starting"
@@ -59,9 +62,7 @@ class Beat:
         self._engines = engines
         self._works_by = works_by
         self._version = version("claude-nightshift")
-        self._label_key = b""
-        #: of each way, when its login was looked at, `time.monotonic()`, and its label then
-        self._labels: dict[Way, tuple[float, str]] = {}
+        self._limits = limits or OwnLimits(name, settings, engines.ways)
         #: what it went last
         self._way = engines.ways[0]
         self._started_at = clock.now()
@@ -114,6 +115,7 @@ class Beat:
         pipe.hset(key, mapping={"state": self.rq_state, "last_heartbeat": utcformat(now())})
         pipe.expire(key, _RQ_KEY_SECONDS)
         pipe.execute()
+        self._limits.refresh(self._connection, self._works_by)
         worker_status.write(self._connection, self._status(run))
 
     def _status(self, run: Run | None) -> WorkerStatus:
@@ -143,7 +145,8 @@ class Beat:
             python_rss_mb=found.python_rss_mb,
             cli_version=found.cli_version or "",
             login=found.login or "",
-            login_label=self._login_label(),
+            login_label=self._limits.label(self._way),
+            login_labels=self._limits.labels(),
             host=socket.gethostname(),
             version=self._version,
             way=self._way,
@@ -153,19 +156,9 @@ class Beat:
             clock_skew_seconds=round(clock.skew() or 0.0, 3),
         )
 
-    def _login_label(self) -> str:
-        """Somebody may log in anew: looked at now and then."""
-        at, label = self._labels.get(self._way, (float("-inf"), ""))
-        step = self._settings.step(self._way)
-        if step is not None and time.monotonic() - at > _LABEL_SECONDS:
-            self._label_key = self._label_key or login_label.read_key(self._connection)
-            label = login_label.label(self._settings, step, self._label_key)
-            self._labels[self._way] = time.monotonic(), label
-        return label
-
     def _closed_by(self) -> str:
         """A worker that blocks on an empty queue has not met the gate yet."""
-        closed = read_closings(self._connection).holding_all(self._engines.ways)
+        closed = self._limits.merged(read_closings(self._connection)).holding_all(self._engines.ways)
         return closed.cause if closed is not None and not closed.may_be_probed else ""
 
 

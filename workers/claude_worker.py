@@ -29,6 +29,7 @@ from app.outcome import Outcome
 from workers import run as runs
 from workers.admission import Admission, Taken
 from workers.beat import Beat
+from workers.own_limits import OwnLimits
 from workers.run import Ending, FanOut, Interruption, Publish, Run
 from workers.start import PatientWorker
 
@@ -77,9 +78,10 @@ class ClaudeWorker(PatientWorker):
         self._steps = connection
         self._settings = settings
         self._jobs = Jobs(connection, settings)
-        self._admission = Admission(name, connection, settings, engines)
+        self._limits = OwnLimits(name, settings, engines.ways)
+        self._admission = Admission(name, connection, settings, engines, self._limits)
         self._is_draining = False
-        self.beat = Beat(settings, name, engines, self._admission.works_by)
+        self.beat = Beat(settings, name, engines, self._admission.works_by, self._limits)
 
     # -- taking a job ---------------------------------------------------------------------------------------------
 
@@ -118,7 +120,7 @@ class ClaudeWorker(PatientWorker):
 
     def _run(self, job: Job, claimed: Claimed, way: Admitted) -> None:
         lease, record, request = claimed
-        run = Run(lease, record, self._jobs, way.probes, self._settings, way.engine, self._steps, request)
+        run = Run(lease, record, self._jobs, way.probes, self._settings, way.engine, self._steps, request, self._limits)
         runs.begin(run)
         self.beat.hold(run)
         try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from app.scopes import Scope
     from app.settings import Settings
     from workers.engine import Engine
+    from workers.own_limits import OwnLimits
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Run:
     connection: Redis
     #: the payload as it was claimed; None: it is to be read, or was parsed
     request: bytes | None = None
+    #: those of the worker's own logins; None: whatever limit it meets closes the gate
+    limits: OwnLimits | None = None
     interruption: Interruption | None = field(default=None)
     #: what its turns cost that were answered, US dollars; None: nobody knows
     costs: list[float | None] = field(default_factory=list)

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from app import clock, used_windows
-from app.gate import Cause
+from app.gate import Cause, Closed
 from app.scopes import scope_of_limit
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ def wait_for_reset(run: Run, failure: TurnFailed) -> None:
     """A window is used up: the requests that it holds wait for its reset."""
     until, limit = failure.resets_at or clock.now() + UNKNOWN_LIMIT_SECONDS, failure.limit_type or ""
     scope = scope_of_limit(run.engine.way, limit)
-    run.gate(scope).close(Cause.USAGE_LIMIT, until, failure.message, limit, probe_at=_probe_at(run, until))
+    probe_at = _probe_at(run, until)
+    if _others_go_on(run, scope, Closed(Cause.USAGE_LIMIT, clock.now(), until, probe_at, failure.message[:500], limit)):
+        return
+    run.gate(scope).close(Cause.USAGE_LIMIT, until, failure.message, limit, probe_at=probe_at)
     _closed(run, scope, Cause.USAGE_LIMIT, limit, until)
 
 
@@ -62,8 +65,20 @@ def _leave_the_rest(run: Run, windows: Iterable[Window]) -> None:
             f" NIGHTSHIFT_STOP_AT_UTILIZATION={shares}"
         )
         worker, until = run.lease.worker, last.resets_at
-        if run.gate(scope).stop_at_share(worker, until, reason, last.name, probe_at=_probe_at(run, until)):
+        probe_at = _probe_at(run, until)
+        if _others_go_on(run, scope, Closed(Cause.UTILIZATION, clock.now(), until, probe_at, reason, last.name)):
+            continue
+        if run.gate(scope).stop_at_share(worker, until, reason, last.name, probe_at=probe_at):
             _closed(run, scope, Cause.UTILIZATION, last.name, until)
+
+
+def _others_go_on(run: Run, scope: Scope, closed: Closed) -> bool:
+    """Whether the gate stays open, since another login serves what the scope has: this one's workers wait alone."""
+    if run.limits is None or not run.limits.meet(run.connection, scope, closed):
+        return False
+    said = "[LIMIT] cause=%s scope=%s limit=%s until=%s job=%s: another login goes on"
+    log.warning(said, closed.cause, scope, closed.limit, time.ctime(closed.until), run.record.id)
+    return True
 
 
 def _probe_at(run: Run, until: float) -> float:

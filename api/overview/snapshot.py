@@ -11,6 +11,7 @@ from api.overview import past
 from app import clock, hashes, health, history, way_status
 from app.hosts import hosts_of, shared_logins
 from app.jobs.record import JobRecord, record_key
+from app.login_limits import alone
 from app.scopes import FAMILIES
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from app.gate import Closed, Closings
     from app.history import Ended
     from app.hosts import Host, SharedLogin
+    from app.login_limits import LoginLimit
     from app.way_status import WayStatus
     from app.ways import Way
     from app.worker_status import WorkerStatus
@@ -85,6 +87,8 @@ class Snapshot:
     #: the machines that share this Redis, and the logins that several of them have
     hosts: Sequence[Host] = ()
     shared_logins: Sequence[SharedLogin] = ()
+    #: those that have met a limit while others go on
+    login_limits: Sequence[LoginLimit] = ()
     #: those of the ladder, in its order
     ways: Sequence[WayStatus]
     batches: Sequence[Batch]
@@ -117,6 +121,7 @@ def take(services: Services, hours: Past) -> Snapshot:
         workers=_workers(services, now.workers, hours),
         hosts=hosts,
         shared_logins=shared_logins(hosts),
+        login_limits=alone(now.login_limits, now.closings),
         batches=_batches(services, at),
         past=hours,
         ended=history.ended_since(services.connection, hours.since),

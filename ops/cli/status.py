@@ -152,6 +152,8 @@ def _rest(health: dict[str, Any], now: float) -> Iterator[str]:
     ways = health.get("ways", ())
     yield from (f"Way        {_way(one, now)}" for one in ways if len(ways) > 1 or _says_more(one))
     feeders = health.get("feeders") or [one for one in (health.get("feeder"),) if one]
+    for one in health.get("login_limits", ()):
+        yield f"Login      {one['login']}{' with ' + one['family'] if one['family'] else ''}  {_gate(one, now)}; other logins go on"
     yield f"Feeder     {', '.join(one['process'] for one in feeders) or 'none: no batch goes on'}"
     yield f"Callbacks  {callbacks['waiting']} wait, {callbacks['undelivered']} undelivered"
     free = health["disk"]["free_mb"]

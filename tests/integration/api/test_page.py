@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import worker_status
-from app.gate import Gate
+from app import clock, login_limits, worker_status
+from app.gate import Cause, Closed, Gate
+from app.scopes import WHOLE
 from app.worker_status import WorkerState, WorkerStatus
 from tests.browser import PHONE
 from tests.integration.api.running import api, send
@@ -113,6 +114,14 @@ def test_all_machines_are_shown(make_client: MakeClient, connection: Redis) -> N
         ("night-3", 1, ["api_key <b>"]),
     ]
     assert [one["message"] for one in health["shared_logins"]] == [said]
+    # One login has met its limit; while the gate is open to the others, that is said of it alone.
+    closed = Closed(Cause.USAGE_LIMIT, clock.now(), clock.now() + 900, clock.now() + 900, "used up", "five_hour")
+    login_limits.note(connection, label, WHOLE, closed)
+    assert f"{label} waits (usage limit, until" in make_client().get("/", headers=HTML).text
+    (found,) = client.get("/health").get_json()["login_limits"]
+    assert (found["login"], found["way"], found["cause"]) == (label, "cli", "usage_limit")
+    Gate(connection).close(Cause.USAGE_LIMIT, clock.now() + 900, "used up", "five_hour")
+    assert client.get("/health").get_json()["login_limits"] == []
 
 
 def test_redis_away(make_client: MakeClient) -> None:

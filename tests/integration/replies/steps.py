@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from app import errors, spending, used_windows, worker_status
+from app import errors, login_label, login_limits, spending, used_windows, worker_status
 from app.api_keys import ApiKeys
 from app.batches import pace
 from app.batches.endpoints import CHAT_COMPLETIONS
@@ -22,7 +22,7 @@ from app.batches.record import ACTIVE, BATCH_RETENTION, KEEP_SECONDS, batch_key,
 from app.batches.storage import names
 from app.batches.store import Batches, NewBatch
 from app.connection import texts
-from app.gate import Cause, Gate
+from app.gate import Cause, Closed, Gate
 from app.history import RecycleEvent, closings, recycling, sampling
 from app.idempotency import by_key
 from app.jobs import apply, deltas, lifecycle, recovery, removal, tickets, transitions
@@ -35,7 +35,7 @@ from app.notices.rules import Kind as NoticeKind
 from app.notices.scan import Scan
 from app.notices.words import Message
 from app.outcome import Outcome
-from app.scopes import Lot
+from app.scopes import WHOLE, Lot
 from app.ways import Step, Way
 from app.webhooks import dispatch, outbox
 from app.webhooks.endpoints import Endpoints
@@ -183,6 +183,11 @@ def _waits(ground: Ground, *names: str) -> None:
 def _overloads(ground: Ground, count: int) -> None:
     for number in range(count):
         Gate(ground.redis).note_overload(f"run-{number}", "529")
+
+
+def _limit(ground: Ground) -> None:
+    closed = Closed(Cause.USAGE_LIMIT, 1.0, 2e9, 2e9, "used up", "five_hour")
+    login_limits.note(ground.redis, "api_key 0a0a0a", WHOLE, closed)
 
 
 def _close(ground: Ground) -> None:
@@ -489,6 +494,9 @@ STEPS: dict[str, tuple[Callable[[Ground], Any], Callable[[Ground], Any]]] = {
     "gate: open": (_close, lambda g: Gate(g.redis).open()),
     "gate: pause": (_nothing, lambda g: Gate(g.redis).pause(2e9, "maintenance")),
     "gate: resume": (lambda g: Gate(g.redis).pause(), lambda g: Gate(g.redis).resume()),
+    "gate: resume what one login has met": (_limit, lambda g: Gate(g.redis).resume()),
+    "gate: a login meets a limit": (_nothing, _limit),
+    "gate: the key of labels": (_nothing, lambda g: len(login_label.read_key(g.redis))),
     "gate: note the windows": (
         _nothing,
         lambda g: used_windows.note(g.redis, Way.CLI, {"five_hour": (0.3, 2e9)}),

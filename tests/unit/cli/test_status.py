@@ -107,6 +107,9 @@ def test_each_machine_has_a_line() -> None:
     assert "login: none  version: 0.1.0  clock: -2.5 s" in said
     assert "2 machines share one subscription" in said
     assert "Machines" not in text(found(hosts=hosts[:1]))
+    limit = {"open": False, "cause": "usage_limit", "reason": "used up", "until": NOW + 60}
+    alone = [{"login": "subscription 3fa09c", "way": "cli", "family": "opus", **limit}]
+    assert "Login      subscription 3fa09c with opus  closed, for 1:00" in text(found(login_limits=alone))
 
 
 def test_times_are_the_servers() -> None:
