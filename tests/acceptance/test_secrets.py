@@ -102,7 +102,7 @@ def test_secrets_are_struck_out_of_lines(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture(scope="module")
 def secure_redis() -> Iterator[SecureRedis]:
-    has_tls = bool(shutil.which("redis-server"))
+    has_tls = all(map(shutil.which, ("redis-server", "openssl")))
     found = SecureRedis(REDIS_PASSWORD, has_tls)
     try:
         found.start()
