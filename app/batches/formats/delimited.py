@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from app.batches.formats.selection import Selection
     from app.batches.formats.tables import Filled, Record
 
-_MARKS = (",", ";", "\t", "|")
+#: of two by which a table has as many columns the first: commas are in prose and in numbers
+_MARKS = ("\t", ";", "|", ",")
 _LOOKED_AT_CHARACTERS = 512 * 1024
 _LOOKED_AT_RECORDS = 200
 #: what Excel puts before the header for programs that would take another mark
@@ -244,9 +245,10 @@ def _delimiter(text: str, *, is_all: bool) -> str:
     found = [(columns, mark) for mark in _MARKS if (columns := _columns_by(text, mark, is_all=is_all)) > 1]
     if not found:  # a row is ragged, and will be named by the mark that the header has
         found = [(len(_first(text, mark)), mark) for mark in _MARKS]
-    # Of equals the first: a comma in prose is commoner than any other mark, and its cells then begin with a blank.
+    # A mark in prose has a blank behind it.
     tidy = [one for one in found if not any(name.startswith(" ") for name in _first(text, one[1]))]
-    return max(tidy or found, key=lambda one: one[0])[1]
+    columns, mark = max(tidy or found, key=lambda one: one[0])
+    return mark if columns > 1 else ","
 
 
 def _first(text: str, mark: str) -> list[str]:

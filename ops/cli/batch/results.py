@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from app.batches.formats import answers, packed, selection, tables
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
+from app.batches.formats.json_file import FormatError
 from app.batches.formats.tables import FORMATS
 from ops.cli import options
 from ops.cli.batch import server
@@ -145,6 +146,15 @@ def report(
     return server.status_of(batch) if batch["status"] in server.FINAL else 0
 
 
+@contextlib.contextmanager
+def _named(source: Path, batch_id: str) -> Iterator[None]:
+    """In messages of a `FormatError` the copy is the batch's table."""
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(str(error).replace(str(source), f"the table of {batch_id}")) from error
+
+
 def _write_table(api: Server, batch: dict[str, Any], output: Path | None, how: Added) -> int:
     metadata = batch["metadata"]
     kind = metadata[TABLE_FORMAT]
@@ -162,7 +172,11 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None, how: A
             ended.add(api.output(batch["id"]))
             ended.add(api.output(batch["id"], errors=True))
             names = ended.names()
-            with opened(output) as file, packed.packing_into(file, ending) as target:
+            with (
+                _named(source, batch["id"]),
+                opened(output) as file,
+                packed.packing_into(file, ending) as target,
+            ):
                 return answers.write(
                     target,
                     wanted,

@@ -19,7 +19,7 @@ from openpyxl.worksheet.table import Table
 from app.batches.formats import cells, tables
 from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import Selection
-from tests.unit.batches.test_tables import CELL, given_back, read
+from tests.unit.batches.test_tables import CELL, EXAMPLES, given_back, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,7 +148,7 @@ def test_some_of_a_sheet(book: Path) -> None:
     }
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=EXAMPLES // 4, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(CELL, CELL), max_size=3))
 def test_any_text_as_a_workbook_and_back(tmp_path: Path, rows: list[tuple[str, str]]) -> None:
     """Whatever the cells of another format are, they are the same text in XLSX."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,8 +49,10 @@ def read(path: Path, selection: Selection = ALL) -> list[dict[str, Any]]:
         ("a.csv", b"sep=|\nid|n\n1|2\n", b"sep=|\nid|n|answer|error\n1|2|1|e,\n"),
         ("a.csv", b"\nid\tn\r1\t 2 \r", b"\nid\tn\tanswer\terror\r1\t 2 \t1\te,\r"),
         ("a.csv", b"id,answer\n1,x\n", b'id,answer,answer_,error\n1,x,1,"e,"\n'),
-        ("a.csv", b"id, note; long\n1,x; y\n", b'id, note; long,answer,error\n1,x; y,1,"e,"\n'),
+        ("a.csv", b"id,note; long\n1,x; y\n", b'id,note; long,answer,error\n1,x; y,1,"e,"\n'),
         ("a.csv", "id;é\n1;€\n".encode("utf-16"), "\ufeffid;é;answer;error\n1;€;1;e,\n".encode("utf-16-le")),
+        ("a.csv", b"name;price,net\nx;1,50\n", b"name;price,net;answer;error\nx;1,50;1;e,\n"),
+        ("a.csv", b"text\nNo mark at all.\n", b'text,answer,error\nNo mark at all.,1,"e,"\n'),
         ("a.tsv", b'id\tn\n1\t5" x\n', b'id\tn\tanswer\terror\n1\t5" x\t1\te,\n'),
         ("a.csv", b"id,n", b"id,n,answer,error\n"),
         (
@@ -97,10 +100,12 @@ def test_what_is_no_table_is_named_with_its_line(tmp_path: Path, name: str, sent
         read(tmp_path / name)
 
 
+#: more of them: NIGHTSHIFT_FUZZ_EXAMPLES=2000
+EXAMPLES = int(os.environ.get("NIGHTSHIFT_FUZZ_EXAMPLES", "60"))
 CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.tuples(CELL, CELL, CELL), max_size=4),
     st.sampled_from(",;\t|"),
@@ -135,7 +140,7 @@ JSON = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.dictionaries(CELL, JSON, max_size=3), min_size=1, max_size=3), st.sampled_from([None, 2]))
 def test_any_json(tmp_path: Path, rows: list[dict[str, Any]], indent: int | None) -> None:
     """In an array or line by line, and of only some columns, each value is what it was."""
