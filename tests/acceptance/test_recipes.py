@@ -5,11 +5,15 @@ Those that need programs of others' run in tests/clients/more/test_recipes.py.
 
 from __future__ import annotations
 
+import ast
+import asyncio
 import csv
 import json
 import shutil
+import types
 from typing import TYPE_CHECKING, Any
 
+import nightshift_client
 from tests.acceptance.pages import Page, sh
 from tests.acceptance.stack import ROOT, Stack
 
@@ -100,3 +104,29 @@ def test_from_python(
     assert sum(names["Counter"](row["answer"]["feeling"] for row in names["answered"]).values()) == ROWS
     assert len(names["judged"]) == JUDGED and not any(row["error"] for row in names["judged"])
     names["night"].close()
+
+
+def test_the_page_of_the_client(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of docs/python.md, in their order, with lists where it has DataFrames: answers, budgets, async."""
+    table = [{"id": str(number), "text": f"python page {number}"} for number in range(3)]
+    with (tmp_path / "reviews.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["id", "text"])
+        writer.writeheader()
+        writer.writerows(table)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NIGHTSHIFT_URL", stack.url)
+    page = Page("docs/python.md")
+    titles = page.sections_with_blocks()
+    program = "\n".join(page.python_in(title, stack) for title in titles).replace("try_first=20", "try_first=2")
+    names: dict[str, Any] = {"df": table, "AsyncNightshift": nightshift_client.AsyncNightshift}
+
+    async def run() -> None:
+        code = compile(program, "docs/python.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        await types.FunctionType(code, names)()
+
+    asyncio.run(run())
+    assert [row["id"] for row in names["rows"]] == ["0", "1", "2"]
+    assert [row["answer"][:9] for row in names["answered"]] == ["Simulated"] * 3
+    with nightshift_client.Nightshift() as night:
+        night.watch(names["batch"])
+        assert all("python page" in row["answer"] for row in night.results(names["batch"]))

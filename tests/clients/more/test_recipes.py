@@ -77,11 +77,15 @@ def test_a_knowledge_graph_with_graphiti(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_an_evaluation_with_inspect(stack: Stack, tmp_path: Path) -> None:
-    """Both samples are answered and judged right."""
+    """Both samples are answered and judged right, one by one and in a batch."""
     pytest.importorskip("inspect_ai")
     stack.simulator.add_rule({"text": "It is right.\n\nGRADE: C"}, match={"contains": "GRADE"})
     (tmp_path / "capitals.py").write_text(RECIPES.python_in("Evaluate with Inspect", stack))
+    (tmp_path / "soon.json").write_text('{"send_delay": 1, "tick": 1}')  # it would wait for half a minute
+    script = RECIPES.script_in("Evaluate with Inspect", stack).replace("--batch 1000", "--batch soon.json")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    printed = run(["sh", "-c", RECIPES.script_in("Evaluate with Inspect", stack)], tmp_path, PATH=path)
-    assert re.search(r"accuracy\s+1\.0", printed), printed
+    printed = run(["sh", "-c", script], tmp_path, PATH=path)
+    assert len(re.findall(r"accuracy\s+1\.0", printed)) == 2, printed
     assert {body["model"].split("-")[1] for body in stack.asked()} == {"haiku", "opus"}
+    (batch,) = stack.client().batches.list().data
+    assert batch.request_counts and batch.request_counts.completed == 2
