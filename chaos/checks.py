@@ -90,6 +90,7 @@ def check(stack: Stack, ledger: Ledger, found: Findings) -> None:
     for batch_id, lines in ledger.batches.items():
         _check_batch(Wires(ledger.ports[batch_id]), found, batch_id, lines)
         _check_callback(ledger, found, batch_id, events)
+        _check_messages(ledger, found, batch_id)
     for leak in _leaks(redis):
         found.fault("nothing is left that nobody touches", leak)
     found.look("answers are the request's own, errors explained", len(ledger.read) + ledger.refused.total())
@@ -142,6 +143,26 @@ def _check_callback(ledger: Ledger, found: Findings, subject: str, events: dict[
         found.fault(promise, f"{subject}: nothing came; stored: {events.get(subject)}")
     elif len(delivered) > 1:
         found.fault("one event for one end", f"{subject}: {sorted(delivered)}")
+
+
+def _check_messages(ledger: Ledger, found: Findings, batch_id: str) -> None:
+    promise = "messages: each end is said to people"
+    found.look(promise)
+    if not _ends_said(ledger, batch_id):
+        found.fault(promise, f"{batch_id}: {[title for title in ledger.heard if batch_id in title]}")
+
+
+def _ends_said(ledger: Ledger, batch_id: str) -> int:
+    return sum(f"({batch_id}) is done" in title for title in ledger.heard)
+
+
+def check_repeated(ledger: Ledger, found: Findings, faults: int) -> None:
+    """A message comes twice only where the process that sent it died: not more often than anything was broken."""
+    promise = "messages: said once"
+    found.look(promise, len(ledger.batches))
+    repeats = sum(max(0, _ends_said(ledger, batch_id) - 1) for batch_id in ledger.batches)
+    if repeats > faults // 10:
+        found.fault(promise, f"{repeats} repeated: {sorted(ledger.heard)}")
 
 
 def _check_batch(wires: Wires, found: Findings, batch_id: str, lines: list[str]) -> None:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from chaos.ledger import SECRET, Accepted, Ledger, Secrets, text_of
+from chaos.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,6 +194,7 @@ class BatchClient(Client):
             "endpoint": _CHAT,
             "completion_window": "24h",
             "metadata": {"callback_url": self._callback_url, **self.metadata},
+            "notify": [Receiver.notify_url(self._callback_url)],
         }
         made = self._insist("/v1/batches", json.dumps(new).encode(), "application/json")
         if made is None:

@@ -51,6 +51,8 @@ class Ledger:
     broken: Counter[str] = field(default_factory=Counter)
     #: deliveries by the job's or batch's id: the ids of their events
     delivered: dict[str, list[str]] = field(default_factory=dict)
+    #: titles of messages to people
+    heard: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     history: list[str] = field(default_factory=list)
@@ -83,6 +85,11 @@ class Ledger:
         """The receiver got a callback."""
         with self.lock:
             self.delivered.setdefault(subject, []).append(event_id)
+
+    def hear(self, title: str) -> None:
+        """The receiver got a message for people."""
+        with self.lock:
+            self.heard.append(title)
 
     def count(self, counter: Counter[str], what: str) -> None:
         """One more."""

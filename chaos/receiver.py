@@ -1,4 +1,4 @@
-"""A receiver of callbacks on loopback."""
+"""A receiver of callbacks, and of messages for people, on loopback."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                ledger.deliver(str(body["data"]["id"]), str(body["id"]))
+                if self.path.startswith("/callback"):
+                    ledger.deliver(str(body["data"]["id"]), str(body["id"]))
+                else:
+                    ledger.hear(str(body["title"]))
                 self.send_response(204)
                 self.end_headers()
 
@@ -36,6 +39,11 @@ class Receiver:
     def url(self) -> str:
         """For `callback_url`."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/callback"
+
+    @staticmethod
+    def notify_url(callback_url: str) -> str:
+        """For `notify`, of the receiver that has this URL."""
+        return callback_url.replace("http://", "json://").replace("/callback", "/message")
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True).start()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from app.batches.record import ACTIVE
+from app.batches.record import ACTIVE, WITH_URLS
 from app.connection import texts
 from app.jobs import tickets
 from app.jobs.record import ABANDONED, CHOICES, DEADLINES, LEASES, RETENTION, JobRecord, Status, record_key, status_key
+from app.notices import outbox as notices
 from app.webhooks import outbox
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _EMPTY = (
     DEADLINES,
     ACTIVE,
     outbox.DUE,
+    notices.DUE,
+    WITH_URLS,
     outbox.UNDELIVERED,
     tickets.YIELDING,
     status_key(Status.QUEUED),
@@ -35,6 +38,7 @@ _EMPTY = (
 _PASSING = (
     "nightshift:waiters:",
     "nightshift:stream:",
+    "nightshift:notice",
     "nightshift:idempotency:",
     "nightshift:spent:",
     "nightshift:history:samples:",

@@ -37,6 +37,7 @@ _SETTINGS = {
     "NIGHTSHIFT_MAX_WORKER_DEATHS": "1000",
     "NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS": "127.0.0.1",
     "NIGHTSHIFT_CALLBACK_TIMEOUT_SECONDS": "3",
+    "NIGHTSHIFT_NOTIFY_FROM_CLIENTS": "json://127.0.0.1:",
     "NIGHTSHIFT_ABANDON_GRACE_SECONDS": "1",
     "NIGHTSHIFT_LOGIN_PROBE_SECONDS": "2",
     "NIGHTSHIFT_LIMIT_PROBE_SECONDS": "2",
@@ -127,6 +128,7 @@ def _broken(
         found.fault("after the stop nothing is left", f"the supervisor ended with {status}")
     wire.close()
     checks.check_stopped(stack, found)
+    checks.check_repeated(ledger, found, killer.times.total() + wire.times.total())
     found.look("message batches: each request sent once", sum(witness.batched for witness in witnesses))
     for witness in witnesses:
         for request_id in witness.twice:

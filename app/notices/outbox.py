@@ -33,8 +33,8 @@ _PAUSES = (30.0, 120.0, 600.0, 1800.0, 3600.0)
 #: how long it is tried, seconds: that a batch waits is old news after an hour
 GIVE_UP_SECONDS = 24 * 3600.0
 HELD_GIVE_UP_SECONDS = 3600.0
-#: a try whose process died is made again after this, seconds
-LEASE_SECONDS = 120.0
+#: a try whose process died is made again after this: longer than one takes with its reports, seconds
+LEASE_SECONDS = 75.0
 
 
 @dataclass(frozen=True)

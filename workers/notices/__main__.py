@@ -28,6 +28,8 @@ log = logging.getLogger("workers.notices")
 
 #: it ends then, and leaves the rest to the next one, seconds
 _RUN_SECONDS = 240.0
+#: how long it waits for Redis to note what became of a message, seconds
+_NOTE_SECONDS = 15.0
 #: with a morning report, where that is wanted
 _WITH_REPORT = (Kind.ENDED, Kind.DIGEST)
 _TEST = ("Nightshift: a test", "Messages from Nightshift arrive here.")
@@ -70,11 +72,11 @@ def _send(notice: Notice, box: NoticeOutbox, settings: Settings) -> None:
         sent = Sent("refused", str(error))
     if sent.outcome == "sent":
         log.info("[NOTIFY] %s: sent", where)
-        patiently(lambda: box.end(notice), 60)
+        patiently(lambda: box.end(notice), _NOTE_SECONDS)
     elif sent.outcome == "unknown":
         log.warning("[NOTIFY] %s: %s. It is not sent again", where, sent.reason)
-        patiently(lambda: box.end(notice), 60)
-    elif (pause := patiently(lambda: box.failed(notice), 60)) is None:
+        patiently(lambda: box.end(notice), _NOTE_SECONDS)
+    elif (pause := patiently(lambda: box.failed(notice), _NOTE_SECONDS)) is None:
         log.error("[NOTIFY] %s: %s; given up after %d tries", where, sent.reason, notice.attempt)
     else:
         log.warning("[NOTIFY] %s: %s; tried again in %.0f s", where, sent.reason, pause)
