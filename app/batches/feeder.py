@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 #: how long one call works while there is something to do, and how often it looks, seconds
 BUSY_SECONDS = 2.0
 LOOK_SECONDS = 0.05
+#: how often the lease is renewed within a round; each step looks whether it is there, seconds
+HOLD_SECONDS = 0.5
 #: how often what is old is removed, seconds
 TIDY_SECONDS = 60.0
 
@@ -102,6 +104,7 @@ class Feeder:
 
     def _round(self) -> bool:
         """One look at each batch. Whether to look again soon."""
+        held_at = time.monotonic()
         active, others = self._active()
         self._tidy(others)
         moved = False
@@ -123,9 +126,11 @@ class Feeder:
                 is_validating = is_validating or record.status is BatchStatus.VALIDATING
                 looks[record.id] = found
                 moved = moved or found.moved
-            # A slice of validation and the writing of a long chunk take their time.
-            if not self._leadership.hold():
-                raise NotLeader("the lease was lost in the middle of a round")
+            # A slice of validation and the writing of a long chunk take their time; most looks take none.
+            if time.monotonic() >= held_at + HOLD_SECONDS:
+                if not self._leadership.hold():
+                    raise NotLeader("the lease was lost in the middle of a round")
+                held_at = time.monotonic()
         self._elsewhere.publish({batch_id: look for batch_id, look in looks.items() if look.is_in_queue})
         moved = self._feed(looks, others) or moved
         # With a reserve no line waits ahead: a worker whose line has ended is idle until the next one is there.
