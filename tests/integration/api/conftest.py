@@ -8,6 +8,7 @@ from redis import Redis
 
 from api.app import create_app
 from api.services import EXTENSION
+from app.batches.feeder import Feeder
 from app.settings import Settings
 from tests.fake_worker import FakeWorker
 from tests.integration.api.running import RunningApi, api
@@ -57,6 +58,14 @@ def make_client(redis_url: str) -> Iterator[MakeClient]:
 @pytest.fixture
 def client(make_client: MakeClient) -> FlaskClient:
     return make_client()
+
+
+@pytest.fixture
+def feeder(client: FlaskClient, connection: Redis) -> Iterator[Feeder]:
+    """The loop that works on the batches of `client`, which needs a data dir of its own."""
+    found = Feeder(connection, client.application.extensions[EXTENSION].settings)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from api.services import EXTENSION
-from app.batches.feeder import Feeder
 from app.error_codes import ErrorCode
 from app.jobs import transitions
 from app.outcome import COST_HEADER, WAY_HEADER
@@ -17,12 +15,11 @@ from tests.integration.api.test_keys import LINE
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from flask.testing import FlaskClient
-    from redis import Redis
 
+    from app.batches.feeder import Feeder
     from tests.fake_worker import FakeWorker
     from tests.integration.api.conftest import MakeClient
 
@@ -32,13 +29,6 @@ OURS = {"Sec-Fetch-Site": "same-origin"}
 @pytest.fixture
 def client(make_client: MakeClient, tmp_path: Path) -> FlaskClient:
     return make_client(data_dir=tmp_path)
-
-
-@pytest.fixture
-def feeder(client: FlaskClient, connection: Redis) -> Iterator[Feeder]:
-    found = Feeder(connection, client.application.extensions[EXTENSION].settings)
-    yield found
-    found.close()
 
 
 @pytest.fixture

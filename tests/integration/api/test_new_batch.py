@@ -16,20 +16,19 @@ from api.new_batch.views import UNUSED_KEEP_SECONDS
 from api.services import EXTENSION
 from app import clock, errors
 from app.api_keys import ApiKeys
-from app.batches.feeder import Feeder
 from app.batches.files import UPLOAD_KEEP_SECONDS
 from app.jobs import transitions
 from app.outcome import COST_HEADER, WAY_HEADER, Outcome
 from tests.redis_server import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from flask.testing import FlaskClient
     from redis import Redis
     from werkzeug.test import TestResponse
 
+    from app.batches.feeder import Feeder
     from tests.fake_worker import FakeWorker
     from tests.integration.api.conftest import MakeClient
 
@@ -41,13 +40,6 @@ REVIEWS = "id,text\n" + "".join(f'r{n},"Review, number {n}"\n' for n in range(12
 @pytest.fixture
 def client(make_client: MakeClient, tmp_path: Path) -> FlaskClient:
     return make_client(data_dir=tmp_path)
-
-
-@pytest.fixture
-def feeder(client: FlaskClient, connection: Redis) -> Iterator[Feeder]:
-    found = Feeder(connection, client.application.extensions[EXTENSION].settings)
-    yield found
-    found.close()
 
 
 def upload(client: FlaskClient, data: str | bytes, name: str = "reviews.csv", **headers: str) -> TestResponse:

@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from api.services import EXTENSION
 from app import clock, counters
-from app.batches.feeder import Feeder
 from app.gate import Cause, Gate
 from app.history import sampling
 from app.jobs import transitions
@@ -25,11 +23,10 @@ from tests.integration.api.test_held_batches import _line
 from tests.integration.api.test_metrics import scrape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flask.testing import FlaskClient
     from redis import Redis
 
+    from app.batches.feeder import Feeder
     from tests.fake_worker import FakeWorker
     from tests.integration.api.conftest import MakeClient
 
@@ -39,13 +36,6 @@ DOCS = Path(__file__).parents[3] / "docs" / "machines.md"
 @pytest.fixture
 def client(make_client: MakeClient, tmp_path: Path) -> FlaskClient:
     return make_client(data_dir=tmp_path)
-
-
-@pytest.fixture
-def feeder(client: FlaskClient, connection: Redis) -> Iterator[Feeder]:
-    found = Feeder(connection, client.application.extensions[EXTENSION].settings)
-    yield found
-    found.close()
 
 
 def scale(client: FlaskClient) -> dict[str, Any]:
