@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from app.batches.formats import tables
 from app.batches.formats.cells import as_text
 from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import Selection
-from tests.unit.batches.test_tables import given_back, read
+from tests.unit.batches.test_tables import CELL, EXAMPLES, given_back, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,3 +166,30 @@ def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         FormatError, match=r"a\.parquet: Parquet and Arrow need another package: .*claude-nightshift\[parquet\]"
     ):
         list(tables.Rows(path, "parquet"))
+
+
+CELLS = {
+    "n": (pa.int64(), st.integers(-(2**63), 2**63 - 1)),
+    "f": (pa.float64(), st.floats(allow_nan=False)),
+    "t": (pa.string(), CELL),
+    "b": (pa.binary(), st.binary(max_size=4)),
+    "l": (pa.list_(pa.string()), st.lists(CELL, max_size=2)),
+    "w": (pa.timestamp("ns", "UTC"), st.integers(-(2**62), 2**62)),
+    "d": (pa.decimal128(20, 3), st.decimals(-(10**9), 10**9, places=3)),
+}
+
+
+@settings(deadline=None, max_examples=EXAMPLES // 3, suppress_health_check=list(HealthCheck))
+@given(st.data(), st.sampled_from([".parquet", ".arrow", ".arrows"]))
+def test_any_columns(tmp_path: Path, data: st.DataObject, ending: str) -> None:
+    """Whatever is in them, and whatever types they have, they are the same in the same order."""
+    count = data.draw(st.integers(1, 4))
+    table = pa.table(
+        {
+            name: pa.array(data.draw(st.lists(st.none() | cells, min_size=count, max_size=count)), kind)
+            for name, (kind, cells) in CELLS.items()
+        }
+    )
+    back = loaded(given_back(written(tmp_path / f"a{ending}", table)), ending)
+    assert back.select(table.column_names).equals(table)
+    assert back.num_columns == len(CELLS) + 2
