@@ -50,7 +50,7 @@ class Killer:
         self._faults = drawn(seed)
         self._sleep_seconds = sleep_seconds
         self._asleep: list[tuple[threading.Timer, psutil.Process]] = []
-        #: parts of the second machine that were asked to end
+        #: parts of the second machine that were killed, or asked to end: it takes a moment
         self._ending: list[psutil.Process] = []
 
     def run(self, seconds: float, at_least: int = 0) -> None:
@@ -95,7 +95,7 @@ class Killer:
             if not found:
                 return False
             hit = found[fault.choice % len(found)]
-            self._ending += [hit] if fault.signal == "TERM" else []
+            self._ending += [hit] if fault.signal != "STOP" else []
             return self._send(hit, fault)
         if fault.target == "supervisor":
             return self._hit_supervisor(fault)
