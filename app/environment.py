@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -77,9 +77,9 @@ def parse(text: str, annotation: str) -> Any:
     if annotation.startswith("Path"):
         return home_path(text)
     if annotation.startswith("int"):
-        return _not_negative(int(text))
+        return _not_negative(_read(int, text, "takes a whole number"))
     if annotation.startswith("float"):
-        return _not_negative(float(text))
+        return _not_negative(_read(float, text, "takes a number"))
     if annotation == "bool":
         return _truth(text)
     if annotation.startswith("tuple"):
@@ -132,6 +132,14 @@ def _matches(name: str, allowed: str) -> bool:
     return name.startswith(allowed[:-1]) if allowed.endswith("*") else name == allowed
 
 
+def _read(reader: Callable[[str], Any], text: str, takes: str) -> Any:
+    """By the reader, whose own reason for a refusal is for programmers."""
+    try:
+        return reader(text)
+    except ValueError:
+        raise ValueError(takes) from None
+
+
 def _not_negative(value: Number) -> Number:
     # No comparison with NaN is true, so it would pass every later check; no clock can be set to infinity.
     if not math.isfinite(value):
@@ -151,8 +159,11 @@ def _truth(text: str) -> bool:
         raise ValueError("takes 1 or 0") from None
 
 
+_TAKES_NAMES = 'takes a JSON object of names, such as {"gpt-4o": "sonnet"}'
+
+
 def _string_map(text: str) -> Mapping[str, str]:
-    value = json.loads(text)
+    value = _read(json.loads, text, _TAKES_NAMES)
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise ValueError('takes a JSON object of names, such as {"gpt-4o": "sonnet"}')
+        raise ValueError(_TAKES_NAMES)
     return MappingProxyType(value)

@@ -98,7 +98,10 @@ def _read(path: Path) -> Iterable[Row]:
                 return list(_csv_rows(file, "\t" if ending == ".tsv" else ",", str(path)))
             return _json_rows(file.read(), str(path))
     except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not UTF-8: {error}. Save it as UTF-8.") from error
+        raise TableError(
+            f"{path}: not UTF-8: its byte {error.object[error.start]:#04x} is no character there. Save it as UTF-8: in"
+            " Excel that is 'CSV UTF-8'."
+        ) from error
     except OSError as error:
         raise TableError(f"{path}: {error.strerror}.") from error
 
@@ -111,9 +114,11 @@ def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterable[Row]:
         for cells in reader:
             if not columns:
                 columns = cells
-                if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
+                if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), None)):
                     raise TableError(
-                        f"{name}: its columns are not separated by {delimiter!r}. Read it with pandas or polars."
+                        f"{name}: its columns are not separated by {delimiter!r}. Pass a DataFrame, in which each cell"
+                        f" is what it is in the file: pandas.read_csv({name!r}, sep={other!r}, dtype=str,"
+                        " keep_default_na=False)."
                     )
                 _check_names(columns)
             elif len(cells) > len(columns):

@@ -14,7 +14,9 @@ from app.settings import Settings, SettingsError
 @pytest.mark.parametrize(
     ("name", "text", "takes"),
     [
-        ("NIGHTSHIFT_WORKERS", "two", "invalid literal"),
+        ("NIGHTSHIFT_WORKERS", "two", "takes a whole number$"),
+        ("NIGHTSHIFT_LEASE_SECONDS", "ten", "takes a number$"),
+        ("NIGHTSHIFT_MODEL_MAP", "gpt-4o=opus", "takes a JSON object of names"),
         ("NIGHTSHIFT_STALL_SECONDS", "-1", "must not be negative"),
         ("NIGHTSHIFT_OFFLINE", "maybe", "takes 1 or 0"),
         ("NIGHTSHIFT_MODEL_MAP", '{"gpt-4o": 1}', "takes a JSON object of names"),

@@ -137,7 +137,15 @@ class _faults:  # noqa: N801 - a context manager
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, UnicodeDecodeError):
-            raise FormatError(f"{self._path}: not UTF-8: {error}. Save it as UTF-8.") from error
+            raise FormatError(f"{self._path}: {not_utf_8(error)}") from error
+
+
+def not_utf_8(error: UnicodeDecodeError) -> str:
+    """What is wrong with a text, and how to make it right."""
+    return (
+        f"not UTF-8: its byte {error.object[error.start]:#04x} is no character there. Save it as UTF-8: in Excel that is"
+        " 'CSV UTF-8', elsewhere `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW`."
+    )
 
 
 def format_of(path: PurePath) -> str:

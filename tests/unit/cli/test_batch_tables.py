@@ -59,7 +59,7 @@ def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "says"),
     [
-        ("a.csv", "text\nMühe\n".encode("latin-1"), "not UTF-8"),
+        ("a.csv", "text\nMühe\n".encode("latin-1"), "not UTF-8: its byte 0xfc .*Save it as UTF-8"),
         ("a.txt", b"a\xff\n", "not UTF-8"),
         ("a.csv", b"text,id,text\nx,y,z\n", "columns 1 and 3 are called 'text'"),
         ("a.csv", b"id,,\nx,y,z\n", "columns 2 and 3 have no name"),

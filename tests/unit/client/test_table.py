@@ -96,7 +96,7 @@ def test_what_is_no_table(table: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a;b\n1;2\n", "not separated by ','"),
+        ("a;b\n1;2\n", "not separated by ','.*sep=';', dtype=str, keep_default_na=False"),
         ("a,a\n1,2\n", "Two columns are called 'a'"),
         ("a\n1,2\n", ":2: more fields than the header has columns"),
     ],
