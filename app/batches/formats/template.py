@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from app.batches.formats.attachments import Attachments
 
 _NAME = re.compile(r"\{\{|\}\}|\{([^{}\n]+)\}")
+_OPEN = re.compile(r"\{([\w-]+)")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Recipe:
             found, text = jinja.parsed(self.template).names, ""
         else:
             found, text = names(self.template, columns), " Braces that are text are written twice: '{{{{{0}}}}}'."
+            _check_closed(self.template, columns)
         if self.attachments is not None:
             self.attachments.check(columns)
         check(found, columns, text, has_files=self.attachments is not None)
@@ -65,6 +67,15 @@ def names(template: str, columns: Collection[str] = ()) -> list[str]:
     """The columns that it names, without what stands for empty cells (`{column|text}`), unless a column is called so."""
     found = [found[1] for found in _NAME.finditer(template) if found[1] is not None]
     return [name if name in columns else name.partition("|")[0] for name in found]
+
+
+def _check_closed(template: str, columns: Collection[str]) -> None:
+    """Raises `FormatError` for a column's name behind a brace that nothing closes: its name would be asked, not its cell."""
+    for found in _OPEN.finditer(_NAME.sub("", template)):
+        if found[1] in columns:
+            raise FormatError(
+                f"The template has '{{{found[1]}' without the '}}' that ends it. A brace that is text is written twice: '{{{{'."
+            )
 
 
 def check(named: Collection[str], columns: Collection[str], advice: str, *, has_files: bool = False) -> None:

@@ -155,15 +155,26 @@ def _named(source: Path, batch_id: str) -> Iterator[None]:
         raise FormatError(str(error).replace(str(source), f"the table of {batch_id}")) from error
 
 
+def format_wanted(output: Path | None, kind: str) -> str:
+    """Of the file, where the table is a `kind`. Raises `TargetError` for what can't be text and is not said to be anything else."""
+    if not FORMATS[kind].is_binary:
+        return kind if output is None else tables.format_of(output)
+    ways = f"-o FILE.{kind} writes it, -o FILE.csv as text."
+    if output is None:
+        if sys.stdout.isatty():
+            raise TargetError(f"The table is {kind}, which a terminal can't show: {ways}")
+        return kind
+    wanted = tables.format_of(output)
+    if wanted == tables.TEXT:
+        raise TargetError(f"The table is {kind}, and the ending of {output} names no format: {ways}")
+    return wanted
+
+
 def _write_table(api: Server, batch: dict[str, Any], output: Path | None, how: Added) -> int:
     metadata = batch["metadata"]
     kind = metadata[TABLE_FORMAT]
-    wanted = tables.format_of(output) if output is not None else kind
+    wanted = format_wanted(output, kind)
     ending = packed.split(output)[1] if output is not None else None
-    if output is None and FORMATS[kind].is_binary and sys.stdout.isatty():
-        raise TargetError(
-            f"The table is {kind}, which a terminal can't show: -o FILE.{kind} writes it, -o FILE.csv as text."
-        )
     with tempfile.TemporaryDirectory(prefix="nightshift-") as directory:
         source = Path(directory) / "table"
         api.download(metadata[TABLE_FILE], source)

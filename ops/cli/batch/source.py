@@ -157,10 +157,11 @@ def _kind(file: Taken, place: Place) -> str:
     ending = Path(file.name).suffix.lower()
     if ending in _OTHERS:
         options.fail(f"{shown(place)}: {ending} is not read. Save it as {_OTHERS[ending]}.")
-    kind = tables.format_of(Path(file.name))
+    kind, found = tables.format_of(Path(file.name)), tables.format_in(file.path)
     if kind != TEXT:
+        if found is not None and tables.FORMATS[found].is_binary and not tables.FORMATS[kind].is_binary:
+            options.fail(f"{shown(place)}: it is {found}, and not {kind} as its name says: --format {found} reads it.")
         return kind
-    found = tables.format_in(file.path)
     if found is None and (isinstance(place, Url) or str(place) == PIPE):
         options.fail(f"{shown(place)}: what is it? Say --format {', '.join(tables.FORMATS)}.")
     return found or kind
@@ -239,8 +240,9 @@ def _from_table(rows: tables.Rows, recipe: template.Recipe, name: str) -> Iterat
     for one in lines:
         has_any = has_any or bool(one.strip())
         yield one
-    if rows.selection.where and not has_any:
-        raise FormatError(f"{name}: --where leaves no row: nothing is asked.")
+    if not has_any:
+        why = "--where leaves no row" if rows.selection.where else "it has no row with anything in it"
+        raise FormatError(f"{name}: {why}: nothing is asked.")
     if blank := lines.blank:
         say(f"nightshift: {name}: {blank:,} blank row{'s are' if blank > 1 else ' is'} skipped.")
 

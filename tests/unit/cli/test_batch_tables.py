@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.batches.formats import answers, tables, template
 from app.batches.formats.json_file import FormatError
+from app.settings import SettingsError
 from ops.cli import main
 from ops.cli.batch import source
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from ops.cli.batch.results import TargetError, format_wanted
 
 
 def requests(path: Path, text: str, kind: str | None = None, **recipe: Any) -> list[dict[str, Any]]:
@@ -282,6 +282,7 @@ def test_a_cell_may_be_as_large_as_a_request(tmp_path: Path, monkeypatch: pytest
     ("text", "says"),
     [
         ("Is this kind?", "names no column, so that every row would ask the same. .*--template 'Summarise: {text}'"),
+        ("{text} or {text", r"has '\{text' without the '\}'"),
         ('Answer {"kind": 1}. {text}', r"which is no column.*written twice: '\{\{\"kind\": 1\}\}'"),
     ],
 )
@@ -291,6 +292,22 @@ def test_a_template_that_can_not_be_meant(tmp_path: Path, text: str, says: str) 
     path.write_text("text\nhi\n")
     with pytest.raises(FormatError, match=says):
         made(path, template=text)
+
+
+def test_a_workbook_by_the_name_of_a_csv(tmp_path: Path) -> None:
+    """It is said what it is, not which of its bytes is no text."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"PK\x03\x04\xe3")
+    with pytest.raises(SettingsError, match=r"a\.csv: it is xlsx, and not csv as its name says: --format xlsx"):
+        made(path, template="{text}")
+
+
+def test_no_workbook_is_written_into_a_file_of_another_name() -> None:
+    """The ending says what is written. One that says nothing is as good as any for a table of text only."""
+    assert format_wanted(Path("a.txt"), "csv") == "text"
+    assert format_wanted(Path("a.csv.gz"), "xlsx") == "csv"
+    with pytest.raises(TargetError, match=r"is parquet, and the ending of a\.foo names no format: -o FILE.parquet"):
+        format_wanted(Path("a.foo"), "parquet")
 
 
 def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,5 +332,10 @@ def test_a_part_of_a_table_is_asked(tmp_path: Path) -> None:
     ]
     with pytest.raises(FormatError, match=r"a\.csv: --where leaves no row"):
         made(path, template="{text}", where=("lang=fr",))
+    for empty in ("", "id,text\n", "id,text\n , \n"):
+        path.write_text(empty)
+        with pytest.raises(FormatError, match=r"a\.csv: it has no row with anything in it"):
+            made(path, template="{text}")
+    path.write_text("id,text\n1,gut\n")
     with pytest.raises(FormatError, match="--columns names 'idd', which is no column"):
         made(path, template="{text}", columns=("idd",))
