@@ -1,6 +1,6 @@
 """All settings, their checks, and the variables that they are read from. Everything else is given a frozen `Settings`.
 
-Each field's comment holds its meaning and its unit: `scripts/settings-table` makes the README's table of them.
+Each field's comment holds its meaning and its unit: `scripts/settings-table` makes the table of them in docs/settings.md.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Settings:
     #: where state lives: Redis' files, secrets, the workers' private directories
     data_dir: Path = field(default_factory=lambda: environment.home_path("~/.nightshift"))
     #: where the bytes of files and batches are: `file:///DIRECTORY`, or an object store that several machines share, `s3://BUCKET/PREFIX`,
-    #: `gs://` or `az://`, which needs the extra `storage` ([storage](docs/storage.md)); empty: `batches` in the data dir
+    #: `gs://` or `az://`, which needs the extra `storage` ([storage](storage.md)); empty: `batches` in the data dir
     storage: str = field(default="", metadata={"read": storage_url.read})
     #: `redis://`, `rediss://` or `unix://` of a server of your own, or `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`;
     #: without it one is started under the data dir
@@ -68,13 +68,13 @@ class Settings:
     callback_allowed_hosts: tuple[str, ...] = ()
     #: the ways to Claude in the order in which they are used, each with its login and how much it may spend, if you like, e.g.
     #: `cli:subscription,api:api_key:20usd/day`: `cli`, its command line as long-lived processes, for any login; `api`, the
-    #: Messages API itself, which needs `ANTHROPIC_API_KEY` and no process; `batches`, Message Batches ([ways](docs/ways.md))
+    #: Messages API itself, which needs `ANTHROPIC_API_KEY` and no process; `batches`, Message Batches ([ways](ways.md))
     ways: tuple[Step, ...] = field(default=(Step(Way.CLI),), metadata={"read": ways.read})
-    #: TOML file with your own prices, USD per million tokens, a table for each model ([cost](docs/cost.md#prices)); they go before
+    #: TOML file with your own prices, USD per million tokens, a table for each model ([cost](cost.md#prices)); they go before
     #: Anthropic's list prices
     prices: Path | None = None
     #: JSON object from model names that clients send to Claude's, e.g. {"gpt-4o": "opus", "gpt-*": "sonnet"}: adds to
-    #: [those that are known](#models), and goes before them
+    #: [those that are known](requests.md#models), and goes before them
     model_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     #: the Claude model that answers for every name that is not known; empty: those are a 404
     default_model: str = ""
@@ -138,7 +138,7 @@ class Settings:
     abandon_grace_seconds: float = 10.0
     #: how long outcomes are kept, seconds
     result_ttl_seconds: int = 24 * 3600
-    #: how long an answer is kept for the same request of the same key ([cost](docs/cost.md#a-cache-of-answers)), e.g. `12h`, `7d`; 0: not at all
+    #: how long an answer is kept for the same request of the same key ([cost](cost.md#a-cache-of-answers)), e.g. `12h`, `7d`; 0: not at all
     answer_cache: float = field(default=0.0, metadata={"read": environment.duration})
     #: answers that are kept so, bytes in Redis; beyond it the oldest go
     answer_cache_bytes: int = 64 * 1024 * 1024
@@ -157,10 +157,10 @@ class Settings:
     batch_window: str = ""
     #: what all keys together may use before no further batch line starts: US dollars or tokens a night, day or month, e.g. `20/night`
     #: or `2000000tokens/day`, or a share of a subscription's usage window in each night, e.g. `40%five_hour`, or several with commas
-    #: between ([nights](docs/cost.md#budgets)); empty: any amount
+    #: between ([nights](cost.md#budgets)); empty: any amount
     budget: tuple[Budget, ...] = field(default=(), metadata={"read": budgets.read_house})
 
-    #: where messages are sent when a batch is done, waits or fails: URLs of [Apprise](docs/notifications.md), with spaces between; needs the
+    #: where messages are sent when a batch is done, waits or fails: URLs of [Apprise](notifications.md), with spaces between; needs the
     #: extra `notify`
     notify: tuple[str, ...] = field(
         default=(), metadata={"read": notify_settings.read_urls, "secret": True}, repr=False
@@ -171,10 +171,10 @@ class Settings:
     notify_failed_share: float = 0.1
     #: what addresses of pages in messages begin with, e.g. `https://nightshift.example.com`; empty: messages have none
     notify_links: str = ""
-    #: attach the [morning report](docs/morning-report.md) where the service takes files; errors in it may quote an answer
+    #: attach the [morning report](morning-report.md) where the service takes files; errors in it may quote an answer
     notify_report: bool = False
     #: comma-separated: what the URLs begin with that clients may name for their own batches, e.g. `tgram://`
-    #: ([who may](docs/notifications.md#messages-for-one-batch)); empty: none
+    #: ([who may](notifications.md#messages-for-one-batch)); empty: none
     notify_from_clients: tuple[str, ...] = ()
 
     #: a worker that has not beaten for so long is taken for dead, seconds

@@ -53,7 +53,7 @@ def _findings(given: dict[str, Any], *, asks: bool) -> Iterator[Finding]:
     complaints = list(misspelled.complaints(environment.variables()))
     for complaint in complaints:
         yield finding.warn(
-            "Settings", complaint, "Correct its name, or unset it. The README has a table of all settings."
+            "Settings", complaint, "Correct its name, or unset it. docs/settings.md has a table of them all."
         )
     if not complaints:
         yield finding.ok("Settings", "understood")

@@ -72,7 +72,7 @@ def _of_step(
         yield ok("Way", "batches: lines of batches go to Anthropic's Message Batches, at half the price")
     if fault:
         said = "there is none" if login is None and len(settings.ways) == 1 else f"NIGHTSHIFT_WAYS {fault}"
-        yield fail("Login", said, "Set ANTHROPIC_API_KEY, or see the README's Start for other logins.")
+        yield fail("Login", said, "Set ANTHROPIC_API_KEY, or see docs/start.md for other logins.")
 
 
 @contextmanager

@@ -20,10 +20,10 @@ ADDRESS = "http://127.0.0.1:8204"
 
 
 class Page:
-    """A page by its path in the repository; its sections are those of the second level."""
+    """A page by its path in the repository, or several as one; its sections are those of the second level."""
 
-    def __init__(self, path: str) -> None:
-        self.text = (ROOT / path).read_text()
+    def __init__(self, *paths: str) -> None:
+        self.text = "\n".join((ROOT / path).read_text() for path in paths)
 
     def section(self, title: str) -> str:
         """The text under a heading."""
@@ -60,7 +60,7 @@ class Page:
 
 
 def sh(command: str, stack: Stack, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
-    """As a user's shell runs it: `nightshift` is the alias of the README."""
+    """As a user's shell runs it: `nightshift` is the alias of the docs."""
     alias = cwd / "bin" / "nightshift"
     alias.parent.mkdir(exist_ok=True)
     alias.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m ops.cli.main "$@"\n')

@@ -109,9 +109,9 @@ def test_claudes_command_line_is_such_an_agent(stack: Stack, tmp_path: Path) -> 
     assert result["type"] == "tool_result" and "SERVES" in json.dumps(result["content"])
 
 
-def test_the_readme_s_line_adds_it_to_claude(stack: Stack, tmp_path: Path) -> None:
+def test_the_page_s_line_adds_it_to_claude(stack: Stack, tmp_path: Path) -> None:
     """As a user types it: the server that it adds is one that Claude's command line connects to."""
-    (line,) = re.findall(r"    claude (mcp add .*?) +#", (ROOT / "README.md").read_text())
+    (line,) = re.findall(r"    claude (mcp add .*)", (ROOT / "docs/agents.md").read_text())
     nightshift = f"{sys.executable} -P -m ops.cli.main"
     added = line.replace('"$PWD/.venv/bin/nightshift"', nightshift)
     done = subprocess.run(

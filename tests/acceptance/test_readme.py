@@ -1,4 +1,4 @@
-"""The README does what it says: its examples run as they are, against the running stack."""
+"""The README and the pages that teach do what they say: their examples run as they are, against the running stack."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
     import pytest
 
-README = Page("README.md")
-section, python_in, shell_in = README.section, README.python_in, README.shell_in
+PAGES = Page("README.md", *(f"docs/{name}.md" for name in ("start", "requests", "batches", "operating")))
+section, python_in, shell_in = PAGES.section, PAGES.python_in, PAGES.shell_in
 #: what is made here, keys among it, is for nobody else
 shared_stack = stack_fixture("module", settings=SHARED_SETTINGS)
-#: where somebody else's address is in the README
+#: where somebody else's address is on a page
 HOOK = "https://example.com/hook"
 #: sections with blocks, each run by a test of this module, and what another test runs
 RUN_HERE = (
+    "Try it",
     "Start",
     "Ask and wait",
     "Ask and read along",
@@ -46,12 +47,20 @@ RUN_HERE = (
     "Back up",
     "Without a queue",
 )
-RUN_ELSEWHERE = ("In containers", "For agents")  # tests/acceptance: test_compose.py, test_agents.py
+RUN_ELSEWHERE = ("In containers",)  # test_compose.py
 
 
 def test_every_block_is_run() -> None:
     """A section that has a command or an example is one that a test runs."""
-    assert set(README.sections_with_blocks()) - set(RUN_ELSEWHERE) == set(RUN_HERE)
+    assert set(PAGES.sections_with_blocks()) - set(RUN_ELSEWHERE) == set(RUN_HERE)
+
+
+def test_try_it(stack: Stack, tmp_path: Path) -> None:
+    """The commands of the README's first screen, but for the start itself."""
+    _run, _run_for_real, curl, *table = shell_in("Try it", stack)
+    assert "Simulated answer" in sh(curl, stack, tmp_path).stdout
+    done = sh("\n".join(line for line in table if not line.startswith("alias")), stack, tmp_path)
+    assert (done.returncode, "batch_" in done.stdout) == (0, True), done
 
 
 def test_start(stack: Stack, tmp_path: Path) -> None:
@@ -139,7 +148,7 @@ def test_ask_and_be_called_back(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_overnight(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    """The table comes back with an answer to each row, and OpenAI's client runs the file that the README writes."""
+    """The table comes back with an answer to each row, and OpenAI's client runs the file that the page writes."""
     make, submit, *reading = (one for one in shell_in("Overnight in five minutes", stack) if "cat >" not in one)
     submitted = sh(f"{make}\n{submit}", stack, tmp_path)
     assert submitted.returncode == 0, submitted
@@ -232,7 +241,7 @@ def test_without_a_queue(stack: Stack) -> None:
 
 
 def test_the_settings_table_is_up_to_date() -> None:
-    """What `scripts/settings-table` would write is what the README has."""
+    """What `scripts/settings-table` would write is what the page has."""
     script = ROOT / "scripts" / "settings-table"
     assert subprocess.run([sys.executable, str(script), "--check"], cwd=ROOT, check=False).returncode == 0
 

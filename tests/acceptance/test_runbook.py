@@ -61,6 +61,6 @@ def test_marks_and_names_are_real() -> None:
     for mark in set(re.findall(r"\[[A-Z]{3,}\]", RUNBOOK)):
         assert f'"{mark} ' in sources, mark
     for name in set(re.findall(r"NIGHTSHIFT_[A-Z_]+", RUNBOOK)):
-        assert name in (ROOT / "README.md").read_text() or name in sources, name
+        assert name in (ROOT / "docs/settings.md").read_text() or name in sources, name
     for code in set(re.findall(r"`((?:redis|queue|storage|structured|login)_[a-z_]+)`", RUNBOOK)):
         assert f'"{code}"' in sources, code

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 #: each page that has blocks to be pasted, and the test that runs them or does what they do
 TESTED_BY = {
     "README.md": "tests/acceptance/test_readme.py",
+    "docs/batches.md": "tests/acceptance/test_readme.py",
     "docs/agents.md": "tests/acceptance/test_agents.py",
     "docs/deploy.md": "tests/integration/deploy/test_systemd.py",
     "docs/install.md": "tests/acceptance/test_installed.py",
@@ -32,10 +33,13 @@ TESTED_BY = {
     "docs/machines.md": "tests/integration/supervisor/test_parts_alone.py",
     "docs/morning-report.md": "tests/acceptance/test_batch_command.py",
     "docs/notifications.md": "tests/acceptance/test_notifications.py",
+    "docs/operating.md": "tests/acceptance/test_readme.py",
     "docs/python.md": "tests/acceptance/test_recipes.py",
     "docs/recipes.md": "tests/acceptance/test_recipes.py",
+    "docs/requests.md": "tests/acceptance/test_readme.py",
     "docs/runbook.md": "tests/acceptance/test_runbook.py",
     "docs/service.md": "tests/unit/service/test_command.py",
+    "docs/start.md": "tests/acceptance/test_readme.py",
     "docs/storage.md": "tests/integration/supervisor/test_shared_storage.py",
     "docs/tables.md": "tests/unit/test_docs_commands.py",
 }

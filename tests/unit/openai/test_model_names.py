@@ -11,7 +11,7 @@ from app.errors import ErrorReply
 from app.openai.model_names import ALIASES, CLAUDE_MODELS, DEFAULT_NAMES, listed, resolve
 from app.settings import Settings, SettingsError
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs/requests.md"
 MAPPED = Settings(
     model_map={
         "gpt-5*": "first-pattern",
@@ -108,7 +108,7 @@ def test_the_list_has_names_that_can_be_asked_for() -> None:
 
 def test_the_readme_names_all_defaults() -> None:
     """Its table of models is the code's."""
-    rows = re.findall(r"^\| (`gpt-.*`) \| `(\w+)` \|$", README.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (`gpt-.*`) \| `(\w+)` \|$", PAGE.read_text(), re.MULTILINE)
     named = {name: model for names, model in rows for name in re.findall(r"`([^`]+)`", names)}
     assert named == dict(DEFAULT_NAMES)
 
