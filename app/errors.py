@@ -175,7 +175,10 @@ def login_required(reason: str) -> ErrorReply:
 
 def files_elsewhere(what: str, where: str) -> ErrorReply:
     """Another machine has them: whoever shares its directory can serve this."""
-    message = f"The bytes of {what} are not on this machine: all parts must share {where}."
+    message = (
+        f"The bytes of {what} are not on this machine. They are {where}: ask the API there, or give all machines one"
+        " storage (docs/machines.md)."
+    )
     return unavailable(message, ErrorCode.FILES_ELSEWHERE, FILES_RETRY_SECONDS)
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any
 
 from app import clock, errors, hashes, redis_index
-from app.batches.leadership import is_at
+from app.batches.leadership import is_at, whereabouts
 from app.batches.storage import names
 from app.connection import MAYBE_DONE, RedisError, texts, transaction
 from app.durability import confirm
@@ -116,7 +116,7 @@ class FileStore:
         if self.storage.size(names.stored_file(record.id)) is not None:
             return
         if not self.is_here(record.place):
-            raise errors.files_elsewhere(record.id, self.storage.where)
+            raise errors.files_elsewhere(record.id, whereabouts(self._connection, record.place))
         raise errors.files_gone(record.id, self.storage.where)
 
     def draft(self) -> FileDraft:

@@ -71,6 +71,14 @@ def known_storages(connection: Redis) -> dict[str, Location]:
     return {key.decode(): Location(**json.loads(value)) for key, value in found.items()}
 
 
+def whereabouts(connection: Redis, name: str) -> str:
+    """The storage of that name for people: the directory, and on which machine."""
+    found = known_storages(connection).get(name)
+    if found is None:
+        return "in a data dir"
+    return f"in {found.path} on {found.host}" if found.host else f"in {found.path}"
+
+
 class NotLeader(Exception):
     """Another process does the work by now, or the batch is gone: nothing was changed."""
 
@@ -223,12 +231,5 @@ def stalled(connection: Redis, record: BatchRecord) -> Stalled | None:
     where = storage_of(connection, record.place)
     if not where or any(leader.place == where for leader in led):
         return None
-    address = known_storages(connection).get(where)
-    at = (
-        "in a data dir"
-        if address is None
-        else f"in {address.path} on {address.host}"
-        if address.host
-        else f"in {address.path}"
-    )
+    at = whereabouts(connection, where)
     return Stalled(Hold.FILES_ELSEWHERE, f"Its files are {at}, where no Nightshift runs now; others don't have them.")
