@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from mcp.server.context import ServerRequestContext
     from mcp_types import CallToolRequestParams, PaginatedRequestParams
+    from pydantic_core import ErrorDetails
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ async def _call(tool: Tool, desk: Desk, sent: dict[str, Any]) -> CallToolResult:
     try:
         arguments = tool.arguments.model_validate(sent)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, one['loc'])) or tool.name}: {one['msg']}" for one in error.errors())
+        faults = "; ".join(_fault(one, tool) for one in error.errors())
         return _failed(f"{tool.name}: {faults}")
     try:
         return CallToolResult(content=[TextContent(type="text", text=_cut(await tool.run(desk, arguments)))])
@@ -85,6 +86,13 @@ async def _call(tool: Tool, desk: Desk, sent: dict[str, Any]) -> CallToolResult:
         return _failed(
             f"{tool.name} failed by a fault of Nightshift's ({type(error).__name__}); its log has the details."
         )
+
+
+def _fault(found: ErrorDetails, tool: Tool) -> str:
+    name = ".".join(map(str, found["loc"])) or tool.name
+    if found["type"] == "extra_forbidden":
+        return f"there is no argument '{name}'; it takes {', '.join(tool.arguments.model_fields)}"
+    return f"{name}: {found['msg']}"
 
 
 def _failed(message: str) -> CallToolResult:

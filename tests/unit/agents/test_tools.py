@@ -101,7 +101,7 @@ def test_what_is_wrong_is_an_answer() -> None:
         "No answer from",
         "limit: Input should be a valid integer",
         "batch_id: String should match",
-        "more: Extra inputs",
+        "there is no argument 'more'; it takes batch_id",
         "either rows or file",
         "--files DIR",
         "There is no tool nothing",
