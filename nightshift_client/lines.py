@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/v1/chat/completions"
 _NAME = re.compile(r"\{\{|\}\}|\{([^{}\n]+)\}")
+_OPEN = re.compile(r"\{([\w-]+)")
 _NO_NAME_OF_A_SCHEMA = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -40,6 +41,11 @@ class Recipe:
                 "The template names no column, so that every row would ask the same. Put a column's name in braces, e.g."
                 f" 'Summarise: {{{table.columns[0]}}}'. There are: {', '.join(table.columns)}."
             )
+        for found in _OPEN.finditer(_NAME.sub("", self.template)):
+            if found[1] in table.columns:
+                raise TableError(
+                    f"The template has '{{{found[1]}' without the '}}' that ends it. A brace that is text is written twice: '{{{{'."
+                )
         fixed = self._fixed()
         return b"".join(self._line(row, number, fixed) for number, row in enumerate(table.rows, 1))
 

@@ -216,7 +216,7 @@ def _recipe(how: How, place: Place) -> template.Recipe:
         try:
             found = json.loads(how.schema.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            options.fail(f"--schema {how.schema}: {error}")
+            options.fail(f"--schema {how.schema}: {getattr(error, 'strerror', None) or error}.")
         schema = (re.sub(r"[^a-zA-Z0-9_-]", "_", how.schema.stem)[:64], found)
     text, is_jinja = how.template or "", False
     if how.template_file is not None:
@@ -224,7 +224,7 @@ def _recipe(how: How, place: Place) -> template.Recipe:
             # The line feed at its end is the editor's.
             text = how.template_file.read_bytes().decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
         except (OSError, ValueError) as error:
-            options.fail(f"--template-file {how.template_file}: {error}")
+            options.fail(f"--template-file {how.template_file}: {getattr(error, 'strerror', None) or error}.")
         is_jinja = how.template_file.suffix.lower() in jinja.ENDINGS
     files = None
     if how.attach:

@@ -152,7 +152,7 @@ def _urls(path: Path) -> tuple[str, ...]:
     try:
         return read_urls(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        options.fail(f"--notify {path}: {error}.")
+        options.fail(f"--notify {path}: {getattr(error, 'strerror', None) or error}.")
 
 
 def table(api: Server, found: source.Source, how: How) -> dict[str, str]:

@@ -146,6 +146,7 @@ def test_the_template_is_the_commands() -> None:
     ("template", "how", "message"),
     [
         ("Say hello.", {}, "names no column"),
+        ("{a} or {a", {}, "has '{a' without the '}'"),
         ("{b}", {}, "names 'b', which is no column. There are: a"),
         ("{a}", {"id_column": "b"}, "no column 'b'"),
         ("{a}", {"schema": "x"}, "a JSON schema as a dict"),
