@@ -23,7 +23,7 @@ from api.openai.batches import file_so_far
 from api.openapi_meta import described
 from api.services import current_services
 from app import errors, window
-from app.batches import report
+from app.batches import report, waits
 from app.batches.capacity import beyond_reserve
 from app.batches.formats.answers import TABLE_FORMAT
 from app.batches.record import OF_ACCOUNTS, Hold
@@ -98,7 +98,8 @@ def page(batch_id: str) -> Response:
             report=found,
             clock=clock,
             figures=figures,
-            causes={**figures.WAITS, **report_chart.CAUSES, "reserve": "all workers are reserved"},
+            causes=report_chart.CAUSES,
+            why_waits=waits.clause,
             letters=report_chart.letters(found.waits),
             charts=[report_chart.throughput(found, clock, name, size) for name, size in _SHAPES.items()],
             sparks=_sparks(found),

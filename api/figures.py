@@ -5,14 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from app.batches.record import Hold
 from app.error_codes import ErrorCode, ErrorType
-from app.gate import Cause
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: times within this many seconds are shown with seconds
 _EXACT_SECONDS = 1800
@@ -118,32 +112,6 @@ class Clock:
         return datetime.fromtimestamp(at, UTC).astimezone(self._zone)
 
 
-#: `nightshift.waiting_for` of a batch object
-WAITS: Mapping[str, str] = MappingProxyType(
-    {
-        Cause.USAGE_LIMIT: "waits for the usage limit",
-        Cause.UTILIZATION: "leaves the rest of Claude's window to you",
-        Cause.SPENDING: "waits: its cap on spending is reached",
-        Cause.LOGIN: "waits for a login",
-        Cause.OVERLOAD: "waits: Claude is overloaded",
-        Cause.RATE_LIMIT: "waits: Claude takes no more requests for now",
-        Cause.PAUSED: "paused",
-        Hold.BATCH_WINDOW: "waits for its window",
-        Hold.RESERVE: "waits for a worker beyond the reserve",
-        Hold.PACE: "is spread until the window resets",
-        Hold.NO_WORKERS: "no worker runs",
-        Hold.NO_FEEDER: "nobody does its work",
-        Hold.NO_LANE: "nobody sends its parts",
-        Hold.MESSAGE_BATCHES: "at Message Batches",
-        Hold.FILES_ELSEWHERE: "its files are on another machine",
-        Hold.FILES_UNUSABLE: "its files can't be used",
-        Hold.TRIED: "its first requests were tried; continue it",
-        Hold.BUDGET: "its budget is used up",
-        Hold.SHARE: "its share of the usage window is used up",
-        Hold.KEY_BUDGET: "its key's budget is used up",
-        Hold.HOUSE_BUDGET: "the house's budget is used up",
-    }
-)
 #: the failures' meanings, beside their codes
 FAILURES = MappingProxyType(
     {str(code): code.meaning for code in ErrorCode} | {str(ErrorType.INVALID_REQUEST): "Claude refused the request"}

@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from api import figures
 from app import clock
 from app.batches.record import OF_ACCOUNTS, BatchStatus, Hold
+from app.batches.waits import clause
 from app.gate import BY_HAND, Cause
 from app.worker_status import WorkerState
 
@@ -102,7 +102,7 @@ def _held(held: Sequence[Batch], details: Sequence[str]) -> Headline:
     waits = f"{number} wait{'s' if len(held) == 1 else ''}"
     untils = [batch.waiting_until for batch in held]
     until = _until(min(at for at in untils if at)) if all(untils) else ()
-    causes = "; ".join(dict.fromkeys(figures.WAITS[batch.waiting_for or ""] for batch in held))
+    causes = "; ".join(dict.fromkeys(clause(batch.waiting_for or "") for batch in held))
     title = "A batch waits" if len(held) == 1 else "Batches wait"
     reasons = dict.fromkeys(batch.waiting_reason for batch in held if batch.waiting_reason)
     return Headline("waiting", title, (f"{waits}: {causes}", *until, "."), [*details, *reasons])
@@ -110,7 +110,7 @@ def _held(held: Sequence[Batch], details: Sequence[str]) -> Headline:
 
 def _words_of(held: Sequence[Batch]) -> list[str]:
     """Batches that wait while others go on, by cause."""
-    counts = Counter(figures.WAITS[batch.waiting_for or ""] for batch in held)
+    counts = Counter(clause(batch.waiting_for or "") for batch in held)
     return [
         f"{_number(number, 'batch', 'batches')} wait{'s' if number == 1 else ''}: {cause}."
         for cause, number in counts.items()

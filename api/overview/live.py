@@ -12,6 +12,7 @@ from api import figures
 from api.overview import headline, past, snapshot
 from api.overview.chart import Chart, spark
 from app import clock, errors
+from app.batches import waits
 from app.connection import AWAY
 from app.error_codes import ErrorCode
 
@@ -106,7 +107,7 @@ class Live:
             "spark": spark,
             "figures": figures,
             "meanings": figures.FAILURES,
-            "waits": figures.WAITS,
+            "why_waits": waits.clause,
             "limit_mb": self._services.settings.max_rss_mb,
         }
         return {name: self._render(name, **shown) for name in _NAMES}

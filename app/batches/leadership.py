@@ -23,6 +23,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from app.batches.record import Hold
 from app.batches.storage import Location
+from app.batches.waits import WAITS
 from app.connection import AWAY
 
 if TYPE_CHECKING:
@@ -227,7 +228,8 @@ def stalled(connection: Redis, record: BatchRecord) -> Stalled | None:
         return Stalled(Hold.FILES_UNUSABLE, record.stuck)
     led = leaders(connection)
     if not led:
-        return Stalled(Hold.NO_FEEDER, "No process does the batches' work: start `nightshift up`, `api` or `worker`.")
+        why = WAITS[Hold.NO_FEEDER]
+        return Stalled(Hold.NO_FEEDER, f"{why.clause.capitalize()}. {why.advice}")
     where = storage_of(connection, record.place)
     if not where or any(leader.place == where for leader in led):
         return None

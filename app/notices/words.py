@@ -7,8 +7,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from app.batches.record import FILES_LOST, BatchStatus, Hold
-from app.gate import Cause
+from app.batches.record import FILES_LOST, BatchStatus
+from app.batches.waits import WAITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,33 +20,8 @@ if TYPE_CHECKING:
 #: named in one message
 _MAX_NAMED = 10
 _HOUR = 3600
-#: why it waits, and what to do
-_WAITS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        Hold.TRIED: ("its first requests were tried", "See its report, then: nightshift batch continue {id}"),
-        Hold.BUDGET: ("its budget is used up", "nightshift batch continue {id} --max-cost USD, or cancel {id}"),
-        Hold.SHARE: ("its share of the usage window is used up", "It goes on by itself when the window begins anew."),
-        Hold.KEY_BUDGET: ("its key's budget is used up", "It goes on by itself when that is raised or begins anew."),
-        Hold.HOUSE_BUDGET: ("what may be spent here for now is used up", "It goes on by itself."),
-        Hold.FILES_ELSEWHERE: ("no running process has its files", "Start Nightshift where its data dir is."),
-        Hold.FILES_UNUSABLE: ("its files can't be used", "nightshift doctor, or its page, says why."),
-        Hold.NO_FEEDER: ("no process does the batches' work", "Start nightshift up, or nightshift worker or api."),
-        Hold.NO_LANE: ("no process sends its parts to Message Batches", "Start nightshift up or worker."),
-        Hold.NO_WORKERS: ("no worker is running", "Start nightshift up, or nightshift worker."),
-        Cause.USAGE_LIMIT: ("Claude's usage limit is reached", "It goes on by itself after the reset."),
-        Cause.UTILIZATION: (
-            "the rest of Claude's usage window is left to you",
-            "It goes on by itself after the reset.",
-        ),
-        Cause.SPENDING: ("a cap on spending is reached", "It goes on by itself when that begins anew."),
-        Cause.LOGIN: (
-            "Claude's login does not work",
-            "Log in again: nightshift doctor says how. It goes on by itself then.",
-        ),
-        Cause.OVERLOAD: ("Claude is overloaded", "It goes on by itself."),
-        Cause.RATE_LIMIT: ("Claude takes no more requests for now", "It goes on by itself."),
-    }
-)
+#: what to do about a wait where nothing is to be done
+_BY_ITSELF = "It goes on by itself."
 _ENDS = MappingProxyType(
     {
         BatchStatus.COMPLETED: "is done",
@@ -100,18 +75,20 @@ def failing(record: BatchRecord, where: Where) -> Message:
 
 def held(record: BatchRecord, wait: Wait, where: Where) -> Message:
     """A batch waits."""
-    why, advice = _WAITS[wait.code]
-    said = [advice.format(id=record.id), *numbers(record, where), *_page(record, where)]
+    why, advice = WAITS[wait.code]
+    said = [advice.format(id=record.id) or _BY_ITSELF, *numbers(record, where), *_page(record, where)]
     return Message(f"{_name(record)} waits: {why}{_until(wait, where)}", "\n".join(said), Tone.WAITS)
 
 
 def all_held(records: Sequence[BatchRecord], wait: Wait, where: Where) -> Message:
     """Batches wait for the same."""
-    why, advice = _WAITS[wait.code]
+    why, advice = WAITS[wait.code]
     number = f"{len(records):,} batches wait" if len(records) > 1 else f"{_name(records[0])} waits"
     lines = [_progress(record) for record in records[:_MAX_NAMED]]
     more = [f"and {len(records) - _MAX_NAMED:,} more"] if len(records) > _MAX_NAMED else []
-    return Message(f"{number}: {why}{_until(wait, where)}", "\n".join([advice, *lines, *more]), Tone.WAITS)
+    return Message(
+        f"{number}: {why}{_until(wait, where)}", "\n".join([advice or _BY_ITSELF, *lines, *more]), Tone.WAITS
+    )
 
 
 def digest(records: Sequence[BatchRecord], waits: Mapping[str, Wait], where: Where) -> Message:
@@ -124,7 +101,7 @@ def digest(records: Sequence[BatchRecord], waits: Mapping[str, Wait], where: Whe
     parts = []
     for record in records[:_MAX_NAMED]:
         wait = waits.get(record.id)
-        why = [f"waits: {_WAITS[wait.code][0]}{_until(wait, where)}"] if wait and wait.code in _WAITS else []
+        why = [f"waits: {WAITS[wait.code].clause}{_until(wait, where)}"] if wait and wait.code in WAITS else []
         parts.append(
             "\n".join([f"{_name(record)}: {record.status}", *why, *numbers(record, where), *_page(record, where)])
         )

@@ -90,7 +90,7 @@ def test_the_live_line(stack: Stack, tmp_path: Path) -> None:
         wait_until(lambda: done(stack, batch_id) == 3, "three lines")
         until = time.time() + 3600
         assert stack.http("POST", "/v1/gate/pause", {"until": until}).status == 200
-        text = terminal.wait_for("is paused by hand until ")
+        text = terminal.wait_for("Nightshift is paused until ")
         terminal.wait_for(re.escape(time.strftime("%a %H:%M", time.localtime(until))))
         line = text.rsplit("\r", 1)[-1]
         assert re.search(

@@ -83,7 +83,7 @@ def test_from_a_table_to_its_answers(stack: Stack, browser: Browser, tmp_path: P
     look(browser)
     # For those who hear the page, and without a reload.
     said = browser.run("return document.getElementById('said').textContent")
-    assert said == "5 of 8 requests done so far: its first requests were tried; continue it"
+    assert said == "5 of 8 requests done so far: its first requests were tried"
     assert browser.run("return window.stays") == "the same page"
     # What is folded by hand stays so, whatever the page does with itself meanwhile.
     browser.run("document.querySelector('#answers details').open = false")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from tqdm import tqdm
 
+from app.batches.waits import WAITS, clause
 from ops.cli.batch import forecast, server
 from ops.cli.batch.server import Server
 from ops.cli.options import AsJson, Url
@@ -20,26 +21,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 1.0
 #: without a terminal a line is printed when something has changed, but not more often than this, seconds
 _LINE_SECONDS = 10.0
-_REASONS = {
-    "usage_limit": "waits for Claude's usage limit",
-    "utilization": "leaves the rest of Claude's window to you",
-    "spending_cap": "waits: its cap on spending is reached",
-    "login": "waits for a login that works",
-    "overload": "waits, since Claude is overloaded",
-    "rate_limit": "waits, since Claude takes no more requests for now",
-    "paused": "is paused by hand",
-    "tried": "has tried its first requests: see its report, then `nightshift batch continue ID` or `cancel ID`",
-    "budget": "has used up its budget: `nightshift batch continue ID --max-cost USD`, or `cancel ID`",
-    "share": "waits: its share of the usage window is used up, until that begins anew. `nightshift batch continue ID --max-share SHARE%WINDOW` raises it",
-    "key_budget": "waits: its key's budget is used up. `nightshift keys change NAME --budget AMOUNT/month` raises it",
-    "house_budget": "waits: NIGHTSHIFT_BUDGET is used up",
-    "batch_window": "waits for its window",
-    "reserve": "waits for a worker beyond the reserve",
-    "pace": "is spread over the time until the usage window resets",
-    "no_feeder": "waits: nobody does the batches' work. Start `nightshift up`, or `nightshift api` or `worker` in containers",
-    "no_lane": "waits: no process sends its parts to Message Batches. Start `nightshift up` or `nightshift worker` where its files are",
-    "no_workers": "waits: no worker is running. Start `nightshift up`, or `nightshift worker` in containers",
-}
+#: where the server knows more than a code says
+_SAID_BY_SERVER = ("files_elsewhere", "files_unusable", "message_batches")
 
 
 BatchId = Annotated[str, Parameter(name="ID")]
@@ -103,8 +86,11 @@ def why(batch: dict[str, Any]) -> str:
     until = (
         f" until {time.strftime('%a %H:%M', time.localtime(ours['waiting_until']))}" if ours["waiting_until"] else ""
     )
-    known = _REASONS.get(ours["waiting_for"])
-    return (known or f"waits: {ours.get('waiting_reason') or ours['waiting_for']}") + until
+    code, reason = ours["waiting_for"], ours.get("waiting_reason")
+    if reason and (code in _SAID_BY_SERVER or code not in WAITS):
+        return f"waits: {reason}{until}"
+    advice = WAITS[code].advice.format(id=batch["id"]) if code in WAITS else ""
+    return f"waits: {clause(code)}{until}" + (f". {advice}" if advice else "")
 
 
 def is_held(batch: dict[str, Any]) -> bool:

@@ -187,7 +187,7 @@ def test_while_it_runs(night: Night, server: RunningApi, browser: Browser) -> No
     assert "Done about" in browser.text("header")
     Gate(night.connection).pause()
     browser.open(f"{with_key(server)}/batches/{batch.id}")
-    assert "It waits: pause" in browser.text("header")
+    assert "It waits: Nightshift is paused" in browser.text("header")
     assert browser.text("#left").startswith("3")
     assert "now" in browser.text("#waits")
     found = numbers(server, batch)

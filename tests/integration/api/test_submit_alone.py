@@ -48,7 +48,7 @@ def test_the_id_comes_at_once_and_why_nothing_moves_soon(alone: RunningApi, tmp_
     assert time.monotonic() - named_at > 3
     assert process.returncode == 0
     assert f"/batches/{batch_id}" in told.splitlines()[0]
-    assert "nobody does the batches' work. Start `nightshift up`" in told
+    assert "no process does the batches' work. Start nightshift up" in told
     status = command(alone, "status")
     assert "WARNING      Nobody does the batches' work" in status.stdout
 

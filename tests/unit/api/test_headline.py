@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from api.figures import WAITS
 from api.overview import headline
 from api.overview.headline import Moment
 from api.overview.past import Past, Step
 from api.overview.snapshot import Batch, Snapshot, Worker
 from app.batches.record import BatchRecord, BatchStatus, Hold
+from app.batches.waits import WAITS
 from app.gate import BY_HAND, Cause, Closed
 from app.history import Ended
 from app.worker_status import WorkerState, WorkerStatus
@@ -168,7 +168,7 @@ def test_batches_that_wait_for_a_word_or_for_room_are_not_all_well(hold: Hold) -
     waiting = batch(3, 10, None, waiting_for=hold, waiting_until=SOON, waiting_reason="It has spent $5.")
     found = headline.of(snapshot(in_progress=0, batches=[waiting]))
     assert (found.tone, found.title, found.details) == ("waiting", "A batch waits", ["It has spent $5."])
-    assert found.sentence[0] == f"1 batch waits: {WAITS[hold]}"
+    assert found.sentence[0] == f"1 batch waits: {WAITS[hold].clause}"
     assert Moment(SOON, "clock") in found.sentence
 
 
@@ -178,6 +178,6 @@ def test_those_that_are_held_are_said_while_others_go_on() -> None:
     assert (found.tone, found.details) == ("good", ["2 batches wait: its key's budget is used up."])
     both = [*held, batch(3, 10, None, waiting_for=Hold.TRIED)]
     assert headline.of(snapshot(in_progress=0, batches=both)).sentence == (
-        "3 batches wait: its key's budget is used up; its first requests were tried; continue it",
+        "3 batches wait: its key's budget is used up; its first requests were tried",
         ".",
     )
