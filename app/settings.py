@@ -93,17 +93,17 @@ class Settings:
     #: `speed`; or `frugal`: two fifths less memory for a Claude process that has worked for a while, and some 10 ms more CPU a turn. Only
     #: with versions of the CLI that are known to take it: `nightshift doctor` says so
     memory: Literal["speed", "frugal"] = "speed"
-    #: a Claude process is recycled after so many turns (± jitter)
+    #: a Claude process is recycled after this number of turns (± jitter)
     max_turns: int = 500
     #: a Claude process is recycled after its turn when the resident memory of its tree passes this, MiB
     max_rss_mb: int = 1024
     #: a Claude process is ended at once, and its job requeued, when its tree passes this, MiB; 0: twice the above
     hard_rss_mb: int = 0
-    #: a Claude process that was idle for so long is recycled, seconds; 0: never
+    #: a Claude process that has been idle this long is recycled, seconds; 0: never
     max_idle_seconds: float = 3600.0
-    #: no byte from Claude for so long ends the attempt, seconds
+    #: an attempt is ended when Claude sends nothing for this time, seconds
     stall_seconds: float = 300.0
-    #: how often a job is run at most when Claude answers with a server error
+    #: the most runs of a job when Claude answers with a server error
     max_attempts: int = 5
     #: how often a job may take its worker down with it before it is dead-lettered
     max_worker_deaths: int = 3
@@ -177,12 +177,12 @@ class Settings:
     #: ([who may](notifications.md#messages-for-one-batch)); empty: none
     notify_from_clients: tuple[str, ...] = ()
 
-    #: a worker that has not beaten for so long is taken for dead, seconds
+    #: a worker that has not renewed its lease for this time is taken for dead, seconds
     lease_seconds: float = 10.0
     #: how often a worker renews its lease, seconds
     beat_seconds: float = 2.0
 
-    #: how long a worker that is told to stop lets its job go on before it is requeued, seconds
+    #: how long a stopping worker lets its job run before it is requeued, seconds
     stop_grace_seconds: float = 5.0
     #: how long processes that `nightshift restart` replaces may take to finish what they have begun, seconds
     restart_grace_seconds: float = 600.0
