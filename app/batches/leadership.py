@@ -190,7 +190,10 @@ class Leadership:
         if not is_new and self._connection.get(lease) != self._token.encode():
             self.close()
             return False
-        if is_new or not self._is_registered:
+        if is_new:
+            # Another one may have been it since this one was: what was read before is the other's by now.
+            self.close()
+        if not self._is_registered:
             # A SET that is sent again, since its reply was lost, says no.
             self.lost = register(self._connection, self._storage, here)
             self._is_registered = True

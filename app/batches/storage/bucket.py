@@ -139,12 +139,17 @@ class Bucket:
         """Those that are there."""
         obstore = self._obstore()
         for begin in range(0, len(paths), _DELETE_AT_ONCE):
+            some = list(paths[begin : begin + _DELETE_AT_ONCE])
             try:
-                obstore.delete(self._quick, list(paths[begin : begin + _DELETE_AT_ONCE]))
+                obstore.delete(self._quick, some)
             except Exception as error:
                 failure = self.failure(error, paths[begin])
                 if not isinstance(failure, FileNotFoundError):
                     raise failure from error
+                # One is not there, at which all stores but S3's stop: those after it may be.
+                if len(some) > 1:
+                    for path in some:
+                        self.delete([path])
 
     def list(self, folder: str) -> Iterator[Listed]:
         """All objects below that path."""

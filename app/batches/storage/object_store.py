@@ -199,7 +199,8 @@ class ObjectStore:
         path = self._path(name)
         self._blocks.forget(path)
         self._memory.forget(path)
-        self._bucket.delete([path, *(one.path for one in self._bucket.list(path))])
+        # What grows has no object of that name itself, and some stores stop at one that is not there.
+        self._bucket.delete([*(one.path for one in self._bucket.list(path)), path])
 
     def remove_folder(self, folder: str) -> None:
         self._path(f"{folder}/-")

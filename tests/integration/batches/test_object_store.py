@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from obstore.store import MemoryStore
 from redis import Redis
 
 from app import errors
 from app.batches import leadership, retry
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
-from app.batches.leadership import lease_key
+from app.batches.leadership import Leadership, lease_key
 from app.batches.record import BatchStatus, Hold
 from app.batches.report import examples, line_stats
 from app.batches.storage import counted_lines, names
@@ -123,6 +124,26 @@ def test_a_feeder_that_slept_changes_nothing(machine: Callable[[str], Night], mo
     two.answer()
     assert two.look(batch).status is BatchStatus.COMPLETED
     assert output(one, batch) == ["0", "1", "2"]
+
+
+def test_a_leader_that_is_it_again_reads_anew(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It slept through the whole time of another one, which has ended since."""
+    shared = MemoryStore()
+    monkeypatch.setattr("obstore.store.from_url", lambda *_, **__: shared)
+    with Redis.from_url(redis_url) as connection:
+        one, two = ObjectStore("s3://nightshift"), ObjectStore("s3://nightshift")
+        leader, other = Leadership(connection, one), Leadership(connection, two)
+        assert leader.hold()
+        one.put("files/a", b"before")
+        with one.open("files/a") as file:
+            assert file.read() == b"before"
+        connection.delete(lease_key(leader.place))
+        assert other.hold()
+        two.put("files/a", b"of another's")
+        connection.delete(lease_key(leader.place))
+        assert leader.hold()
+        with one.open("files/a") as file:
+            assert file.read() == b"of another's"
 
 
 def test_a_store_that_turns_read_only(machine: Callable[[str], Night], s3: S3ForTests) -> None:

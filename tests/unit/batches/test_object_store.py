@@ -7,8 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from obstore.store import LocalStore
 
 from app.batches.storage import FilesLost, StorageError
+from app.batches.storage.bucket import Bucket
 from app.batches.storage.object_reader import BLOCK_BYTES
 from app.batches.storage.object_store import ObjectStore
 from app.batches.storage.protocol import FilesAltered, NotOurs
@@ -16,6 +18,7 @@ from tests.s3 import Fault, S3ForTests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 URL = "s3://nightshift/of/tests"
 
@@ -206,3 +209,14 @@ def test_files_that_are_gone_are_looked_for_in_the_same_store() -> None:
     with pytest.raises(FilesLost):
         storage.append("files/a", 4, b"x")
     assert storage.identity() != before
+
+
+def test_one_that_is_not_there_keeps_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only S3 takes such a name for deleted. Others refuse it, as this store does, and stop there."""
+    monkeypatch.setattr("obstore.store.from_url", lambda *_, **__: LocalStore(tmp_path))
+    bucket = Bucket("gs://nightshift")
+    paths = [f"files/a/{number:08d}" for number in range(12)]
+    for path in paths:
+        bucket.put(path, b"an answer")
+    bucket.delete(["files/a-", *paths[:6], "files/b", *paths[6:]])
+    assert [*bucket.list("files")] == []
