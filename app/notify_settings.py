@@ -52,13 +52,20 @@ def check_clients(urls: Sequence[str], allowed: Sequence[str]) -> None:
     if len(urls) > MAX_URLS:
         raise errors.invalid_value("notify", f"takes {MAX_URLS} URLs at most")
     for url in urls:
-        is_known = any(url.lower().startswith(prefix.lower()) for prefix in allowed)
-        # Options behind a `?` can name files of this machine and other hosts.
-        if not _URL.fullmatch(url) or len(url) > _MAX_LENGTH or not is_known or "?" in url or "/.." in url:
+        is_known = any(url.lower().startswith(_beginning(prefix.lower())) for prefix in allowed)
+        # Options behind a `?` can name files of this machine and other hosts, and so can a second URL in the first.
+        is_plain = _URL.fullmatch(url) and url.count("://") == 1 and "?" not in url and "/.." not in url
+        if not is_plain or len(url) > _MAX_LENGTH or not is_known:
             known = f"one that begins with {', '.join(allowed)}, and has no ?" if allowed else "none on this server"
             raise errors.invalid_request(
                 f"'notify' takes {known} (NIGHTSHIFT_NOTIFY_FROM_CLIENTS).", "notify", ErrorCode.INVALID_VALUE
             )
+
+
+def _beginning(prefix: str) -> str:
+    """A host ends where its name does: `ntfys://ntfy.sh` is no `ntfys://ntfy.sh.example.com` or `ntfys://ntfy.sh@example.com`."""
+    host = prefix.partition("://")[2]
+    return prefix if not host or "/" in host else f"{prefix}/"
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,9 @@ def service(url: str) -> Any:
         image_url_logo="",
     )
     found = apprise.Apprise(asset=asset)
-    if not found.add(url):
+    # Of one text `add` would make several services, if it looks like several URLs.
+    only = apprise.Apprise.instantiate(url, asset=asset)
+    if only is None or not found.add(only):
         raise NotifyError(f"Apprise does not understand this URL of {scheme(url)}://, or does not know the service.")
     return found
 
