@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 _PIECE_BYTES = 256 * 1024
 
 
-def without_value(path: Path, part: str, columns: Collection[int]) -> str | None:
-    """The first such cell in one of these columns, from 1. Raises `ExpatError` and `BadZipFile`."""
+def without_value(path: Path, part: str, columns: Collection[int], last: int) -> str | None:
+    """The first such cell in one of these columns, from 1, or behind the last one. Raises `ExpatError` and `BadZipFile`."""
     with zipfile.ZipFile(path) as package:
         with package.open(part) as file:
             if not _has_formulas(file):
                 return None
-        finder = _Finder(columns)
+        finder = _Finder(columns, last)
         with package.open(part) as file:
             while finder.found is None and (piece := file.read(_PIECE_BYTES)):
                 finder.parser.Parse(piece)
@@ -39,13 +39,13 @@ def _has_formulas(file: IO[bytes]) -> bool:
 
 
 class _Finder:
-    def __init__(self, columns: Collection[int]) -> None:
+    def __init__(self, columns: Collection[int], last: int) -> None:
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._text
         self.found: str | None = None
-        self._columns = columns
+        self._columns, self._last = columns, last
         self._row = self._column = 0
         self._has_formula = self._has_value = self._is_in_value = False
 
@@ -68,5 +68,6 @@ class _Finder:
     def _end(self, name: str) -> None:
         self._is_in_value = False
         is_cell = name.rpartition(":")[2] == "c"
-        if is_cell and self._has_formula and not self._has_value and self._column in self._columns:
+        is_meant = self._column in self._columns or self._column > self._last
+        if is_cell and self._has_formula and not self._has_value and is_meant:
             self.found = self.found or f"{letters(self._column)}{self._row}"

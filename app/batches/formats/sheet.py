@@ -18,7 +18,7 @@ from app.batches.formats import sheet_writer, workbook
 from app.batches.formats.cells import Number, is_empty
 from app.batches.formats.columns import unique
 from app.batches.formats.json_file import FormatError
-from app.batches.formats.sheet_xml import Editor, decoded, letters
+from app.batches.formats.sheet_xml import MAX_ROWS, Editor, decoded, letters
 from app.extras import how_to_install
 
 if TYPE_CHECKING:
@@ -150,12 +150,21 @@ class SheetTable:
                 try:
                     sheet = book[name]
                     sheet.reset_dimensions()  # some programs write wrong ones
-                    yield iter(sheet.iter_rows())
+                    yield self._bounded(sheet.iter_rows())
                 finally:
                     book.close()
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError, SyntaxError, EOFError) as error:
-            # What openpyxl raises about a workbook that is none; `ParseError` is a `SyntaxError`.
+        except (*workbook.BROKEN, ValueError, TypeError, SyntaxError) as error:
+            # What openpyxl raises about a workbook that is none.
             raise FormatError(f"{self.path}: the workbook is broken: {error}") from error
+
+    def _bounded(self, rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        """A row may say any number of itself, and openpyxl gives all empty ones before it."""
+        for number, cells in enumerate(rows, 1):
+            if number > MAX_ROWS:
+                raise FormatError(
+                    f"{self.path}: a row is below row {MAX_ROWS:,}, the last one that a sheet of XLSX has."
+                )
+            yield cells
 
     def _check_formulas(self, wanted: Collection[str] | None) -> None:
         """Raises `FormatError` for a formula without a value: read as it is, it would be an empty cell."""
@@ -164,8 +173,9 @@ class SheetTable:
         names = self._header[1]
         columns = {place for place, name in enumerate(names, 1) if wanted is None or name in wanted}
         try:
-            found = without_value(self.path, self.sheet.part, columns)
-        except (ExpatError, zipfile.BadZipFile, EOFError) as error:
+            # A cell beyond the table would make room for answers.
+            found = without_value(self.path, self.sheet.part, columns, len(names))
+        except (*workbook.BROKEN, ExpatError, ValueError) as error:
             raise FormatError(f"{self.path}: the workbook is broken: {error}") from error
         if found:
             raise FormatError(

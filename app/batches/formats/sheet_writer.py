@@ -7,7 +7,9 @@ from datetime import date, datetime, time, timedelta
 from html import escape
 from typing import IO, TYPE_CHECKING, Any
 
-from app.batches.formats.sheet_xml import cell, decoded
+from app.batches.formats.cells import Number
+from app.batches.formats.json_file import FormatError
+from app.batches.formats.sheet_xml import MAX_ROWS, cell, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,13 +61,17 @@ def write(target: IO[bytes], filled: Iterable[Filled], columns: Sequence[str], n
 
 
 def write_rows(target: IO[bytes], rows: Iterable[Sequence[Any]], header: Sequence[str], sheet: str) -> None:
-    """Rows of values, or of openpyxl's cells. Raises `FormatError` for a text that no cell takes."""
+    """Rows of values, or of openpyxl's cells. Raises `FormatError` for a text that no cell takes, and for too many rows."""
     styles: dict[str, int] = {"General": 0}
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as made:
         with made.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as file:
             file.write(f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>'.encode())
             file.write(_row(1, header, styles))
             for number, values in enumerate(rows, 2):
+                if number > MAX_ROWS:
+                    raise FormatError(
+                        f"A sheet of XLSX has {MAX_ROWS:,} rows, and the table more. Write CSV instead: -o FILE.csv."
+                    )
                 file.write(_row(number, values, styles))
             file.write(b"</sheetData></worksheet>")
         book = (
@@ -87,6 +93,8 @@ def _cell(value: Any, column: int, row: int, styles: dict[str, int]) -> str:
         value, shown = value.value, value.number_format or shown
         if isinstance(value, str):
             value = decoded(value)
+        elif type(value) is int:  # a number there, however many digits it has
+            value = Number(str(value))
     elif not isinstance(value, str | int | float | None):
         shown = _FORMATS.get(type(value), shown)
     style = styles.setdefault(shown, len(styles))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date, datetime, time, timedelta
 from html import escape
@@ -14,8 +15,12 @@ from app.batches.formats.json_file import FormatError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: what a cell of Excel takes, characters
+#: of a sheet, by the format
+MAX_ROWS = 1_048_576
+#: what a cell of Excel takes, characters as UTF-16 counts them
 MAX_CELL = 32_767
+#: the first whole number of more digits than a spreadsheet keeps
+_WHOLE = 10**15
 _PIECE_BYTES = 256 * 1024
 _TAG = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
 _SPANS = re.compile(rb"\sspans=(\"[^\"]*\"|'[^']*')")
@@ -56,14 +61,15 @@ def cell(value: Any, column: int, row: int, prefix: str = "", style: str = "") -
         return f"{place}/>" if style else ""
     if isinstance(value, bool):
         return f'{place} t="b"><{prefix}v>{int(value)}</{prefix}v></{prefix}c>'
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and _fits(value):
         return f"{place}><{prefix}v>{value.text if isinstance(value, Number) else repr(value)}</{prefix}v></{prefix}c>"
     if isinstance(value, datetime | date | time | timedelta):
         return f"{place}><{prefix}v>{serial(value)!r}</{prefix}v></{prefix}c>"
     text = as_text(value)
-    if len(text) > MAX_CELL:
+    length = len(text.encode("utf-16-le", "surrogatepass")) // 2
+    if length > MAX_CELL:
         raise FormatError(
-            f"row {row}: a text of {len(text):,} characters, and a cell of XLSX takes {MAX_CELL:,}. Write CSV instead:"
+            f"row {row}: a text of {length:,} characters, and a cell of XLSX takes {MAX_CELL:,}. Write CSV instead:"
             " -o FILE.csv."
         )
     text = _UNFIT.sub(lambda found: f"_x{ord(found[0]):04X}_", text)
@@ -71,6 +77,11 @@ def cell(value: Any, column: int, row: int, prefix: str = "", style: str = "") -
     return (
         f'{place} t="inlineStr"><{prefix}is><{prefix}t xml:space="preserve">{text}</{prefix}t></{prefix}is></{prefix}c>'
     )
+
+
+def _fits(value: float) -> bool:
+    """Whether a spreadsheet has such a number: of a whole one it keeps 15 digits, and infinity makes a file that it takes for broken."""
+    return abs(value) < _WHOLE if isinstance(value, int) else math.isfinite(value)
 
 
 def serial(value: datetime | date | time | timedelta) -> float | int:

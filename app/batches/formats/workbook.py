@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
+#: what a package and its XML raise where they are broken
+BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, ET.ParseError)
 _OLE = b"\xd0\xcf\x11\xe0"
 
 
@@ -40,7 +43,7 @@ def sheets(path: Path) -> list[Sheet]:
         with zipfile.ZipFile(path) as package:
             _check_size(path, package)
             return list(_sheets(package))
-    except (zipfile.BadZipFile, KeyError, ET.ParseError, EOFError, NotImplementedError, RuntimeError) as error:
+    except BROKEN as error:
         raise FormatError(f"{path}: not a workbook of XLSX, or a broken one: {error}") from error
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from openpyxl.styles import Font
 from openpyxl.worksheet.table import Table
 
-from app.batches.formats import cells, tables
+from app.batches.formats import cells, sheet_writer, tables
 from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import Selection
 from tests.unit.batches.test_tables import CELL, EXAMPLES, given_back, read
@@ -161,6 +161,21 @@ def test_any_text_as_a_workbook_and_back(tmp_path: Path, rows: list[tuple[str, s
     assert [tuple(row[name] or "" for name in "ab") for row in read(path)] == [("x", "y"), *rows]
 
 
+def test_what_a_spreadsheet_would_alter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a whole number it keeps 15 digits, and it counts characters as UTF-16 does; a table that is too long is an error."""
+    path, book = tmp_path / "a.jsonl", tmp_path / "a.xlsx"
+    path.write_text('{"id": 1234567890123456789, "n": 123456789012345, "x": 1e400}')
+    book.write_bytes(given_back(path, as_kind="xlsx"))
+    assert list(read(book)[0].values())[:3] == ["1234567890123456789", 123456789012345, "1e400"]
+    path.write_text(json.dumps({"a": "\U0001f600" * 20_000}))
+    with pytest.raises(FormatError, match="a text of 40,000 characters"):
+        given_back(path, as_kind="xlsx")
+    monkeypatch.setattr(sheet_writer, "MAX_ROWS", 2)
+    path.write_text('{"a": 1}\n{"a": 2}')
+    with pytest.raises(FormatError, match="A sheet of XLSX has 2 rows"):
+        given_back(path, as_kind="xlsx")
+
+
 def test_what_is_no_workbook(tmp_path: Path, book: Path) -> None:
     """A password, a cut file, a column without a name, a formula nobody has computed, a bomb: one line each."""
     path = tmp_path / "a.xlsx"
@@ -176,9 +191,24 @@ def test_what_is_no_workbook(tmp_path: Path, book: Path) -> None:
             new.writestr(name, old.read(name)[:700] if "sheet2" in name else old.read(name))
     with pytest.raises(FormatError, match=r"a\.xlsx: the workbook is broken"):
         read(path)
+    for number, says in ((b"9999999999", "below row 1,048,576"), (b"x", "the workbook is broken")):
+        with zipfile.ZipFile(book) as old, zipfile.ZipFile(path, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name).replace(b'<row r="5"', b'<row r="%s"' % number))
+        with pytest.raises(FormatError, match=says):
+            read(path)
+    for name in ("xl/workbook.xml", "xl/worksheets/sheet2.xml"):
+        broken = bytearray(book.read_bytes())
+        with zipfile.ZipFile(book) as old:
+            begin = old.getinfo(name).header_offset + 30 + len(name)
+        broken[begin : begin + 20] = b"\xff" * 20
+        path.write_bytes(broken)
+        with pytest.raises(FormatError, match="broken"):
+            read(path)
     sheets: list[tuple[list[list[Any]], str]] = [
         ([["id", None], [1, 2]], "cell B2 is in a column without a name in the header"),
         ([["id", "id"], [1, 2]], "columns 1 and 2 are called 'id'"),
+        ([["id"], [1, None, "=A2"]], "the formula in cell C2 has no value"),
         ([["id", "sum"], [1, "=A2"]], "the formula in cell B2 has no value"),
     ]
     for rows, says in sheets:
