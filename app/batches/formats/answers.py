@@ -94,6 +94,6 @@ def _parsed(value: Any, *, is_json: bool) -> Any:
     if is_json and isinstance(value, str) and value[:1] in ("{", "["):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return value
     return None if value == "" else value

@@ -22,6 +22,8 @@ _USAGE = (
     Column("cost_usd", float),
 )
 _LARGEST = 2**63
+#: whole numbers up to it are fractions, too, without loss
+_EXACT = 2**53
 #: more columns than that are no fields of an answer
 MAX_FIELDS = 1000
 
@@ -93,7 +95,7 @@ class Ended:
         for name, one in value.items():
             kinds = self._fields.setdefault(name, set())
             if one is not None:
-                kinds.add(str if isinstance(one, int) and abs(one) >= _LARGEST else type(one))
+                kinds.add(_kind_of(one))
 
     def _fields_of(self, answer: str) -> list[Any]:
         value = _object(answer)
@@ -106,15 +108,27 @@ def _object(answer: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(answer)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+class _Large(int):
+    """A whole number that is no fraction without loss."""
+
+
+def _kind_of(value: Any) -> type:
+    if type(value) is not int or abs(value) <= _EXACT:
+        return type(value)
+    return _Large if abs(value) < _LARGEST else str
 
 
 def _kind(kinds: set[type]) -> type:
     """Of all values of a field; text where they are of several."""
     if kinds == {int, float}:
         return float
+    if _Large in kinds and kinds <= {int, _Large}:
+        return int
     return next(iter(kinds)) if len(kinds) == 1 and kinds <= {int, float, bool} else str
 
 

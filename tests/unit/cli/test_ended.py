@@ -109,3 +109,24 @@ def test_what_each_row_used(tmp_path: Path) -> None:
         ["", "", "", "0.5"],
         ["", "", "", ""],
     ]
+
+
+def test_answers_that_no_number_or_parser_takes(tmp_path: Path) -> None:
+    """Whole numbers beside fractions lose no digit; what is nested too deeply to be read, or is no number of a sheet's, is text."""
+    lines = [line(1, '{"a": 1152921504606846977, "b": 1}'), line(2, '{"a": 0.5, "b": 1e999}')]
+    typed = pq.read_table(io.BytesIO(table(tmp_path, "parquet", lines, expand=True))).to_pylist()
+    assert [row["a"] for row in typed] == ["1152921504606846977", "0.5", None, None]
+    sheet = openpyxl.load_workbook(io.BytesIO(table(tmp_path, "xlsx", lines, expand=True))).active
+    assert sheet is not None
+    assert [[cell.value for cell in row][2:4] for row in sheet["A2:D3"]] == [
+        ["1152921504606846977", 1],
+        [0.5, "Infinity"],
+    ]
+    whole = [line(1, '{"a": 1152921504606846977}'), line(2, '{"a": 3}')]
+    assert pq.read_table(io.BytesIO(table(tmp_path, "parquet", whole, expand=True)))["a"].type == "int64"
+    deep = '{"a": ' + "[" * 100_000
+    assert (
+        "[" * 100_000
+        in table(tmp_path, "csv", [line(1, deep), lines[0].replace(b"row-1", b"row-2")], expand=True).decode()
+    )
+    assert json.loads(table(tmp_path, "jsonl", [line(1, deep)]).splitlines()[0])["answer"] == deep
