@@ -27,11 +27,22 @@ def of(line: bytes | dict[str, Any]) -> tuple[str, tuple[str, str]]:
     found: dict[str, Any] = line if isinstance(line, dict) else json.loads(line)
     if (error := cause_and_message(found)) is not None:
         return found["custom_id"], ("", ": ".join(error))
-    message = found["response"]["body"]["choices"][0]["message"]
+    message = _message(found["response"]["body"])
     if message.get("content") is None and message.get("tool_calls"):
         return found["custom_id"], (json.dumps(message["tool_calls"], ensure_ascii=False), "")
     refusal = message.get("refusal")
     return found["custom_id"], (message.get("content") or "", f"refused: {refusal}" if refusal else "")
+
+
+def _message(body: dict[str, Any]) -> dict[str, Any]:
+    """What was answered, as a chat completion has it, by whichever endpoint."""
+    if "choices" in body:
+        choice = body["choices"][0]
+        return choice["message"] if "message" in choice else {"content": choice["text"]}
+    parts = [part for item in body["output"] if item["type"] == "message" for part in item["content"]]
+    calls = [item for item in body["output"] if item["type"] == "function_call"]
+    texts, refusals = ("".join(part.get(kind) or "" for part in parts) for kind in ("text", "refusal"))
+    return {"content": texts or None, "refusal": refusals or None, "tool_calls": calls or None}
 
 
 def kind_of(kind: str, source_kind: str) -> str:

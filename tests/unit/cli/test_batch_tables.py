@@ -112,6 +112,30 @@ def test_a_table_comes_back_with_its_answers(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("body", "answer", "error"),
+    [
+        ({"choices": [{"text": "A", "index": 0}]}, "A", ""),
+        (
+            {
+                "output": [
+                    {"type": "reasoning"},
+                    {"type": "message", "content": [{"type": "output_text", "text": "A"}] * 2},
+                ]
+            },
+            "AA",
+            "",
+        ),
+        ({"output": [{"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}]}, "", "refused: No."),
+        ({"output": [{"type": "function_call", "name": "f"}]}, '[{"type": "function_call", "name": "f"}]', ""),
+    ],
+)
+def test_answers_of_other_endpoints(body: Any, answer: str, error: str) -> None:
+    """Of `/v1/completions` and `/v1/responses`, whose batches have results, too."""
+    sent = json.dumps({"custom_id": "a", "response": {"status_code": 200, "body": body}, "error": None})
+    assert answers.of(sent.encode()) == ("a", (answer, error))
+
+
 def test_structured_answers_are_objects_in_jsonl(tmp_path: Path) -> None:
     """In JSONL an answer that is JSON stands there as what it is; tool calls and refusals are not lost."""
     path = tmp_path / "a.txt"
