@@ -17,6 +17,7 @@ from app import errors
 from app.batches.formats import answers, selection, tables
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
 from app.batches.formats.json_file import FormatError
+from app.batches.retry import retried
 from app.batches.storage import counted_lines, pieces
 from app.error_codes import ErrorCode
 
@@ -109,7 +110,7 @@ def _selection(batch: BatchRecord) -> Selection:
 
 
 class Ended:
-    """What the lines of a batch ended with, by `custom_id`. Of each only its place is in memory. Use with `with`."""
+    """What the lines of a batch, and of those that it is a retry of, ended with, by `custom_id`. Of each only its place is in memory. Use with `with`."""
 
     def __init__(self, storage: Readable, batch: BatchRecord) -> None:
         self._storage = storage
@@ -119,8 +120,10 @@ class Ended:
 
     def __enter__(self) -> Ended:
         batches = current_services().batches
-        for what in ("output", "errors"):
-            name, size = batches.stored(self._batch, what)
+        # All that has no answer in a batch that was retried is in the retry.
+        wanted = [(one, "output") for one in reversed(retried(batches, self._batch))]
+        for batch, what in (*wanted, (self._batch, "output"), (self._batch, "errors")):
+            name, size = batches.stored(batch, what)
             if size and self._storage.size(name) is not None:
                 offset = 0
                 for line in counted_lines(self._storage, name, size):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from app import errors
 from app.batches.files import Purpose
+from app.batches.formats.answers import TABLE_FILE
 from app.batches.formats.line import parsed
 from app.batches.lines import split
 from app.batches.metadata import TRY
@@ -59,6 +60,18 @@ def retry_failed(
         ),
         fence=fence,
     )
+
+
+def retried(batches: Batches, record: BatchRecord) -> list[BatchRecord]:
+    """The batches that this one is a retry of, newest first, as far as they are kept: of the same owner, and of the same table."""
+    found = [record]
+    # Metadata is the client's: it may name any batch, and itself.
+    while (earlier := batches.get(found[-1].metadata.get(RETRY_OF, ""))) is not None:
+        is_of_its_table = earlier.metadata.get(TABLE_FILE) == record.metadata.get(TABLE_FILE)
+        if earlier.owner != record.owner or not is_of_its_table or earlier.id in (one.id for one in found):
+            break
+        found.append(earlier)
+    return found[1:]
 
 
 def _failed_lines(batches: Batches, settings: Settings, record: BatchRecord, error_file: FileRecord) -> FileRecord:

@@ -135,6 +135,14 @@ def test_a_table_comes_back_with_answers(stack: Stack, tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
     assert "was submitted" not in again.stderr
+    # Of the whole table, though only one row ran again.
+    whole = nightshift(stack, "results", json.loads(again.stdout)["id"])
+    rows = list(csv.DictReader(whole.stdout.splitlines()))
+    assert [row["error"] for row in rows] == ["", "", ""]
+    assert [row["answer"] == "Fine." for row in rows] == [True, False, True] and rows[1]["answer"]
+    stack.http("DELETE", f"/v1/files/{stack.http('GET', f'/v1/batches/{batch_id}').body['output_file_id']}")
+    alone = nightshift(stack, "results", json.loads(again.stdout)["id"])
+    assert f"what {batch_id} had answered before the retry is not in the table: " in alone.stderr
     assert f"What failed in {batch_id} was submitted" in nightshift(stack, "retry", batch_id).stderr
     assert batch_id in nightshift(stack, "list").stdout
 

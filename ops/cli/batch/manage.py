@@ -9,13 +9,10 @@ from cyclopts import Parameter
 
 from app.ways import Way
 from ops.cli.batch import server, submit, watch
-from ops.cli.batch.server import Server
+from ops.cli.batch.server import RETRY_OF, Server
 from ops.cli.batch.submit import Again
 from ops.cli.batch.watch import BatchId, Stay
 from ops.cli.options import AsJson, Dollars, Url
-
-#: in the new batch's metadata
-RETRY_OF = "retry_of"
 
 
 def list_batches(

@@ -18,7 +18,7 @@ from app.batches.formats.tables import FORMATS
 from ops.cli import options
 from ops.cli.batch import server
 from ops.cli.batch.ended import Ended
-from ops.cli.batch.server import Server
+from ops.cli.batch.server import RETRY_OF, Server
 from ops.cli.batch.watch import BatchId
 from ops.cli.options import AsJson, Url
 from ops.supervisor.errors import StackError
@@ -180,6 +180,9 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None, how: A
         api.download(metadata[TABLE_FILE], source)
         schema = api.schema(batch["input_file_id"]) if how.expand else None
         with Ended(Path(directory), expand=how.expand, usage=how.usage, schema=schema) as ended:
+            for earlier in reversed(_earlier(api, batch)):
+                with _may_be_gone(earlier):
+                    ended.add(api.output(earlier))
             ended.add(api.output(batch["id"]))
             ended.add(api.output(batch["id"], errors=True))
             names = ended.names()
@@ -198,6 +201,34 @@ def _write_table(api: Server, batch: dict[str, Any], output: Path | None, how: A
                     names=names,
                     selection=selection.loaded(metadata.get(TABLE_SELECTION, "")),
                 )
+
+
+def _earlier(api: Server, batch: dict[str, Any]) -> list[str]:
+    """The batches that this one is a retry of, newest first, as far as they are kept. All that has no answer there is in this one."""
+    found: list[str] = []
+    metadata = batch["metadata"]
+    table, named = metadata[TABLE_FILE], metadata.get(RETRY_OF)
+    # Metadata is the client's: it may name any batch, and itself.
+    while named is not None and named not in (batch["id"], *found):
+        metadata = {}
+        with _may_be_gone(named):
+            metadata = api.batch(named)["metadata"] or {}
+        if metadata.get(TABLE_FILE) != table:
+            break
+        found.append(named)
+        named = metadata.get(RETRY_OF)
+    return found
+
+
+@contextlib.contextmanager
+def _may_be_gone(batch_id: str) -> Iterator[None]:
+    """Its retry has results without it, too."""
+    try:
+        yield
+    except server.ServerAway:
+        raise
+    except server.ServerError as error:
+        server.say(f"nightshift: what {batch_id} had answered before the retry is not in the table: {error}")
 
 
 def _write_lines(api: Server, batch: dict[str, Any], output: Path | None) -> int:

@@ -28,6 +28,8 @@ HELD_STATUS = 4
 FINAL = ("completed", "failed", "expired", "cancelled")
 #: in a batch's metadata: which requests were submitted, see `source.Source.digest`
 DIGEST = "nightshift_digest"
+#: the same: of what batch it is a retry
+RETRY_OF = "retry_of"
 
 
 def address_of(given: str | None, environ: Mapping[str, str]) -> str:

@@ -140,6 +140,11 @@ def test_the_whole_way(client: FlaskClient, feeder: Feeder, worker: FakeWorker) 
         "error": "invalid_request_error: too rude",
     }
     assert client.get(f"/batches/{made['id']}/table?format=doc").status_code == 400
+    # A retry has the whole table, too: what failed is empty until it has ended anew.
+    retry: Any = client.post(f"/v1/batches/{made['id']}/retry_failed").json
+    assert client.get(f"/batches/{retry['id']}/table").text == found.text.replace("invalid_request_error: too rude", "")
+    run(feeder, worker, client, retry["id"])
+    assert client.get(f"/batches/{retry['id']}/table").text == found.text
     # Whoever has made a batch of it keeps the table, which is part of the results.
     left: Any = client.get(f"/v1/files/{path.rpartition('/')[2]}").json
     assert left["expires_at"] > clock.now() + UPLOAD_KEEP_SECONDS - 60
