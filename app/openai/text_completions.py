@@ -44,7 +44,7 @@ COMPLETION_FIELDS: Mapping[str, fields.Field] = MappingProxyType(
     )
     | table(
         Decision.MAPPED,
-        n="so many answers to each prompt, 128 in all; each is asked for by a job of its own, usage adds up",
+        n="this number of answers to each prompt, 128 in all; each is asked for by a job of its own, usage adds up",
         best_of="at most n: the best of more is chosen by log probabilities, which Claude does not report",
     )
     | table(Decision.IGNORED, seed="Claude has none")
