@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from nightshift_client.errors import TableError
+from nightshift_client.errors import NightshiftError, TableError
 from nightshift_client.lines import row_id
 from nightshift_client.table import is_blank
 
@@ -57,16 +58,20 @@ def framed(rows: list[Row], kind: Kind) -> Any:
 
 
 def frame(rows: list[Row], kind: Kind) -> Any:
-    """Rows as a DataFrame."""
+    """Rows as a DataFrame. Raises `NightshiftError` if its package is not installed."""
+    try:
+        module: Any = importlib.import_module(kind)
+    except ModuleNotFoundError as error:
+        if error.name != kind:
+            raise
+        raise NightshiftError(
+            f'as_="{kind}" needs {kind}, which is not installed: pip install {kind}. as_="dicts" needs nothing.'
+        ) from error
     if kind == "pandas":
-        import pandas as pd  # noqa: PLC0415 - optional
-
         # By itself it would make fractions of whole numbers where one is missing.
-        return pd.DataFrame(rows, dtype=object).infer_objects()
-    import polars as pl  # noqa: PLC0415 - optional
-
+        return module.DataFrame(rows, dtype=object).infer_objects()
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return pl.DataFrame([series(name, [row.get(name) for row in rows]) for name in columns])
+    return module.DataFrame([series(name, [row.get(name) for row in rows]) for name in columns])
 
 
 def series(name: str, values: list[Any]) -> Any:

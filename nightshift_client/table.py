@@ -5,7 +5,6 @@ pandas, polars and pyarrow are never imported here: whoever has such a table has
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -17,13 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
+from nightshift_client import delimited
 from nightshift_client.errors import TableError
 
 Kind = Literal["dicts", "pandas", "polars"]
 Row = dict[str, Any]
 
-#: a cell of a CSV file may be as large as a request
-_LARGEST_CELL = 2**31 - 1
 _MISSING = ("NaTType", "NAType")
 
 
@@ -88,6 +86,11 @@ def stored(content: bytes) -> list[Row]:
 
 def _read(path: Path) -> Iterable[Row]:
     ending = path.suffix.lower()
+    if ending in (".xlsx", ".xlsm"):
+        raise TableError(
+            f"{path}: workbooks are not read here. `nightshift batch submit` reads them, and keeps the zeros of numbers that are"
+            " shown as 007, which pandas loses; results() takes the id of its batch."
+        )
     if ending not in (".csv", ".tsv", ".json", ".jsonl", ".ndjson"):
         raise TableError(
             f"{path}: only CSV, TSV, JSON and JSONL are read here. Read it with pandas or polars, and pass the DataFrame."
@@ -95,7 +98,7 @@ def _read(path: Path) -> Iterable[Row]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             if ending in (".csv", ".tsv"):
-                return list(_csv_rows(file, "\t" if ending == ".tsv" else ",", str(path)))
+                return _csv_rows(file.read(), "\t" if ending == ".tsv" else None, str(path))
             return _json_rows(file.read(), str(path))
     except UnicodeDecodeError as error:
         raise TableError(
@@ -106,27 +109,11 @@ def _read(path: Path) -> Iterable[Row]:
         raise TableError(f"{path}: {error.strerror}.") from error
 
 
-def _csv_rows(lines: Iterable[str], delimiter: str, name: str) -> Iterable[Row]:
-    csv.field_size_limit(_LARGEST_CELL)
-    reader = csv.reader(lines, delimiter=delimiter)
-    columns: list[str] = []
-    try:
-        for cells in reader:
-            if not columns:
-                columns = cells
-                if len(columns) == 1 and (other := next((mark for mark in ";\t|" if mark in columns[0]), None)):
-                    raise TableError(
-                        f"{name}: its columns are not separated by {delimiter!r}. Pass a DataFrame, in which each cell"
-                        f" is what it is in the file: pandas.read_csv({name!r}, sep={other!r}, dtype=str,"
-                        " keep_default_na=False)."
-                    )
-                _check_names(columns)
-            elif len(cells) > len(columns):
-                raise TableError(f"{name}:{reader.line_num}: more fields than the header has columns.")
-            elif cells:
-                yield dict(zip(columns, cells + [""] * (len(columns) - len(cells)), strict=True))
-    except csv.Error as error:
-        raise TableError(f"{name}:{reader.line_num}: {error}.") from error
+def _csv_rows(text: str, delimiter: str | None, name: str) -> Iterable[Row]:
+    found = delimited.records(text, name, delimiter)
+    columns = next(found, [])
+    _check_names(columns)
+    return [dict(zip(columns, cells, strict=True)) for cells in found]
 
 
 def _json_rows(text: str, name: str) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import OrderedDict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from nightshift_client import TableError
+from nightshift_client import NightshiftError, TableError
 from nightshift_client.lines import Recipe, fill
+from nightshift_client.results import framed
 from nightshift_client.table import of
 
 if TYPE_CHECKING:
@@ -59,7 +61,7 @@ def test_an_arrow_table() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("t.csv", '\ufeffid,text\n007,"a\nb"\n\n8\n'),
+        ("t.csv", '\ufeffid,text\n007,"a\nb"\n\n8,\n'),
         ("t.tsv", 'id\ttext\n007\t"a\nb"\n8\t\n'),
         ("t.jsonl", '{"id": "007", "text": "a\\nb"}\n\n{"id": "8", "text": ""}\n'),
         ("t.json", '[{"id": "007", "text": "a\\nb"},\n {"id": "8", "text": ""}]'),
@@ -84,7 +86,8 @@ def test_files(name: str, text: str, tmp_path: Path) -> None:
         ([{1: "a", "1": "b"}], "Two columns are called '1'"),
         (pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), "Two columns are called 'a'"),
         ("missing.csv", "missing.csv: No such file"),
-        ("missing.xlsx", "Read it with pandas or polars"),
+        ("missing.parquet", "Read it with pandas or polars"),
+        ("missing.xlsx", "`nightshift batch submit` reads them"),
     ],
 )
 def test_what_is_no_table(table: Any, message: str) -> None:
@@ -96,9 +99,11 @@ def test_what_is_no_table(table: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a;b\n1;2\n", "not separated by ','.*sep=';', dtype=str, keep_default_na=False"),
         ("a,a\n1,2\n", "Two columns are called 'a'"),
-        ("a\n1,2\n", ":2: more fields than the header has columns"),
+        ("a\n1,2\n", ":2: more fields than the header has columns: 2, not 1"),
+        ("a,b\n1,2\n3\n", ":3: fewer fields than the header has columns: 1, not 2"),
+        ("sep=;\na;b\n1\n", ":3: fewer fields than the header has columns: 1, not 2"),
+        ('a,b\n1,"2\n', "not a table: .*Is a quote left open"),
     ],
 )
 def test_what_is_no_csv(text: str, message: str, tmp_path: Path) -> None:
@@ -107,6 +112,36 @@ def test_what_is_no_csv(text: str, message: str, tmp_path: Path) -> None:
     path.write_text(text)
     with pytest.raises(TableError, match=message):
         of(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'id;text\n007;1,5\n008;"a;b"\n',
+        "\ufeffid;text\r\n007;x\r\n",
+        "sep=|\nid|text\n007|a;b\n",
+        "id\ttext\n007\ta, b\n",
+        "id,text\n007,a;b\n \n008,c\n",
+        "Dear Sir, or Madam;id\nx, y;007\n",
+        "text\n007\n",
+        "id,text\n" + "007,b\n" * 201 + "008,c\n",
+        "id;text\n" + '007;"' + "x\n" * 300_000 + '"\n',
+    ],
+)
+def test_csv_is_the_commands(text: str, tmp_path: Path) -> None:
+    """The same mark is found, and each cell is the same."""
+    from app.batches.formats.delimited import Delimited
+
+    path = tmp_path / "t.csv"
+    path.write_text(text, newline="")
+    assert of(path).rows == [row for row, _ in Delimited(path).records() if row is not None]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars"])
+def test_a_package_that_is_not_there(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, kind, None)
+    with pytest.raises(NightshiftError, match=f"needs {kind}, which is not installed: pip install {kind}"):
+        framed([{"a": 1}], kind)
 
 
 def test_lines() -> None:
