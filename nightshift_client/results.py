@@ -121,10 +121,21 @@ def _outcome(line: bytes, *, as_json: bool) -> tuple[str, Outcome]:
     if response is None or response["status_code"] != 200:
         error = found["error"] if response is None else response["body"]["error"]
         return found["custom_id"], (None, f"{error['code'] or error['type']}: {error['message']}")
-    message = response["body"]["choices"][0]["message"]
+    message = _message(response["body"])
     content, calls, refusal = message.get("content"), message.get("tool_calls"), message.get("refusal")
     answer = calls if content is None and calls else _parsed(content) if as_json else content
     return found["custom_id"], (answer, f"refused: {refusal}" if refusal else None)
+
+
+def _message(body: dict[str, Any]) -> dict[str, Any]:
+    """What was answered, as a chat completion has it, by whichever endpoint: others may have made the batch."""
+    if "choices" in body:
+        choice = body["choices"][0]
+        return choice["message"] if "message" in choice else {"content": choice["text"]}
+    parts = [part for item in body["output"] if item["type"] == "message" for part in item["content"]]
+    calls = [item for item in body["output"] if item["type"] == "function_call"]
+    texts, refusals = ("".join(part.get(kind) or "" for part in parts) for kind in ("text", "refusal"))
+    return {"content": texts or None, "refusal": refusals or None, "tool_calls": calls or None}
 
 
 def _is_same(given: Any, held: Any) -> bool:
@@ -140,5 +151,5 @@ def _parsed(content: str | None) -> Any:
     """What a schema asked for. An answer that was cut off is none, and stays text: `finish_reason` was `length`."""
     try:
         return None if content is None else json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return content
