@@ -7,7 +7,7 @@ workers of that login by their beats. The gate closes only when no other login i
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from app import clock
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 CAUSES = (Cause.USAGE_LIMIT, Cause.UTILIZATION)
 #: how long the hash is kept after its last entry, seconds: the longest window is a week
 _KEEP_SECONDS = 8 * 86400
+_FIELDS = {field.name for field in fields(Closed)}
 _SCOPE_OF = {str(scope): scope for scope in SCOPES}
 
 
@@ -58,13 +59,15 @@ def read(connection: Redis) -> Limits:
 
 
 def limits_of(reply: Mapping[bytes, bytes], now: float) -> Limits:
-    """What the hash says; a scope that only newer code knows is left out."""
+    """What the hash says; a scope or a cause that only newer code knows is left out, and so is what that says besides."""
     found: Limits = {}
     for field, text in reply.items():
         label, _, name = field.decode().partition("|")
-        known = json.loads(text)
+        known = {key: value for key, value in json.loads(text).items() if key in _FIELDS}
+        if name not in _SCOPE_OF or known["cause"] not in CAUSES:
+            continue
         closed = Closed(**{**known, "cause": Cause(known["cause"])})
-        if name in _SCOPE_OF and closed.probe_at > now:
+        if closed.probe_at > now:
             found.setdefault(label, {})[_SCOPE_OF[name]] = closed
     return found
 

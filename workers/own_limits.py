@@ -7,6 +7,7 @@ what they have taken goes back for others. The beat keeps what is known up to da
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -82,6 +83,9 @@ class OwnLimits:
         label = self.label(scope.way)
         if " " not in label:
             return False
+        if self._settings.resume == "manual":
+            # `nightshift resume` forgets it, and nothing else does.
+            closed = replace(closed, probe_at=math.inf)
         login_limits.note(connection, label, scope, closed)
         self._limits = login_limits.read(connection)
         return login_limits.goes_on(self._limits, scope, self._labels_by(connection, scope.way) - {label})

@@ -71,3 +71,15 @@ def test_only_workers_that_go_that_way_count() -> None:
     assert labels_by(Way.CLI, rows) == {A}
     assert labels_by(Way.API, rows) == {B, C}
     assert labels_by(Way.CLI, [*rows, WorkerStatus(name="d", state=WorkerState.IDLE, ways="cli")]) == {A, ""}
+
+
+def test_what_newer_code_has_noted_stops_no_beat() -> None:
+    """While an update is under way: a field that it says besides is left out, and so is a limit whose cause or scope it made up."""
+    known = {**asdict(closed(2000.0)), "of_newer_code": True}
+    newer = {**known, "cause": "of_newer_code"}
+    reply = {
+        f"{A}|{CLI}".encode(): json.dumps(known).encode(),
+        f"{B}|{CLI}".encode(): json.dumps(newer).encode(),
+        f"{C}|of_newer_code".encode(): json.dumps(newer).encode(),
+    }
+    assert limits_of(reply, 1000.0) == {A: {CLI: closed(2000.0)}}

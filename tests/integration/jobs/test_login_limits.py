@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.connection import connect
-from app.gate import LOGIN_LIMITS, Cause, Gate
+from app.gate import LOGIN_LIMITS, Cause, Closed, Gate
 from app.jobs.record import Status
 from app.jobs.recovery import Recovery
 from app.messages.failure import FailureKind, TurnFailed
@@ -26,6 +26,7 @@ from tests.integration.jobs.test_runs import SETTINGS, signals, submit
 from tests.integration.jobs.test_ways_in_order import closed, found, limit
 from workers.claude_worker import ClaudeWorker
 from workers.engine_by_way import Engines
+from workers.own_limits import OwnLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,19 @@ def running(worker: ClaudeWorker) -> Iterator[None]:
     finally:
         worker._stop_requested = True
         thread.join()
+
+
+def test_by_hand_a_login_goes_on_when_it_is_told_to(connection: Redis, redis_url: str) -> None:
+    """NIGHTSHIFT_RESUME=manual: not when its limit is over, though another login goes on meanwhile."""
+    beside(connection, "other")
+    settings = Settings(redis_url=redis_url, claude_environment={"ANTHROPIC_API_KEY": "one"}, resume="manual")
+    limits = OwnLimits("w-one", settings, [Way.CLI])
+    limits.refresh(connection, lambda _: True)
+    assert limits.meet(connection, CLI, Closed(Cause.USAGE_LIMIT, 0.0, 1.0, 1.0, "limit"))
+    assert limits.holds(Way.CLI)
+    Gate(connection).resume()
+    limits.refresh(connection, lambda _: True)
+    assert not limits.holds(Way.CLI)
 
 
 def row(connection: Redis, name: str) -> WorkerStatus | None:
