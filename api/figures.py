@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 
 from app.error_codes import ErrorCode, ErrorType
+from app.money import money  # noqa: F401 - for the templates
 
 #: times within this many seconds are shown with seconds
 _EXACT_SECONDS = 1800
@@ -32,13 +32,6 @@ def size(length: float) -> str:
     """Of bytes: `150 B`, `35.7 KB`."""
     text = compact(length)
     return f"{text}B" if text[-1].isalpha() else f"{text} B"
-
-
-def money(usd: float) -> str:
-    """Cents, and of what is less than ten of them two digits."""
-    if usd >= 0.1 or usd <= 0:
-        return f"${usd:,.2f}"
-    return f"${usd:.{1 - math.floor(math.log10(usd))}f}"
 
 
 def share(part: float, whole: float) -> str:

@@ -128,7 +128,7 @@ def _has_long_line(path: Path) -> bool:
 
 @contextlib.contextmanager
 def on_disk(file: IO[bytes], name: str, kind: str | None = None) -> Iterator[OnDisk]:
-    """A copy of the whole file. `kind`: of its format; None: by its name's ending, or its first bytes. Raises `Busy` instead of waiting for long."""
+    """A copy of the whole file. `kind`: of its format; None: by its name's ending, or its first bytes. Raises `FormatError` for a name of what is not read, and `Busy` instead of waiting for long."""
     with turn(), tempfile.TemporaryDirectory(prefix="nightshift-table-") as directory:
         # The name goes into no path: it is whatever somebody sent.
         path = Path(directory) / "table"
@@ -138,6 +138,8 @@ def on_disk(file: IO[bytes], name: str, kind: str | None = None) -> Iterator[OnD
 
 
 def _kind_of(name: str, path: Path) -> str:
+    if other := tables.save_as(PurePath(name)):
+        raise FormatError(f"{name}: {PurePath(name).suffix.lower()} is not read. Save it as {other}.")
     kind = tables.format_of(PurePath(name))
     return kind if kind != tables.TEXT else tables.format_in(path) or kind
 

@@ -27,7 +27,8 @@ def batch(found: dict[str, Any], server: Server, *, is_listed: bool = False) -> 
 def _batch(found: dict[str, Any], server: Server, *, is_listed: bool) -> Iterator[str]:
     counts, ours = found["request_counts"], found["nightshift"]
     done = counts["completed"] + counts["failed"] + ours["unrun"]
-    yield f"{found['id']}: {found['status']}, {done:,} of {counts['total']:,} requests done, {watch.details(found)}"
+    details = watch.details(found).removeprefix(f"{found['status']}, ")
+    yield f"{found['id']}: {found['status']}, {done:,} of {counts['total']:,} requests done, {details}"
     if reason := ours.get("waiting_reason"):
         yield f"Why it waits: {reason}"
     if done_at := ours.get("done_at"):

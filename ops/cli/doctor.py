@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from typing import Annotated, Any
 
@@ -60,6 +60,13 @@ def _findings(given: dict[str, Any], *, asks: bool) -> Iterator[Finding]:
     yield from chain(
         machine.look(settings),
         redis.look(settings),
-        claude.look(settings, environment.variables(), asks=asks),
+        claude.look(_as_it_runs(settings, given), environment.variables(), asks=asks),
         messages.look(settings, environment.variables(), asks=asks),
     )
+
+
+def _as_it_runs(settings: Settings, given: dict[str, Any]) -> Settings:
+    """Offline if the server is that runs there and nobody said otherwise: it needs no login."""
+    if given["offline"] is None and not settings.offline and machine.runs_offline(settings):
+        return replace(settings, offline=True)
+    return settings

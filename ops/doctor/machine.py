@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
@@ -101,20 +101,28 @@ def _port(settings: Settings) -> Finding:
     try:
         probe.claim_port(settings.host, settings.port)
     except StackError as error:
-        if _is_nightshift(settings):
-            return ok("Port", f"Nightshift answers on {place}")
+        if found := _answering(settings):
+            simulated = "; it is offline: its answers are simulated" if found.get("offline") else ""
+            return ok("Port", f"Nightshift answers on {place}{simulated}")
         return fail("Port", str(error), "Choose another with --port or NIGHTSHIFT_PORT, or end what has it.")
     return ok("Port", f"{place} is free")
 
 
-def _is_nightshift(settings: Settings) -> bool:
+def runs_offline(settings: Settings) -> bool:
+    """Whether a Nightshift answers where these settings have one, and says that its answers are simulated."""
+    return _answering(settings).get("offline") is True
+
+
+def _answering(settings: Settings) -> dict[str, Any]:
+    """What the Nightshift there says of its health; without a key it may be no more than its status. Nothing if there is none."""
     host = probe.reachable(settings.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}/health"
     try:
         answer = httpx.get(url, timeout=_SECONDS, trust_env=False)
-        return "status" in answer.json() and "x-request-id" in answer.headers
-    except (httpx.HTTPError, ValueError, TypeError):
-        return False
+        found = answer.json()
+    except (httpx.HTTPError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and "status" in found and "x-request-id" in answer.headers else {}
 
 
 def _time_zones(settings: Settings) -> Finding:

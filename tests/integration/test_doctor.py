@@ -12,12 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from redis import Redis
 
 from app import hashes, supervisors
 from app.batches.record import ACTIVE
 from app.settings import Settings
+from ops.cli import doctor as command
 from ops.doctor import claude, redis
 from simulator.process import RunningSimulator, running_simulator
 
@@ -220,3 +222,14 @@ def test_clocks_that_differ() -> None:
         "fail",
     ]
     assert redis._clock(90.0, 100.0, 100.5).level == "fail"
+
+
+def test_a_server_that_runs_offline_needs_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at as it runs, unless somebody says otherwise."""
+    settings = Settings.from_environment(offline=False)
+    answer = httpx.Response(200, json={"status": "ok", "offline": True}, headers={"x-request-id": "r"})
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: answer)
+    assert command._as_it_runs(settings, {"offline": None}).offline
+    assert not command._as_it_runs(settings, {"offline": False}).offline
+    answer.headers.pop("x-request-id")
+    assert not command._as_it_runs(settings, {"offline": None}).offline

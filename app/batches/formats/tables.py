@@ -148,10 +148,19 @@ def not_utf_8(error: UnicodeDecodeError) -> str:
     )
 
 
+#: what is no text, and what its program can save it as
+_OTHERS = {".xls": ".xlsx", ".xlsb": ".xlsx", ".ods": ".xlsx", ".numbers": ".xlsx", ".docx": ".csv", ".pdf": ".csv"}
+
+
 def format_of(path: PurePath) -> str:
     """By the file's ending, or the one before `.gz` and `.zst`; what has none of ours is text."""
     ending = packed.split(path)[0].suffix.lower()
     return next((name for name, one in FORMATS.items() if ending in one.suffixes), TEXT)
+
+
+def save_as(path: PurePath) -> str | None:
+    """The ending of what its program can save a file as that is not read, by the file's ending; None: it is read."""
+    return _OTHERS.get(path.suffix.lower())
 
 
 def format_in(path: Path) -> str | None:

@@ -34,11 +34,14 @@ class Sheet:
 def sheets(path: Path) -> list[Sheet]:
     """All of them, in the order of their tabs."""
     with path.open("rb") as file:
-        if file.read(4) == _OLE:
+        start = file.read(1024)
+        if start.startswith(_OLE):
             raise FormatError(
                 f"{path}: it is protected by a password, or in the format of Excel before 2007. Save it as .xlsx without a"
                 " password."
             )
+    if start and not start.startswith(b"PK") and b"\0" not in start:
+        raise FormatError(f"{path}: it is text, such as CSV or JSON, and not a workbook: name it by what it is.")
     try:
         with zipfile.ZipFile(path) as package:
             _check_size(path, package)

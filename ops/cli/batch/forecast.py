@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from app.money import money
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,7 +17,7 @@ def lines(batch: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
     found = report["forecast"]
     if found is None:
         return
-    cost = "of unknown cost" if report["cost_usd"] is None else f"${report['cost_usd']:.4f}"
+    cost = "of unknown cost" if report["cost_usd"] is None else money(report["cost_usd"])
     yield f"Tried {found['tried']:,} of {report['total']:,} requests: {found['tried'] - found['failed']:,} answered, {found['failed']:,} failed; {cost}."
     for cause in report["causes"]:
         yield f"    {cause['count']:,} x {cause['code']}: {next((one['message'] for one in cause['examples']), '')}".rstrip(
@@ -24,8 +26,8 @@ def lines(batch: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
     yield f"The other {found['requests']:,}:"
     for way, usd in found["cost_usd"].items():
         saved = found.get("cache_saved_usd", {}).get(way)  # older servers say nothing of it
-        cache = f"; the prompt cache saves {_money(saved['likely'])} of it" if saved else ""
-        yield f"    cost by {way:<8}{_money(usd['likely']):>10}   {_money(usd['low'])} to {_money(usd['high'])}{cache}"
+        cache = f"; the prompt cache saves {money(saved['likely'])} of it" if saved else ""
+        yield f"    cost by {way:<8}{money(usd['likely']):>10}   {money(usd['low'])} to {money(usd['high'])}{cache}"
     if not found["cost_usd"]:
         yield "    cost            unknown: no price is known for this model (NIGHTSHIFT_PRICES takes your own)"
     if (seconds := found["seconds"]) is not None:
@@ -38,10 +40,6 @@ def lines(batch: dict[str, Any], report: dict[str, Any]) -> Iterator[str]:
         f"; {found['too_long']:,} may be too long for the model" if found["too_long"] else ""
     )
     yield f"Continue it: nightshift batch continue {batch['id']}    Or end it: nightshift batch cancel {batch['id']}"
-
-
-def _money(usd: float) -> str:
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"
 
 
 def _time(seconds: float) -> str:

@@ -111,8 +111,6 @@ class How:
 
 
 DEFAULT = How()
-#: what is no text, and what its program can save it as
-_OTHERS = {".xls": ".xlsx", ".xlsb": ".xlsx", ".ods": ".xlsx", ".numbers": ".xlsx", ".docx": ".csv", ".pdf": ".csv"}
 
 
 @contextlib.contextmanager
@@ -155,8 +153,8 @@ def _say_sheet(rows: tables.Rows, name: str) -> None:
 def _kind(file: Taken, place: Place) -> str:
     """The format of a table that nobody named."""
     ending = Path(file.name).suffix.lower()
-    if ending in _OTHERS:
-        options.fail(f"{shown(place)}: {ending} is not read. Save it as {_OTHERS[ending]}.")
+    if other := tables.save_as(Path(file.name)):
+        options.fail(f"{shown(place)}: {ending} is not read. Save it as {other}.")
     kind, found = tables.format_of(Path(file.name)), tables.format_in(file.path)
     if kind != TEXT:
         if found is not None and tables.FORMATS[found].is_binary and not tables.FORMATS[kind].is_binary:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID, TABLE_SELECTION
+from app.money import money
 from app.notify_settings import read_urls
 from app.ways import Way
 from app.window import WindowError, parse
@@ -80,6 +81,7 @@ def submit(
         int | None,
         Parameter(
             "--try",
+            converter=options.whole_number(1, 10**9),
             help="run so many first, chosen over the whole file, and say what the rest will cost; the rest waits for `continue`",
         ),
     ] = None,
@@ -213,7 +215,7 @@ def _say_refused(file: Place, batch: dict[str, Any], refused: int) -> None:
 def _say_copied(batch: dict[str, Any], since: str) -> None:
     """Of a batch that names an earlier one: how many of its answers are that one's."""
     ours, total = batch["nightshift"], batch["request_counts"]["total"]
-    saved = "" if ours["saved_usd"] is None else f", which saves ${ours['saved_usd']:.4f}"
+    saved = "" if ours["saved_usd"] is None else f", which saves {money(ours['saved_usd'])}"
     server.say(f"nightshift: {ours['copied']:,} of {total:,} requests are answered in {since}: copied{saved}.")
 
 

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from tqdm import tqdm
 
 from app.batches.waits import WAITS, clause
+from app.money import money
 from ops.cli.batch import forecast, server
 from ops.cli.batch.server import Server
 from ops.cli.options import AsJson, Url
@@ -136,7 +137,7 @@ def details(batch: dict[str, Any]) -> str:
     parts = [batch["status"]] if batch["status"] != "in_progress" else []
     parts.append(f"{batch['usage']['total_tokens']:,} tokens")
     if ours["cost_usd"]:
-        parts.append(f"${ours['cost_usd']:.2f}")
+        parts.append(money(ours["cost_usd"]))
     if ours.get("unpriced"):
         parts.append(f"{ours['unpriced']} answers of unknown cost")
     if ours.get("copied"):

@@ -162,6 +162,8 @@ def test_the_whole_way(client: FlaskClient, feeder: Feeder, worker: FakeWorker) 
         ("a.csv", "text\nMühe\n".encode("latin-1"), "not UTF-8"),
         ("a.jsonl", '{"text": "a"}\n{"text": "b"},\n', "a.jsonl:2: not valid JSON"),
         ("a.jsonl", json.dumps({"custom_id": "1", "body": {}}), "requests in it, not a table"),
+        ("a.ods", b"PK\x03\x04", "a.ods: .ods is not read. Save it as .xlsx."),
+        ("a.xlsx", "id,text\n1,a\n", "a.xlsx: it is text, such as CSV or JSON, and not a workbook"),
         ("a.csv", ",".join(f"c{n}" for n in range(201)) + "\n1\n", "more than 200 columns"),
         (f"{EVIL}.csv", "a\n", f"{EVIL}.csv has no rows"),
     ],

@@ -110,6 +110,20 @@ def test_what_is_wrong_is_an_answer() -> None:
     assert [reason for reason, one in zip(reasons, found, strict=True) if reason not in text(one)] == []
 
 
+def test_a_status_is_said_once() -> None:
+    counts = {"completed": 8, "failed": 0, "total": 8}
+    ours = {"unrun": 0, "cost_usd": 0.0004, "waiting_for": None}
+    found = {
+        "id": BATCH,
+        "status": "completed",
+        "request_counts": counts,
+        "usage": {"total_tokens": 90},
+        "nightshift": ours,
+    }
+    said = words.batch(found, cast("Server", FakeServer()), is_listed=True)
+    assert said == "batch_1: completed, 8 of 8 requests done, 90 tokens, $0.00040"
+
+
 def test_what_spends_is_refused_unless_it_is_allowed() -> None:
     """Also to a client that calls what was not listed."""
     (refused,) = calls(("ask", {"prompt": "hi"}), fake=FakeServer(), may_submit=False)

@@ -8,6 +8,7 @@ import pytest
 
 from api import figures
 from api.figures import Clock
+from app.money import money
 
 #: Sunday, 25 October 2026, 00:30 UTC: the clocks of Berlin go back half an hour later
 AUTUMN = 1792888200.0
@@ -32,11 +33,12 @@ def test_duration(seconds: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("usd", "text"), [(0, "$0.00"), (1234.5, "$1,234.50"), (0.0444, "$0.044"), (0.000039, "$0.000039")]
+    ("usd", "text"),
+    [(0, "$0.00"), (1234.5, "$1,234.50"), (0.0444, "$0.044"), (0.000039, "$0.000039"), (-0.0025, "-$0.0025")],
 )
 def test_money(usd: float, text: str) -> None:
     """Small sums are not nothing."""
-    assert figures.money(usd) == text
+    assert money(usd) == text
 
 
 def test_share() -> None:

@@ -341,6 +341,8 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["batch", "validate", str(path)]) == 2
     assert "--template" in capsys.readouterr().err
     assert main.main(["batch", "validate", str(path), "--system", "x"]) == 2
+    assert main.main(["batch", "submit", str(path), "--template", "{text}", "--try", "0"]) == 2
+    assert "--try" in capsys.readouterr().err
     assert main.main(["batch", "list", "--url", "http://127.0.0.1:9"]) == 1
     assert "nightshift up" in capsys.readouterr().err
 
