@@ -6,6 +6,7 @@ import json
 from typing import IO, TYPE_CHECKING, Any
 
 from app.batches.formats.columns import free
+from app.batches.formats.json_file import FormatError
 from app.batches.formats.selection import ALL, Selection
 from app.batches.formats.tables import FORMATS, TEXT, Rows, is_blank, row_id
 from app.batches.output import cause_and_message
@@ -91,12 +92,18 @@ def write(
                 found = [_parsed(value, is_json=one) for value, one in zip(found, parsed, strict=True)]
             yield row, kept, found
 
-    if is_back:
-        rows.table.write_back(target, filled(), free_names)
-    elif kind != source_kind:
-        FORMATS[kind].write(target, filled(), columns, free_names)
-    else:
-        rows.table.write(target, filled(), columns, free_names)
+    try:
+        if is_back:
+            rows.table.write_back(target, filled(), free_names)
+        elif kind != source_kind:
+            FORMATS[kind].write(target, filled(), columns, free_names)
+        else:
+            rows.table.write(target, filled(), columns, free_names)
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(error.object[error.start]):04X}"
+        raise FormatError(
+            f"{source}: a text has half of a surrogate pair in it ({half}), which {kind} can't have. JSON can: -o FILE.jsonl."
+        ) from error
     return missing
 
 

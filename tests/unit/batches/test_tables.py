@@ -204,3 +204,13 @@ def test_a_part_of_a_table(tmp_path: Path) -> None:
         given_back(tmp_path / "a.csv", selection=Selection(("txt",)))
     with pytest.raises(FormatError, match="--where 'lang' is no condition"):
         read(tmp_path / "a.csv", Selection(where=("lang",)))
+
+
+@pytest.mark.parametrize("kind", ["csv", "xlsx", "parquet"])
+def test_half_a_surrogate_pair(tmp_path: Path, kind: str) -> None:
+    """JSON keeps it; another format is told to be none for it."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "\\ud800"}')
+    assert rb"\ud800" in given_back(path)
+    with pytest.raises(FormatError, match=r"a\.jsonl: a text has half of a surrogate pair in it \(U\+D800\)"):
+        given_back(path, as_kind=kind)
