@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from app import clock, errors, hashes, redis_index
 from app.batches.leadership import is_at, whereabouts
 from app.batches.storage import names
-from app.connection import MAYBE_DONE, RedisError, texts, transaction
+from app.connection import MAYBE_DONE, REFUSING, RedisError, texts, transaction
 from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
@@ -270,16 +270,30 @@ class FileStore:
                 self.storage.remove(name)
 
     def _remove(self, file_id: str, place_name: str) -> None:
+        here = self.place()
+        is_here = self.is_here(place_name)
+        left = _left_key(here if is_here else place_name)
+        try:
+            # Whoever works there removes the bytes; here, too, should this be broken off.
+            self._forget(file_id, left)
+        except REFUSING:
+            if not is_here:
+                raise
+            # A full Redis takes no note, but lets go.
+            self._forget(file_id)
+        self.storage.remove(names.stored_file(file_id))
+        if is_here:
+            self._connection.srem(left, file_id)
+
+    def _forget(self, file_id: str, left: str = "") -> None:
         pipe = self._connection.pipeline()
-        if not self.is_here(place_name):
-            # Whoever works there removes the bytes.
-            pipe.sadd(_left_key(place_name), file_id)
-            pipe.expire(_left_key(place_name), UPLOAD_KEEP_SECONDS)
+        if left:
+            pipe.sadd(left, file_id)
+            pipe.expire(left, UPLOAD_KEEP_SECONDS)
         pipe.delete(_key(file_id))
         for index in (FILES, EXPIRY, *map(_index, Purpose)):
             pipe.zrem(index, file_id)
         pipe.execute()
-        self.storage.remove(names.stored_file(file_id))
 
 
 def put(pipe: Pipeline, record: FileRecord) -> None:
@@ -296,7 +310,7 @@ def _key(file_id: str) -> str:
 
 
 def _left_key(place_name: str) -> str:
-    """A set: files that were deleted elsewhere, whose bytes are in that storage yet."""
+    """A set: files that were deleted, whose bytes are in that storage yet."""
     return f"{FILES}:left:{place_name}"
 
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from redis import Redis
 
+from app import clock
 from app.batches import elsewhere, leadership
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
 from app.batches.leadership import lease_key
 from app.batches.record import BATCH_RETENTION, BatchRecord, BatchStatus, batch_key
-from app.batches.storage import names
+from app.batches.storage import StorageError, names
 from app.batches.storage.local_disk import LocalDisk
 from app.batches.store import Batches, NewBatch
 from app.errors import ErrorReply
@@ -284,6 +285,24 @@ def test_a_folder_whose_removal_was_broken_off_is_removed_later(night: Night, mo
     assert night.path(names.batch_input(batch.id)).exists()
     night.batches.remove_old(time.time())
     assert not night.path(batch.id).exists()
+
+
+def test_a_file_whose_removal_was_broken_off_is_removed_later(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client has seen an error, and finds no such file when it tries again."""
+    file_id = night.upload(b"{}\n")
+    files, storage = night.batches.files, night.batches.storage
+
+    def away(*_: object) -> None:
+        raise StorageError("it is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "remove", away)
+        with pytest.raises(StorageError):
+            files.delete(file_id)
+    assert not files.delete(file_id)
+    assert storage.size(names.stored_file(file_id)) == 3
+    files.remove_old(clock.now())
+    assert storage.size(names.stored_file(file_id)) is None
 
 
 def test_leaders(night: Night, other: Night) -> None:
