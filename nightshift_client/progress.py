@@ -64,7 +64,7 @@ def details(batch: Batch) -> str:
     """Cost, failures, and why it waits and until when."""
     parts = [] if batch.status == "in_progress" else [batch.status]
     if batch.cost_usd:
-        parts.append(f"${batch.cost_usd:.4f}")
+        parts.append(f"${batch.cost_usd:.4f}" if batch.cost_usd >= 0.0001 else "less than $0.0001")
     if batch.failed:
         parts.append(f"{batch.failed:,} failed")
     if batch.unrun:

@@ -90,7 +90,7 @@ class Cancel(Arguments):
 async def _submit(desk: Desk, sent: Submit) -> str:
     if (sent.rows is None) == (sent.file is None):
         raise Refused("Pass either rows or file.")
-    batch = await waited(_made, desk, sent)
+    batch, sheet = await waited(_made, desk, sent)
     until = time.monotonic() + _VALIDATION_SECONDS
 
     def look() -> dict[str, Any]:
@@ -99,10 +99,12 @@ async def _submit(desk: Desk, sent: Submit) -> str:
     while batch["status"] == "validating" and time.monotonic() < until and not watch.why(batch):
         await anyio.sleep(_POLL_SECONDS)
         batch = await waited(look)
-    return str(await waited(words.batch, batch, desk.server))
+    said = str(await waited(words.batch, batch, desk.server))
+    return f"{sent.file} has several sheets: '{sheet}' is read.\n{said}" if sheet else said
 
 
-def _made(desk: Desk, sent: Submit) -> dict[str, Any]:
+def _made(desk: Desk, sent: Submit) -> tuple[dict[str, Any], str]:
+    """The batch, and the name of the sheet that it is of where a workbook has several."""
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         path = files.inside(desk, sent.file) if sent.file is not None else _written(place, sent.rows or [])
@@ -128,7 +130,7 @@ def _how(sent: Submit, place: Path) -> source.How:
     )
 
 
-def _create(api: Server, path: Path, how: source.How, sent: Submit) -> dict[str, Any]:
+def _create(api: Server, path: Path, how: source.How, sent: Submit) -> tuple[dict[str, Any], str]:
     given = {
         "try": sent.try_first,
         "max_cost": sent.max_cost,
@@ -145,7 +147,7 @@ def _create(api: Server, path: Path, how: source.How, sent: Submit) -> dict[str,
             _refuse_twice(api, metadata[server.DIGEST])
         file_id = api.upload(found.file, path.name)
         metadata |= submit.table(api, found, how)
-    return api.create(file_id, metadata, "24h")
+        return api.create(file_id, metadata, "24h"), found.sheet
 
 
 def _refuse_twice(api: Server, digest: str) -> None:

@@ -44,6 +44,8 @@ class Source:
     kind: str = ""
     #: what a line of them is in the user's file: a `line`, a `row` or a `request`
     unit: str = "line"
+    #: the name of the workbook's sheet that is read, where there are several and nobody named one
+    sheet: str = ""
 
     def digest(self) -> str:
         """Of the requests: the same for a file that is submitted again in the same way."""
@@ -136,18 +138,19 @@ def opened(place: Place, how: How) -> Iterator[Source]:
             return
         kind = how.format or _kind(file, place)
         rows = tables.Rows(file.path, kind, how.selection)
-        _say_sheet(rows, shown(place))
+        sheet = _say_sheet(rows, shown(place))
         _ = rows.columns  # --columns names what is there, or nothing is made
         with _made(_from_table(rows, _recipe(how, place), shown(place))) as made:
-            yield Source(made, file, kind, "row")
+            yield Source(made, file, kind, "row", sheet)
 
 
-def _say_sheet(rows: tables.Rows, name: str) -> None:
-    """Which one it is, where there are several."""
-    if isinstance(rows.table, SheetTable) and (others := rows.table.passed_over()):
-        say(
-            f"nightshift: {name}: its sheet '{rows.table.sheet.name}' is read. Others: --sheet {', '.join(map(repr, others))}."
-        )
+def _say_sheet(rows: tables.Rows, name: str) -> str:
+    """Which one it is, where there are several; its name."""
+    if not isinstance(rows.table, SheetTable) or not (others := rows.table.passed_over()):
+        return ""
+    sheet = rows.table.sheet.name
+    say(f"nightshift: {name}: its sheet '{sheet}' is read. Others: --sheet {', '.join(map(repr, others))}.")
+    return sheet
 
 
 def _kind(file: Taken, place: Place) -> str:

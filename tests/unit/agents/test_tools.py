@@ -4,6 +4,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any, cast
 
+import openpyxl
 import pytest
 from mcp import Client
 
@@ -122,6 +123,39 @@ def test_a_status_is_said_once() -> None:
     }
     said = words.batch(found, cast("Server", FakeServer()), is_listed=True)
     assert said == "batch_1: completed, 8 of 8 requests done, 90 tokens, $0.00040"
+
+
+def test_which_sheet_was_read_is_said(tmp_path: Path) -> None:
+    """Where there are several: the agent has not seen them."""
+
+    class Taking(FakeServer):
+        def check_model(self, model: str) -> None:
+            pass
+
+        def upload(self, file: Any, name: str) -> str:
+            return "file_1"
+
+        def create(self, file_id: str, metadata: dict[str, str], window: str) -> dict[str, Any]:
+            counts = {"completed": 0, "failed": 0, "total": 1}
+            ours = {"unrun": 0, "cost_usd": None, "waiting_for": None, "tried": None}
+            about = {"id": BATCH, "status": "in_progress", "request_counts": counts, "usage": {"total_tokens": 0}}
+            return {**about, "errors": None, "nightshift": ours}
+
+    book = openpyxl.Workbook()
+    for title in ("Orders", "Reviews"):
+        book.create_sheet(title).append(["text"])
+        book[title].append(["a"])
+    del book["Sheet"]
+    book.save(tmp_path / "a.xlsx")
+    protocol = server.make(lambda _: Desk(cast("Server", Taking()), tmp_path), may_submit=True)
+
+    async def submitted() -> CallToolResult:
+        async with Client(protocol) as client:
+            sent = {"file": "a.xlsx", "template": "{text}", "again": True}
+            return await client.call_tool("batch_submit", sent)
+
+    said = text(asyncio.run(asyncio.wait_for(submitted(), 60)))
+    assert said.startswith("a.xlsx has several sheets: 'Orders' is read.\nbatch_1: in_progress")
 
 
 def test_what_spends_is_refused_unless_it_is_allowed() -> None:
