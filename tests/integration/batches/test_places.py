@@ -305,6 +305,17 @@ def test_a_file_whose_removal_was_broken_off_is_removed_later(night: Night, monk
     assert storage.size(names.stored_file(file_id)) is None
 
 
+def test_a_full_redis_lets_a_file_go(night: Night) -> None:
+    """Though it takes no note of what is to be removed."""
+    file_id = night.upload(b"{}\n")
+    night.connection.config_set("maxmemory", 1)
+    try:
+        assert night.batches.files.delete(file_id)
+    finally:
+        night.connection.config_set("maxmemory", 0)
+    assert night.batches.storage.size(names.stored_file(file_id)) is None
+
+
 def test_leaders(night: Night, other: Night) -> None:
     """Each directory has one, and their names tell them apart."""
     for one in (night, other):
