@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from app.logs import one_line
+from app.money import money
 from ops.cli.batch import server, watch
 from ops.cli.batch.server import Server
 from ops.cli.options import AsJson, Url
@@ -188,7 +189,7 @@ def _way(way: dict[str, Any], now: float) -> str:
         for one in way.get("windows", ())
     ]
     if spent := way["spent"]:
-        parts.append(f"${spent['usd']:.2f} of ${spent['cap_usd']:.2f} spent this {spent['period']}")
+        parts.append(f"{money(spent['usd'])} of {money(spent['cap_usd'])} spent this {spent['period']}")
         if spent["unpriced"]:
             parts.append(f"{spent['unpriced']:,} answers of unknown cost")
     return "; ".join(parts)
