@@ -159,8 +159,9 @@ def _uploaded(file_id: str) -> FileRecord:
 
 @blueprint.errorhandler(ErrorReply)
 def _told(error: ErrorReply) -> Response:
-    """What there is no field for, in a browser."""
-    return _page({"file": error.message}, status=404) if error.status == 404 else answer(error)
+    """What there is no field for; a table that is gone, to a browser, as a page that takes it again."""
+    is_browser = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    return _page({"file": error.message}, status=404) if error.status == 404 and is_browser else answer(error)
 
 
 def _is_unused(record: FileRecord) -> bool:

@@ -49,6 +49,8 @@ def mcp(
     if not is_loopback(host):
         transport.check(url)
     with probe.bound(host, port) as listener:
+        # Who reads the address may ask at once.
+        listener.listen()
         address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}{transport.PATH}"
         print(f"nightshift mcp: {address}", file=sys.stderr, flush=True)
         transport.serve(listener, url, host, may_submit=allow_submit)

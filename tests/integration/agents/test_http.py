@@ -70,6 +70,7 @@ def test_others_need_a_key(locked: RunningApi, open_one: RunningApi, capsys: pyt
     assert "takes requests without a key" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("redis_url")  # which is empty then
 def test_each_caller_asks_with_its_own_key(locked: RunningApi) -> None:
     """The package's client over HTTP: with a key it sees what the key sees, without one nothing, whatever this process knows."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("NIGHTSHIFT_")} | {"NIGHTSHIFT_API_KEY": KEY}

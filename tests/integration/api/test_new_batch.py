@@ -346,7 +346,7 @@ def test_what_was_left_goes(client: FlaskClient, feeder: Feeder, connection: Red
     path = uploaded(client)
     assert client.post(f"{path}/discard", headers=OURS).headers["Location"] == "/batches/new"
     assert list((tmp_path / "batches" / "files").iterdir()) == []
-    gone = client.get(path)
+    gone = client.get(path, headers={"Accept": "text/html"})
     assert gone.status_code == 404
     assert "not there (any more)" in said(gone)["file"]
     assert post(client, path).status_code == 404
