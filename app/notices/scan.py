@@ -72,7 +72,7 @@ class Scan:
         now = clock.now()
         active = self._load(texts(self._connection.zrange(ACTIVE, 0, -1)))
         waits = {record.id: wait for record in active if (wait := self._wait(record)) is not None}
-        for record in [*active, *self._ended(now)]:
+        for record in [*active, *self._owed(active), *self._ended(now)]:
             self._say(record, waits.get(record.id), now)
         self._say_shared([record for record in active if record.id in waits], waits, now)
         if self._digest is not None and self._settings.notify:
@@ -82,6 +82,11 @@ class Scan:
     def _load(self, ids: Sequence[str]) -> list[BatchRecord]:
         found = hashes.read_all(self._connection, BatchRecord, map(batch_key, ids))
         return [record for record in found if record is not None]
+
+    def _owed(self, active: Sequence[BatchRecord]) -> list[BatchRecord]:
+        """Those that have ended, and whose own URLs have yet to hear of it: whenever that was, also before anybody looked at all."""
+        ids = {*texts(self._connection.smembers(WITH_URLS))} - {record.id for record in active}
+        return [record for record in self._load(sorted(ids)) if record.status.is_final]
 
     def _ended(self, now: float) -> list[BatchRecord]:
         """Those that have ended since somebody looked last."""

@@ -6,9 +6,7 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import logs
@@ -20,6 +18,7 @@ from app.settings import Settings, SettingsError
 from workers.notices import reports, sending
 from workers.notices.sending import NotifyError, Sent
 from workers.start import start
+from workers.work_dir import work_dir
 
 if TYPE_CHECKING:
     from app.notices.outbox import Notice
@@ -63,10 +62,13 @@ def _send(notice: Notice, box: NoticeOutbox, settings: Settings) -> None:
         return
     where = f"{what} to {scheme(url)}://"
     try:
-        with tempfile.TemporaryDirectory() as directory:
-            wants_report = settings.notify_report and notice.kind in _WITH_REPORT
-            files = reports.fetch(settings, notice.batch_ids, Path(directory)) if wants_report else []
-            sent = sending.send(url, notice.title, notice.text, files, tone=notice.tone)
+        if settings.notify_report and notice.kind in _WITH_REPORT:
+            # If this process is killed, the next that needs such a directory removes it.
+            with work_dir(settings.data_dir / "workers", f"{notice.id}-{os.getpid()}") as directory:
+                files = reports.fetch(settings, notice.batch_ids, directory)
+                sent = sending.send(url, notice.title, notice.text, files, tone=notice.tone)
+        else:
+            sent = sending.send(url, notice.title, notice.text, tone=notice.tone)
     except NotifyError as error:
         log.error("[NOTIFY] %s can't be sent: %s", where, error)  # noqa: TRY400 - its message is all there is to say
         sent = Sent("refused", str(error))

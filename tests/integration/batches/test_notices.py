@@ -81,6 +81,24 @@ def test_what_was_over_before_is_not_said(night: Night) -> None:
     assert watcher.says() == []
 
 
+def test_an_end_before_anybody_looked_is_said_to_the_batch_s_own_urls(night: Night) -> None:
+    """It was over before the first look, or the first in days: whoever gave URLs waits for it."""
+    watcher = Watcher(night)
+    for cursor in (None, clock.now() - 3 * 86400):
+        batch = night.start([line("a")], notify=(MINE,))
+        night.answer()
+        assert night.look(batch).status.is_final
+        night.connection.delete("nightshift:notices:cursor", "nightshift:notices:begun")
+        if cursor is not None:
+            night.connection.set("nightshift:notices:cursor", cursor)
+        watcher.settings = replace(watcher.settings, notify=())
+        watcher.scan = Scan(night.connection, watcher.settings)
+        watcher.scan.look_if_due()
+        (notice,) = watcher.says()
+        assert (notice.kind, notice.target) == (Kind.ENDED, outbox.of_batch(batch.id, 0))
+        assert watcher.says() == [] and not night.connection.exists(WITH_URLS)
+
+
 def test_what_holds_all_is_said_once_for_all(night: Night) -> None:
     """Two batches at a usage limit are one message, with the reset; when it is over and comes again soon, none."""
     watcher = Watcher(night)

@@ -113,11 +113,17 @@ def test_nothing_of_a_url_is_said(caplog: pytest.LogCaptureFixture, capfd: pytes
 
 
 def test_the_process_sends_what_is_due(
-    hook: receiver.Receiver, connection: Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    hook: receiver.Receiver,
+    connection: Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: Any,
 ) -> None:
     """Each message ends as it should: sent, put off, not repeated, dropped; and the report goes along where it is wanted."""
     url = f"json://127.0.0.1:{hook.port}/{TOKEN}"
-    settings = Settings(redis_url=redis_url, notify=(url,), notify_report=True)
+    settings = Settings(data_dir=tmp_path, notify=(url,), notify_report=True)
+    killed = tmp_path / "workers" / "notice_of-one-that-was-killed"
+    killed.mkdir(parents=True)
 
     def page(_: Any, batch_ids: Any, directory: Path) -> list[Path]:
         path = directory / f"{batch_ids[0]}.html"
@@ -140,6 +146,7 @@ def test_the_process_sends_what_is_due(
     monkeypatch.setattr(program, "start", lambda *_: ("notices", settings, connection))
     assert program.main([]) == 0
     assert len(hook.received) == 2 and not connection.exists(outbox.DUE)
+    assert not [path for path in killed.parent.iterdir() if path.is_dir()]
     assert "tried again in 30 s" in caplog.text and "dropped" in caplog.text and TOKEN not in caplog.text
 
 
