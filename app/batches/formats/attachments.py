@@ -24,10 +24,14 @@ _PDF = ".pdf"
 
 @dataclass(frozen=True)
 class Attachments:
-    """Which columns have files, and where these are. `folder`: of relative paths; None: there are no files here, only addresses."""
+    """Which columns have files, and where these are. `folder`: of relative paths; None: there are no files here, only addresses.
+
+    A table may be somebody else's: it names no file but those below its folder and `roots`.
+    """
 
     columns: tuple[str, ...]
     folder: Path | None
+    roots: tuple[Path, ...]
     #: the bytes at an address, which is not an image's; raises `FormatError`
     fetch: Callable[[str], bytes]
     #: of one file
@@ -67,6 +71,9 @@ class Attachments:
         path = self.folder / place
         if not path.is_file():
             raise FormatError(f"there is no such file in {self.folder}")
+        real = path.resolve()
+        if not any(real.is_relative_to(root.resolve()) for root in (self.folder, *self.roots)):
+            raise FormatError(f"it is not below {self.folder}. --attach-from DIRECTORY allows the files of another.")
         if (size := path.stat().st_size) > self.max_bytes:
             raise FormatError(
                 f"it has {size:,} bytes, and a request takes {self.max_bytes:,} (NIGHTSHIFT_MAX_BODY_BYTES)"

@@ -77,6 +77,9 @@ class How:
         tuple[str, ...],
         Parameter(help="a column of paths or https:// addresses of images, PDFs and texts, which the prompt is about"),
     ] = ()
+    attach_from: Annotated[
+        tuple[Path, ...], Parameter(help="a directory whose files may be attached, too (default: only the table's)")
+    ] = ()
     id_column: Annotated[str | None, Parameter(help="the column that names a row (default: its number)")] = None
     format: Annotated[str | None, Parameter(choices=tuple(tables.FORMATS), help="of FILE (default: by its ending)")] = (
         None
@@ -121,9 +124,11 @@ def opened(place: Place, how: How) -> Iterator[Source]:
     is_path = isinstance(place, Path) and str(place) != PIPE
     if isinstance(place, Path) and is_path and not place.is_file():
         options.fail(f"{place} is no file.")
-    if not how.is_table and (how.system or how.schema or how.id_column or how.attach or how.selection != ALL):
+    if not how.is_table and (
+        how.system or how.schema or how.id_column or how.attach or how.attach_from or how.selection != ALL
+    ):
         options.fail(
-            "--system, --schema, --attach, --id-column, --sheet, --columns, --where and --limit belong to --template."
+            "--system, --schema, --attach, --attach-from, --id-column, --sheet, --columns, --where and --limit belong to --template."
         )
     if how.template is not None and how.template_file is not None:
         options.fail("--template and --template-file: which of the two? Leave one out.")
@@ -230,7 +235,7 @@ def _recipe(how: How, place: Place) -> template.Recipe:
     files = None
     if how.attach:
         folder = place.parent if isinstance(place, Path) else None
-        files = Attachments(how.attach, folder, fetched, Settings.from_environment().max_body_bytes)
+        files = Attachments(how.attach, folder, how.attach_from, fetched, Settings.from_environment().max_body_bytes)
     model = how.model or "sonnet"
     return template.Recipe(text, model, how.system, schema, how.id_column, is_jinja=is_jinja, attachments=files)
 

@@ -80,6 +80,18 @@ def test_what_can_not_be_attached_is_named(folder: Path, cell: str, says: str) -
         contents(folder / "t.csv")
 
 
+def test_a_table_sends_no_file_from_elsewhere(folder: Path) -> None:
+    """Neither by its path nor by a link, unless the directory is named."""
+    inner = folder / "inner"
+    inner.mkdir()
+    (inner / "link.pdf").symlink_to(folder / "b.pdf")
+    for cell in ("../b.pdf", str(folder / "b.pdf"), "link.pdf"):
+        (inner / "t.csv").write_text(f"file\n{cell}\n")
+        with pytest.raises(FormatError, match=r"it is not below .*inner\. --attach-from DIRECTORY allows"):
+            contents(inner / "t.csv")
+        assert len(contents(inner / "t.csv", attach_from=(folder,))) == 1
+
+
 def test_a_column_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named; a file that no request takes is, too, before it is read; a table from elsewhere has addresses only."""
     (folder / "t.csv").write_text("fill\nin/a.jpg\n")
