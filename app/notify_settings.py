@@ -52,7 +52,7 @@ def check_clients(urls: Sequence[str], allowed: Sequence[str]) -> None:
     if len(urls) > MAX_URLS:
         raise errors.invalid_value("notify", f"takes {MAX_URLS} URLs at most")
     for url in urls:
-        is_known = any(url.lower().startswith(_beginning(prefix.lower())) for prefix in allowed)
+        is_known = any(_begins(url.lower(), prefix.lower()) for prefix in allowed)
         # Options behind a `?` can name files of this machine and other hosts, and so can a second URL in the first.
         is_plain = _URL.fullmatch(url) and url.count("://") == 1 and "?" not in url and "/.." not in url
         if not is_plain or len(url) > _MAX_LENGTH or not is_known:
@@ -62,10 +62,15 @@ def check_clients(urls: Sequence[str], allowed: Sequence[str]) -> None:
             )
 
 
-def _beginning(prefix: str) -> str:
-    """A host ends where its name does: `ntfys://ntfy.sh` is no `ntfys://ntfy.sh.example.com` or `ntfys://ntfy.sh@example.com`."""
+def _begins(url: str, prefix: str) -> bool:
+    """A host ends where its name does: `ntfys://ntfy.sh` is no `ntfys://ntfy.sh.example.com` or `ntfys://ntfy.sh@example.com`.
+
+    With a colon behind it, it is that host at any port, and no name and password before another: `json://host:1@example.com/`.
+    """
     host = prefix.partition("://")[2]
-    return prefix if not host or "/" in host else f"{prefix}/"
+    if not host or "/" in host:
+        return url.startswith(prefix)
+    return re.match(re.escape(prefix) + (r"[0-9]+/" if host.endswith(":") else "/"), url) is not None
 
 
 @dataclass(frozen=True)
