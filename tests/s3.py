@@ -31,6 +31,8 @@ _SERVER = _ENVIRONMENT / "bin" / "moto_server"
 #: written when all is installed, which goes on beside the tests in CI
 _STAMP = _ENVIRONMENT / ".installed-requirements-s3.lock"
 _CI_SECONDS = 300.0
+#: of the server, on a busy machine: whoever waits longer than that holds the lock against all others
+_ANSWER_SECONDS = 30.0
 _EMPTY_LIST = (
     b'<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     b"<Name>b</Name><Prefix></Prefix><KeyCount>0</KeyCount><MaxKeys>1000</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>"
@@ -53,7 +55,12 @@ class _Handler(BaseHTTPRequestHandler):
     server: S3ForTests._Proxy
 
     def _do(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        wanted = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(wanted)
+        if len(body) < wanted:
+            # Its client has broken it off. The server would wait for the rest for ever, and all others for the lock.
+            self.close_connection = True
+            return
         store = self.server.store
         fault = store.fault(self.command, self.path)
         store.requests.append((self.command, self.path))
@@ -67,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         with store.lock:  # the server replaces an object in two steps
-            upstream = http.client.HTTPConnection("127.0.0.1", store.upstream_port)
+            upstream = store.connection()
             kept = {
                 name: value
                 for name, value in self.headers.items()
@@ -145,7 +152,7 @@ class S3ForTests:
     def environment(self) -> dict[str, str]:
         """What a user sets."""
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._proxy.server_address[1]}",
+            "AWS_ENDPOINT_URL": "http://{}:{}".format(*self.address),
             "AWS_ACCESS_KEY_ID": "key-of-tests",
             "AWS_SECRET_ACCESS_KEY": "secret-of-tests",
             "AWS_REGION": "us-east-1",
@@ -186,8 +193,17 @@ class S3ForTests:
         self._process.terminate()
         self._process.wait(10)
 
+    def connection(self) -> http.client.HTTPConnection:
+        """To the server itself, past the faults."""
+        return http.client.HTTPConnection("127.0.0.1", self.upstream_port, timeout=_ANSWER_SECONDS)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Of the proxy."""
+        return "127.0.0.1", self._proxy.server_address[1]
+
     def _ask(self, method: str, path: str, data: bytes = b"") -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.upstream_port)
+        connection = self.connection()
         try:
             headers = {"Authorization": "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/s3/aws4_request"}
             connection.request(method, path, data, headers)

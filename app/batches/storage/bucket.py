@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import ModuleType
 
-#: one try of a request with its body, and all tries of it, seconds: one of a few MB, and one that moves a whole file
+#: one try of a request with its body, and how long after the first another may begin, seconds: of a request of a few MB, and of
+#: all that moves a whole file, the abort included. All tries take both together at most
 _QUICK_SECONDS, _PATIENT_SECONDS = (10, 15), (120, 150)
 _CONNECT_SECONDS = 3
 _RETRIES = 2

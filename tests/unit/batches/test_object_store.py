@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,6 +121,16 @@ def test_a_large_draft_is_sent_while_it_is_written(s3: S3ForTests) -> None:
     assert storage.size("files/b") is None
     # A part may still have been on its way.
     assert "DELETE" in [method for method, path in s3.requests if "uploadId" in path]
+
+
+def test_an_upload_that_is_broken_off_stops_no_other(s3: S3ForTests) -> None:
+    """As an abort does with the parts that are on their way. It is of the store for tests: one that hung failed all tests after it."""
+    with socket.create_connection(s3.address) as client:
+        client.sendall(b"PUT /nightshift/of/tests/files/a HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(10)
+        assert client.recv(1) == b""
+    assert (store().size("files/a"), s3.lock.locked()) == (None, False)
 
 
 def test_what_was_altered_is_not_handed_out(s3: S3ForTests) -> None:
