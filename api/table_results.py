@@ -24,7 +24,7 @@ from app.error_codes import ErrorCode
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from app.batches.files import FileRecord
+    from app.batches.file_record import FileRecord
     from app.batches.formats.selection import Selection
     from app.batches.record import BatchRecord
     from app.batches.storage import Readable

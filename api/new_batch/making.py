@@ -14,7 +14,7 @@ from api.new_batch.prompt import FormError
 from api.services import current_services
 from app import clock, idempotency
 from app.batches.endpoints import CHAT_COMPLETIONS
-from app.batches.files import UPLOAD_KEEP_SECONDS, Purpose
+from app.batches.file_record import UPLOAD_KEEP_SECONDS, Purpose
 from app.batches.formats import tables
 from app.batches.formats.answers import TABLE_FILE, TABLE_FORMAT, TABLE_ID
 from app.batches.formats.from_table import Lines
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
     from api.new_batch.prompt import Prompt
     from api.new_batch.table import OnDisk
-    from app.batches.files import FileDraft, FileRecord
+    from app.batches.file_record import FileRecord
+    from app.batches.files import FileDraft
     from app.batches.formats.template import Recipe
     from app.batches.record import BatchRecord
     from app.settings import Settings

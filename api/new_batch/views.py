@@ -17,7 +17,7 @@ from api.openai import files
 from api.openapi_meta import described
 from api.services import current_services
 from app import errors, json_text
-from app.batches.files import Purpose
+from app.batches.file_record import Purpose
 from app.batches.formats import tables
 from app.batches.formats.cells import as_text
 from app.batches.formats.json_file import FormatError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from api.new_batch.table import Table
-    from app.batches.files import FileRecord
+    from app.batches.file_record import FileRecord
 
 blueprint = Blueprint("new_batch", __name__, url_prefix="/batches/new")
 

@@ -16,7 +16,7 @@ from api import auth, headers, params
 from api.openapi_meta import AFTER, described
 from api.services import current_services
 from app import errors
-from app.batches.files import UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES, Purpose
+from app.batches.file_record import UPLOAD_KEEP_SECONDS, UPLOAD_PURPOSES, Purpose
 from app.batches.storage import pieces
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
@@ -24,7 +24,8 @@ from app.errors import ErrorReply
 if TYPE_CHECKING:
     from werkzeug.datastructures import MultiDict
 
-    from app.batches.files import FileDraft, FileRecord, FileStore
+    from app.batches.file_record import FileRecord
+    from app.batches.files import FileDraft, FileStore
 
 
 blueprint = Blueprint("files", __name__)

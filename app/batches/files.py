@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from app import clock, errors, hashes, redis_index
+from app.batches import file_record
+from app.batches.file_record import EXPIRY, FILES, UPLOAD_KEEP_SECONDS, FileRecord, Purpose, new_file_id
 from app.batches.leadership import is_at, whereabouts
 from app.batches.storage import names
 from app.connection import MAYBE_DONE, REFUSING, RedisError, texts, transaction
@@ -15,63 +16,22 @@ from app.durability import confirm
 from app.error_codes import ErrorCode
 from app.errors import ErrorReply
 from app.idempotency import made_by
-from app.ids import OWNER, new_id
+from app.ids import OWNER
 
 if TYPE_CHECKING:
     from redis import Redis
-    from redis.client import Pipeline
 
     from app.batches.storage import Storage
     from app.idempotency import Fence
     from app.settings import Settings
 
 
-class Purpose(StrEnum):
-    """What a file is for. Those of batches are used; all others are kept and given back, no more."""
-
-    BATCH = "batch"
-    ASSISTANTS = "assistants"
-    EVALS = "evals"
-    FINE_TUNE = "fine-tune"
-    USER_DATA = "user_data"
-    VISION = "vision"
-    #: which clients can't upload
-    BATCH_OUTPUT = "batch_output"
-
-
-#: what clients may upload
-UPLOAD_PURPOSES = tuple(purpose for purpose in Purpose if purpose is not Purpose.BATCH_OUTPUT)
-#: how long uploads for batches are kept by default, as at OpenAI, seconds
-UPLOAD_KEEP_SECONDS = 30 * 24 * 3600
 #: how long a repeated upload finds the file of its first try, seconds
 _TRIES_SECONDS = 24 * 3600
 
-FILES = "nightshift:files"
-EXPIRY = "nightshift:files:expiry"
 _ID = re.compile(r"file-[0-9a-f]{32}")
 #: Redis went away while a file was being recorded: after this long its bytes are removed unless it has the record, seconds
 DOUBT_SECONDS = 600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileRecord:
-    """What is known of a file. Times are seconds since the epoch; `expires_at` None: kept until it is deleted."""
-
-    id: str
-    filename: str
-    purpose: Purpose
-    bytes: int
-    created_at: float
-    expires_at: float | None = None
-    #: the storage that it is in (`app.batches.leadership`); empty: older code made it
-    place: str = ""
-    #: whose it is
-    owner: str = OWNER
-
-
-def new_file_id() -> str:
-    """An id that nothing has yet."""
-    return new_id("file-")
 
 
 class FileDraft:
@@ -166,30 +126,30 @@ class FileStore:
             raise
         if made.id != file_id:
             self.storage.remove(name)
-        confirm(self._connection, _key(made.id), self._replicas)
+        confirm(self._connection, file_record.key(made.id), self._replicas)
         return made
 
     def _make(self, record: FileRecord, fence: Fence | None) -> FileRecord:
         """Make it known, unless another try of its upload was quicker. The file of both."""
 
         def change(pipe: Any) -> FileRecord:
-            earlier = made_by(fence, pipe, lambda made: _from_hash(pipe.hgetall(_key(made))))
+            earlier = made_by(fence, pipe, lambda made: file_record.from_hash(pipe.hgetall(file_record.key(made))))
             pipe.multi()
-            if earlier is not None and not _is_over(earlier):
+            if earlier is not None and not file_record.is_over(earlier):
                 return earlier
-            put(pipe, record)
+            file_record.put(pipe, record)
             if fence is not None:
                 fence.note(pipe, record.id, _TRIES_SECONDS)
             return record
 
-        return transaction(self._connection, _key(record.id), change)
+        return transaction(self._connection, file_record.key(record.id), change)
 
     def get(self, file_id: str) -> FileRecord | None:
         """The file, None when there is none or it has expired."""
         if not _ID.fullmatch(file_id):
             return None
-        record = _from_hash(self._connection.hgetall(_key(file_id)))
-        return None if record is None or _is_over(record) else record
+        record = file_record.from_hash(self._connection.hgetall(file_record.key(file_id)))
+        return None if record is None or file_record.is_over(record) else record
 
     def require(self, file_id: str, owner: str | None = None) -> FileRecord:
         """The file of that owner, or of anybody; or OpenAI's 404."""
@@ -202,15 +162,15 @@ class FileStore:
         """It is kept until then at least, seconds since the epoch. Whether it is there (still)."""
 
         def change(pipe: Any) -> bool:
-            record = _from_hash(pipe.hgetall(_key(file_id)))
+            record = file_record.from_hash(pipe.hgetall(file_record.key(file_id)))
             pipe.multi()
-            if record is None or _is_over(record):
+            if record is None or file_record.is_over(record):
                 return False
             if record.expires_at is not None and record.expires_at < expires_at:
-                put(pipe, replace(record, expires_at=expires_at))
+                file_record.put(pipe, replace(record, expires_at=expires_at))
             return True
 
-        return transaction(self._connection, _key(file_id), change)
+        return transaction(self._connection, file_record.key(file_id), change)
 
     def page(
         self,
@@ -222,11 +182,11 @@ class FileStore:
         owner: str | None = None,
     ) -> list[FileRecord]:
         """Up to `limit` files, of one owner or of all, from the one that follows `after`. Raises `ErrorReply` (400) for an unknown `after`."""
-        index = FILES if purpose is None else _index(purpose)
+        index = FILES if purpose is None else file_record.index(purpose)
 
         def load(ids: list[str]) -> list[FileRecord]:
-            records = hashes.read_all(self._connection, FileRecord, map(_key, ids))
-            known = (record for record in records if record is not None and not _is_over(record))
+            records = hashes.read_all(self._connection, FileRecord, map(file_record.key, ids))
+            known = (record for record in records if record is not None and not file_record.is_over(record))
             return [record for record in known if owner in (None, record.owner)]
 
         return redis_index.page(
@@ -237,7 +197,7 @@ class FileStore:
             limit=limit,
             what="file",
             newest_first=newest_first,
-            records=_key(""),
+            records=file_record.key(""),
             owner=owner,
         )
 
@@ -255,9 +215,9 @@ class FileStore:
         For the process that does the batches' work in this storage: only it knows that what others left is to go, too.
         """
         for file_id in texts(self._connection.zrangebyscore(EXPIRY, 0, now, start=0, num=500)):
-            record = _from_hash(self._connection.hgetall(_key(file_id)))
+            record = file_record.from_hash(self._connection.hgetall(file_record.key(file_id)))
             self._remove(file_id, record.place if record else "")
-        left = _left_key(self.place())
+        left = file_record.left_key(self.place())
         for file_id in texts(self._connection.srandmember(left, 500)):
             self.storage.remove(names.stored_file(file_id))
             self._connection.srem(left, file_id)
@@ -265,14 +225,14 @@ class FileStore:
         for name, age in self.storage.find(names.DOUBT):
             if age > DOUBT_SECONDS:
                 file_id = name.removeprefix(names.DOUBT)
-                if not self._connection.exists(_key(file_id)):
+                if not self._connection.exists(file_record.key(file_id)):
                     self.storage.remove(names.stored_file(file_id))
                 self.storage.remove(name)
 
     def _remove(self, file_id: str, place_name: str) -> None:
         here = self.place()
         is_here = self.is_here(place_name)
-        left = _left_key(here if is_here else place_name)
+        left = file_record.left_key(here if is_here else place_name)
         try:
             # Whoever works there removes the bytes; here, too, should this be broken off.
             self._forget(file_id, left)
@@ -290,37 +250,7 @@ class FileStore:
         if left:
             pipe.sadd(left, file_id)
             pipe.expire(left, UPLOAD_KEEP_SECONDS)
-        pipe.delete(_key(file_id))
-        for index in (FILES, EXPIRY, *map(_index, Purpose)):
+        pipe.delete(file_record.key(file_id))
+        for index in (FILES, EXPIRY, *map(file_record.index, Purpose)):
             pipe.zrem(index, file_id)
         pipe.execute()
-
-
-def put(pipe: Pipeline, record: FileRecord) -> None:
-    """Put the commands that make a file known on the caller's pipeline; its bytes are stored already."""
-    pipe.hset(_key(record.id), mapping=hashes.to_hash(record))
-    pipe.zadd(FILES, {record.id: record.created_at})
-    pipe.zadd(_index(record.purpose), {record.id: record.created_at})
-    if record.expires_at is not None:
-        pipe.zadd(EXPIRY, {record.id: record.expires_at})
-
-
-def _key(file_id: str) -> str:
-    return f"nightshift:file:{file_id}"
-
-
-def _left_key(place_name: str) -> str:
-    """A set: files that were deleted, whose bytes are in that storage yet."""
-    return f"{FILES}:left:{place_name}"
-
-
-def _index(purpose: str) -> str:
-    return f"{FILES}:{purpose}"
-
-
-def _is_over(record: FileRecord) -> bool:
-    return record.expires_at is not None and record.expires_at <= clock.now()
-
-
-def _from_hash(data: Any) -> FileRecord | None:
-    return hashes.from_hash(FileRecord, data)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from app import errors
-from app.batches.files import Purpose
+from app.batches.file_record import Purpose
 from app.batches.formats.answers import TABLE_FILE
 from app.batches.formats.line import parsed
 from app.batches.lines import split
@@ -18,7 +18,7 @@ from app.batches.store import NewBatch
 from app.error_codes import ErrorCode
 
 if TYPE_CHECKING:
-    from app.batches.files import FileRecord
+    from app.batches.file_record import FileRecord
     from app.batches.store import Batches
     from app.idempotency import Fence
     from app.settings import Settings

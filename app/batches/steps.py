@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from app import clock, merging, spending, tally
-from app.batches import files, lifecycle
+from app.batches import file_record, lifecycle
 from app.batches.change import Found
-from app.batches.files import FileRecord, Purpose
+from app.batches.file_record import FileRecord, Purpose
 from app.batches.leadership import NotLeader, is_at
 from app.batches.parts.record import fields_of, parts_key, parts_of
 from app.batches.record import (
@@ -175,4 +175,4 @@ def _make_known(pipe: Any, record: BatchRecord, file_id: str) -> None:
             place=record.place,
             owner=record.owner,
         )
-        files.put(pipe, made)
+        file_record.put(pipe, made)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from app import clock, errors, hashes, notify_settings, redis_index, window
 from app.batches import lifecycle, metadata, since, steps
 from app.batches.change import Found
-from app.batches.files import FileStore, Purpose, new_file_id
+from app.batches.file_record import Purpose, new_file_id
+from app.batches.files import FileStore
 from app.batches.leadership import storage_of
 from app.batches.parts.record import parts_key
 from app.batches.record import (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from app.batches.files import EXPIRY
+from app.batches.file_record import EXPIRY
 from app.batches.record import BATCH_RETENTION
 from app.connection import texts
 from app.jobs.record import RETENTION

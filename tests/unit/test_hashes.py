@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app import hashes
-from app.batches.files import FileRecord, Purpose
+from app.batches.file_record import FileRecord, Purpose
 from app.batches.record import BatchRecord, BatchStatus
 from app.gate import Cause, Closed
 from app.jobs.record import JobRecord, Status

@@ -16,7 +16,7 @@ from api.new_batch.views import UNUSED_KEEP_SECONDS
 from api.services import EXTENSION
 from app import clock, errors
 from app.api_keys import ApiKeys
-from app.batches.files import UPLOAD_KEEP_SECONDS
+from app.batches.file_record import UPLOAD_KEEP_SECONDS
 from app.jobs import transitions
 from app.outcome import COST_HEADER, WAY_HEADER, Outcome
 from tests.redis_server import wait_until

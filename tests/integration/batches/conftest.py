@@ -11,7 +11,7 @@ from redis import Redis
 
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
-from app.batches.files import Purpose
+from app.batches.file_record import Purpose
 from app.batches.leadership import lease_key
 from app.batches.report import line_stats
 from app.batches.storage import names

@@ -16,7 +16,7 @@ from app import errors, hashes
 from app.batches import eta, report
 from app.batches.endpoints import RESPONSES
 from app.batches.feeder import Feeder
-from app.batches.files import Purpose
+from app.batches.file_record import Purpose
 from app.batches.record import BatchStatus, Hold, batch_key
 from app.batches.retry import retry_failed
 from app.batches.storage import names

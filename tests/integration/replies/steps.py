@@ -12,7 +12,7 @@ from app.api_keys import ApiKeys
 from app.batches import pace
 from app.batches.endpoints import CHAT_COMPLETIONS
 from app.batches.feeder import Feeder
-from app.batches.files import Purpose
+from app.batches.file_record import Purpose
 from app.batches.leadership import Leadership, Role, lease_key
 from app.batches.parts import entries
 from app.batches.parts import lifecycle as part_lifecycle

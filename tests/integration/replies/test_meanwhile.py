@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.batches import files as batch_files
-from app.batches.files import FileStore, Purpose
+from app.batches.file_record import Purpose
+from app.batches.files import FileStore
 from app.batches.storage import names, open_storage
 from app.connection import AWAY, connect
 from app.idempotency import Fence, by_key

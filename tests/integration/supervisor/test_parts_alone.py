@@ -18,7 +18,7 @@ from redis import Redis
 from app import supervisors
 from app.batches import leadership
 from app.batches.endpoints import CHAT_COMPLETIONS
-from app.batches.files import Purpose
+from app.batches.file_record import Purpose
 from app.batches.record import BatchStatus
 from app.batches.store import Batches, NewBatch
 from app.jobs.record import JobRecord, Status
