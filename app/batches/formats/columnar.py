@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import IO, TYPE_CHECKING, Any
 
 from app.batches.formats import packed
 from app.batches.formats.cells import Number, Unfit
+from app.batches.formats.columnar_slices import parquet_batches, sliced
 from app.batches.formats.columnar_writer import Kept, write_batches
 from app.batches.formats.columns import unique
 from app.batches.formats.json_file import FormatError
@@ -101,7 +102,9 @@ class ColumnarTable:
             if self._kind == "parquet":
                 with pa.parquet.ParquetFile(self.path, memory_map=True, pre_buffer=False) as file:
                     rows = self._batch_rows(file.metadata)
-                    yield file.schema_arrow, lambda: file.iter_batches(rows, use_threads=False)
+                    schema = file.schema_arrow
+                    read = partial(parquet_batches, pa, self.path, file, rows, BATCH_BYTES)
+                    yield schema, lambda: sliced(pa, read(), schema, BATCH_BYTES, self.path)
             else:
                 with self.path.open("rb") as start:
                     magic = start.read(6)
@@ -109,7 +112,7 @@ class ColumnarTable:
                     raise FormatError(f"{self.path}: Feather of version 1. Write it again as version 2, or as Parquet.")
                 with pa.memory_map(str(self.path)) as mapped:
                     reader = pa.ipc.open_stream(mapped) if magic.startswith(_STREAM) else pa.ipc.open_file(mapped)
-                    yield reader.schema, lambda: _slices(reader)
+                    yield reader.schema, lambda: sliced(pa, _slices(reader), reader.schema, BATCH_BYTES, self.path)
         except (pa.ArrowException, OSError) as error:
             raise FormatError(f"{self.path}: not a file of {self._kind.title()}, or a broken one: {error}") from error
 

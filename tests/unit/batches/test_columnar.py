@@ -156,6 +156,56 @@ def test_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read(path)
 
 
+TEXT, COUNT = "a" * 2_000, 400
+REPEATED = {
+    "text": pa.array([TEXT] * COUNT),
+    "bytes": pa.array([TEXT.encode()] * COUNT, pa.large_binary()),
+    "fixed": pa.array([TEXT.encode()] * COUNT, pa.binary(len(TEXT))),
+    "dictionary": pa.array([TEXT, None] * (COUNT // 2)).dictionary_encode(),
+    "struct": pa.array([{"a": TEXT, "b": 1}] * COUNT),
+    "list": pa.array([[TEXT, None, TEXT], None] * (COUNT // 2)),
+    "map": pa.array([[("k", TEXT)]] * COUNT, pa.map_(pa.string(), pa.string())),
+    "view": pa.array([TEXT] * COUNT, pa.string_view()),
+    "json": pa.ExtensionArray.from_storage(pa.json_(), pa.array([TEXT] * COUNT)),
+    "numbers": pa.array([[7] * 250] * COUNT),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"), [(name, ".parquet") for name in REPEATED] + [("dictionary", ".arrow"), ("view", ".arrow")]
+)
+def test_a_text_that_many_rows_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, ending: str) -> None:
+    """A small file has it once; a batch has few of the rows, and all of them are as they were."""
+    from app.batches.formats import columnar
+
+    most = 200_000
+    monkeypatch.setattr(columnar, "BATCH_BYTES", most)
+    path = tmp_path / f"a{ending}"
+    table = pa.table({"id": pa.array(range(COUNT)), name: REPEATED[name]})
+    path = written(path, table) if ending == ".arrow" else path
+    if ending == ".parquet":
+        pq.write_table(table, path, row_group_size=COUNT // 2 + 1, compression="zstd")
+        assert path.stat().st_size < 20_000
+    with columnar.ColumnarTable(path, ending[1:])._opened() as (schema, batches):
+        found = list(batches())
+    assert pa.Table.from_batches(found).equals(loaded(path.read_bytes(), ending))
+    assert all(batch.schema.equals(schema, check_metadata=True) for batch in found)
+    assert max(batch.num_rows for batch in found) <= COUNT // 2
+    if (name, ending) != ("view", ".arrow"):  # each slice counts the buffer that all of them view
+        assert max(batch.nbytes for batch in found) < 1.2 * most
+
+
+def test_a_row_of_a_shared_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row can have a text any number of times, too: it is refused if it is more than a whole file may be."""
+    from app.batches.formats import columnar, packed
+
+    monkeypatch.setattr(columnar, "BATCH_BYTES", 10_000)
+    monkeypatch.setattr(packed, "bound", lambda _: 100_000)
+    path = written(tmp_path / "a.parquet", pa.table({"a": pa.array([["x"], [TEXT] * 100])}))
+    with pytest.raises(FormatError, match="it has a row of 200,000 bytes"):
+        list(columnar.ColumnarTable(path, "parquet").records())
+
+
 def test_an_extra_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named with the command that installs it."""
     import sys
