@@ -90,14 +90,16 @@ def test_the_live_line(stack: Stack, tmp_path: Path) -> None:
         wait_until(lambda: done(stack, batch_id) == 3, "three lines")
         until = time.time() + 3600
         assert stack.http("POST", "/v1/gate/pause", {"until": until}).status == 200
-        text = terminal.wait_for("Nightshift is paused until ")
-        terminal.wait_for(re.escape(time.strftime("%a %H:%M", time.localtime(until))))
+        try:
+            text = terminal.wait_for("Nightshift is paused until ")
+            terminal.wait_for(re.escape(time.strftime("%a %H:%M", time.localtime(until))))
+        finally:
+            stack.http("POST", "/v1/gate/resume")
         line = text.rsplit("\r", 1)[-1]
         assert re.search(
-            r"\d+%\|.+\| \d+/12 \[\d\d:\d\d<.+(requests/s|s/ requests), [\d,]+ tokens, \$\d+\.\d\d, 1 failed, ", line
+            r"\d+%\|.+\| \d+/12 \[\d\d:\d\d<.+(requests/s|s/ requests), [\d,]+ tokens, \$\d+\.\d\d+, 1 failed, ", line
         )
         assert "\n" not in text
-        stack.http("POST", "/v1/gate/resume")
         stack.simulator.clear_rules()
         terminal.wait_for(rf"\n{batch_id} completed: 12/12|\n{batch_id} 12/12")
         assert process.wait(120) == 3

@@ -110,7 +110,8 @@ def test_memory_of_workers_elsewhere(client: FlaskClient, connection: Redis) -> 
     before = client.get("/health").get_json()["memory"]
     worker_status.write(connection, status(rss_mb=300.0, python_rss_mb=70.0, pid=2**22 + 1))
     after = client.get("/health").get_json()["memory"]
-    assert after["claude_mb"] == before["claude_mb"] + 300
+    # This process grows a little meanwhile.
+    assert after["claude_mb"] == pytest.approx(before["claude_mb"] + 300, abs=30)
 
 
 @pytest.mark.parametrize(
