@@ -1,4 +1,4 @@
-"""A minute of `scripts/chaos`: every kind of fault comes at least once."""
+"""Half a minute of `scripts/chaos`, or until each kind of fault could come once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def directory() -> Iterator[Path]:
 
 def test_each_fault_of_chaos(directory: Path) -> None:
     """Whatever is killed, put to sleep, cut, or lost on its way to Redis, each accepted request has one outcome, and nothing is left behind."""
-    report = run(directory, seconds=60, at_least=len(faults.names()) // 2, seed=20260722, batch_lines=100)
+    report = run(directory, seconds=30, at_least=len(faults.names()) // 2, seed=20260722, batch_lines=100)
     assert report.findings.are_clean, table.text(report)
     assert sum(report.times[name] for name in faults.names()) >= len(faults.names()) // 2
     assert any(report.times[redis_wire.name(kind)] for kind in Kind)
