@@ -72,7 +72,7 @@ def feeder(client: FlaskClient, connection: Redis) -> Iterator[Feeder]:
 def _server(_redis_for_session: RedisForTests) -> Iterator[RunningApi]:
     with api(
         _redis_for_session.url,
-        NIGHTSHIFT_ABANDON_GRACE_SECONDS="1",
+        NIGHTSHIFT_ABANDON_GRACE_SECONDS="3",
         NIGHTSHIFT_CALLBACK_ALLOWED_HOSTS="localhost",
     ) as running:
         yield running

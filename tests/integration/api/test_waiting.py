@@ -119,7 +119,7 @@ def test_retry_joins(server: RunningApi, worker: FakeWorker, connection: Redis) 
     with closing(server.connect()) as again:
         send(again, "POST", PATH, chat_body("join me"), {"x-stainless-retry-count": "1"})
         wait_until(lambda: server.waiting() == 1, "the retry")
-        time.sleep(1.1)  # the grace of the first try
+        time.sleep(3.1)  # the grace of the first try
         Maintenance(connection, Settings()).run_once()
         worker.answer(lease)
         answer = receive(again)
