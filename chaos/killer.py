@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 import psutil
@@ -16,6 +17,7 @@ import psutil
 from chaos import clocks
 from chaos.faults import BAD, CUT, JUMP, Fault, drawn
 from chaos.stack import command_of
+from chaos.until import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from chaos.ledger import Ledger
@@ -72,9 +74,30 @@ class Killer:
         self._login.come_back()
         for clock in self._clocks:
             clock.set(0.0)
-        if not self._is_up():
-            self._start_again()
+        self._settle()
         self._second.settle(self._ending)
+
+    def _settle(self) -> None:
+        """Until the first machine has started for good: where a part is hit before all are ready, `up` ends, which takes a moment.
+
+        That a worker serves says too little: the other machine has some.
+        """
+        end = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < end:
+            if not self._is_up():
+                self._start_again()
+            if self._has_started():
+                return
+            time.sleep(0.5)
+        self._ledger.complain("the stack did not settle")
+
+    def _has_started(self) -> bool:
+        """Its supervisor has a row of its own when all parts are ready."""
+        process = self._stack.process
+        with contextlib.suppress(OSError, HTTPException, ValueError, KeyError, TypeError):
+            rows = self._stack.http("GET", "/health", timeout=5).body["supervisors"]
+            return process is not None and any(row["name"].endswith(f":{process.pid}") for row in rows)
+        return False
 
     def wake(self) -> None:
         """Whoever still sleeps."""
